@@ -1,0 +1,33 @@
+//! The agent of one node: it carries out the orders in its own node's record, and keeps the exporter's pause file.
+
+pub mod host;
+pub mod linux;
+mod node_files;
+mod orders;
+mod probe;
+mod prove;
+mod report;
+mod run;
+
+pub use run::run;
+
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Config {
+    /// The node that this agent belongs to.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+    /// The exporter's socket on this node.
+    #[arg(long, env = "OSSCI_EXPORTER_SOCKET", default_value = "/run/ossci/exporter.sock")]
+    pub exporter_socket: PathBuf,
+    /// Where the pause file and the inventory lie, which the exporter reads.
+    #[arg(long, env = "OSSCI_RUN_DIR", default_value = "/run/ossci")]
+    pub run_dir: PathBuf,
+    /// The namespace of the reimage script's ConfigMap.
+    #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
+    pub namespace: String,
+    /// A DNS prefix for all four taints, as in the policy file. Absent: bare keys.
+    #[arg(long, env = "OSSCI_TAINT_PREFIX")]
+    pub taint_prefix: Option<String>,
+}

@@ -1,0 +1,61 @@
+//! The two files through which the exporter, which has no access to Kubernetes, learns of its node: `pause` (one line, an
+//! RFC 3339 expiry) while a repair has the node, and `inventory` (one line, the expected number of GPUs).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock;
+
+/// What the Node says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// It carries a `repair-*` taint.
+    pub paused: bool,
+    /// Its label `ossci.amd.com/gpus`.
+    pub gpus: Option<u32>,
+}
+
+/// An agent that dies leaves the checks paused for no longer than this.
+const PAUSE: Duration = Duration::from_secs(300);
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// Keeps both files as the Node wants them. Until the Node was read once, nothing is touched.
+pub async fn keep(run_dir: PathBuf, mut wanted: watch::Receiver<Option<Wanted>>) -> anyhow::Result<()> {
+    loop {
+        let latest = *wanted.borrow_and_update();
+        if let Some(latest) = latest
+            && let Err(error) = write(&run_dir, latest).await
+        {
+            tracing::error!(run_dir = %run_dir.display(), %error, "writing the exporter's pause and inventory files");
+        }
+        // Woken by a change or by the time to refresh; when the sender is gone, so is the agent.
+        if let Ok(Err(_)) = tokio::time::timeout(REFRESH, wanted.changed()).await {
+            return Ok(());
+        }
+    }
+}
+
+async fn write(run_dir: &Path, wanted: Wanted) -> std::io::Result<()> {
+    tokio::fs::create_dir_all(run_dir).await?;
+    if let Some(gpus) = wanted.gpus {
+        replace(&run_dir.join("inventory"), &format!("{gpus}\n")).await?;
+    }
+    let pause = run_dir.join("pause");
+    if wanted.paused {
+        let expiry = clock::now().saturating_add(PAUSE).unwrap_or(jiff::Timestamp::MAX);
+        return replace(&pause, &format!("{expiry}\n")).await;
+    }
+    match tokio::fs::remove_file(&pause).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// By rename: a reader sees the old line or the new one.
+async fn replace(path: &Path, line: &str) -> std::io::Result<()> {
+    let next = path.with_extension("next");
+    tokio::fs::write(&next, line).await?;
+    tokio::fs::rename(&next, path).await
+}

@@ -1,0 +1,226 @@
+//! One order at a time: read it afresh, check every guard, write `Running` over exactly that reading, carry it out, write
+//! what came of it. The agent keeps no state of its own: the record and the boot id say where it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use kube::Api;
+use tokio::sync::watch;
+
+use super::host::{Host, HostError};
+use super::{Config, prove, report};
+use crate::clock;
+use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
+use crate::kube_client;
+use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node::{self, TaintNames};
+
+const AFTER_ERROR: Duration = Duration::from_secs(2);
+
+pub struct Worker<H> {
+    pub client: kube::Client,
+    pub config: Config,
+    pub names: TaintNames,
+    pub host: Arc<H>,
+}
+
+/// Why an order was not carried on with just now; it is looked at again.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    #[error("{what}")]
+    Api { what: &'static str, source: kube::Error },
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+pub fn api(what: &'static str) -> impl FnOnce(kube::Error) -> WorkError {
+    move |source| WorkError::Api { what, source }
+}
+
+/// What is to be done with an order as it was just read. Pure: the guards, in one place.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is over, or there is none.
+    Nothing,
+    /// It was running; now say what came of it.
+    Settle(AgentState, &'static str),
+    Refuse(String),
+    /// Start it. `announced`: `Running` is on record already.
+    Start {
+        announced: bool,
+    },
+}
+
+/// What the agent knows when it takes up an order.
+pub struct Moment<'a> {
+    pub order: &'a Order,
+    /// The report on this very order, if any.
+    pub report: Option<&'a AgentReport>,
+    pub boot_id: &'a str,
+    /// The Node, read live.
+    pub hold: Option<&'a str>,
+    pub repair_taint: bool,
+    pub now: jiff::Timestamp,
+}
+
+pub fn next(moment: &Moment) -> Next {
+    let Moment { order, report, boot_id, .. } = moment;
+    let same_boot = order.boot_id == *boot_id;
+    let running = match report.map(|report| report.state) {
+        Some(AgentState::Running) => true,
+        Some(_) => return Next::Nothing,
+        None => false,
+    };
+    match (order.kind, running) {
+        (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
+        // Asking for the end of a boot that still runs is the same request again: it ends once.
+        (OrderKind::Reboot, true) => return Next::Start { announced: true },
+        // Another process of this agent, or another boot, was in the middle of it and nobody knows how far it came.
+        (OrderKind::Reimage, true) => return Next::Settle(AgentState::Interrupted, "the reimage was interrupted"),
+        (OrderKind::Prove, true) => return Next::Start { announced: true },
+        (_, false) => {}
+    }
+    if moment.now > order.deadline {
+        return Next::Refuse("the order is past its deadline".to_owned());
+    }
+    if order.kind == OrderKind::Prove {
+        return Next::Start { announced: false };
+    }
+    if !same_boot {
+        return Next::Refuse(format!("the order is for boot {}, this is {boot_id}", order.boot_id));
+    }
+    if let Some(text) = moment.hold {
+        return Next::Refuse(format!("a person said hands off: {text}"));
+    }
+    if !moment.repair_taint {
+        return Next::Refuse("the node carries no repair taint".to_owned());
+    }
+    Next::Start { announced: false }
+}
+
+impl<H: Host> Worker<H> {
+    pub async fn work(&self, mut latest: watch::Receiver<Option<String>>) -> anyhow::Result<()> {
+        loop {
+            let ordered = latest.borrow_and_update().is_some();
+            match if ordered { self.take(&mut latest).await } else { Ok(()) } {
+                Ok(()) => {}
+                // Somebody wrote the record in between: the guards are checked again on the new reading.
+                Err(WorkError::Api { source, .. }) if kube_client::lost_race(&source) => continue,
+                Err(error) => {
+                    let source = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, source, "the order is taken up again");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                    continue;
+                }
+            }
+            if latest.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take(&self, latest: &mut watch::Receiver<Option<String>>) -> Result<(), WorkError> {
+        let name = &self.config.node_name;
+        let repairs: Api<NodeRepair> = Api::all(self.client.clone());
+        let Some(repair) = repairs.get_opt(name).await.map_err(api("reading the record"))? else { return Ok(()) };
+        let record = repair.record();
+        let Some(order) = record.order.clone() else { return Ok(()) };
+        let boot_id = self.host.boot_id()?;
+        let node: Node = Api::all(self.client.clone()).get(name).await.map_err(api("reading the node"))?;
+        let view = slim_node::view(&node, &self.names);
+        let moment = Moment {
+            order: &order,
+            report: record.report_on(&order.id),
+            boot_id: &boot_id,
+            hold: view.hold.as_deref(),
+            repair_taint: view.taints.iter().any(|key| key.is_repair()),
+            now: clock::now(),
+        };
+        let reporter = report::Reporter { repairs, node: name.clone(), order: order.id.clone() };
+        match next(&moment) {
+            Next::Nothing => Ok(()),
+            Next::Settle(state, message) => reporter.settle(state, message).await,
+            Next::Refuse(message) => {
+                tracing::warn!(order = order.id, message, "order refused");
+                reporter.settle(AgentState::Refused, &message).await
+            }
+            Next::Start { announced } => {
+                if !announced {
+                    reporter.running(&repair).await?;
+                }
+                tracing::info!(order = order.id, kind = %order.kind, "order running");
+                self.carry_out(&order, &reporter, latest).await
+            }
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        order: &Order,
+        reporter: &report::Reporter,
+        latest: &mut watch::Receiver<Option<String>>,
+    ) -> Result<(), WorkError> {
+        match order.kind {
+            OrderKind::Reboot => match self.host.reboot(&order.id).await {
+                // The shutdown ends this process; the next boot's agent says that it is done.
+                Ok(()) => Ok(()),
+                Err(error) => reporter.settle(AgentState::Failed, &error.to_string()).await,
+            },
+            OrderKind::Reimage => {
+                let (state, message) = self.reimage(order).await?;
+                reporter.settle(state, &message).await
+            }
+            OrderKind::Prove => {
+                let Some(terms) = &order.proof else {
+                    return reporter.settle(AgentState::Refused, "the order does not say what to prove").await;
+                };
+                let boot_id = self.host.boot_id()?;
+                let proving = prove::prove(&self.config.exporter_socket, terms, order.deadline, &boot_id);
+                tokio::select! {
+                    outcome = proving => reporter.proven(&outcome).await,
+                    () = withdrawn(latest, &order.id) => {
+                        tracing::info!(order = order.id, "the order was withdrawn");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reimage(&self, order: &Order) -> Result<(AgentState, String), WorkError> {
+        let Some(script) = &order.script else {
+            return Ok((AgentState::Refused, "the order names no script".to_owned()));
+        };
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
+        let map = maps.get_opt(&script.config_map).await.map_err(api("reading the reimage script"))?;
+        let Some(text) = map.and_then(|map| map.data).and_then(|mut data| data.remove(&script.key)) else {
+            let message = format!("there is no script {} in ConfigMap {}", script.key, script.config_map);
+            return Ok((AgentState::Failed, message));
+        };
+        let left = order.deadline.duration_since(clock::now());
+        let seconds = u64::try_from(left.as_secs()).unwrap_or_default();
+        Ok(match self.host.run_script(&order.id, &text, seconds).await {
+            Ok(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
+            Ok(outcome) => {
+                let status = outcome.exit_status.map_or("a signal".to_owned(), |status| format!("status {status}"));
+                (AgentState::Failed, format!("the script ended with {status}: {}", outcome.tail))
+            }
+            Err(error) => (AgentState::Failed, error.to_string()),
+        })
+    }
+}
+
+/// Resolves when the record's order is another one, or none.
+async fn withdrawn(latest: &mut watch::Receiver<Option<String>>, id: &str) {
+    // A sender that is gone means that the agent is stopping; that ends this wait as well.
+    let _ = latest.wait_for(|order| order.as_deref() != Some(id)).await;
+    latest.mark_changed();
+}
+
+/// What a proof came to.
+pub struct Proven {
+    pub proof: Proof,
+    pub message: String,
+    pub verdicts: Vec<Verdict>,
+}

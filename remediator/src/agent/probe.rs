@@ -1,0 +1,98 @@
+//! The exporter's `/probe` on its unix socket.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::core::record::Verdict;
+
+/// A GPU probe runs two tools with 10 s each.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const BODY_BYTES: usize = 1 << 20;
+
+/// The exporter's answer when it ran.
+#[derive(Debug, Deserialize)]
+pub struct Answer {
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub results: Vec<CheckResult>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckResult {
+    pub check: String,
+    pub verdict: String,
+    pub reason: Option<String>,
+    #[serde(default)]
+    pub detail: Option<String>,
+    pub started_at: Timestamp,
+}
+
+impl From<CheckResult> for Verdict {
+    fn from(result: CheckResult) -> Self {
+        Self {
+            check: result.check,
+            verdict: result.verdict,
+            reason: result.reason,
+            detail: result.detail.unwrap_or_default(),
+            started_at: result.started_at,
+        }
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    #[error("connecting to the exporter at {socket}: {source}")]
+    Connect { socket: String, source: std::io::Error },
+    #[error("asking the exporter: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("reading the exporter's answer: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the exporter did not answer within {} s", TIMEOUT.as_secs())]
+    TooLong,
+    #[error("the exporter answered {status}: {body}")]
+    Status { status: u16, body: String },
+    #[error("the exporter's answer is not understood: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("building the request: {0}")]
+    Request(#[from] http::Error),
+}
+
+impl ProbeError {
+    /// Asked too soon after another probe, or no run to report yet: ask again.
+    pub fn ask_again(&self) -> bool {
+        matches!(self, Self::Status { status: 429, .. })
+            || matches!(self, Self::Status { status: 503, body } if body.contains("not-yet"))
+    }
+}
+
+/// Asks once. `query` is what follows `/probe?`.
+pub async fn ask(socket: &Path, query: &str) -> Result<Answer, ProbeError> {
+    tokio::time::timeout(TIMEOUT, exchange(socket, query)).await.unwrap_or(Err(ProbeError::TooLong))
+}
+
+async fn exchange(socket: &Path, query: &str) -> Result<Answer, ProbeError> {
+    let stream = tokio::net::UnixStream::connect(socket)
+        .await
+        .map_err(|source| ProbeError::Connect { socket: socket.display().to_string(), source })?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // The connection ends with the exchange; what went wrong in it shows in the answer.
+    tokio::spawn(async move { drop(connection.await) });
+    let request =
+        http::Request::get(format!("/probe?{query}")).header("host", "exporter").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), BODY_BYTES).collect().await.map_err(ProbeError::Body)?.to_bytes();
+    if !status.is_success() {
+        let body = String::from_utf8_lossy(&body).chars().take(200).collect();
+        return Err(ProbeError::Status { status: status.as_u16(), body });
+    }
+    Ok(serde_json::from_slice(&body)?)
+}

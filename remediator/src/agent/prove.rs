@@ -1,0 +1,154 @@
+//! A proof: fresh runs of the checks, in a row, until they say the same often enough or the deadline is reached.
+//!
+//! Only failed runs disprove. No answer, an unknown, a refusal: none of these is a failure, and at the deadline they are
+//! "unknown", which a person has to look at.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::orders::Proven;
+use super::probe;
+use crate::clock;
+use crate::core::record::{Proof, ProofOf, ProofTerms, Verdict};
+
+/// How soon a question that got no answer is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// So many verdicts of a proof stay in the record: the newest.
+const KEPT: usize = 24;
+
+/// Runs in a row that said the same. Pure.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub passed: u32,
+    pub failed: u32,
+}
+
+impl Tally {
+    /// One run: failed when a check failed, passed when all passed, else it breaks neither row.
+    pub fn count(&mut self, verdicts: &[Verdict]) {
+        if verdicts.iter().any(|verdict| verdict.verdict == "failed") {
+            *self = Self { passed: 0, failed: self.failed + 1 };
+        } else if !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verdict == "passed") {
+            *self = Self { passed: self.passed + 1, failed: 0 };
+        }
+    }
+
+    pub fn verdict(&self, terms: &ProofTerms) -> Option<Proof> {
+        if self.passed >= terms.passes {
+            Some(Proof::Passed)
+        } else if terms.failures > 0 && self.failed >= terms.failures {
+            Some(Proof::Failed)
+        } else {
+            None
+        }
+    }
+}
+
+/// Proves or disproves within the deadline, on the boot `boot_id`.
+pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp, boot_id: &str) -> Proven {
+    let gap = Duration::from_secs(terms.gap_seconds.into());
+    let mut tally = Tally::default();
+    let mut kept: Vec<Verdict> = Vec::new();
+    let mut after = terms.after;
+    let mut silence = "the exporter was not asked".to_owned();
+    while clock::now() < deadline {
+        let query = match terms.of {
+            ProofOf::Gpu => "check=gpu".to_owned(),
+            ProofOf::Network => format!("check=network&since={after}"),
+        };
+        let wait = match probe::ask(socket, &query).await {
+            Ok(answer) if answer.boot_id != boot_id => {
+                silence = format!("the exporter speaks of boot {}", answer.boot_id);
+                ASK_AGAIN
+            }
+            Ok(answer) => {
+                let run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
+                if let Some(latest) = run.iter().map(|verdict| verdict.started_at).max() {
+                    after = after.max(latest);
+                }
+                // A run that began before what is to be proven says nothing about it.
+                if run.iter().all(|verdict| verdict.started_at >= terms.after) {
+                    tally.count(&run);
+                }
+                kept.extend(run);
+                gap
+            }
+            Err(error) if error.ask_again() => ASK_AGAIN,
+            Err(error) => {
+                silence = error.to_string();
+                ASK_AGAIN
+            }
+        };
+        if let Some(proof) = tally.verdict(terms) {
+            return Proven { proof, message: told(proof, &kept), verdicts: newest(kept) };
+        }
+        tokio::time::sleep(wait).await;
+    }
+    let message = match kept.last() {
+        Some(_) => told(Proof::Unknown, &kept),
+        None => format!("no answer about the GPUs or the network by the deadline: {silence}"),
+    };
+    Proven { proof: Proof::Unknown, message, verdicts: newest(kept) }
+}
+
+fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    let surplus = verdicts.len().saturating_sub(KEPT);
+    verdicts.split_off(surplus)
+}
+
+/// One sentence: what the last run of each check that did not pass said.
+fn told(proof: Proof, verdicts: &[Verdict]) -> String {
+    let last_bad = verdicts.iter().rev().find(|verdict| verdict.verdict != "passed");
+    match (proof, last_bad) {
+        (Proof::Passed, _) => "the checks passed in a row".to_owned(),
+        (_, Some(bad)) => {
+            let reason = bad.reason.as_deref().unwrap_or("no reason");
+            format!("{} {} ({reason}): {}", bad.check, bad.verdict, bad.detail)
+        }
+        (_, None) => "the checks did not pass often enough in a row".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn run(verdicts: &[&str]) -> Vec<Verdict> {
+        verdicts
+            .iter()
+            .map(|verdict| Verdict {
+                check: "rocm-smi".into(),
+                verdict: (*verdict).into(),
+                reason: None,
+                detail: String::new(),
+                started_at: Timestamp::UNIX_EPOCH,
+            })
+            .collect()
+    }
+
+    fn check(runs: &[&[&str]], expected: Option<Proof>) {
+        let terms =
+            ProofTerms { of: ProofOf::Gpu, passes: 3, failures: 3, gap_seconds: 0, after: Timestamp::UNIX_EPOCH };
+        let mut tally = Tally::default();
+        for verdicts in runs {
+            tally.count(&run(verdicts));
+        }
+        assert_eq!(tally.verdict(&terms), expected, "{runs:?}");
+    }
+
+    #[test]
+    fn three_in_a_row_prove_or_disprove_and_unknown_does_neither() {
+        const P: &[&str] = &["passed", "passed"];
+        const F: &[&str] = &["passed", "failed"];
+        const U: &[&str] = &["passed", "unknown"];
+        check(&[P, P], None);
+        check(&[P, P, P], Some(Proof::Passed));
+        check(&[F, F, F], Some(Proof::Failed));
+        check(&[P, P, F, P, P], None);
+        check(&[F, F, P, F, F], None);
+        check(&[U, U, U, U], None);
+        check(&[P, U, P, U, P], Some(Proof::Passed));
+        check(&[&[], &[], &[]], None);
+    }
+}

@@ -1,0 +1,68 @@
+//! `status.agent`: the only thing that the agent writes.
+
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use super::orders::{Proven, WorkError, api};
+use crate::clock;
+use crate::core::record::{AgentReport, AgentState};
+use crate::wire::node_repair::{self, NodeRepair};
+
+/// A script's or tool's last words are cut here before they go into the record.
+const MESSAGE: usize = 2_000;
+
+pub struct Reporter {
+    pub repairs: Api<NodeRepair>,
+    pub node: String,
+    pub order: String,
+}
+
+impl Reporter {
+    /// The point of no return, written over exactly the reading on which the guards were checked: whoever withdrew the
+    /// order in between wins.
+    pub async fn running(&self, read: &NodeRepair) -> Result<(), WorkError> {
+        let report = self.report(AgentState::Running, "");
+        self.write(Some(read), &report).await
+    }
+
+    pub async fn settle(&self, state: AgentState, message: &str) -> Result<(), WorkError> {
+        self.write(None, &self.report(state, message)).await
+    }
+
+    pub async fn proven(&self, outcome: &Proven) -> Result<(), WorkError> {
+        let report = AgentReport {
+            proof: Some(outcome.proof),
+            verdicts: outcome.verdicts.clone(),
+            ..self.report(AgentState::Done, &outcome.message)
+        };
+        self.write(None, &report).await
+    }
+
+    fn report(&self, state: AgentState, message: &str) -> AgentReport {
+        AgentReport {
+            order_id: self.order.clone(),
+            state,
+            at: clock::now(),
+            message: message.chars().take(MESSAGE).collect(),
+            proof: None,
+            verdicts: Vec::new(),
+        }
+    }
+
+    async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
+        let mut agent = json!(node_repair::AgentReport::from(report));
+        // A merge patch: what the last order's report had and this one has not has to go.
+        for field in ["proof", "verdicts"] {
+            if agent.get(field).is_none() {
+                agent[field] = serde_json::Value::Null;
+            }
+        }
+        let mut patch = json!({ "status": { "agent": agent } });
+        if let Some(read) = guard {
+            patch["metadata"] = json!({ "resourceVersion": read.metadata.resource_version, "uid": read.metadata.uid });
+        }
+        let written = self.repairs.patch_status(&self.node, &PatchParams::default(), &Patch::Merge(patch)).await;
+        written.map(drop).map_err(api("writing the report"))
+    }
+}

@@ -1,0 +1,95 @@
+//! The agent's life: two watches that wake it, one order at a time, until it is stopped.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::host::Host;
+use super::{Config, node_files, orders};
+use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node::{self, TaintNames};
+
+/// Runs the agent of `config.node_name` on `host` until `stop` resolves or a part that should run for ever ends.
+pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+    let client = crate::kube_client::requests().await.context("connecting to the Kubernetes API")?;
+    let watching = crate::kube_client::watches().await.context("connecting to the Kubernetes API")?;
+    let names = TaintNames { prefix: config.taint_prefix.clone() };
+    let name = config.node_name.clone();
+    let here = watcher::Config::default().fields(&format!("metadata.name={name}"));
+
+    // The latest order's id and nothing else: what an order says is read afresh when it is carried out.
+    let (order, latest) = watch::channel(None);
+    let (paused, pause) = watch::channel(None);
+    let mut parts = JoinSet::new();
+    parts.spawn(follow_record(Api::all(watching.clone()), here.clone(), order));
+    parts.spawn(follow_node(Api::all(watching), here, names.clone(), paused));
+    parts.spawn(node_files::keep(config.run_dir.clone(), pause));
+    let worker = orders::Worker { client, config, names, host: Arc::new(host) };
+    parts.spawn(async move { worker.work(latest).await });
+    tracing::info!(node = name, "agent started");
+
+    tokio::select! {
+        () = stop => Ok(()),
+        Some(ended) = parts.join_next() => match ended {
+            Ok(Ok(())) => anyhow::bail!("a part of the agent ended by itself"),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => Err(panic.into()),
+        },
+    }
+}
+
+async fn follow_record(
+    api: Api<NodeRepair>,
+    here: watcher::Config,
+    order: watch::Sender<Option<String>>,
+) -> anyhow::Result<()> {
+    let mut stream = watcher(api, here).default_backoff().boxed();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => {
+                tell(&order, repair.spec.order.map(|order| order.id));
+            }
+            Ok(Some(watcher::Event::Delete(_))) => {
+                tell(&order, None);
+            }
+            Ok(Some(watcher::Event::Init | watcher::Event::InitDone)) => {}
+            Ok(None) => anyhow::bail!("the watch of the record ended"),
+            Err(error) => tracing::warn!(%error, "watching the record"),
+        }
+    }
+}
+
+/// Wakes the worker only for another order: what else changes in the record is not its business.
+fn tell(order: &watch::Sender<Option<String>>, id: Option<String>) {
+    order.send_if_modified(|known| {
+        let another = *known != id;
+        *known = id;
+        another
+    });
+}
+
+async fn follow_node(
+    api: Api<Node>,
+    here: watcher::Config,
+    names: TaintNames,
+    wanted: watch::Sender<Option<node_files::Wanted>>,
+) -> anyhow::Result<()> {
+    let mut stream = watcher(api, here).default_backoff().touched_objects().boxed();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(node)) => {
+                let paused = slim_node::view(&node, &names).taints.iter().any(|key| key.is_repair());
+                let gpus = node.labels().get(slim_node::GPUS).and_then(|count| count.parse().ok());
+                wanted.send_replace(Some(node_files::Wanted { paused, gpus }));
+            }
+            Ok(None) => anyhow::bail!("the watch of the node ended"),
+            Err(error) => tracing::warn!(%error, "watching the node"),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What an operator runs by hand, one file each.
+
+pub mod crd;

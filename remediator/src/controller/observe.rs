@@ -1,0 +1,79 @@
+//! Step one: what is recorded and what is there, read afresh from the API server.
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+
+use super::Context;
+use super::turn::{TurnError, doing};
+use crate::core::decide::{Observation, PodName};
+use crate::core::record::{Phase, Record};
+use crate::kube_client;
+use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node;
+
+/// The node's record. A node that carries a taint of ours and has none gets one: a person's `kubectl taint` starts a
+/// rung. `None`: nothing was ever asked for this node.
+pub async fn repair(context: &Context, name: &str) -> Result<Option<NodeRepair>, TurnError> {
+    let repairs: Api<NodeRepair> = Api::all(context.client.clone());
+    if let Some(repair) = repairs.get_opt(name).await.map_err(doing("reading the record"))? {
+        return Ok(Some(repair));
+    }
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+    let tainted = node.is_some_and(|node| !slim_node::view(&node, &context.names).taints.is_empty());
+    if !tainted {
+        return Ok(None);
+    }
+    create(&repairs, name).await.map(Some).map_err(doing("creating the record"))
+}
+
+/// Creates the record of a node; creating it is the lock, so a twin's record is as good as ours.
+pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair, kube::Error> {
+    let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let repair = NodeRepair { metadata, ..NodeRepair::default() };
+    match repairs.create(&PostParams::default(), &repair).await {
+        Err(error) if kube_client::lost_race(&error) => repairs.get(name).await,
+        other => other,
+    }
+}
+
+/// The node, and its pods where the phase asks for them.
+pub async fn world(
+    context: &Context,
+    name: &str,
+    record: &Record,
+    accepted_mail: Option<String>,
+) -> Result<Observation, TurnError> {
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+    let draining = record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
+    let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
+    Ok(Observation { node: node.map(|node| slim_node::view(&node, &context.names)), pods, accepted_mail })
+}
+
+/// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.
+async fn pods_to_leave(context: &Context, name: &str) -> Result<Vec<PodName>, TurnError> {
+    let pods: Api<Pod> = Api::all(context.client.clone());
+    let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
+    let list = pods.list(&here).await.map_err(doing("listing the node's pods"))?;
+    let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_name).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn pod_name(pod: &Pod) -> PodName {
+    PodName {
+        namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+        name: pod.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+fn has_to_leave(pod: &Pod) -> bool {
+    let of_daemon_set = pod.metadata.owner_references.iter().flatten().any(|owner| owner.kind == "DaemonSet");
+    let mirror = pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(MIRROR));
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let finished = matches!(phase, Some("Succeeded" | "Failed"));
+    !(of_daemon_set || mirror || finished)
+}

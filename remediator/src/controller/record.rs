@@ -1,0 +1,42 @@
+//! Step three: the controller's part of the record, as one guarded write of what changed and nothing else.
+
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use super::Context;
+use super::turn::{TurnError, doing};
+use crate::core::record::{Order, Repair};
+use crate::wire::merge;
+use crate::wire::node_repair::{self, NodeRepair};
+
+/// Writes `next` over what `repair` says; loses when anybody wrote since `repair` was read.
+pub async fn write(context: &Context, repair: &NodeRepair, next: &Repair) -> Result<NodeRepair, TurnError> {
+    let old = node_repair::controllers_part(&repair.record().repair);
+    let new = node_repair::controllers_part(next);
+    let status = merge::difference(&json!(old), &json!(new)).unwrap_or_else(|| json!({}));
+    let patch = json!({ "metadata": guard(repair), "status": status });
+    repairs(context)
+        .patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map_err(doing("recording the decision"))
+}
+
+/// Writes or withdraws the order.
+pub async fn write_order(context: &Context, repair: &NodeRepair, order: Option<&Order>) -> Result<(), TurnError> {
+    let old = json!({ "order": repair.spec.order });
+    let new = json!({ "order": order.map(node_repair::Order::from) });
+    let spec = merge::difference(&old, &new).unwrap_or_else(|| json!({}));
+    let patch = json!({ "metadata": guard(repair), "spec": spec });
+    let written = repairs(context).patch(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    written.map(drop).map_err(doing("writing the order"))
+}
+
+fn repairs(context: &Context) -> Api<NodeRepair> {
+    Api::all(context.client.clone())
+}
+
+/// The write is refused unless the object is still as it was read.
+pub fn guard(repair: &NodeRepair) -> serde_json::Value {
+    json!({ "resourceVersion": repair.meta().resource_version, "uid": repair.meta().uid })
+}

@@ -1,0 +1,88 @@
+//! Our four taints on the node. `spec.taints` is one list that everybody writes, so each change is a read, a change of
+//! our own entries, and a write that is refused when anybody wrote in between.
+
+use k8s_openapi::api::core::v1::{Node, Taint};
+use kube::Resource;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use super::Context;
+use super::turn::{TurnError, doing};
+use crate::core::taint::TaintKey;
+use crate::wire::slim_node::TaintNames;
+
+/// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
+pub async fn place(context: &Context, node: &str, key: TaintKey, replaces: Option<TaintKey>) -> Result<(), TurnError> {
+    change(context, node, |names, taints| with(names, taints, Some(key), replaces)).await
+}
+
+pub async fn remove(context: &Context, node: &str, key: TaintKey) -> Result<(), TurnError> {
+    change(context, node, |names, taints| with(names, taints, None, Some(key))).await
+}
+
+async fn change(
+    context: &Context,
+    name: &str,
+    edit: impl FnOnce(&TaintNames, &[Taint]) -> Vec<Taint>,
+) -> Result<(), TurnError> {
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let node = nodes.get(name).await.map_err(doing("reading the node"))?;
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let edited = edit(&context.names, &taints);
+    if edited == taints {
+        return Ok(());
+    }
+    let guard = json!({ "resourceVersion": node.meta().resource_version, "uid": node.meta().uid });
+    let patch = json!({ "metadata": guard, "spec": { "taints": edited } });
+    nodes
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
+        .map_err(doing("changing the node's taints"))
+}
+
+/// The list with `add` on it and `drop` off it; every taint that is not one of these two stays as and where it is.
+fn with(names: &TaintNames, taints: &[Taint], add: Option<TaintKey>, drop: Option<TaintKey>) -> Vec<Taint> {
+    let mut edited: Vec<Taint> =
+        taints.iter().filter(|taint| drop.is_none() || names.read(taint) != drop).cloned().collect();
+    if let Some(key) = add
+        && !edited.iter().any(|taint| names.read(taint) == Some(key))
+    {
+        edited.push(names.to_wire(key));
+    }
+    edited
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(key: &str, effect: &str) -> Taint {
+        Taint { key: key.into(), effect: effect.into(), ..Taint::default() }
+    }
+
+    #[test]
+    fn the_next_rungs_taint_replaces_the_last_ones_in_one_list() {
+        let names = TaintNames::default();
+        let before = [foreign("a", "NoExecute"), names.to_wire(TaintKey::RepairReboot), foreign("b", "NoSchedule")];
+        let after = with(&names, &before, Some(TaintKey::RepairReimage), Some(TaintKey::RepairReboot));
+        assert_eq!(
+            after,
+            [foreign("a", "NoExecute"), foreign("b", "NoSchedule"), names.to_wire(TaintKey::RepairReimage)]
+        );
+    }
+
+    #[test]
+    fn a_taint_of_our_name_with_another_effect_is_not_ours() {
+        let names = TaintNames::default();
+        let before = [foreign("repair-reboot", "NoExecute")];
+        assert_eq!(with(&names, &before, None, Some(TaintKey::RepairReboot)), before);
+    }
+
+    #[test]
+    fn a_prefix_qualifies_all_four() {
+        let names = TaintNames { prefix: Some("example.com".into()) };
+        assert_eq!(names.read(&foreign("repair-reboot", "NoSchedule")), None);
+        assert_eq!(names.read(&foreign("example.com/slow-network", "NoSchedule")), Some(TaintKey::SlowNetwork));
+    }
+}

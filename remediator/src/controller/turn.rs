@@ -1,0 +1,76 @@
+//! One turn of one node: observe, decide, record, act, report. A decision either changes the record or acts on it, so a
+//! turn goes round until there is nothing to do now.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+
+use super::{Context, act, observe, record};
+use crate::clock;
+use crate::core::decide::{Action, decide};
+use crate::kube_client;
+
+/// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
+const ROUNDS: u32 = 12;
+const LOST_RACE: Duration = Duration::from_millis(50);
+const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// How soon pods that were asked to leave are looked for again.
+const EVICTING: Duration = Duration::from_secs(2);
+/// How soon a refused mail is tried again.
+const MAILING: Duration = Duration::from_secs(30);
+
+/// A request that failed, and what it was for.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct TurnError {
+    pub what: &'static str,
+    #[source]
+    pub source: kube::Error,
+}
+
+/// Names what a request was for.
+pub fn doing(what: &'static str) -> impl FnOnce(kube::Error) -> TurnError {
+    move |source| TurnError { what, source }
+}
+
+/// Takes the node's turn; returns when to look again, `None` when there is no record of it.
+pub async fn take(context: &Context, node: &str) -> Option<Duration> {
+    match rounds(context, node).await {
+        Ok(wait) => wait,
+        Err(error) if kube_client::lost_race(&error.source) => Some(LOST_RACE),
+        Err(error) => {
+            context.metrics.turn_errors.inc();
+            tracing::warn!(node, doing = error.what, error = %error.source, "turn failed, it is taken again");
+            Some(AFTER_ERROR)
+        }
+    }
+}
+
+async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {
+    let mut accepted_mail = None;
+    for _ in 0..ROUNDS {
+        let Some(repair) = observe::repair(context, name).await? else { return Ok(None) };
+        let known = repair.record();
+        let seen = observe::world(context, name, &known, accepted_mail.take()).await?;
+        let decision = decide(&known, &seen, clock::now(), &context.policy);
+
+        if decision.next != known.repair {
+            let repair = record::write(context, &repair, &decision.next).await?;
+            context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
+            continue;
+        }
+        let Some(action) = decision.action else { return Ok(decision.look_again.or(Some(Duration::MAX))) };
+        let evicting = matches!(action, Action::Evict(_));
+        tracing::debug!(node = repair.name_any(), ?action, "acting");
+        match act::act(context, &repair, &seen, action).await? {
+            act::Outcome::Done if evicting => {
+                return Ok(Some(decision.look_again.unwrap_or(EVICTING).min(EVICTING)));
+            }
+            act::Outcome::Done => {}
+            act::Outcome::MailAccepted(message_id) => accepted_mail = Some(message_id),
+            act::Outcome::MailRefused => return Ok(Some(MAILING)),
+        }
+    }
+    tracing::warn!(node = name, rounds = ROUNDS, "the turn does not come to an end; it goes on later");
+    Ok(Some(AFTER_ERROR))
+}

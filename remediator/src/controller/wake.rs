@@ -1,0 +1,135 @@
+//! What is looked at next, and when. A wake-up carries a name and never data; webhook, watch, timer and start all lead to
+//! the same turn. Two turns of one node never overlap, and no node waits for another.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Context, turn};
+use crate::clock;
+
+/// So many turns at a time. Each holds a few requests to the API server at most.
+const CONCURRENT: usize = 16;
+/// A node is looked at again after this long, even when nothing woke it.
+const AT_LATEST: Duration = Duration::from_secs(60);
+
+/// The end at which names are put in.
+#[derive(Debug, Clone)]
+pub struct Wakes(mpsc::UnboundedSender<String>);
+
+impl Wakes {
+    pub fn wake(&self, node: &str) {
+        // The other end is gone only when the process ends.
+        let _ = self.0.send(node.to_owned());
+    }
+}
+
+/// The end at which names come out.
+#[derive(Debug)]
+pub struct Queue(mpsc::UnboundedReceiver<String>);
+
+pub fn queue() -> (Wakes, Queue) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Wakes(sender), Queue(receiver))
+}
+
+/// What is due, what runs, and what was woken while it ran.
+#[derive(Default)]
+struct Agenda {
+    due: BTreeMap<String, Instant>,
+    running: BTreeSet<String>,
+    again: BTreeSet<String>,
+}
+
+impl Agenda {
+    fn wake(&mut self, node: String, now: Instant) {
+        if self.running.contains(&node) {
+            self.again.insert(node);
+        } else {
+            self.due.insert(node, now);
+        }
+    }
+
+    fn start(&mut self, now: Instant) -> Option<String> {
+        if self.running.len() >= CONCURRENT {
+            return None;
+        }
+        let (node, _) = self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(_, at)| **at)?;
+        let node = node.clone();
+        self.due.remove(&node);
+        self.running.insert(node.clone());
+        Some(node)
+    }
+
+    /// `wait`: when to look again; `None`: nothing is known of that node, forget it.
+    fn finish(&mut self, node: String, wait: Option<Duration>, now: Instant) {
+        self.running.remove(&node);
+        if self.again.remove(&node) {
+            self.due.insert(node, now);
+        } else if let Some(wait) = wait {
+            self.due.insert(node, now + wait.min(AT_LATEST));
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        if self.running.len() >= CONCURRENT { None } else { self.due.values().min().copied() }
+    }
+}
+
+/// Takes turns until the other end is gone.
+pub async fn dispatch(mut queue: Queue, context: Arc<Context>) -> anyhow::Result<()> {
+    let mut agenda = Agenda::default();
+    let mut turns = JoinSet::new();
+    loop {
+        while let Some(node) = agenda.start(clock::monotonic()) {
+            let context = context.clone();
+            turns.spawn(async move {
+                let wait = turn::take(&context, &node).await;
+                (node, wait)
+            });
+        }
+        let timer = agenda.next().map(tokio::time::Instant::from_std);
+        tokio::select! {
+            woken = queue.0.recv() => match woken {
+                Some(node) => agenda.wake(node, clock::monotonic()),
+                None => return Ok(()),
+            },
+            Some(done) = turns.join_next() => {
+                let (node, wait) = done?;
+                agenda.finish(node, wait, clock::monotonic());
+            }
+            () = async { match timer { Some(at) => tokio::time::sleep_until(at).await, None => std::future::pending().await } } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_woken_while_its_turn_runs_is_looked_at_again() {
+        let (mut agenda, now) = (Agenda::default(), clock::monotonic());
+        agenda.wake("a".into(), now);
+        assert_eq!(agenda.start(now), Some("a".into()));
+        agenda.wake("a".into(), now);
+        assert_eq!(agenda.start(now), None, "two turns of one node overlap");
+        agenda.finish("a".into(), None, now);
+        assert_eq!(agenda.start(now), Some("a".into()));
+    }
+
+    #[test]
+    fn a_waiting_node_does_not_keep_another_from_its_turn() {
+        let (mut agenda, now) = (Agenda::default(), clock::monotonic());
+        agenda.wake("a".into(), now);
+        agenda.start(now);
+        agenda.finish("a".into(), Some(Duration::from_secs(30)), now);
+        agenda.wake("b".into(), now);
+        assert_eq!(agenda.start(now), Some("b".into()));
+        assert_eq!(agenda.start(now), None);
+        assert_eq!(agenda.start(now + Duration::from_secs(30)), Some("a".into()));
+    }
+}

@@ -1,0 +1,89 @@
+//! The two watches. They only wake: what a turn decides on, it reads afresh.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, ResourceExt};
+
+use super::Context;
+use crate::core::decide::NodeView;
+use crate::core::taint::TaintKey;
+use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node;
+
+/// Wakes a node when its record changes.
+pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
+    let api: Api<NodeRepair> = Api::all(client);
+    let mut stream = watcher(api, watcher::Config::default()).default_backoff().touched_objects().boxed();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(repair)) => context.wakes.wake(&repair.name_any()),
+            Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),
+            Err(error) => tracing::warn!(%error, "watching NodeRepair"),
+        }
+    }
+}
+
+/// What of a node can change a decision.
+#[derive(PartialEq, Eq)]
+struct Glance {
+    uid: String,
+    boot_id: String,
+    ready: bool,
+    taints: BTreeSet<TaintKey>,
+    hands_off: (Option<String>, bool),
+}
+
+impl From<NodeView> for Glance {
+    fn from(view: NodeView) -> Self {
+        Self {
+            uid: view.uid,
+            boot_id: view.boot_id,
+            ready: view.ready,
+            taints: view.taints,
+            hands_off: (view.hold, view.cordoned),
+        }
+    }
+}
+
+/// Wakes a node when something changed that can change a decision; a heartbeat does not.
+pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
+    let api: Api<Node> = Api::all(client);
+    let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut known: HashMap<String, Glance> = HashMap::new();
+    let mut listed: HashSet<String> = HashSet::new();
+    let look = |known: &mut HashMap<String, Glance>, node: &Node| {
+        let glance = Glance::from(slim_node::view(node, &context.names));
+        let name = node.name_any();
+        if known.get(&name) != Some(&glance) {
+            context.wakes.wake(&name);
+            known.insert(name, glance);
+        }
+    };
+    loop {
+        match stream.try_next().await {
+            Ok(Some(watcher::Event::Apply(node))) => look(&mut known, &node),
+            Ok(Some(watcher::Event::Init)) => listed.clear(),
+            Ok(Some(watcher::Event::InitApply(node))) => {
+                listed.insert(node.name_any());
+                look(&mut known, &node);
+            }
+            Ok(Some(watcher::Event::InitDone)) => known.retain(|name, _| {
+                let there = listed.contains(name);
+                if !there {
+                    context.wakes.wake(name);
+                }
+                there
+            }),
+            Ok(Some(watcher::Event::Delete(node))) => {
+                known.remove(&node.name_any());
+                context.wakes.wake(&node.name_any());
+            }
+            Ok(None) => anyhow::bail!("the watch of Node ended"),
+            Err(error) => tracing::warn!(%error, "watching Node"),
+        }
+    }
+}

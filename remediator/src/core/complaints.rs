@@ -1,0 +1,112 @@
+//! The complaint board of a node: how alerts become complaints, and what they ask for.
+
+use jiff::Timestamp;
+
+use super::record::{Ask, Complaint, Rung};
+
+/// So many complaints are kept of one node. More alerts than this on one node say nothing new.
+pub const BOARD_SIZE: usize = 32;
+
+/// Puts what was told on the board. One alert (by fingerprint) has one complaint; a word older than what the board
+/// already knows of that alert changes nothing. When the board is full, the longest resolved go first, then the oldest.
+pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -> Vec<Complaint> {
+    let mut next = board.to_vec();
+    for complaint in told {
+        match next.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
+            Some(known) if complaint.since >= known.since => *known = complaint,
+            Some(_) => {}
+            None => next.push(complaint),
+        }
+    }
+    if next.len() > BOARD_SIZE {
+        next.sort_by_key(|complaint| (!complaint.firing, std::cmp::Reverse(complaint.seen)));
+        next.truncate(BOARD_SIZE);
+    }
+    next
+}
+
+/// Which of the complaints count: those that fire, and either began after `last_end` (the end of the last episode) or
+/// still fire after `grace_ends`.
+fn count(complaint: &Complaint, last_end: Option<Timestamp>, grace_over: bool) -> bool {
+    complaint.firing && (grace_over || last_end.is_none_or(|end| complaint.since > end))
+}
+
+/// The complaint that asks for the highest rung; of several, the one that has fired longest.
+pub fn asked(board: &[Complaint], last_end: Option<Timestamp>, grace_over: bool) -> Option<(Rung, &Complaint)> {
+    board
+        .iter()
+        .filter(|complaint| count(complaint, last_end, grace_over))
+        .filter_map(|complaint| complaint.ask.rung().map(|rung| (rung, complaint)))
+        .max_by_key(|(rung, complaint)| (*rung, std::cmp::Reverse(complaint.since)))
+}
+
+/// The complaint about the network that counts, the one that has fired longest.
+pub fn slow(board: &[Complaint], last_end: Option<Timestamp>, grace_over: bool) -> Option<&Complaint> {
+    board
+        .iter()
+        .filter(|complaint| complaint.ask == Ask::SlowNetwork && count(complaint, last_end, grace_over))
+        .min_by_key(|complaint| complaint.since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn complaint(fingerprint: &str, ask: Ask, since: i64, firing: bool) -> Complaint {
+        Complaint {
+            fingerprint: fingerprint.into(),
+            ask,
+            check: "rocm-smi".into(),
+            since: at(since),
+            seen: at(since + 1),
+            firing,
+            summary: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_same_alert_is_one_complaint() {
+        let board = receive(&[], [complaint("a", Ask::Reboot, 10, true)]);
+        let board = receive(&board, [complaint("a", Ask::Reboot, 10, false)]);
+        assert_eq!(board.len(), 1);
+        assert!(!board[0].firing);
+    }
+
+    #[test]
+    fn a_late_word_about_an_earlier_firing_changes_nothing() {
+        let board = receive(&[], [complaint("a", Ask::Reboot, 20, true)]);
+        assert!(receive(&board, [complaint("a", Ask::Reboot, 10, false)])[0].firing);
+    }
+
+    #[test]
+    fn the_highest_rung_wins() {
+        let board = [complaint("a", Ask::Reboot, 1, true), complaint("b", Ask::Manual, 2, true)];
+        assert_eq!(asked(&board, None, false).map(|(rung, _)| rung), Some(Rung::Manual));
+    }
+
+    #[test]
+    fn an_alert_older_than_the_last_end_asks_for_nothing_until_the_grace_is_over() {
+        let board = [complaint("a", Ask::Reboot, 10, true)];
+        assert!(asked(&board, Some(at(20)), false).is_none());
+        assert!(asked(&board, Some(at(20)), true).is_some());
+        assert!(asked(&board, Some(at(5)), false).is_some());
+    }
+
+    #[test]
+    fn a_resolved_complaint_asks_for_nothing() {
+        assert!(asked(&[complaint("a", Ask::Reboot, 10, false)], None, true).is_none());
+        assert!(slow(&[complaint("a", Ask::SlowNetwork, 10, false)], None, true).is_none());
+    }
+
+    #[test]
+    fn a_full_board_keeps_what_fires() {
+        let resolved = (0..40).map(|n| complaint(&format!("r{n}"), Ask::Reboot, n, false));
+        let board = receive(&receive(&[], resolved), [complaint("f", Ask::Reboot, 0, true)]);
+        assert_eq!(board.len(), BOARD_SIZE);
+        assert!(board.iter().any(|complaint| complaint.firing));
+    }
+}

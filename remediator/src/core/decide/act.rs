@@ -1,0 +1,122 @@
+//! What the record calls for: the one act that brings the world nearer to what is recorded.
+
+use jiff::Timestamp;
+
+use super::{Action, Moment};
+use crate::core::policy::DrainMode;
+use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, Rung};
+use crate::core::taint::{Taint, TaintState};
+
+/// The first thing that the record calls for and the world does not show yet.
+pub(super) fn wanted(moment: Moment) -> Option<Action> {
+    let repair = &moment.record.repair;
+    let episode = repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
+    let track = repair.network.as_ref().filter(|track| !track.phase.is_over());
+    let taints = [episode.and_then(|episode| episode.taint), track.and_then(|track| track.taint)];
+    if moment.seen.node.is_some()
+        && let Some(action) = taints.into_iter().flatten().find_map(taint)
+    {
+        return Some(action);
+    }
+    if let Some(action) = order(moment, episode, track) {
+        return Some(action);
+    }
+    let episode = episode?;
+    match episode.phase {
+        Phase::Draining => evictions(moment),
+        Phase::Escalating => episode
+            .mails
+            .iter()
+            .find(|mail| mail.accepted_at.is_none())
+            .map(|mail| Action::SendMail { message_id: mail.message_id.clone() }),
+        _ => None,
+    }
+}
+
+/// An intent that is still recorded as one has not been seen on the node.
+fn taint(taint: Taint) -> Option<Action> {
+    match taint.state {
+        TaintState::Placing => Some(Action::PlaceTaint { key: taint.key, replaces: taint.replaces }),
+        TaintState::Removing => Some(Action::RemoveTaint { key: taint.key }),
+        TaintState::Confirmed => None,
+    }
+}
+
+/// One order at a time: the repair's, or the network's when no repair is open. Any other order is withdrawn.
+fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>) -> Option<Action> {
+    let wanted = match (episode, track) {
+        (Some(episode), _) => repair_order(moment, episode),
+        (None, Some(track)) => network_order(moment, track),
+        (None, None) => None,
+    };
+    match (wanted, &moment.record.order) {
+        (Some(wanted), Some(order)) if order.id == wanted.id => None,
+        (Some(wanted), _) => Some(Action::IssueOrder(wanted)),
+        (None, Some(order)) => Some(Action::WithdrawOrder { id: order.id.clone() }),
+        (None, None) => None,
+    }
+}
+
+fn evictions(moment: Moment) -> Option<Action> {
+    let node = moment.seen.node.as_ref()?;
+    let evicts = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::Evict);
+    (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
+}
+
+/// The id of the order that the episode's phase stands for. It is made of recorded things only, so an order that was
+/// lost is issued again under the same id.
+pub(super) fn order_id(episode: &Episode) -> Option<String> {
+    let rung_order = format!("{}-{}-{}", episode.number, episode.rung, episode.attempt);
+    match episode.phase {
+        Phase::Reimaging => Some(rung_order),
+        Phase::Rebooting if episode.rung == Rung::Reboot => Some(rung_order),
+        Phase::Rebooting => Some(format!("{rung_order}-reboot")),
+        Phase::Proving => Some(format!("{rung_order}-prove-{}", episode.unexpected_boots + 1)),
+        _ => None,
+    }
+}
+
+/// The id of the network proof that is under way.
+pub(super) fn network_order_id(track: &NetworkTrack) -> String {
+    format!("n{}-prove-{}", track.number, track.attempt)
+}
+
+/// Nothing disruptive is ordered for a node that is not seen to carry the rung's taint: new pods would land on it.
+fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
+    let id = order_id(episode)?;
+    let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    if !tainted && episode.phase != Phase::Proving {
+        return None;
+    }
+    let deadline = episode.until.unwrap_or(episode.since);
+    let (kind, proof, script) = match episode.phase {
+        Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.policy.reimage.clone())),
+        Phase::Rebooting => (OrderKind::Reboot, None, None),
+        _ => (OrderKind::Prove, Some(terms(moment, ProofOf::Gpu, episode.since)), None),
+    };
+    Some(Order { id, kind, boot_id: episode.boot_id.clone(), issued_at: episode.since, deadline, proof, script })
+}
+
+fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
+    let until = track.until?;
+    Some(Order {
+        id: network_order_id(track),
+        kind: OrderKind::Prove,
+        boot_id: moment.seen.node.as_ref().map(|node| node.boot_id.clone()).unwrap_or_default(),
+        issued_at: track.since,
+        deadline: until,
+        proof: Some(terms(moment, ProofOf::Network, track.since)),
+        script: None,
+    })
+}
+
+/// The GPUs are proven or disproven by runs in a row; a slow network is waited for until it passes once.
+fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
+    let proof = &moment.policy.proof;
+    let (passes, failures) = match of {
+        ProofOf::Gpu => (proof.passes, proof.failures),
+        ProofOf::Network => (1, 0),
+    };
+    let gap_seconds = u32::try_from(proof.gap.as_secs()).unwrap_or(u32::MAX);
+    ProofTerms { of, passes, failures, gap_seconds, after }
+}

@@ -1,0 +1,177 @@
+//! An open episode: what holds in every phase comes first (the node is there, it is the same one, our taint is on it),
+//! then the phase itself decides.
+
+use jiff::Timestamp;
+
+use super::{Moment, NodeView, Opinion, entry, phases};
+use crate::core::complaints;
+use crate::core::record::{Episode, Mail, PastEpisode, Phase, Rung, Step, Verdict};
+use crate::core::taint::{Taint, TaintState};
+use crate::core::why::{Reason, Why};
+
+/// Where the repair of the GPUs goes from here.
+pub(super) fn advance(moment: Moment) -> Opinion<Episode> {
+    match &moment.record.repair.episode {
+        Some(episode) if !episode.phase.is_over() => open(moment, episode),
+        _ => entry::open(moment),
+    }
+}
+
+fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let Some(node) = &moment.seen.node else {
+        return to(moment, episode, Phase::NodeGone, Reason::new(Why::NodeGone, "the Node object was deleted"));
+    };
+    if node.uid != episode.node_uid {
+        return recreated(moment, episode, node);
+    }
+    if let Some(taint) = episode.taint
+        && let Some(opinion) = taint_moves(moment, episode, node, taint)
+    {
+        return opinion;
+    }
+    if let Some(opinion) = raised(moment, episode, node) {
+        return opinion;
+    }
+    phases::advance(moment, episode, node)
+}
+
+/// The Node was deleted and created again. On a new boot it is proven before anything else; on the old boot the repair
+/// goes on, and gets its taint back.
+fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let mut next = Episode { node_uid: node.uid.clone(), ..episode.clone() };
+    next.taint = next.taint.map(|taint| Taint::placing(taint.key));
+    // A node that was never tainted is one that nothing is done to: then nothing was to be proven either.
+    let untouched = episode.taint.is_none() && episode.phase == Phase::Waiting;
+    if untouched || node.boot_id == episode.boot_id {
+        let why = Reason::new(Why::NodeRecreated, "the Node object was created again");
+        next.boot_id.clone_from(&node.boot_id);
+        next.why = why.clone();
+        return Opinion { next: Some(next), why, look_again: None };
+    }
+    let why = Reason::new(Why::NodeRecreated, "the Node object was created again on a new boot");
+    next.taint = next.taint.or(Some(Taint::placing(episode.rung.taint())));
+    stabilising(moment, next, node, why)
+}
+
+/// The three steps of a taint, and what its absence means.
+fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint) -> Option<Opinion<Episode>> {
+    let present = node.taints.contains(&taint.key);
+    let stays = |why, message: String| Some(Opinion { next: None, why: Reason::new(why, message), look_again: None });
+    match taint.state {
+        TaintState::Placing if present => {
+            let taint = Taint { state: TaintState::Confirmed, replaces: None, ..taint };
+            Some(Opinion {
+                next: Some(Episode { taint: Some(taint), ..episode.clone() }),
+                why: episode.why.clone(),
+                look_again: None,
+            })
+        }
+        TaintState::Placing if taint.replaces.is_some_and(|old| !node.taints.contains(&old)) => {
+            Some(released(moment, episode))
+        }
+        TaintState::Placing => stays(Why::PlacingTaint, format!("placing the taint {}", taint.key)),
+        TaintState::Confirmed if present => None,
+        TaintState::Confirmed => Some(released(moment, episode)),
+        TaintState::Removing if present => stays(Why::RemovingTaint, format!("removing the taint {}", taint.key)),
+        TaintState::Removing => {
+            let next = Episode { taint: None, ..episode.clone() };
+            Some(to(moment, &next, Phase::Healed, episode.why.clone()))
+        }
+    }
+}
+
+fn released(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let why = Reason::new(Why::ReleasedByHand, "a person took our taint off the node");
+    to(moment, &Episode { taint: None, ..episode.clone() }, Phase::Released, why)
+}
+
+/// A higher rung may be asked for while nothing disruptive has been ordered.
+fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    if !matches!(episode.phase, Phase::Waiting | Phase::Draining) {
+        return None;
+    }
+    let by_person = node
+        .taints
+        .iter()
+        .filter_map(|key| Rung::of_taint(*key).map(|rung| (rung, "a person put this rung's taint on the node")));
+    let last_end = moment.record.repair.history.last().map(|past| past.ended_at);
+    let by_alert = complaints::asked(&moment.record.complaints, last_end, false)
+        .map(|(rung, complaint)| (rung, complaint.summary.as_str()));
+    let (rung, text) = by_person.chain(by_alert).max_by_key(|(rung, _)| *rung)?;
+    (rung > episode.rung).then(|| climb_to(moment, episode, rung, Reason::new(Why::Complaint, text)))
+}
+
+/// The episode in another phase of the same rung, with no deadline.
+pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -> Opinion<Episode> {
+    let next = Episode { phase, since: moment.now, until: None, why: why.clone(), ..episode.clone() };
+    Opinion { next: Some(next), why, look_again: None }
+}
+
+/// The episode with one more line in its account.
+pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
+    let step = Step { at: moment.now, rung: episode.rung, outcome, verdicts: verdicts.to_vec() };
+    let mut next = episode.clone();
+    next.steps.push(step);
+    next
+}
+
+/// Waiting on another rung. Its taint replaces this rung's in one write, where the node has one; a node that was never
+/// tainted (mode observe) gets none.
+pub(super) fn climb_to(moment: Moment, episode: &Episode, rung: Rung, why: Reason) -> Opinion<Episode> {
+    climb_after(moment, episode, rung, why, &[])
+}
+
+/// As [`climb_to`], with what the checks said.
+pub(super) fn climb_after(
+    moment: Moment,
+    episode: &Episode,
+    rung: Rung,
+    why: Reason,
+    verdicts: &[Verdict],
+) -> Opinion<Episode> {
+    let mut next = noting(moment, episode, why.clone(), verdicts);
+    next.rung = rung;
+    next.attempt = 1;
+    next.taint = episode.taint.map(|taint| {
+        let old = taint.replaces.unwrap_or(taint.key);
+        let replaces = (taint.state == TaintState::Confirmed || taint.replaces.is_some()).then_some(old);
+        Taint { replaces, ..Taint::placing(rung.taint()) }
+    });
+    to(moment, &next, Phase::Waiting, why)
+}
+
+/// A new boot: it has to last before it is proven.
+pub(super) fn stabilising(moment: Moment, episode: Episode, node: &NodeView, why: Reason) -> Opinion<Episode> {
+    let next = Episode {
+        phase: Phase::Stabilising,
+        boot_id: node.boot_id.clone(),
+        since: moment.now,
+        until: Some(moment.after(moment.policy.times.stabilise)),
+        why: why.clone(),
+        ..noting(moment, &episode, why.clone(), &[])
+    };
+    Opinion { next: Some(next), why, look_again: Some(moment.policy.times.stabilise) }
+}
+
+/// A person takes over: the mail that this transition calls for is on record before it is sent.
+pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let why = Reason::new(Why::MailPending, "a person is needed; the mail has not been accepted yet");
+    let mut next = episode.clone();
+    next.mails.push(Mail {
+        message_id: format!("<{}.{}@ossci.amd.com>", episode.number, episode.node_uid),
+        accepted_at: None,
+    });
+    to(moment, &next, Phase::Escalating, why)
+}
+
+/// The line that an episode leaves in history.
+pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
+    PastEpisode {
+        number: episode.number,
+        started_at: episode.started_at,
+        ended_at: now,
+        rung: episode.rung,
+        outcome: episode.phase,
+        why: episode.why.clone(),
+    }
+}

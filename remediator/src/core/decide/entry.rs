@@ -1,0 +1,74 @@
+//! How an episode begins: a complaint that counts, or a person's taint.
+
+use super::{Moment, Opinion};
+use crate::core::complaints;
+use crate::core::record::{Episode, Phase, Rung};
+use crate::core::why::{Reason, Why};
+
+/// Opens an episode where one is due. The last one, if any, is over.
+pub(super) fn open(moment: Moment) -> Opinion<Episode> {
+    let Some(node) = &moment.seen.node else {
+        return nothing(Why::NodeGone, "the node does not exist");
+    };
+    let last = moment.record.repair.history.last();
+    let (last_end, number) = (last.map(|past| past.ended_at), last.map_or(1, |past| past.number + 1));
+    let times = &moment.policy.times;
+
+    let by_person = node.taints.iter().rev().find_map(|key| Rung::of_taint(*key));
+    let grace_ends = last_end.map(|end| end.saturating_add(times.complaint_grace).unwrap_or(end));
+    let grace_over = grace_ends.is_none_or(|end| moment.now >= end);
+    let asked = complaints::asked(&moment.record.complaints, last_end, grace_over);
+
+    let (rung, why) = match (by_person, asked) {
+        (Some(rung), asked) if asked.is_none_or(|(other, _)| other <= rung) => {
+            (rung, Reason::new(Why::TaintedByPerson, format!("a person put the taint {} on the node", rung.taint())))
+        }
+        (_, Some((rung, complaint))) => {
+            (rung, Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)))
+        }
+        (_, None) => {
+            // Something may fire that does not count yet: then time alone changes the answer.
+            return match complaints::asked(&moment.record.complaints, last_end, true) {
+                Some(_) if !grace_over => Opinion {
+                    next: None,
+                    why: Reason::new(Why::OlderThanProof, "the alert began before the last repair ended"),
+                    look_again: grace_ends.map(|end| moment.until(end)),
+                },
+                _ => nothing(Why::Healthy, "no complaint is open"),
+            };
+        }
+    };
+
+    if let Some(past) = last.filter(|past| past.outcome == Phase::Released && by_person.is_none()) {
+        let quiet_ends = past.ended_at.saturating_add(times.released_quiet).unwrap_or(past.ended_at);
+        if moment.now < quiet_ends {
+            return Opinion {
+                next: None,
+                why: Reason::new(Why::ReleasedByHand, "a person took the taint off; no rung starts in the quiet time"),
+                look_again: Some(moment.until(quiet_ends)),
+            };
+        }
+    }
+
+    let episode = Episode {
+        number,
+        started_at: moment.now,
+        rung,
+        phase: Phase::Waiting,
+        attempt: 1,
+        since: moment.now,
+        until: None,
+        why: why.clone(),
+        node_uid: node.uid.clone(),
+        boot_id: node.boot_id.clone(),
+        taint: None,
+        unexpected_boots: 0,
+        steps: Vec::new(),
+        mails: Vec::new(),
+    };
+    Opinion { next: Some(episode), why, look_again: None }
+}
+
+fn nothing(why: Why, message: &str) -> Opinion<Episode> {
+    Opinion { next: None, why: Reason::new(why, message), look_again: None }
+}

@@ -1,0 +1,159 @@
+//! What happens next to one node, and why. Pure and total: the same record, view, time and policy give the same decision.
+//!
+//! A decision either changes the record or acts on what is recorded, never both: so every act has its intent on record
+//! before it, and after a crash the same function reads the same record and goes on.
+
+mod act;
+mod climb;
+mod entry;
+mod network;
+mod phases;
+#[cfg(test)]
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::policy::Policy;
+use super::record::{Order, Record, Repair};
+use super::taint::TaintKey;
+use super::why::Reason;
+
+/// A node as the API server shows it in a fresh read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeView {
+    pub name: String,
+    pub uid: String,
+    /// `status.nodeInfo.bootID`.
+    pub boot_id: String,
+    /// The condition Ready is True.
+    pub ready: bool,
+    /// Those of our four taints that are on it, whoever put them there.
+    pub taints: BTreeSet<TaintKey>,
+    /// The text of annotation `ossci.amd.com/hold`.
+    pub hold: Option<String>,
+    /// `spec.unschedulable`.
+    pub cordoned: bool,
+    pub labels: BTreeMap<String, String>,
+    /// Addresses with their type, for the mail.
+    pub addresses: Vec<(String, String)>,
+}
+
+/// A pod that has to leave before the node goes down, `namespace/name`. Pods of DaemonSets, mirror pods and finished
+/// pods are not among them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodName {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for PodName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What was seen of the world this turn.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observation {
+    /// `None`: the API server said that there is no such node.
+    pub node: Option<NodeView>,
+    /// Pods that have to leave; read only while the episode is draining.
+    pub pods: Vec<PodName>,
+    /// The mail that the server accepted in this turn.
+    pub accepted_mail: Option<String>,
+}
+
+/// One thing done to the world.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Put a taint on the node and take the one it replaces off, in one write.
+    PlaceTaint {
+        key: TaintKey,
+        replaces: Option<TaintKey>,
+    },
+    RemoveTaint {
+        key: TaintKey,
+    },
+    /// Ask for the eviction of each.
+    Evict(Vec<PodName>),
+    IssueOrder(Order),
+    WithdrawOrder {
+        id: String,
+    },
+    SendMail {
+        message_id: String,
+    },
+}
+
+/// What to record or to do next, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The controller's part of the record as it should be. Where it differs from the record, it is written first.
+    pub next: Repair,
+    /// Only when the record stays as it is.
+    pub action: Option<Action>,
+    pub why: Reason,
+    /// When time alone will change the decision.
+    pub look_again: Option<Duration>,
+}
+
+/// What one track makes of the moment: its own part of the record is changed in `Repair` by the caller.
+struct Opinion<T> {
+    next: Option<T>,
+    why: Reason,
+    look_again: Option<Duration>,
+}
+
+/// Everything that a decision is made of.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    record: &'a Record,
+    seen: &'a Observation,
+    now: Timestamp,
+    policy: &'a Policy,
+}
+
+impl Moment<'_> {
+    /// A time from now, for deadlines; far times saturate.
+    fn after(&self, wait: Duration) -> Timestamp {
+        self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
+    /// How long until `time`; zero when it is past.
+    fn until(&self, time: Timestamp) -> Duration {
+        Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO)
+    }
+}
+
+/// How many finished episodes stay in the record.
+pub const HISTORY: usize = 20;
+
+/// Decides what happens next to a node.
+pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Policy) -> Decision {
+    let moment = Moment { record, seen, now, policy };
+    let repair = climb::advance(moment);
+    let network = network::advance(moment);
+    let look_again = [repair.look_again, network.look_again].into_iter().flatten().min();
+
+    let mut next = record.repair.clone();
+    if let Some(episode) = repair.next {
+        if episode.phase.is_over() {
+            next.history.push(climb::account(&episode, now));
+            let surplus = next.history.len().saturating_sub(HISTORY);
+            next.history.drain(..surplus);
+        }
+        next.episode = Some(episode);
+        return Decision { next, action: None, why: repair.why, look_again };
+    }
+    if let Some(track) = network.next {
+        next.network = Some(track);
+        return Decision { next, action: None, why: network.why, look_again };
+    }
+    let repairing = record.repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over());
+    let slow = record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over());
+    let why = if !repairing && slow { network.why } else { repair.why };
+    Decision { next, action: act::wanted(moment), why, look_again }
+}

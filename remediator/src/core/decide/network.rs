@@ -1,0 +1,162 @@
+//! The network's own small track: taint a slow node, un-taint it on a fresh pass. Never a reboot.
+
+use super::{Moment, NodeView, Opinion, act};
+use crate::core::complaints;
+use crate::core::policy::Mode;
+use crate::core::record::{NetworkPhase, NetworkTrack, Proof};
+use crate::core::taint::{Taint, TaintKey, TaintState};
+use crate::core::why::{Reason, Why};
+
+pub(super) fn advance(moment: Moment) -> Opinion<NetworkTrack> {
+    match &moment.record.repair.network {
+        Some(track) if !track.phase.is_over() => open(moment, track),
+        last => begin(moment, last.as_ref()),
+    }
+}
+
+fn stays(why: Why, message: &str) -> Opinion<NetworkTrack> {
+    Opinion { next: None, why: Reason::new(why, message), look_again: None }
+}
+
+fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
+    let Some(node) = &moment.seen.node else { return stays(Why::NodeGone, "the node does not exist") };
+    let times = &moment.policy.times;
+    let last_end = last.map(|track| track.since);
+    let grace_ends = last_end.map(|end| end.saturating_add(times.complaint_grace).unwrap_or(end));
+    let grace_over = grace_ends.is_none_or(|end| moment.now >= end);
+    let by_person = node.taints.contains(&TaintKey::SlowNetwork);
+    let complaint = complaints::slow(&moment.record.complaints, last_end, grace_over);
+    if !by_person && complaint.is_none() {
+        let mut opinion = stays(Why::Healthy, "no complaint about the network is open");
+        if complaints::slow(&moment.record.complaints, last_end, true).is_some() && !grace_over {
+            opinion.why = Reason::new(Why::OlderThanProof, "the alert began before the last proof of the network");
+            opinion.look_again = grace_ends.map(|end| moment.until(end));
+        }
+        return opinion;
+    }
+    match moment.policy.pool_of(&node.labels) {
+        None => return stays(Why::NotManaged, "no pool of the policy selects this node"),
+        Some(pool) if pool.mode == Mode::Observe => {
+            return stays(Why::ObserveOnly, "mode observe; else the node would get the taint slow-network");
+        }
+        Some(_) => {}
+    }
+    if let Some(track) = last.filter(|track| track.phase == NetworkPhase::Released && !by_person) {
+        let quiet_ends = track.since.saturating_add(times.released_quiet).unwrap_or(track.since);
+        if moment.now < quiet_ends {
+            let mut opinion =
+                stays(Why::ReleasedByHand, "a person took the taint off; none is placed in the quiet time");
+            opinion.look_again = Some(moment.until(quiet_ends));
+            return opinion;
+        }
+    }
+    let why = match complaint {
+        Some(complaint) => Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)),
+        None => Reason::new(Why::TaintedByPerson, "a person put the taint slow-network on the node"),
+    };
+    let track = NetworkTrack {
+        number: last.map_or(1, |track| track.number + 1),
+        phase: NetworkPhase::Slow,
+        started_at: moment.now,
+        since: moment.now,
+        until: None,
+        attempt: 0,
+        why: why.clone(),
+        node_uid: node.uid.clone(),
+        taint: Some(Taint::placing(TaintKey::SlowNetwork)),
+    };
+    Opinion { next: Some(track), why, look_again: None }
+}
+
+fn open(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
+    let Some(node) = &moment.seen.node else {
+        let gone = NetworkTrack { taint: None, ..track.clone() };
+        return to(moment, &gone, NetworkPhase::NodeGone, Reason::new(Why::NodeGone, "the Node object was deleted"));
+    };
+    if node.uid != track.node_uid {
+        let next = NetworkTrack {
+            node_uid: node.uid.clone(),
+            taint: Some(Taint::placing(TaintKey::SlowNetwork)),
+            ..track.clone()
+        };
+        let why = Reason::new(Why::NodeRecreated, "the Node object was created again; its taint is placed again");
+        return to(moment, &next, NetworkPhase::Slow, why);
+    }
+    if let Some(taint) = track.taint
+        && let Some(opinion) = taint_moves(moment, track, node, taint)
+    {
+        return opinion;
+    }
+    let repairing = moment.record.repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over());
+    match track.phase {
+        NetworkPhase::Proving if repairing => {
+            let why = Reason::new(Why::RepairHasTheOrder, "a repair of the GPUs began; the network is proven after it");
+            to(moment, track, NetworkPhase::Slow, why)
+        }
+        NetworkPhase::Proving => proving(moment, track),
+        _ if repairing => stays(Why::RepairHasTheOrder, "the network is proven after the repair of the GPUs"),
+        _ => slow(moment, track),
+    }
+}
+
+fn taint_moves(moment: Moment, track: &NetworkTrack, node: &NodeView, taint: Taint) -> Option<Opinion<NetworkTrack>> {
+    let present = node.taints.contains(&taint.key);
+    match taint.state {
+        TaintState::Placing if present => {
+            let next = NetworkTrack { taint: Some(Taint { state: TaintState::Confirmed, ..taint }), ..track.clone() };
+            Some(Opinion { next: Some(next), why: track.why.clone(), look_again: None })
+        }
+        TaintState::Placing => Some(stays(Why::PlacingTaint, "placing the taint slow-network")),
+        TaintState::Confirmed if present => None,
+        TaintState::Confirmed => {
+            let why = Reason::new(Why::ReleasedByHand, "a person took our taint off the node");
+            let next = NetworkTrack { taint: None, ..track.clone() };
+            Some(to(moment, &next, NetworkPhase::Released, why))
+        }
+        TaintState::Removing if present => Some(stays(Why::RemovingTaint, "removing the taint slow-network")),
+        TaintState::Removing => {
+            let next = NetworkTrack { taint: None, ..track.clone() };
+            Some(to(moment, &next, NetworkPhase::Recovered, track.why.clone()))
+        }
+    }
+}
+
+/// A proof is ordered at once the first time, and after a while each further time.
+fn slow(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
+    let wait = moment.until(track.since.saturating_add(moment.policy.times.network_retry).unwrap_or(track.since));
+    if track.attempt > 0 && !wait.is_zero() {
+        return Opinion { next: None, why: track.why.clone(), look_again: Some(wait) };
+    }
+    let next = NetworkTrack { attempt: track.attempt + 1, ..track.clone() };
+    let why = Reason::new(Why::ProofOrdered, "waiting for a network check that passes");
+    let mut opinion = to(moment, &next, NetworkPhase::Proving, why);
+    if let Some(next) = &mut opinion.next {
+        next.until = Some(moment.after(moment.policy.times.proof));
+    }
+    opinion
+}
+
+fn proving(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
+    let report = moment.record.report_on(&act::network_order_id(track)).filter(|report| report.state.is_over());
+    match report {
+        Some(report) if report.proof == Some(Proof::Passed) => {
+            let why = Reason::new(Why::NetworkRecovered, report.message.clone());
+            let taint = track.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
+            let next = NetworkTrack { taint, why: why.clone(), ..track.clone() };
+            Opinion { next: Some(next), why, look_again: None }
+        }
+        Some(report) => to(moment, track, NetworkPhase::Slow, Reason::new(Why::ProofFailed, report.message.clone())),
+        None if track.until.is_none_or(|until| moment.now >= until) => {
+            let why = Reason::new(Why::CannotProve, "no answer about the network came by the deadline");
+            to(moment, track, NetworkPhase::Slow, why)
+        }
+        None => {
+            Opinion { next: None, why: track.why.clone(), look_again: track.until.map(|until| moment.until(until)) }
+        }
+    }
+}
+
+fn to(moment: Moment, track: &NetworkTrack, phase: NetworkPhase, why: Reason) -> Opinion<NetworkTrack> {
+    let next = NetworkTrack { phase, since: moment.now, until: None, why: why.clone(), ..track.clone() };
+    Opinion { next: Some(next), why, look_again: None }
+}

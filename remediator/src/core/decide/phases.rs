@@ -1,0 +1,324 @@
+//! The phases of a rung, in the order in which a repair goes through them.
+
+use super::climb::{climb_after, climb_to, escalating, noting, stabilising, to};
+use super::{Moment, NodeView, Opinion, act};
+use crate::core::policy::{DrainMode, Mode, Pool};
+use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
+use crate::core::taint::{Taint, TaintState};
+use crate::core::why::{Reason, Why};
+
+/// A node that keeps rebooting by itself is a person's case after so many boots that nobody ordered.
+const UNEXPECTED_BOOTS: u32 = 3;
+
+pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    match episode.phase {
+        Phase::Waiting => waiting(moment, episode, node),
+        Phase::Draining => draining(moment, episode, node),
+        Phase::Reimaging => reimaging(moment, episode, node),
+        Phase::Rebooting => rebooting(moment, episode, node),
+        Phase::Stabilising => settling(moment, episode, node),
+        Phase::Proving => proving(moment, episode, node),
+        Phase::Escalating => mailing(moment, episode),
+        Phase::Escalated => stays(episode, None),
+        Phase::Healed | Phase::Recovered | Phase::Released | Phase::NodeGone => stays(episode, None),
+    }
+}
+
+/// Nothing changes; the record already says why.
+fn stays(episode: &Episode, look_again: Option<std::time::Duration>) -> Opinion<Episode> {
+    Opinion { next: None, why: episode.why.clone(), look_again }
+}
+
+/// Stays, with another reason where the record has an older one.
+fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
+    let look_again = episode.until.map(|until| moment.until(until));
+    if episode.why == why {
+        return stays(episode, look_again);
+    }
+    Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
+}
+
+/// What keeps a node from being drained, rebooted or reimaged, whatever its rung.
+fn hands_off(node: &NodeView) -> Option<Reason> {
+    if let Some(text) = &node.hold {
+        return Some(Reason::new(Why::OnHold, format!("a person said hands off: {text}")));
+    }
+    node.cordoned.then(|| Reason::new(Why::Cordoned, "the node is cordoned"))
+}
+
+fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let pool = moment.policy.pool_of(&node.labels);
+    let untouched = match pool {
+        None => Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node")),
+        Some(pool) if pool.mode == Mode::Observe => Some(Reason::new(
+            Why::ObserveOnly,
+            format!(
+                "pool {} is in mode observe; else the node would get the taint {}",
+                pool.name,
+                episode.rung.taint()
+            ),
+        )),
+        Some(_) => None,
+    };
+    if let Some(why) = untouched {
+        let asked = moment.record.complaints.iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
+        if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
+            let why = Reason::new(Why::ComplaintResolved, "the complaints went away; nothing had been done");
+            return to(moment, episode, Phase::Recovered, why);
+        }
+        return stays_because(moment, episode, why);
+    }
+    let Some(pool) = pool else { return stays(episode, None) };
+    if episode.taint.is_none() {
+        let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
+        return Opinion { next: Some(next), why: episode.why.clone(), look_again: None };
+    }
+    if episode.rung == Rung::Manual {
+        return escalating(moment, episode);
+    }
+    if let Some(why) = hands_off(node) {
+        return stays_because(moment, episode, why);
+    }
+    match (pool.mode, episode.rung) {
+        (Mode::Observe | Mode::Taint, _) => {
+            let why = Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name));
+            stays_because(moment, episode, why)
+        }
+        (Mode::Reboot, Rung::Reimage) => {
+            let why = Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name));
+            climb_to(moment, episode, Rung::Manual, why)
+        }
+        (Mode::Reboot | Mode::Reimage, _) => {
+            let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
+            let mut opinion = to(moment, episode, Phase::Draining, why);
+            if let Some(next) = &mut opinion.next {
+                next.boot_id.clone_from(&node.boot_id);
+                next.until = Some(moment.after(moment.policy.times.drain));
+            }
+            opinion
+        }
+    }
+}
+
+fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if let Some(why) = hands_off(node) {
+        return to(moment, episode, Phase::Waiting, why);
+    }
+    let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
+    let pods = &moment.seen.pods;
+    let over = episode.until.is_none_or(|until| moment.now >= until);
+    let why = if !evicts || pods.is_empty() {
+        Reason::new(Why::NothingToEvict, "no pod has to leave the node any more")
+    } else if over {
+        Reason::new(Why::DrainDeadlinePassed, format!("still there at the drain deadline: {}", named(pods)))
+    } else {
+        return stays_because(
+            moment,
+            episode,
+            Reason::new(Why::EvictingPods, format!("waiting for {} to leave", named(pods))),
+        );
+    };
+    let noted = noting(moment, episode, why, &[]);
+    match episode.rung {
+        Rung::Reimage => reimage(moment, &noted),
+        _ => reboot(moment, &noted, node),
+    }
+}
+
+fn drains(pool: &Pool) -> bool {
+    pool.drain == DrainMode::Evict
+}
+
+/// The first few pods by name, and how many more there are.
+fn named(pods: &[super::PodName]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = pods.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if pods.len() > SHOWN {
+        text.push_str(&format!(" and {} more", pods.len() - SHOWN));
+    }
+    text
+}
+
+fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {}", episode.attempt));
+    let mut opinion = to(moment, episode, Phase::Reimaging, why);
+    if let Some(next) = &mut opinion.next {
+        next.until = Some(moment.after(moment.policy.times.reimage));
+    }
+    opinion
+}
+
+/// Orders the end of the boot that the node is on now.
+fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let why = Reason::new(Why::RebootOrdered, format!("reboot that ends boot {}", node.boot_id));
+    let mut opinion = to(moment, episode, Phase::Rebooting, why);
+    if let Some(next) = &mut opinion.next {
+        next.boot_id.clone_from(&node.boot_id);
+        next.until = Some(moment.after(moment.policy.times.boot));
+    }
+    opinion
+}
+
+fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let late = episode.until.is_none_or(|until| moment.now >= until);
+    let report = act::order_id(episode).and_then(|id| moment.record.report_on(&id));
+    let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
+    match report.map(|report| (report.state, report)) {
+        None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
+            // The node rebooted by itself before the script began: the order is for a boot that is gone.
+            let boots = episode.unexpected_boots + 1;
+            if boots > UNEXPECTED_BOOTS {
+                return failed(format!("the node rebooted {boots} times by itself"));
+            }
+            let why = Reason::new(Why::UnexpectedReboot, "the node rebooted before its reimage began");
+            let noted = noting(moment, episode, why, &[]);
+            let attempt = episode.attempt + 1;
+            reimage(moment, &Episode { attempt, unexpected_boots: boots, boot_id: node.boot_id.clone(), ..noted })
+        }
+        Some((AgentState::Done, report)) => {
+            let outcome = Reason::new(Why::ReimageOrdered, format!("the reimage finished: {}", report.message));
+            reboot(moment, &noting(moment, episode, outcome, &[]), node)
+        }
+        Some((AgentState::Failed, report)) => failed(format!("the reimage failed: {}", report.message)),
+        Some((AgentState::Refused, report)) => refused(moment, episode, node, &report.message),
+        Some((AgentState::Interrupted, report)) if episode.attempt == 1 => {
+            let why = Reason::new(Why::ReimageInterrupted, report.message.clone());
+            let next = Episode { attempt: 2, boot_id: node.boot_id.clone(), ..noting(moment, episode, why, &[]) };
+            reimage(moment, &next)
+        }
+        Some((AgentState::Interrupted, report)) => {
+            failed(format!("the reimage was interrupted a second time: {}", report.message))
+        }
+        Some((AgentState::Running, _)) | None if late => {
+            failed("the reimage did not finish by its deadline".to_owned())
+        }
+        Some((AgentState::Running, _)) => stays(episode, episode.until.map(|until| moment.until(until))),
+        None => recalled(moment, episode, node),
+    }
+}
+
+fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if node.boot_id != episode.boot_id {
+        let why = Reason::new(Why::NewBoot, format!("the node is on a new boot, {}", node.boot_id));
+        return stabilising(moment, episode.clone(), node, why);
+    }
+    if episode.until.is_none_or(|until| moment.now >= until) {
+        let why = Reason::new(Why::DidNotComeBack, "no new boot id was seen by the deadline of the reboot");
+        return climb_to(moment, episode, Rung::Manual, why);
+    }
+    match act::order_id(episode).and_then(|id| moment.record.report_on(&id)) {
+        Some(report) if report.state == AgentState::Refused => refused(moment, episode, node, &report.message),
+        Some(report) if report.state == AgentState::Failed => {
+            let why = Reason::new(Why::DidNotComeBack, format!("the agent could not reboot: {}", report.message));
+            climb_to(moment, episode, Rung::Manual, why)
+        }
+        Some(_) => stays(episode, episode.until.map(|until| moment.until(until))),
+        None => recalled(moment, episode, node),
+    }
+}
+
+/// The order is out and no agent has taken it: a hold or a cordon still calls it back.
+fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    match hands_off(node) {
+        Some(why) => to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why),
+        None => stays(episode, episode.until.map(|until| moment.until(until))),
+    }
+}
+
+/// The agent refused. Where a person's mark on the node explains it, the repair waits; else a person has to look.
+fn refused(moment: Moment, episode: &Episode, node: &NodeView, message: &str) -> Opinion<Episode> {
+    if let Some(why) = hands_off(node) {
+        return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
+    }
+    climb_to(moment, episode, Rung::Manual, Reason::new(Why::OrderRefused, message))
+}
+
+/// Another boot than the one to be proven: the time starts again, a few times.
+fn rebooted_again(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    if node.boot_id == episode.boot_id {
+        return None;
+    }
+    let boots = episode.unexpected_boots + 1;
+    if boots > UNEXPECTED_BOOTS {
+        let why = Reason::new(Why::CannotProve, format!("the node rebooted {boots} times by itself"));
+        return Some(climb_to(moment, episode, Rung::Manual, why));
+    }
+    let why = Reason::new(Why::UnexpectedReboot, "the node rebooted by itself");
+    Some(stabilising(moment, Episode { unexpected_boots: boots, ..episode.clone() }, node, why))
+}
+
+fn settling(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if let Some(opinion) = rebooted_again(moment, episode, node) {
+        return opinion;
+    }
+    if let Some(wait) = episode.until.map(|until| moment.until(until)).filter(|wait| !wait.is_zero()) {
+        return stays(episode, Some(wait));
+    }
+    if node.ready {
+        let why = Reason::new(Why::ProofOrdered, "the node is stable; its GPUs are being checked");
+        let mut opinion = to(moment, episode, Phase::Proving, why);
+        if let Some(next) = &mut opinion.next {
+            next.until = Some(moment.after(moment.policy.times.proof));
+        }
+        return opinion;
+    }
+    let gives_up = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+    if moment.now >= gives_up {
+        let why = Reason::new(Why::CannotProve, "the node is on a new boot but did not become Ready");
+        return climb_to(moment, episode, Rung::Manual, why);
+    }
+    let mut opinion = stays_because(moment, episode, Reason::new(Why::NotReady, "the node is not Ready yet"));
+    opinion.look_again = Some(moment.until(gives_up));
+    opinion
+}
+
+fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if let Some(opinion) = rebooted_again(moment, episode, node) {
+        return opinion;
+    }
+    let report =
+        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let Some(report) = report else {
+        if episode.until.is_none_or(|until| moment.now >= until) {
+            let why = Reason::new(Why::CannotProve, "no proof came by the deadline");
+            return climb_to(moment, episode, Rung::Manual, why);
+        }
+        return stays(episode, episode.until.map(|until| moment.until(until)));
+    };
+    match report.proof {
+        Some(Proof::Passed) => {
+            let why = Reason::new(Why::ProofPassed, report.message.clone());
+            let mut next = noting(moment, episode, why.clone(), &report.verdicts);
+            next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
+            next.why = why.clone();
+            match next.taint {
+                Some(_) => Opinion { next: Some(next), why, look_again: None },
+                None => to(moment, &next, Phase::Healed, why),
+            }
+        }
+        Some(Proof::Failed) => {
+            let why = Reason::new(Why::ProofFailed, report.message.clone());
+            let rung = if episode.rung == Rung::Reboot { Rung::Reimage } else { Rung::Manual };
+            climb_after(moment, episode, rung, why, &report.verdicts)
+        }
+        Some(Proof::Unknown) | None => {
+            let why = Reason::new(Why::CannotProve, report.message.clone());
+            climb_after(moment, episode, Rung::Manual, why, &report.verdicts)
+        }
+    }
+}
+
+fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let accepted = moment.seen.accepted_mail.as_deref();
+    let mut next = episode.clone();
+    for mail in &mut next.mails {
+        if mail.accepted_at.is_none() && Some(mail.message_id.as_str()) == accepted {
+            mail.accepted_at = Some(moment.now);
+        }
+    }
+    if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
+        let why = Reason::new(Why::MailAccepted, "a person was asked by mail; taking the taint off releases the node");
+        return to(moment, &next, Phase::Escalated, why);
+    }
+    stays(episode, None)
+}

@@ -1,0 +1,327 @@
+//! Exhausts the inputs of `decide`, asserts the invariants on each, and keeps the distinct edges as a golden table
+//! (`testdata/edges.txt`; `UPDATE_EXPECTED=1 cargo test` rewrites it).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::core::policy::{DrainMode, Mode, Pool, ProofPolicy, Script, Times};
+use crate::core::record::*;
+use crate::core::taint::{Taint, TaintState};
+use crate::core::why::Why;
+use crate::core::word::ClosedWord;
+
+const UID: &str = "uid-1";
+const BOOT: &str = "boot-1";
+const START: i64 = 1_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).unwrap()
+}
+
+fn policy(mode: Option<Mode>) -> Policy {
+    let seconds = Duration::from_secs;
+    let pool = |mode| Pool {
+        name: "gpu".into(),
+        node_selector: BTreeMap::from([("gpu".into(), "true".into())]),
+        mode,
+        drain: DrainMode::Evict,
+        control_plane: false,
+    };
+    Policy {
+        pools: mode.map(pool).into_iter().collect(),
+        times: Times {
+            drain: seconds(300),
+            boot: seconds(1800),
+            reimage: seconds(3600),
+            stabilise: seconds(300),
+            proof: seconds(1800),
+            complaint_grace: seconds(600),
+            released_quiet: seconds(3600),
+            network_retry: seconds(30),
+        },
+        proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10) },
+        reimage: Script { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
+    }
+}
+
+fn modes() -> Vec<Option<Mode>> {
+    std::iter::once(None).chain(Mode::ALL.iter().copied().map(Some)).collect()
+}
+
+/// Every taint that an episode on this rung can have on record.
+fn taints(rung: Rung) -> Vec<Option<Taint>> {
+    let placing = Taint::placing(rung.taint());
+    let mut all = vec![None, Some(placing)];
+    all.push(Some(Taint { state: TaintState::Confirmed, ..placing }));
+    all.push(Some(Taint { state: TaintState::Removing, ..placing }));
+    if rung != Rung::Reboot {
+        all.push(Some(Taint { replaces: Some(TaintKey::RepairReboot), ..placing }));
+    }
+    all
+}
+
+fn episodes() -> Vec<Option<Episode>> {
+    let mut all = vec![None];
+    for &rung in Rung::ALL {
+        for &phase in Phase::ALL.iter().filter(|phase| !phase.is_over()) {
+            for taint in taints(rung) {
+                let mails = matches!(phase, Phase::Escalating | Phase::Escalated)
+                    .then(|| Mail { message_id: "<1.uid-1@ossci.amd.com>".into(), accepted_at: None });
+                all.push(Some(Episode {
+                    number: 1,
+                    started_at: at(0),
+                    rung,
+                    phase,
+                    attempt: 1,
+                    since: at(0),
+                    until: Some(at(100)),
+                    why: Reason::new(Why::Complaint, "recorded"),
+                    node_uid: UID.into(),
+                    boot_id: BOOT.into(),
+                    taint,
+                    unexpected_boots: 0,
+                    steps: vec![],
+                    mails: mails.into_iter().collect(),
+                }));
+            }
+        }
+    }
+    all
+}
+
+/// No node; the same; not ready; another boot; created again on the old and on a new boot; each with what can be on it.
+fn nodes() -> Vec<Option<NodeView>> {
+    let mut all = vec![None];
+    for (uid, boot_id, ready) in
+        [(UID, BOOT, true), (UID, BOOT, false), (UID, "boot-2", true), ("uid-2", BOOT, true), ("uid-2", "boot-2", true)]
+    {
+        for taints in
+            [vec![], vec![TaintKey::RepairReboot], vec![TaintKey::RepairReimage], vec![TaintKey::RepairManual]]
+        {
+            for (hold, cordoned) in [(None, false), (Some("a person works here".to_owned()), false), (None, true)] {
+                all.push(Some(NodeView {
+                    name: "gpu-1".into(),
+                    uid: uid.into(),
+                    boot_id: boot_id.into(),
+                    ready,
+                    taints: taints.iter().copied().collect(),
+                    hold,
+                    cordoned,
+                    labels: BTreeMap::from([("gpu".into(), "true".into())]),
+                    addresses: vec![],
+                }));
+            }
+        }
+    }
+    all
+}
+
+fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
+    let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
+    let report = |state, proof| {
+        Some(AgentReport { order_id: id.clone(), state, at: at(5), message: "told".into(), proof, verdicts: vec![] })
+    };
+    let states = AgentState::ALL.iter().map(|&state| report(state, None));
+    let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
+    std::iter::once(None).chain(states).chain(proofs).collect()
+}
+
+fn complaints() -> Vec<Vec<Complaint>> {
+    let complaint = |ask| Complaint {
+        fingerprint: "f".into(),
+        ask,
+        check: "rocm-smi".into(),
+        since: at(-10),
+        seen: at(-5),
+        firing: true,
+        summary: "three strikes".into(),
+    };
+    vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
+}
+
+/// What there is to see beside the node; each only where a phase looks at it.
+fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Observation> {
+    let plain = Observation { node: node.clone(), ..Observation::default() };
+    let other = match episode.map(|episode| episode.phase) {
+        Some(Phase::Draining) => {
+            let pods = vec![PodName { namespace: "train".into(), name: "job-0".into() }];
+            Some(Observation { pods, ..plain.clone() })
+        }
+        Some(Phase::Escalating) => {
+            Some(Observation { accepted_mail: Some("<1.uid-1@ossci.amd.com>".into()), ..plain.clone() })
+        }
+        _ => None,
+    };
+    std::iter::once(plain).chain(other).collect()
+}
+
+fn place(episode: Option<&Episode>) -> String {
+    let Some(episode) = episode else { return "-".to_owned() };
+    let taint = episode.taint.map_or("untainted".to_owned(), |taint| format!("{} {}", taint.key, taint.state));
+    format!("{} {} ({taint})", episode.rung, episode.phase)
+}
+
+fn deed(action: &Action) -> String {
+    match action {
+        Action::PlaceTaint { key, replaces: None } => format!("place {key}"),
+        Action::PlaceTaint { key, replaces: Some(old) } => format!("place {key} for {old}"),
+        Action::RemoveTaint { key } => format!("remove {key}"),
+        Action::Evict(_) => "evict".to_owned(),
+        Action::IssueOrder(order) => format!("order {}", order.kind),
+        Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
+        Action::SendMail { .. } => "send the mail".to_owned(),
+    }
+}
+
+fn disruptive(phase: Phase) -> bool {
+    matches!(phase, Phase::Draining | Phase::Reimaging | Phase::Rebooting)
+}
+
+/// The invariants of one decision, each named after what it keeps.
+fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
+    let (record, seen) = (moment.record, moment.seen);
+    let (before, after) = (record.repair.episode.as_ref(), decision.next.episode.as_ref());
+    let context = || format!("{record:#?}\n{seen:#?}\n{decision:#?}");
+    let changed = decision.next != record.repair;
+    let entered =
+        |phase: Phase| changed && after.is_some_and(|e| e.phase == phase) && before.map(|e| e.phase) != Some(phase);
+
+    assert!(!(changed && decision.action.is_some()), "a decision changes the record or acts: {}", context());
+    assert!(!decision.why.message.is_empty(), "never-silent: {}", context());
+
+    if let Some(Action::IssueOrder(order)) = &decision.action
+        && order.kind != OrderKind::Prove
+    {
+        let node = seen.node.as_ref().expect("never-blind: an order for a node that is not there");
+        // One that an agent has already begun keeps the boot it was begun on, and is not begun again.
+        let begun = record.report_on(&order.id).is_some();
+        assert!(begun || order.boot_id == node.boot_id, "never-two: {}", context());
+        assert!(node.taints.contains(&before.unwrap().rung.taint()), "an order without its taint: {}", context());
+    }
+    if seen.node.is_none() {
+        let harmless = matches!(decision.action, None | Some(Action::WithdrawOrder { .. }));
+        assert!(harmless && !entered(Phase::Healed), "never-blind: {}", context());
+    }
+    if entered(Phase::Healed) {
+        let taint = before.and_then(|e| e.taint);
+        assert!(taint.is_none_or(|taint| taint.state == TaintState::Removing), "never-blind: {}", context());
+    }
+    let lets_go = |e: &Episode| e.taint.is_some_and(|taint| taint.state == TaintState::Removing);
+    if changed && after.is_some_and(lets_go) && !before.is_some_and(lets_go) {
+        let proof = record.agent.as_ref().and_then(|report| report.proof);
+        assert_eq!(proof, Some(Proof::Passed), "never-blind: {}", context());
+        assert_eq!(seen.node.as_ref().unwrap().boot_id, before.unwrap().boot_id, "never-blind: {}", context());
+    }
+    if changed && after.is_some_and(|e| disruptive(e.phase)) && !before.is_some_and(|e| disruptive(e.phase)) {
+        let node = seen.node.as_ref().unwrap();
+        assert!(node.hold.is_none() && !node.cordoned, "hands off: {}", context());
+        let allowed = match after.unwrap().rung {
+            Rung::Reboot => mode >= Some(Mode::Reboot),
+            Rung::Reimage => mode >= Some(Mode::Reimage),
+            Rung::Manual => false,
+        };
+        assert!(allowed, "the pool's mode: {}", context());
+    }
+    if let Some(Action::PlaceTaint { key, .. } | Action::RemoveTaint { key }) = &decision.action {
+        assert_eq!(Some(*key), before.and_then(|e| e.taint).map(|taint| taint.key), "never-foreign: {}", context());
+    }
+    let untouched = before.is_none_or(|e| e.taint.is_none() && e.phase == Phase::Waiting);
+    if mode.is_none_or(|mode| mode == Mode::Observe) && untouched {
+        assert!(decision.action.is_none() && after.is_none_or(|e| e.taint.is_none()), "observe: {}", context());
+    }
+    if before.is_some_and(|e| !e.phase.is_over()) && after.is_some_and(|e| e.phase.is_over()) {
+        assert_eq!(decision.next.history.len(), 1, "never-lost: an end without its account: {}", context());
+    }
+}
+
+/// With the world standing still, the record comes to rest: no pair of states that undo each other.
+fn comes_to_rest(record: &Record, seen: &Observation, now: Timestamp, policy: &Policy) {
+    let mut record = record.clone();
+    for _ in 0..12 {
+        let decision = decide(&record, seen, now, policy);
+        if decision.next == record.repair {
+            return;
+        }
+        record.repair = decision.next;
+    }
+    panic!("always-ends: {record:#?}\n{seen:#?}");
+}
+
+#[test]
+fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
+    let mut edges = BTreeSet::new();
+    let mut inputs = 0_u64;
+    let nodes = nodes();
+    for episode in episodes() {
+        for report in reports(episode.as_ref()) {
+            for complaints in complaints() {
+                let record = Record {
+                    complaints,
+                    repair: Repair { episode: episode.clone(), ..Repair::default() },
+                    order: None,
+                    agent: report.clone(),
+                };
+                for node in &nodes {
+                    for seen in observations(episode.as_ref(), node) {
+                        for mode in modes() {
+                            let policy = policy(mode);
+                            for now in [at(10), at(100_000)] {
+                                inputs += 1;
+                                let decision = decide(&record, &seen, now, &policy);
+                                let moment = Moment { record: &record, seen: &seen, now, policy: &policy };
+                                hold_invariants(&moment, &decision, mode);
+                                comes_to_rest(&record, &seen, now, &policy);
+                                let (from, to) = (episode.as_ref(), decision.next.episode.as_ref());
+                                if from != to {
+                                    edges.insert((place(from), Some(place(to)), decision.why.why.to_string()));
+                                }
+                                if let Some(action) = &decision.action {
+                                    edges.insert((place(from), None, deed(action)));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let reached = reached(&edges);
+    let table = edges.iter().filter(|(from, ..)| reached.contains(from)).fold(String::new(), |table, edge| {
+        let (from, to, label) = edge;
+        let line = match to {
+            Some(to) => format!("{from:<44} -> {to:<44} {label}"),
+            None => format!("{from:<44} :: {label}"),
+        };
+        table + &line + "\n"
+    });
+    println!("{inputs} inputs, {} edges, {} of them reached", edges.len(), table.lines().count());
+    golden("edges.txt", &table);
+}
+
+/// The places that a node comes to when it starts with nothing on record; the others exist only by hand.
+fn reached(edges: &BTreeSet<(String, Option<String>, String)>) -> BTreeSet<String> {
+    let mut reached = BTreeSet::from([place(None)]);
+    loop {
+        let before = reached.len();
+        let next: Vec<_> =
+            edges.iter().filter(|(from, ..)| reached.contains(from)).filter_map(|(_, to, _)| to.clone()).collect();
+        reached.extend(next);
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
+fn golden(name: &str, actual: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+    if std::env::var("UPDATE_EXPECTED").is_ok() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == actual, "{} is not what decide does; UPDATE_EXPECTED=1 rewrites it\n{actual}", path.display());
+}

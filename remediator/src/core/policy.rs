@@ -1,0 +1,86 @@
+//! What a site has decided: which nodes are ours, how far we may go with them, and how long things may take.
+//!
+//! The file form, with its defaults, is `wire::policy_file`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::closed_words;
+
+closed_words! {
+    /// How far the ladder may be climbed in a pool, least first.
+    pub enum Mode ("mode") { Observe = "observe", Taint = "taint", Reboot = "reboot", Reimage = "reimage" }
+}
+
+closed_words! {
+    /// What happens to the pods of a node before it is rebooted.
+    pub enum DrainMode ("drain") { None = "none", Evict = "evict" }
+}
+
+/// A set of nodes with one way of treating them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    pub name: String,
+    /// Labels that a node of the pool has, all of them.
+    pub node_selector: BTreeMap<String, String>,
+    pub mode: Mode,
+    pub drain: DrainMode,
+    /// Control-plane nodes are in a pool only when it says so.
+    pub control_plane: bool,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times {
+    /// From the start of the drain until the repair goes on with pods still there.
+    pub drain: Duration,
+    /// From the reboot order to a new boot id, and from there to Ready.
+    pub boot: Duration,
+    pub reimage: Duration,
+    /// How long a new boot must have lasted before it is proven.
+    pub stabilise: Duration,
+    pub proof: Duration,
+    /// An alert that began before a proof counts again when it still fires this long after it.
+    pub complaint_grace: Duration,
+    /// After a person took a taint off, no rung starts for this long.
+    pub released_quiet: Duration,
+    /// Between two network proofs of a slow node.
+    pub network_retry: Duration,
+}
+
+/// What a proof asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofPolicy {
+    pub passes: u32,
+    pub failures: u32,
+    pub gap: Duration,
+}
+
+/// Where a script lies: a ConfigMap of our namespace and a key in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    pub config_map: String,
+    pub key: String,
+}
+
+/// Everything that `decide` knows of the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub pools: Vec<Pool>,
+    pub times: Times,
+    pub proof: ProofPolicy,
+    /// What a reimage runs.
+    pub reimage: Script,
+}
+
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+impl Policy {
+    /// The first pool that selects a node with these labels.
+    pub fn pool_of(&self, labels: &BTreeMap<String, String>) -> Option<&Pool> {
+        self.pools.iter().find(|pool| {
+            (pool.control_plane || !labels.contains_key(CONTROL_PLANE))
+                && pool.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        })
+    }
+}

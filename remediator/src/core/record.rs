@@ -1,0 +1,273 @@
+//! The record of one node, as the core sees it: complaints, the open or last episode, the network track, the order, what
+//! the agent says of it, and history. The wire form is `NodeRepair` (`wire::node_repair`).
+
+use jiff::Timestamp;
+
+use super::policy::Script;
+use super::taint::{Taint, TaintKey};
+use super::why::Reason;
+use super::word::ClosedWord;
+use crate::closed_words;
+
+closed_words! {
+    /// A rung of the ladder, lowest first.
+    pub enum Rung ("rung") { Reboot = "reboot", Reimage = "reimage", Manual = "manual" }
+}
+
+impl Rung {
+    /// The taint that a node on this rung carries.
+    pub fn taint(self) -> TaintKey {
+        match self {
+            Self::Reboot => TaintKey::RepairReboot,
+            Self::Reimage => TaintKey::RepairReimage,
+            Self::Manual => TaintKey::RepairManual,
+        }
+    }
+
+    /// The rung that a taint stands for; `None` for the network's.
+    pub fn of_taint(key: TaintKey) -> Option<Self> {
+        Self::ALL.iter().copied().find(|rung| rung.taint() == key)
+    }
+}
+
+closed_words! {
+    /// Where an episode is. Participles while time runs, adjectives at rest.
+    pub enum Phase ("phase") {
+        Waiting = "Waiting", Draining = "Draining", Reimaging = "Reimaging", Rebooting = "Rebooting",
+        Stabilising = "Stabilising", Proving = "Proving", Escalating = "Escalating", Escalated = "Escalated",
+        Healed = "Healed", Recovered = "Recovered", Released = "Released", NodeGone = "NodeGone",
+    }
+}
+
+impl Phase {
+    /// An episode in this phase is over.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Healed | Self::Recovered | Self::Released | Self::NodeGone)
+    }
+}
+
+closed_words! {
+    /// What an alert asks for, in its label `remediation`.
+    pub enum Ask ("remediation") { Reboot = "reboot", Reimage = "reimage", Manual = "manual", SlowNetwork = "slow-network" }
+}
+
+impl Ask {
+    /// The rung that is asked for; `None` when it is the network's track.
+    pub fn rung(self) -> Option<Rung> {
+        match self {
+            Self::Reboot => Some(Rung::Reboot),
+            Self::Reimage => Some(Rung::Reimage),
+            Self::Manual => Some(Rung::Manual),
+            Self::SlowNetwork => None,
+        }
+    }
+}
+
+/// One alert of one node, as it was last told to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// Alertmanager's fingerprint of the alert's labels.
+    pub fingerprint: String,
+    pub ask: Ask,
+    pub check: String,
+    /// When the alert began to fire (Prometheus's clock).
+    pub since: Timestamp,
+    /// When it was last told to us (our clock).
+    pub seen: Timestamp,
+    pub firing: bool,
+    pub summary: String,
+}
+
+/// A closed account of something that was tried, for the mail and for history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub at: Timestamp,
+    pub rung: Rung,
+    /// What came of it, one sentence.
+    pub outcome: Reason,
+    /// What the checks said, where the step is a proof.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// One result of a check, as the exporter's `/probe` gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub check: String,
+    /// `passed`, `failed` or `unknown`.
+    pub verdict: String,
+    pub reason: Option<String>,
+    pub detail: String,
+    pub started_at: Timestamp,
+}
+
+/// A mail that a transition calls for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// Our own Message-ID: the same mail sent twice after a crash is one mail in the reader's thread.
+    pub message_id: String,
+    /// When the server accepted it.
+    pub accepted_at: Option<Timestamp>,
+}
+
+/// One climb of the ladder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Episode {
+    /// Counts from 1 on each node.
+    pub number: u32,
+    pub started_at: Timestamp,
+    pub rung: Rung,
+    pub phase: Phase,
+    /// Counts from 1 in each rung.
+    pub attempt: u32,
+    /// When the phase began.
+    pub since: Timestamp,
+    /// The phase's deadline, where it has one.
+    pub until: Option<Timestamp>,
+    pub why: Reason,
+    pub node_uid: String,
+    /// The boot to be ended while one is; the boot to be proven after that.
+    pub boot_id: String,
+    pub taint: Option<Taint>,
+    /// New boots that we did not order, seen while the node was to be stable.
+    pub unexpected_boots: u32,
+    pub steps: Vec<Step>,
+    pub mails: Vec<Mail>,
+}
+
+/// An episode that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastEpisode {
+    pub number: u32,
+    pub started_at: Timestamp,
+    pub ended_at: Timestamp,
+    pub rung: Rung,
+    pub outcome: Phase,
+    pub why: Reason,
+}
+
+closed_words! {
+    /// Where the network track is.
+    pub enum NetworkPhase ("network phase") {
+        Slow = "Slow", Proving = "Proving",
+        Recovered = "Recovered", Released = "Released", NodeGone = "NodeGone",
+    }
+}
+
+impl NetworkPhase {
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Recovered | Self::Released | Self::NodeGone)
+    }
+}
+
+/// The network's own small track: a node can be slow and broken at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkTrack {
+    /// Counts from 1 on each node.
+    pub number: u32,
+    pub phase: NetworkPhase,
+    pub started_at: Timestamp,
+    pub since: Timestamp,
+    pub until: Option<Timestamp>,
+    /// Proofs ordered so far.
+    pub attempt: u32,
+    pub why: Reason,
+    pub node_uid: String,
+    pub taint: Option<Taint>,
+}
+
+closed_words! {
+    /// What an order asks of the agent.
+    pub enum OrderKind ("order") { Prove = "prove", Reboot = "reboot", Reimage = "reimage" }
+}
+
+closed_words! {
+    /// Which checks a proof runs.
+    pub enum ProofOf ("proof") { Gpu = "gpu", Network = "network" }
+}
+
+/// What a proof has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProofTerms {
+    pub of: ProofOf,
+    /// So many passes in a row prove health.
+    pub passes: u32,
+    /// So many failures in a row disprove it; 0: keep trying until the deadline.
+    pub failures: u32,
+    /// Time between two runs, seconds.
+    pub gap_seconds: u32,
+    /// Only runs that began after this count.
+    pub after: Timestamp,
+}
+
+/// What the controller asks of the node's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub id: String,
+    pub kind: OrderKind,
+    /// A reboot or reimage order says which boot it belongs to: carried out twice, it ends one boot.
+    pub boot_id: String,
+    pub issued_at: Timestamp,
+    /// The agent starts nothing after this.
+    pub deadline: Timestamp,
+    pub proof: Option<ProofTerms>,
+    /// What a reimage runs.
+    pub script: Option<Script>,
+}
+
+closed_words! {
+    /// How far the agent is with an order.
+    pub enum AgentState ("agent state") {
+        /// The point of no return.
+        Running = "Running",
+        Done = "Done", Failed = "Failed", Refused = "Refused",
+        /// A reimage that was found running on another boot, or by another agent process, without a result.
+        Interrupted = "Interrupted",
+    }
+}
+
+impl AgentState {
+    pub fn is_over(self) -> bool {
+        self != Self::Running
+    }
+}
+
+closed_words! {
+    /// What a proof showed. Unknown is not failed.
+    pub enum Proof ("proof result") { Passed = "passed", Failed = "failed", Unknown = "unknown" }
+}
+
+/// What the agent says of the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentReport {
+    pub order_id: String,
+    pub state: AgentState,
+    pub at: Timestamp,
+    pub message: String,
+    pub proof: Option<Proof>,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// The part of the record that the controller alone writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Repair {
+    pub episode: Option<Episode>,
+    pub network: Option<NetworkTrack>,
+    /// The last finished episodes, oldest first.
+    pub history: Vec<PastEpisode>,
+}
+
+/// Everything that is recorded of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Record {
+    pub complaints: Vec<Complaint>,
+    pub repair: Repair,
+    pub order: Option<Order>,
+    pub agent: Option<AgentReport>,
+}
+
+impl Record {
+    /// The agent's report on the order `id`, when it is about that one.
+    pub fn report_on(&self, id: &str) -> Option<&AgentReport> {
+        self.agent.as_ref().filter(|report| report.order_id == id)
+    }
+}

@@ -1,0 +1,91 @@
+//! Why a node is where it is: one closed list, for acting as well as for doing nothing.
+//!
+//! The word is the log field, the metric label, the Event reason, the printer column and the mail's text.
+
+use crate::closed_words;
+
+closed_words! {
+    /// The reason of a decision.
+    pub enum Why ("why") {
+        // Nothing is started
+        /// No complaint is open and no repair runs.
+        Healthy = "Healthy",
+        /// The pool's mode is `observe`: what would be done is recorded, nothing is changed.
+        ObserveOnly = "ObserveOnly",
+        /// No pool of the policy selects this node.
+        NotManaged = "NotManaged",
+        /// A person said hands off: annotation `ossci.amd.com/hold`.
+        OnHold = "OnHold",
+        /// The node is cordoned: it may be tainted, it is not drained, rebooted or reimaged.
+        Cordoned = "Cordoned",
+        /// The pool's mode stops at the taint.
+        ModeTaintOnly = "ModeTaintOnly",
+        /// A person took the taint off less than the quiet time ago.
+        ReleasedByHand = "ReleasedByHand",
+        /// The alert began before the last proof, which says more about the node than it does.
+        OlderThanProof = "OlderThanProof",
+        /// The complaints went away while nothing had been done.
+        ComplaintResolved = "ComplaintResolved",
+
+        // A rung starts
+        /// An alert asked for this rung.
+        Complaint = "Complaint",
+        /// A person tainted the node.
+        TaintedByPerson = "TaintedByPerson",
+
+        // Waiting for the world
+        PlacingTaint = "PlacingTaint",
+        RemovingTaint = "RemovingTaint",
+        EvictingPods = "EvictingPods",
+        NothingToEvict = "NothingToEvict",
+        /// Pods were still there at the drain deadline; the repair went on.
+        DrainDeadlinePassed = "DrainDeadlinePassed",
+        RebootOrdered = "RebootOrdered",
+        ReimageOrdered = "ReimageOrdered",
+        ReimageInterrupted = "ReimageInterrupted",
+        /// A new boot id was seen.
+        NewBoot = "NewBoot",
+        /// The node rebooted again while it was to be stable.
+        UnexpectedReboot = "UnexpectedReboot",
+        /// The Node object was deleted and created again.
+        NodeRecreated = "NodeRecreated",
+        NotReady = "NotReady",
+        ProofOrdered = "ProofOrdered",
+        /// The repair of the GPUs has the node's one order; the network's turn comes after it.
+        RepairHasTheOrder = "RepairHasTheOrder",
+        WithdrawingOrder = "WithdrawingOrder",
+
+        // What came of it
+        ProofPassed = "ProofPassed",
+        ProofFailed = "ProofFailed",
+        ReimageFailed = "ReimageFailed",
+        /// The pool's mode does not allow the rung that comes next.
+        ModeStopsHere = "ModeStopsHere",
+        /// No new boot id by the deadline.
+        DidNotComeBack = "DidNotComeBack",
+        /// A new boot, but nobody could say whether it is healthy. This is not a failed proof.
+        CannotProve = "CannotProve",
+        /// The agent refused the order.
+        OrderRefused = "OrderRefused",
+        NetworkRecovered = "NetworkRecovered",
+        NodeGone = "NodeGone",
+
+        // The mail
+        MailPending = "MailPending",
+        MailAccepted = "MailAccepted",
+    }
+}
+
+/// A reason and its one sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason {
+    pub why: Why,
+    /// One sentence; it holds no time that runs, so that it changes only when the reason does.
+    pub message: String,
+}
+
+impl Reason {
+    pub fn new(why: Why, message: impl Into<String>) -> Self {
+        Self { why, message: message.into() }
+    }
+}

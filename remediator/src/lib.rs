@@ -1,0 +1,21 @@
+//! From alerts to repairs: the controller decides and records, the agent on each node carries out.
+//!
+//! ```text
+//! alert --> controller::webhook --> NodeRepair.status.complaints
+//!                                        |  wake(name)
+//!   controller::turn:  observe -> core::decide -> record -> act -> report
+//!                                        |  spec.order
+//!              agent::run:  order -> guards -> Host (reboot, script) or exporter /probe -> status.agent
+//! ```
+
+pub mod agent;
+pub mod clock;
+pub mod commands;
+pub mod controller;
+pub mod core;
+pub mod kube_client;
+pub mod logging;
+pub mod mail;
+pub mod metrics;
+pub mod process;
+pub mod wire;

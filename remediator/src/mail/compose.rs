@@ -1,0 +1,119 @@
+//! What the escalation mail says, as plain text and HTML. Pure: the same record gives the same words.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::core::decide::NodeView;
+use crate::core::record::{Episode, Record, Verdict};
+
+/// A mail without its envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+    /// Attached: what the checks said, one line for each run.
+    pub log: String,
+}
+
+/// One heading of the mail with its lines.
+struct Section {
+    heading: &'static str,
+    lines: Vec<String>,
+}
+
+/// Asks a person to take over; `None` when the record holds no episode.
+pub fn escalation(
+    name: &str,
+    node: Option<&NodeView>,
+    record: &Record,
+    links: &BTreeMap<String, String>,
+) -> Option<Letter> {
+    let episode = record.repair.episode.as_ref()?;
+    // The step before the mail says what could not be repaired; the episode's own why is the mail itself.
+    let cause = episode.steps.last().map_or(&episode.why, |step| &step.outcome);
+    let subject = format!("[OSSCI] {name} needs a person: {}", cause.why);
+    let mut sections = vec![
+        Section { heading: "What is wrong", lines: wrong(record, &cause.message) },
+        Section { heading: "What was tried", lines: tried(episode) },
+        Section { heading: "What is asked of you", lines: asked(name) },
+        Section { heading: "The node", lines: described(name, node) },
+        Section { heading: "What the checks said", lines: said(episode) },
+    ];
+    if !links.is_empty() {
+        let lines = links.iter().map(|(title, url)| format!("{title}: {}", url.replace("{node}", name))).collect();
+        sections.push(Section { heading: "Links", lines });
+    }
+    let log = said(episode).join("\n") + "\n";
+    Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log })
+}
+
+fn wrong(record: &Record, cause: &str) -> Vec<String> {
+    let complaints = record.complaints.iter().map(|complaint| {
+        format!("{} since {}: {} asks for {}", complaint.check, complaint.since, complaint.summary, complaint.ask)
+    });
+    std::iter::once(cause.to_owned()).chain(complaints).collect()
+}
+
+fn tried(episode: &Episode) -> Vec<String> {
+    let begun = format!("{} episode {} began", episode.started_at, episode.number);
+    let steps = episode
+        .steps
+        .iter()
+        .map(|step| format!("{} {}: {} ({})", step.at, step.rung, step.outcome.message, step.outcome.why));
+    std::iter::once(begun).chain(steps).collect()
+}
+
+fn asked(name: &str) -> Vec<String> {
+    vec![
+        "Find out what the machine needs; nothing more will be done to it automatically.".to_owned(),
+        format!("When it is well, release it: kubectl taint node {name} repair-manual-"),
+    ]
+}
+
+fn described(name: &str, node: Option<&NodeView>) -> Vec<String> {
+    let Some(node) = node else { return vec![format!("{name}: the Node object is gone")] };
+    let mut lines = vec![format!("name: {name}")];
+    lines.extend(node.addresses.iter().map(|(kind, address)| format!("{kind}: {address}")));
+    lines.push(format!("boot id: {}", node.boot_id));
+    lines.extend(node.labels.iter().map(|(key, value)| format!("label {key}: {value}")));
+    lines
+}
+
+fn said(episode: &Episode) -> Vec<String> {
+    let line = |verdict: &Verdict| {
+        let reason = verdict.reason.as_deref().map(|reason| format!(" {reason}")).unwrap_or_default();
+        format!("{} {} {}{reason}: {}", verdict.started_at, verdict.check, verdict.verdict, verdict.detail)
+    };
+    let lines: Vec<_> = episode.steps.iter().flat_map(|step| &step.verdicts).map(line).collect();
+    if lines.is_empty() { vec!["no check answered".to_owned()] } else { lines }
+}
+
+fn text(subject: &str, sections: &[Section]) -> String {
+    let mut text = format!("{subject}\n");
+    for section in sections {
+        let _ = write!(text, "\n{}\n", section.heading);
+        for line in &section.lines {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}
+
+/// Tables and lists only: what Outlook renders the same everywhere.
+fn html(subject: &str, sections: &[Section]) -> String {
+    let mut html = format!("<html><body><h2>{}</h2>", escaped(subject));
+    for section in sections {
+        let _ = write!(html, "<h3>{}</h3><ul>", section.heading);
+        for line in &section.lines {
+            let _ = write!(html, "<li>{}</li>", escaped(line));
+        }
+        html.push_str("</ul>");
+    }
+    html.push_str("</body></html>\n");
+    html
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

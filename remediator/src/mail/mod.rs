@@ -1,0 +1,35 @@
+//! The escalation mail: composed from the record, sent by SMTP.
+
+pub mod compose;
+mod smtp;
+
+use anyhow::Context as _;
+
+use crate::core::decide::NodeView;
+use crate::core::record::Record;
+use crate::wire::policy_file::MailFile;
+
+/// Sends what [`compose`] writes.
+pub struct Mailer {
+    settings: MailFile,
+    smtp: smtp::Smtp,
+}
+
+impl Mailer {
+    pub fn new(settings: MailFile) -> anyhow::Result<Self> {
+        Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings })
+    }
+
+    /// Returns when the server has accepted the mail. `node` is `None` when the Node object is gone.
+    pub async fn escalate(
+        &self,
+        message_id: &str,
+        name: &str,
+        node: Option<&NodeView>,
+        record: &Record,
+    ) -> anyhow::Result<()> {
+        let letter =
+            compose::escalation(name, node, record, &self.settings.links).context("the record holds no episode")?;
+        self.smtp.send(message_id, &letter).await
+    }
+}

@@ -1,0 +1,68 @@
+//! Parses, starts logging, runs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use ossci_remediator::agent::linux::Linux;
+use ossci_remediator::logging::Logging;
+use ossci_remediator::{agent, commands, controller};
+
+/// Keeps GPU nodes healthy: turns alerts into repairs.
+#[derive(Parser)]
+#[command(name = "ossci-remediator", version)]
+struct Arguments {
+    #[command(flatten)]
+    logging: Logging,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Receives alerts, decides, taints, orders.
+    Controller(controller::Config),
+    /// Carries out the orders of one node; runs on it.
+    Agent(agent::Config),
+    /// Prints the CustomResourceDefinition of NodeRepair.
+    Crd,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ossci-remediator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    arguments.logging.start()?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
+    match arguments.command {
+        Command::Controller(config) => controller::run(config, stopped()).await,
+        Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
+        Command::Crd => {
+            print!("{}", commands::crd::yaml()?);
+            Ok(())
+        }
+    }
+}
+
+/// SIGTERM or SIGINT.
+async fn stopped() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}

@@ -1,0 +1,148 @@
+//! Alertmanager's webhook, version 4 of its payload: prometheus.io/docs/alerting/latest/configuration, `webhook_config`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::core::record::{Ask, Complaint};
+use crate::core::word::ClosedWord;
+
+/// The version of the payload that we understand.
+pub const VERSION: &str = "4";
+/// Words of people in an alert are cut here before they go into the record.
+const SUMMARY: usize = 500;
+
+/// One delivery. Fields that we do not need are not read.
+#[derive(Debug, Deserialize)]
+pub struct Payload {
+    pub version: String,
+    #[serde(default)]
+    pub alerts: Vec<Alert>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alert {
+    /// `firing` or `resolved`.
+    pub status: String,
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    pub starts_at: Timestamp,
+    pub fingerprint: String,
+}
+
+/// What an alert is to us.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Something is asked for this node.
+    Complaint { node: String, complaint: Complaint },
+    /// Only proves that the path from Prometheus to here works.
+    Heartbeat,
+    /// Not for us, and why: counted and logged, never acted on.
+    Ignored(&'static str),
+}
+
+impl Alert {
+    /// Reads the contract's labels and the annotation `summary`; never `alertname`.
+    pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
+        let label = |name: &str| self.labels.get(name).map(String::as_str);
+        if cluster.is_some() && label("cluster") != cluster {
+            return Meaning::Ignored("another cluster");
+        }
+        let ask = match label("remediation") {
+            Some("heartbeat") => return Meaning::Heartbeat,
+            Some(word) => match Ask::parse(word) {
+                Some(ask) => ask,
+                None => return Meaning::Ignored("unknown remediation"),
+            },
+            None => return Meaning::Ignored("no remediation"),
+        };
+        let Some(node) = label("node").filter(|name| is_node_name(name)) else {
+            return Meaning::Ignored("no node");
+        };
+        let firing = match self.status.as_str() {
+            "firing" => true,
+            "resolved" => false,
+            _ => return Meaning::Ignored("unknown status"),
+        };
+        let summary = self.annotations.get("summary").map(String::as_str).unwrap_or_default();
+        Meaning::Complaint {
+            node: node.to_owned(),
+            complaint: Complaint {
+                fingerprint: self.fingerprint.chars().take(64).collect(),
+                ask,
+                check: label("check").unwrap_or_default().chars().take(64).collect(),
+                since: self.starts_at,
+                seen: now,
+                firing,
+                summary: summary.chars().take(SUMMARY).collect(),
+            },
+        }
+    }
+}
+
+/// A DNS subdomain (RFC 1123), as Kubernetes wants node names: nothing else reaches a request path.
+fn is_node_name(name: &str) -> bool {
+    (1..=253).contains(&name.len())
+        && name.split('.').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn alert(labels: serde_json::Value) -> Alert {
+        serde_json::from_value(json!({
+            "status": "firing", "labels": labels, "annotations": {"summary": "three strikes"},
+            "startsAt": "2026-11-22T10:00:00.123Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "5f",
+            "generatorURL": "http://prometheus/graph"
+        }))
+        .unwrap()
+    }
+
+    fn ignored(labels: serde_json::Value, cluster: Option<&str>) -> &'static str {
+        match alert(labels).meaning(cluster, Timestamp::UNIX_EPOCH) {
+            Meaning::Ignored(why) => why,
+            other => panic!("not ignored: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_contracts_labels_make_a_complaint() {
+        let alert = alert(json!({"node": "gpu-1", "remediation": "reboot", "check": "rocm-smi", "cluster": "lab"}));
+        let Meaning::Complaint { node, complaint } = alert.meaning(Some("lab"), Timestamp::UNIX_EPOCH) else {
+            panic!()
+        };
+        assert_eq!((node.as_str(), complaint.ask, complaint.firing), ("gpu-1", Ask::Reboot, true));
+        assert_eq!(complaint.summary, "three strikes");
+    }
+
+    #[test]
+    fn what_is_not_for_us_is_ignored_with_a_reason() {
+        let node = "gpu-1";
+        assert_eq!(
+            ignored(json!({"node": node, "remediation": "reboot", "cluster": "b"}), Some("a")),
+            "another cluster"
+        );
+        assert_eq!(ignored(json!({"node": node, "remediation": "explode"}), None), "unknown remediation");
+        assert_eq!(ignored(json!({"node": node}), None), "no remediation");
+        for bad in ["", "a/b", "../x", "UPPER", "-a", "a..b", &"a".repeat(10_000)] {
+            assert_eq!(ignored(json!({"node": bad, "remediation": "reboot"}), None), "no node", "{bad:.20}");
+        }
+    }
+
+    #[test]
+    fn a_heartbeat_asks_for_nothing() {
+        let heartbeat = alert(json!({"remediation": "heartbeat"}));
+        assert_eq!(heartbeat.meaning(None, Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
+    }
+}

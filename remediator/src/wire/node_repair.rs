@@ -1,0 +1,384 @@
+//! `NodeRepair`: the record of one node in the API server, one object for each node that ever complained, named like it.
+//!
+//! `spec.order` is written by the controller alone, `status.agent` by that node's agent alone, `status.complaints` by
+//! whoever received the alert, the rest of `status` by the controller.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime as Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::word::Word;
+use crate::core::record as core;
+use crate::core::record::{AgentState, Ask, NetworkPhase, OrderKind, Phase, Proof, ProofOf, Rung};
+use crate::core::taint::{TaintKey, TaintState};
+use crate::core::why::{self, Why};
+
+#[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ossci.amd.com",
+    version = "v1alpha1",
+    kind = "NodeRepair",
+    shortname = "nrep",
+    status = "NodeRepairStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    printcolumn = r#"{"name":"Rung","type":"string","jsonPath":".status.episode.rung"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.episode.phase"}"#,
+    printcolumn = r#"{"name":"Attempt","type":"integer","jsonPath":".status.episode.attempt"}"#,
+    printcolumn = r#"{"name":"Why","type":"string","jsonPath":".status.episode.why.reason"}"#,
+    printcolumn = r#"{"name":"Until","type":"string","jsonPath":".status.episode.until"}"#,
+    printcolumn = r#"{"name":"Network","type":"string","jsonPath":".status.network.phase"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRepairSpec {
+    /// What the controller asks of the node's agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeRepairStatus {
+    /// Alerts that named this node, as they were last told to us.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub complaints: Vec<Complaint>,
+    /// The open or last climb of the ladder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub episode: Option<Episode>,
+    /// The open or last slowness of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkTrack>,
+    /// What the agent says of the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentReport>,
+    /// The last finished episodes, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<PastEpisode>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub id: String,
+    pub kind: Word<OrderKind>,
+    /// The boot that the order belongs to; a reboot ends this one and no other.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub issued_at: Time,
+    /// The agent starts nothing after this.
+    pub deadline: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofTerms>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+}
+
+/// Where the script of a reimage lies: a ConfigMap of our namespace and a key in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Script {
+    pub config_map: String,
+    pub key: String,
+}
+
+/// What a proof has to show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofTerms {
+    pub of: Word<ProofOf>,
+    /// So many passes in a row prove health.
+    pub passes: u32,
+    /// So many failures in a row disprove it; 0: keep trying until the deadline.
+    pub failures: u32,
+    pub gap_seconds: u32,
+    /// Only runs that began after this count.
+    pub after: Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Complaint {
+    pub fingerprint: String,
+    pub remediation: Word<Ask>,
+    pub check: String,
+    pub since: Time,
+    pub seen: Time,
+    pub firing: bool,
+    pub summary: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reason {
+    pub reason: Word<Why>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Taint {
+    pub key: Word<TaintKey>,
+    pub state: Word<TaintState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Word<TaintKey>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    pub check: String,
+    pub verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub detail: String,
+    pub started_at: Time,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    pub at: Time,
+    pub rung: Word<Rung>,
+    pub outcome: Reason,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Mail {
+    #[serde(rename = "messageID")]
+    pub message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Time>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Episode {
+    pub number: u32,
+    pub started_at: Time,
+    pub rung: Word<Rung>,
+    pub phase: Word<Phase>,
+    pub attempt: u32,
+    pub since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    pub why: Reason,
+    #[serde(rename = "nodeUID")]
+    pub node_uid: String,
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taint: Option<Taint>,
+    #[serde(default)]
+    pub unexpected_boots: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mails: Vec<Mail>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastEpisode {
+    pub number: u32,
+    pub started_at: Time,
+    pub ended_at: Time,
+    pub rung: Word<Rung>,
+    pub outcome: Word<Phase>,
+    pub why: Reason,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkTrack {
+    pub number: u32,
+    pub phase: Word<NetworkPhase>,
+    pub started_at: Time,
+    pub since: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    pub attempt: u32,
+    pub why: Reason,
+    #[serde(rename = "nodeUID")]
+    pub node_uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taint: Option<Taint>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentReport {
+    #[serde(rename = "orderID")]
+    pub order_id: String,
+    pub state: Word<AgentState>,
+    pub at: Time,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Word<Proof>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
+}
+
+/// Both ways between a wire type and its core twin, field by field: `as` for plain fields, `time` for times, `word` for
+/// closed words, `into` for nested types, and the same with `?` (optional) or `*` (list).
+macro_rules! twins {
+    ($wire:ident, $core:path { $($field:ident : $how:ident),+ $(,)? }) => {
+        impl From<&$wire> for $core {
+            fn from(wire: &$wire) -> Self {
+                Self { $($field: twins!(@read $how wire.$field)),+ }
+            }
+        }
+        impl From<&$core> for $wire {
+            fn from(core: &$core) -> Self {
+                Self { $($field: twins!(@write $how core.$field)),+ }
+            }
+        }
+    };
+    (@read plain $e:expr) => { $e.clone() };
+    (@read time $e:expr) => { $e.0 };
+    (@read time_opt $e:expr) => { $e.as_ref().map(|time| time.0) };
+    (@read word $e:expr) => { $e.0 };
+    (@read word_opt $e:expr) => { $e.map(|word| word.0) };
+    (@read nested $e:expr) => { (&$e).into() };
+    (@read nested_opt $e:expr) => { $e.as_ref().map(Into::into) };
+    (@read list $e:expr) => { $e.iter().map(Into::into).collect() };
+    (@write plain $e:expr) => { $e.clone() };
+    (@write time $e:expr) => { Time($e) };
+    (@write time_opt $e:expr) => { $e.map(Time) };
+    (@write word $e:expr) => { Word($e) };
+    (@write word_opt $e:expr) => { $e.map(Word) };
+    (@write nested $e:expr) => { (&$e).into() };
+    (@write nested_opt $e:expr) => { $e.as_ref().map(Into::into) };
+    (@write list $e:expr) => { $e.iter().map(Into::into).collect() };
+}
+
+impl From<&Reason> for why::Reason {
+    fn from(wire: &Reason) -> Self {
+        Self { why: wire.reason.0, message: wire.message.clone() }
+    }
+}
+
+impl From<&why::Reason> for Reason {
+    fn from(core: &why::Reason) -> Self {
+        Self { reason: Word(core.why), message: core.message.clone() }
+    }
+}
+
+twins!(Taint, crate::core::taint::Taint { key: word, state: word, replaces: word_opt });
+twins!(Verdict, core::Verdict { check: plain, verdict: plain, reason: plain, detail: plain, started_at: time });
+twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list });
+twins!(Mail, core::Mail { message_id: plain, accepted_at: time_opt });
+twins!(ProofTerms, core::ProofTerms { of: word, passes: plain, failures: plain, gap_seconds: plain, after: time });
+twins!(
+    Order,
+    core::Order {
+        id: plain,
+        kind: word,
+        boot_id: plain,
+        issued_at: time,
+        deadline: time,
+        proof: nested_opt,
+        script: nested_opt
+    }
+);
+twins!(Script, crate::core::policy::Script { config_map: plain, key: plain });
+twins!(
+    AgentReport,
+    core::AgentReport { order_id: plain, state: word, at: time, message: plain, proof: word_opt, verdicts: list }
+);
+twins!(
+    PastEpisode,
+    core::PastEpisode { number: plain, started_at: time, ended_at: time, rung: word, outcome: word, why: nested }
+);
+twins!(
+    NetworkTrack,
+    core::NetworkTrack {
+        number: plain,
+        phase: word,
+        started_at: time,
+        since: time,
+        until: time_opt,
+        attempt: plain,
+        why: nested,
+        node_uid: plain,
+        taint: nested_opt,
+    }
+);
+twins!(
+    Episode,
+    core::Episode {
+        number: plain,
+        started_at: time,
+        rung: word,
+        phase: word,
+        attempt: plain,
+        since: time,
+        until: time_opt,
+        why: nested,
+        node_uid: plain,
+        boot_id: plain,
+        taint: nested_opt,
+        unexpected_boots: plain,
+        steps: list,
+        mails: list,
+    }
+);
+
+impl From<&Complaint> for core::Complaint {
+    fn from(wire: &Complaint) -> Self {
+        Self {
+            fingerprint: wire.fingerprint.clone(),
+            ask: wire.remediation.0,
+            check: wire.check.clone(),
+            since: wire.since.0,
+            seen: wire.seen.0,
+            firing: wire.firing,
+            summary: wire.summary.clone(),
+        }
+    }
+}
+
+impl From<&core::Complaint> for Complaint {
+    fn from(core: &core::Complaint) -> Self {
+        Self {
+            fingerprint: core.fingerprint.clone(),
+            remediation: Word(core.ask),
+            check: core.check.clone(),
+            since: Time(core.since),
+            seen: Time(core.seen),
+            firing: core.firing,
+            summary: core.summary.clone(),
+        }
+    }
+}
+
+impl NodeRepair {
+    /// What the core decides on.
+    pub fn record(&self) -> core::Record {
+        let status = self.status.clone().unwrap_or_default();
+        core::Record {
+            complaints: status.complaints.iter().map(Into::into).collect(),
+            repair: core::Repair {
+                episode: status.episode.as_ref().map(Into::into),
+                network: status.network.as_ref().map(Into::into),
+                history: status.history.iter().map(Into::into).collect(),
+            },
+            order: self.spec.order.as_ref().map(Into::into),
+            agent: status.agent.as_ref().map(Into::into),
+        }
+    }
+}
+
+/// The controller's part of the status, by itself: what a guarded write of it is computed from.
+pub fn controllers_part(repair: &core::Repair) -> NodeRepairStatus {
+    NodeRepairStatus {
+        episode: repair.episode.as_ref().map(Into::into),
+        network: repair.network.as_ref().map(Into::into),
+        history: repair.history.iter().map(Into::into).collect(),
+        ..NodeRepairStatus::default()
+    }
+}

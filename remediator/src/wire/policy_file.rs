@@ -1,0 +1,273 @@
+//! The policy file: YAML, one file, unknown keys refused. Every value has a default but the pools' selectors and the
+//! mail's addresses; every unit is in the name.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::slim_node::TaintNames;
+use super::word::Word;
+use crate::closed_words;
+use crate::core::policy::{DrainMode, Mode, Policy, Pool, ProofPolicy, Script, Times};
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyFile {
+    /// The alerts' label `cluster` that is ours; alerts of another cluster are ignored. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// A DNS prefix for all four taints (`example.com` makes `example.com/repair-reboot`). Absent: bare keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taint_prefix: Option<String>,
+    /// A node belongs to the first pool that selects it; a node in no pool is never touched.
+    pub pools: Vec<PoolFile>,
+    #[serde(default)]
+    pub times: TimesFile,
+    #[serde(default)]
+    pub proof: ProofFile,
+    #[serde(default)]
+    pub reimage: ReimageFile,
+    /// Absent: escalations are only logged, and stay in phase Escalating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailFile>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PoolFile {
+    pub name: String,
+    /// Labels that a node of the pool has, all of them.
+    pub node_selector: BTreeMap<String, String>,
+    /// How far the ladder may be climbed: `observe` records what would be done and changes nothing.
+    #[serde(default = "observe")]
+    pub mode: Word<Mode>,
+    #[serde(default = "evict")]
+    pub drain: Word<DrainMode>,
+    /// Control-plane nodes are in the pool only when this is true.
+    #[serde(default)]
+    pub control_plane: bool,
+}
+
+fn observe() -> Word<Mode> {
+    Word(Mode::Observe)
+}
+
+fn evict() -> Word<DrainMode> {
+    Word(DrainMode::Evict)
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct TimesFile {
+    /// From the start of the drain until the repair goes on with pods still there.
+    pub drain_seconds: u32,
+    /// From the reboot order to a new boot id, and from there to Ready.
+    pub boot_seconds: u32,
+    pub reimage_seconds: u32,
+    /// How long a new boot must have lasted before it is proven.
+    pub stabilise_seconds: u32,
+    pub proof_seconds: u32,
+    /// An alert that began before a proof counts again when it still fires this long after it.
+    pub complaint_grace_seconds: u32,
+    /// After a person took a taint off, no rung starts for this long.
+    pub released_quiet_seconds: u32,
+    /// Between two network proofs of a slow node.
+    pub network_retry_seconds: u32,
+}
+
+impl Default for TimesFile {
+    fn default() -> Self {
+        Self {
+            drain_seconds: 300,
+            boot_seconds: 1800,
+            reimage_seconds: 3600,
+            stabilise_seconds: 300,
+            proof_seconds: 1800,
+            complaint_grace_seconds: 600,
+            released_quiet_seconds: 3600,
+            network_retry_seconds: 30,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProofFile {
+    /// So many passes in a row prove health.
+    pub passes: u32,
+    /// So many failures in a row disprove it.
+    pub failures: u32,
+    /// Between two runs of the checks.
+    pub gap_seconds: u32,
+}
+
+impl Default for ProofFile {
+    fn default() -> Self {
+        Self { passes: 3, failures: 3, gap_seconds: 10 }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ReimageFile {
+    /// A ConfigMap of our namespace.
+    pub config_map: String,
+    pub key: String,
+}
+
+impl Default for ReimageFile {
+    fn default() -> Self {
+        Self { config_map: "ossci-reimage".to_owned(), key: "reimage.sh".to_owned() }
+    }
+}
+
+closed_words! {
+    /// How the mail server is talked to.
+    pub enum Tls ("tls") { StartTls = "starttls", None = "none" }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MailFile {
+    pub from: String,
+    pub to: Vec<String>,
+    /// Host name of the SMTP server, as it is in its certificate.
+    pub server: String,
+    #[serde(default = "submission")]
+    pub port: u16,
+    #[serde(default = "starttls")]
+    pub tls: Word<Tls>,
+    /// A PEM file with the CA of the server, where it is not a public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// A file that holds the password, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Links for the reader; `{node}` is replaced by the node's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
+}
+
+fn submission() -> u16 {
+    587
+}
+
+fn starttls() -> Word<Tls> {
+    Word(Tls::StartTls)
+}
+
+/// A policy that cannot be used, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    #[error("{0}")]
+    Yaml(#[from] serde_saphyr::Error),
+    #[error("pools: name at least one pool; a node in no pool is never touched")]
+    NoPool,
+    #[error("pools: the name {0:?} stands there twice; give each pool its own")]
+    TwoPools(String),
+    #[error("pools.{0}.nodeSelector is empty and would select every node; name at least one label")]
+    EmptySelector(String),
+    #[error("proof.{0} is 0; a proof needs at least one run")]
+    NoRuns(&'static str),
+    #[error("mail.to is empty; name at least one address")]
+    NoReader,
+}
+
+impl PolicyFile {
+    /// Reads and checks a policy file.
+    pub fn parse(yaml: &str) -> Result<Self, PolicyError> {
+        let file: Self = serde_saphyr::from_str(yaml)?;
+        if file.pools.is_empty() {
+            return Err(PolicyError::NoPool);
+        }
+        for (at, pool) in file.pools.iter().enumerate() {
+            if pool.node_selector.is_empty() {
+                return Err(PolicyError::EmptySelector(pool.name.clone()));
+            }
+            if file.pools[..at].iter().any(|other| other.name == pool.name) {
+                return Err(PolicyError::TwoPools(pool.name.clone()));
+            }
+        }
+        if file.proof.passes == 0 {
+            return Err(PolicyError::NoRuns("passes"));
+        }
+        if file.proof.failures == 0 {
+            return Err(PolicyError::NoRuns("failures"));
+        }
+        if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
+            return Err(PolicyError::NoReader);
+        }
+        Ok(file)
+    }
+
+    /// What the core decides by.
+    pub fn policy(&self) -> Policy {
+        let seconds = |n: u32| Duration::from_secs(n.into());
+        let times = &self.times;
+        Policy {
+            pools: self
+                .pools
+                .iter()
+                .map(|pool| Pool {
+                    name: pool.name.clone(),
+                    node_selector: pool.node_selector.clone(),
+                    mode: pool.mode.0,
+                    drain: pool.drain.0,
+                    control_plane: pool.control_plane,
+                })
+                .collect(),
+            times: Times {
+                drain: seconds(times.drain_seconds),
+                boot: seconds(times.boot_seconds),
+                reimage: seconds(times.reimage_seconds),
+                stabilise: seconds(times.stabilise_seconds),
+                proof: seconds(times.proof_seconds),
+                complaint_grace: seconds(times.complaint_grace_seconds),
+                released_quiet: seconds(times.released_quiet_seconds),
+                network_retry: seconds(times.network_retry_seconds),
+            },
+            proof: ProofPolicy {
+                passes: self.proof.passes,
+                failures: self.proof.failures,
+                gap: seconds(self.proof.gap_seconds),
+            },
+            reimage: Script { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
+        }
+    }
+
+    /// How this site spells the taints.
+    pub fn taint_names(&self) -> TaintNames {
+        TaintNames { prefix: self.taint_prefix.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "pools: [{name: gpu, nodeSelector: {gpu: 'true'}}]";
+
+    #[test]
+    fn the_smallest_policy_observes_and_changes_nothing() {
+        let policy = PolicyFile::parse(SMALLEST).unwrap().policy();
+        assert_eq!(policy.pools[0].mode, Mode::Observe);
+        assert_eq!(policy.times.stabilise, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_bad_policy_is_refused_with_a_sentence() {
+        let refused = |yaml: &str| PolicyFile::parse(yaml).unwrap_err().to_string();
+        assert!(refused("pools: []").contains("at least one pool"));
+        assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));
+        assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
+        let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");
+        assert!(mode.contains("observe, taint, reboot, reimage"), "{mode}");
+        let unknown = refused(&format!("{SMALLEST}\nbudgets: 3"));
+        assert!(unknown.contains("budgets") && unknown.contains('2'), "{unknown}");
+    }
+}
