@@ -224,3 +224,78 @@ pub struct Proven {
     pub message: String,
     pub verdicts: Vec<Verdict>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::word::ClosedWord;
+    use jiff::Timestamp;
+
+    const BOOT: &str = "boot-1";
+
+    fn order(kind: OrderKind, boot_id: &str) -> Order {
+        Order {
+            id: "1".into(),
+            kind,
+            boot_id: boot_id.into(),
+            issued_at: Timestamp::UNIX_EPOCH,
+            deadline: Timestamp::from_second(100).unwrap(),
+            proof: None,
+            script: None,
+        }
+    }
+
+    fn report(state: AgentState) -> AgentReport {
+        let at = Timestamp::UNIX_EPOCH;
+        AgentReport { order_id: "1".into(), state, at, message: String::new(), proof: None, verdicts: vec![] }
+    }
+
+    fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {
+        let report = report.map(self::report);
+        let now = Timestamp::from_second(10).unwrap();
+        let mut moment =
+            Moment { order, report: report.as_ref(), boot_id: BOOT, hold: None, repair_taint: true, now };
+        change(&mut moment);
+        next(&moment)
+    }
+
+    fn refused(next: Next) -> bool {
+        matches!(next, Next::Refuse(_))
+    }
+
+    #[test]
+    fn an_order_that_is_over_is_never_begun_again() {
+        for &kind in OrderKind::ALL {
+            for &state in AgentState::ALL.iter().filter(|state| state.is_over()) {
+                assert_eq!(check(&order(kind, BOOT), Some(state), |_| {}), Next::Nothing, "{kind} {state}");
+                assert_eq!(check(&order(kind, "boot-0"), Some(state), |_| {}), Next::Nothing, "{kind} {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reboot_ends_the_boot_it_names_and_no_other() {
+        let other = order(OrderKind::Reboot, "boot-0");
+        assert!(refused(check(&other, None, |_| {})));
+        assert_eq!(check(&other, Some(AgentState::Running), |_| {}), Next::Settle(AgentState::Done, "the boot ended"));
+        assert_eq!(check(&order(OrderKind::Reboot, BOOT), None, |_| {}), Next::Start { announced: false });
+    }
+
+    #[test]
+    fn a_disruptive_order_is_refused_on_a_hold_without_the_taint_and_past_its_deadline() {
+        for kind in [OrderKind::Reboot, OrderKind::Reimage] {
+            let order = order(kind, BOOT);
+            assert!(refused(check(&order, None, |moment| moment.hold = Some("a person works here"))));
+            assert!(refused(check(&order, None, |moment| moment.repair_taint = false)));
+            assert!(refused(check(&order, None, |moment| moment.now = Timestamp::from_second(101).unwrap())));
+        }
+    }
+
+    #[test]
+    fn a_reimage_that_was_under_way_is_interrupted_and_not_run_again() {
+        for boot in [BOOT, "boot-0"] {
+            let next = check(&order(OrderKind::Reimage, boot), Some(AgentState::Running), |_| {});
+            assert!(matches!(next, Next::Settle(AgentState::Interrupted, _)));
+        }
+    }
+}
