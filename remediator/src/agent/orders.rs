@@ -253,8 +253,7 @@ mod tests {
     fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {
         let report = report.map(self::report);
         let now = Timestamp::from_second(10).unwrap();
-        let mut moment =
-            Moment { order, report: report.as_ref(), boot_id: BOOT, hold: None, repair_taint: true, now };
+        let mut moment = Moment { order, report: report.as_ref(), boot_id: BOOT, hold: None, repair_taint: true, now };
         change(&mut moment);
         next(&moment)
     }

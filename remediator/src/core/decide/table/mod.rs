@@ -1,0 +1,130 @@
+//! Exhausts the inputs of `decide`, asserts the invariants on each, and keeps the distinct edges as golden tables in
+//! `testdata/` (`UPDATE_EXPECTED=1 cargo test` rewrites them).
+
+mod network;
+mod repair;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::core::policy::{DrainMode, Mode, Pool, ProofPolicy, Script, Times};
+use crate::core::word::ClosedWord;
+
+const UID: &str = "uid-1";
+const BOOT: &str = "boot-1";
+const START: i64 = 1_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(START + second).unwrap()
+}
+
+fn policy(mode: Option<Mode>) -> Policy {
+    let seconds = Duration::from_secs;
+    let pool = |mode| Pool {
+        name: "gpu".into(),
+        node_selector: BTreeMap::from([("gpu".into(), "true".into())]),
+        mode,
+        drain: DrainMode::Evict,
+        control_plane: false,
+    };
+    Policy {
+        pools: mode.map(pool).into_iter().collect(),
+        times: Times {
+            drain: seconds(300),
+            boot: seconds(1800),
+            reimage: seconds(3600),
+            stabilise: seconds(300),
+            proof: seconds(1800),
+            complaint_grace: seconds(600),
+            released_quiet: seconds(3600),
+            network_retry: seconds(30),
+        },
+        proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10) },
+        reimage: Script { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
+    }
+}
+
+fn modes() -> Vec<Option<Mode>> {
+    std::iter::once(None).chain(Mode::ALL.iter().copied().map(Some)).collect()
+}
+
+/// No node; the same; not ready; another boot; created again on the old and on a new boot; each with what can be on it.
+fn nodes() -> Vec<Option<NodeView>> {
+    let mut all = vec![None];
+    for (uid, boot_id, ready) in
+        [(UID, BOOT, true), (UID, BOOT, false), (UID, "boot-2", true), ("uid-2", BOOT, true), ("uid-2", "boot-2", true)]
+    {
+        for taints in
+            [vec![], vec![TaintKey::RepairReboot], vec![TaintKey::RepairReimage], vec![TaintKey::RepairManual]]
+        {
+            for (hold, cordoned) in [(None, false), (Some("a person works here".to_owned()), false), (None, true)] {
+                all.push(Some(NodeView {
+                    name: "gpu-1".into(),
+                    uid: uid.into(),
+                    boot_id: boot_id.into(),
+                    ready,
+                    taints: taints.iter().copied().collect(),
+                    hold,
+                    cordoned,
+                    labels: BTreeMap::from([("gpu".into(), "true".into())]),
+                    addresses: vec![],
+                }));
+            }
+        }
+    }
+    all
+}
+
+fn deed(action: &Action) -> String {
+    match action {
+        Action::PlaceTaint { key, replaces: None } => format!("place {key}"),
+        Action::PlaceTaint { key, replaces: Some(old) } => format!("place {key} for {old}"),
+        Action::RemoveTaint { key } => format!("remove {key}"),
+        Action::Evict(_) => "evict".to_owned(),
+        Action::IssueOrder(order) => format!("order {}", order.kind),
+        Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
+        Action::SendMail { .. } => "send the mail".to_owned(),
+    }
+}
+
+/// From a place to another, with the why; or what is done in a place.
+type Edges = BTreeSet<(String, Option<String>, String)>;
+
+/// The places that a node comes to when it starts with nothing on record; the others exist only by hand.
+fn reached(edges: &Edges, start: &str) -> BTreeSet<String> {
+    let mut reached = BTreeSet::from([start.to_owned()]);
+    loop {
+        let before = reached.len();
+        let next: Vec<_> =
+            edges.iter().filter(|(from, ..)| reached.contains(from)).filter_map(|(_, to, _)| to.clone()).collect();
+        reached.extend(next);
+        if reached.len() == before {
+            return reached;
+        }
+    }
+}
+
+/// Compares the edges that are reached from `start` with the golden table.
+#[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
+fn golden(name: &str, edges: &Edges, start: &str) {
+    let reached = reached(edges, start);
+    let table = edges.iter().filter(|(from, ..)| reached.contains(from)).fold(String::new(), |table, edge| {
+        let (from, to, label) = edge;
+        let line = match to {
+            Some(to) => format!("{from:<44} -> {to:<44} {label}"),
+            None => format!("{from:<44} :: {label}"),
+        };
+        table + &line + "\n"
+    });
+    println!("{} edges, {} of them reached", edges.len(), table.lines().count());
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
+    if std::env::var("UPDATE_EXPECTED").is_ok() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &table).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == table, "{} is not what decide does; UPDATE_EXPECTED=1 rewrites it\n{table}", path.display());
+}
