@@ -1,0 +1,29 @@
+//! The node's own words about itself, from procfs: which boot this is and what the node is called. Reads, never writes.
+
+use std::path::Path;
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+#[error("cannot read the boot id from {path}")]
+pub struct BootError {
+    path: String,
+    #[source]
+    source: std::io::Error,
+}
+
+/// The kernel's random id of this boot: `PROCFS/sys/kernel/random/boot_id`.
+pub fn boot_id(procfs: &Path) -> Result<String, BootError> {
+    let path = procfs.join("sys/kernel/random/boot_id");
+    let read = std::fs::read_to_string(&path).and_then(|text| match text.trim() {
+        "" => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        id => Ok(id.to_string()),
+    });
+    read.map_err(|source| BootError { path: path.display().to_string(), source })
+}
+
+/// The kernel's host name: `PROCFS/sys/kernel/hostname`.
+pub fn hostname(procfs: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(procfs.join("sys/kernel/hostname")).ok()?;
+    let name = text.trim();
+    (!name.is_empty()).then(|| name.to_string())
+}

@@ -1,0 +1,313 @@
+//! The one table of metric names: name, help, unit, type, labels, and where the values come from. A snapshot goes in, the OpenMetrics
+//! text comes out; what is not in the snapshot is not on the page. There is no label for the node: the scrape adds it.
+
+use crate::ledger::{CheckView, Snapshot};
+use crate::run_dir::Pause;
+use crate::verdict::{Check, Facts, Gpu, Transfer, Verdict};
+use jiff::Timestamp;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The type of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Gauge,
+    Counter,
+    Info,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Metric {
+    /// As Prometheus stores it, with unit and suffix.
+    pub name: &'static str,
+    pub help: &'static str,
+    pub unit: Option<&'static str>,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Vec<Sample>,
+}
+
+/// The values of the labels, in the order of the row, and the value.
+type Sample = (Vec<String>, f64);
+
+const fn row(
+    name: &'static str,
+    help: &'static str,
+    unit: Option<&'static str>,
+    kind: Kind,
+    labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Vec<Sample>,
+) -> Metric {
+    Metric { name, help, unit, kind, labels, samples }
+}
+
+const CHECK: &[&str] = &["check"];
+const GPU: &[&str] = &["gpu", "pci_bus"];
+const NONE: &[&str] = &[];
+
+use Kind::{Counter, Gauge, Info};
+
+/// Every series that the exporter can show.
+pub const TABLE: &[Metric] = &[
+    row(
+        "ossci_check_consecutive_failures",
+        "Failed runs in a row. Unknown runs leave it as it is; it ends with the boot, not with the exporter.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| Some(c.standing.consecutive_failures as f64)),
+    ),
+    row(
+        "ossci_check_last_run_timestamp_seconds",
+        "When the latest run ended, whatever it found.",
+        Some("seconds"),
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.last_run.map(seconds)),
+    ),
+    row(
+        "ossci_check_last_success_timestamp_seconds",
+        "When the latest passed run ended.",
+        Some("seconds"),
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.last_success.map(seconds)),
+    ),
+    row("ossci_check_interval_seconds", "How often the check runs.", Some("seconds"), Gauge, CHECK, |s| {
+        per_check(s, |c| Some(c.interval.as_secs_f64()))
+    }),
+    row("ossci_check_runs_total", "Periodic runs since the exporter started.", None, Counter, CHECK, |s| {
+        per_check(s, |c| Some(c.standing.runs_total as f64))
+    }),
+    row("ossci_check_failures_total", "Failed periodic runs since the exporter started.", None, Counter, CHECK, |s| {
+        per_check(s, |c| Some(c.standing.failures_total as f64))
+    }),
+    row(
+        "ossci_check_success",
+        "1 when the latest run passed, 0 when it failed; absent when it found nothing out.",
+        None,
+        Gauge,
+        CHECK,
+        |s| {
+            per_check(s, |c| match c.standing.latest.as_ref()?.verdict() {
+                Verdict::Passed => Some(1.0),
+                Verdict::Failed(_) => Some(0.0),
+                Verdict::Unknown(_) => None,
+            })
+        },
+    ),
+    row(
+        "ossci_check_result_info",
+        "What the latest run found.",
+        None,
+        Info,
+        &["check", "verdict", "reason"],
+        result_info,
+    ),
+    row("ossci_check_duration_seconds", "How long the latest run took.", Some("seconds"), Gauge, CHECK, |s| {
+        per_check(s, |c| c.standing.latest.as_ref().map(|run| run.seconds))
+    }),
+    row(
+        "ossci_check_not_understood",
+        "Things in the output of the latest run that were not understood.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.latest.as_ref().map(|run| run.not_understood.len() as f64)),
+    ),
+    row("ossci_checks_paused", "1 while the periodic checks rest because of a repair.", None, Gauge, NONE, |s| {
+        // The watcher's reading may be a second older than the end of the pause.
+        one(f64::from(matches!(s.pause, Pause::Until(until) if until > s.now)))
+    }),
+    row(
+        "ossci_run_dir_file_unreadable",
+        "1 while a file of the run directory is there and cannot be understood; it then says nothing.",
+        None,
+        Gauge,
+        &["file"],
+        |s| {
+            let pause = matches!(s.pause, Pause::Unreadable(_));
+            let files = [("pause", pause), ("inventory", s.inventory_unreadable)];
+            files.map(|(file, bad)| (vec![file.to_string()], f64::from(bad))).to_vec()
+        },
+    ),
+    row(
+        "ossci_gpus_expected",
+        "GPUs that this node must show; absent when nobody says it and none was ever seen.",
+        None,
+        Gauge,
+        NONE,
+        |s| s.expected_gpus.map_or(Vec::new(), |gpus| one(f64::from(gpus))),
+    ),
+    row(
+        "ossci_gpus_found",
+        "GPUs in the latest output that could be read, also of a failed run.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| Some(c.facts()?.gpus()?.len() as f64)),
+    ),
+    row(
+        "ossci_gpu_temperature_celsius",
+        "Temperature by sensor.",
+        Some("celsius"),
+        Gauge,
+        &["gpu", "pci_bus", "sensor"],
+        temperatures,
+    ),
+    row("ossci_gpu_power_watts", "Power drawn by the package.", Some("watts"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.power_watts)
+    }),
+    row("ossci_gpu_use_ratio", "Share of time in which the GPU was busy.", Some("ratio"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.use_ratio)
+    }),
+    row("ossci_gpu_memory_used_bytes", "Memory in use.", Some("bytes"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_used_bytes)
+    }),
+    row("ossci_gpu_memory_total_bytes", "Memory of the GPU.", Some("bytes"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_total_bytes)
+    }),
+    row("ossci_gpu_partitions", "Compute partitions; 1 when it is not partitioned.", None, Gauge, GPU, |s| {
+        per_gpu(s, |gpu| Some(f64::from(gpu.partitions)))
+    }),
+    row("ossci_gpu_info", "Which GPU it is.", None, Info, &["gpu", "pci_bus", "unique_id", "serial", "name"], gpu_info),
+    row(
+        "ossci_network_download_bits_per_second",
+        "Speed of the latest transfer to this node.",
+        Some("bits_per_second"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| Some(transfer.download_bits_per_second)),
+    ),
+    row("ossci_network_transfer_bytes", "Volume of the latest transfer.", Some("bytes"), Gauge, NONE, |s| {
+        network(s, |transfer| Some(transfer.bytes))
+    }),
+    row("ossci_network_retransmits", "TCP segments sent again in the latest transfer.", None, Gauge, NONE, |s| {
+        network(s, |transfer| transfer.retransmits)
+    }),
+    row(
+        "ossci_exporter_state_write_failures_total",
+        "Writes of the state files that failed or did not come back in time.",
+        None,
+        Counter,
+        NONE,
+        |s| one(s.state_write_failures as f64),
+    ),
+    row("ossci_exporter_build_info", "Version of the exporter.", None, Info, &["version"], |_| {
+        vec![(vec![env!("CARGO_PKG_VERSION").to_string()], 1.0)]
+    }),
+    row("ossci_exporter_start_time_seconds", "When the exporter started.", Some("seconds"), Gauge, NONE, |s| {
+        one(seconds(s.started_at))
+    }),
+];
+
+fn one(value: f64) -> Vec<Sample> {
+    vec![(Vec::new(), value)]
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millisecond() as f64 / 1e3
+}
+
+fn per_check(snapshot: &Snapshot, value: fn(&CheckView) -> Option<f64>) -> Vec<Sample> {
+    let sample = |view: &CheckView| Some((vec![view.check.as_str().to_string()], value(view)?));
+    snapshot.checks.iter().filter_map(sample).collect()
+}
+
+fn result_info(snapshot: &Snapshot) -> Vec<Sample> {
+    let sample = |view: &CheckView| {
+        let verdict = view.standing.latest.as_ref()?.verdict();
+        let labels = [view.check.as_str(), verdict.as_str(), verdict.reason().unwrap_or_default()];
+        Some((labels.map(str::to_string).to_vec(), 1.0))
+    };
+    snapshot.checks.iter().filter_map(sample).collect()
+}
+
+/// The GPUs with the labels that name them.
+fn gpus(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
+    let view = snapshot.checks.iter().find(|view| view.check == Check::RocmSmi);
+    let gpus = view.and_then(CheckView::values).and_then(Facts::gpus).unwrap_or_default();
+    let labels = |index: usize, gpu: &Gpu| vec![index.to_string(), gpu.pci_bus.clone().unwrap_or_default()];
+    gpus.iter().enumerate().map(|(index, gpu)| (labels(index, gpu), gpu)).collect()
+}
+
+fn per_gpu(snapshot: &Snapshot, value: fn(&Gpu) -> Option<f64>) -> Vec<Sample> {
+    gpus(snapshot).into_iter().filter_map(|(labels, gpu)| Some((labels, value(gpu)?))).collect()
+}
+
+fn temperatures(snapshot: &Snapshot) -> Vec<Sample> {
+    let sensors = |(labels, gpu): (Vec<String>, &Gpu)| {
+        let measured = gpu.temperature_celsius;
+        let of = [("edge", measured.edge), ("junction", measured.junction), ("memory", measured.memory)];
+        of.map(|(sensor, celsius)| Some(([labels.as_slice(), &[sensor.to_string()]].concat(), celsius?)))
+    };
+    gpus(snapshot).into_iter().flat_map(sensors).flatten().collect()
+}
+
+fn gpu_info(snapshot: &Snapshot) -> Vec<Sample> {
+    let info = |(mut labels, gpu): (Vec<String>, &Gpu)| {
+        labels.extend([&gpu.unique_id, &gpu.serial, &gpu.name].map(|word| word.clone().unwrap_or_default()));
+        (labels, 1.0)
+    };
+    gpus(snapshot).into_iter().map(info).collect()
+}
+
+fn network(snapshot: &Snapshot, value: fn(&Transfer) -> Option<f64>) -> Vec<Sample> {
+    let view = snapshot.checks.iter().find(|view| view.check == Check::Network);
+    match view.and_then(CheckView::values) {
+        Some(Facts::Network(transfer)) => value(transfer).map_or(Vec::new(), one),
+        _ => Vec::new(),
+    }
+}
+
+/// The page in the OpenMetrics 1.0 text form.
+pub fn openmetrics(snapshot: Snapshot) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page(snapshot)));
+    let mut page = String::with_capacity(32 << 10);
+    text::encode(&mut page, &registry)?;
+    Ok(page)
+}
+
+#[derive(Debug)]
+struct Page(Snapshot);
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for metric in TABLE {
+            let samples = (metric.samples)(&self.0);
+            if !samples.is_empty() {
+                encode(metric, &samples, &mut encoder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The library appends unit and suffix by itself, so the name is handed over without them.
+fn encode(metric: &Metric, samples: &[Sample], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    let (suffix, kind) = match metric.kind {
+        Kind::Gauge => ("", MetricType::Gauge),
+        Kind::Counter => ("_total", MetricType::Counter),
+        Kind::Info => ("_info", MetricType::Info),
+    };
+    let name = metric.name.strip_suffix(suffix).unwrap_or(metric.name);
+    let unit = metric.unit.map(|unit| Unit::Other(unit.to_string()));
+    let bare = metric.unit.and_then(|unit| name.strip_suffix(unit)?.strip_suffix('_')).unwrap_or(name);
+    let mut family = encoder.encode_descriptor(bare, metric.help, unit.as_ref(), kind)?;
+    for (values, value) in samples {
+        let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        // A label set without labels would be written as empty braces.
+        match metric.kind {
+            Kind::Gauge if labels.is_empty() => family.encode_gauge(value)?,
+            Kind::Gauge => family.encode_family(&labels)?.encode_gauge(value)?,
+            Kind::Counter if labels.is_empty() => family.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+            Kind::Counter => family.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
+            Kind::Info => family.encode_info(&labels)?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! Pure: runs to consecutive failures. The alert rules read the count; the threshold is theirs. No clock, no disk.
+
+use crate::verdict::{Run, Verdict};
+use jiff::Timestamp;
+
+/// Who asked for a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    /// The check's own interval.
+    Interval,
+    /// A repair that wants to know now. It may clear a node, and it must not add strikes: its polling would fire the alert by itself.
+    Probe,
+}
+
+/// What the runs of one check amount to so far.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Standing {
+    pub consecutive_failures: u64,
+    pub last_run: Option<Timestamp>,
+    pub last_success: Option<Timestamp>,
+    /// Since the start of this process.
+    pub runs_total: u64,
+    pub failures_total: u64,
+    /// The run that the status and the values are taken from.
+    pub latest: Option<Run>,
+}
+
+impl Standing {
+    /// The standing after one more run, which ended at `ended_at`. A failed or unknown probe changes nothing.
+    pub fn after(&self, run: &Run, trigger: Trigger, ended_at: Timestamp) -> Standing {
+        let mut next = self.clone();
+        let verdict = run.verdict();
+        if trigger == Trigger::Interval {
+            next.runs_total += 1;
+        } else if verdict != Verdict::Passed {
+            return next;
+        }
+        match verdict {
+            Verdict::Passed => {
+                next.consecutive_failures = 0;
+                next.last_success = Some(ended_at);
+            }
+            Verdict::Failed(_) => {
+                next.consecutive_failures += 1;
+                next.failures_total += 1;
+            }
+            Verdict::Unknown(_) => {}
+        }
+        next.last_run = Some(ended_at);
+        next.latest = Some(run.clone());
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{Check, Fault, Judgement, Trouble};
+
+    const FAIL: Verdict = Verdict::Failed(Fault::GpuMissing);
+    const UNKNOWN: Verdict = Verdict::Unknown(Trouble::OwnTrouble);
+    const PASS: Verdict = Verdict::Passed;
+
+    fn run(verdict: Verdict) -> Run {
+        Run {
+            check: Check::RocmSmi,
+            started_at: Timestamp::UNIX_EPOCH,
+            seconds: 0.1,
+            judgement: Judgement { verdict, detail: String::new() },
+            facts: None,
+            not_understood: Vec::new(),
+        }
+    }
+
+    fn after(verdicts: &[(Verdict, Trigger)]) -> Standing {
+        let start = Standing::default();
+        verdicts.iter().enumerate().fold(start, |standing, (second, (verdict, trigger))| {
+            standing.after(&run(*verdict), *trigger, Timestamp::from_second(second as i64 + 1).unwrap())
+        })
+    }
+
+    fn strikes(verdicts: &[Verdict]) -> u64 {
+        let periodic: Vec<_> = verdicts.iter().map(|verdict| (*verdict, Trigger::Interval)).collect();
+        after(&periodic).consecutive_failures
+    }
+
+    #[test]
+    fn third_failure_in_a_row_counts_three() {
+        assert_eq!(strikes(&[FAIL, FAIL, FAIL]), 3);
+    }
+
+    #[test]
+    fn a_pass_ends_the_row() {
+        assert_eq!(strikes(&[FAIL, FAIL, PASS, FAIL, FAIL]), 2);
+    }
+
+    #[test]
+    fn unknown_is_neither_a_strike_nor_a_pass() {
+        assert_eq!(strikes(&[FAIL, UNKNOWN, FAIL, UNKNOWN, FAIL]), 3);
+    }
+
+    #[test]
+    fn a_failed_probe_changes_nothing() {
+        let before = after(&[(FAIL, Trigger::Interval)]);
+        let probed = after(&[(FAIL, Trigger::Interval), (FAIL, Trigger::Probe), (UNKNOWN, Trigger::Probe)]);
+        assert_eq!(before, probed);
+    }
+
+    #[test]
+    fn a_passed_probe_resets_the_strikes_and_is_no_periodic_run() {
+        let standing = after(&[(FAIL, Trigger::Interval), (FAIL, Trigger::Interval), (PASS, Trigger::Probe)]);
+        assert_eq!((standing.consecutive_failures, standing.runs_total, standing.failures_total), (0, 2, 2));
+        assert_eq!(standing.last_success, Timestamp::from_second(3).ok());
+    }
+
+    #[test]
+    fn an_unknown_run_is_a_run_but_no_success() {
+        let standing = after(&[(PASS, Trigger::Interval), (UNKNOWN, Trigger::Interval)]);
+        assert_eq!(standing.last_success, Timestamp::from_second(1).ok());
+        assert_eq!(standing.last_run, Timestamp::from_second(2).ok());
+    }
+}
