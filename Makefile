@@ -1,0 +1,36 @@
+# Two commands: `make demo` shows a cluster in miniature being repaired, `make test` says whether the repository is true.
+
+.PHONY: setup demo test build
+.DEFAULT_GOAL := help
+
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+LAB := $(or $(CARGO_TARGET_DIR),target)/debug/ossci-lab
+PARTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/slowest-parts
+
+.PHONY: help
+help:
+	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
+	@echo "make test   builds everything and runs every test"
+	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
+
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.95 from rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "error: a C compiler is missing: install it with apt-get install gcc" >&2; exit 1; }
+
+build: toolchain
+	cargo build --workspace --locked
+
+setup: toolchain
+	@cargo build --quiet --locked --package ossci-tests --bin ossci-lab
+	@$(LAB) setup
+
+demo: setup build
+	@$(LAB) demo $(if $(KEEP),--keep)
+
+# More threads than cores: most tests wait for the one lab in which the stories are played.
+test: setup build
+	@rm -f $(PARTS)
+	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
+	@echo "the slowest parts:"
+	@sort -rn $(PARTS) | head -n 10

@@ -1,0 +1,263 @@
+//! The chronicle: what the API server's audit log says of each node, as sequences. Pure.
+//!
+//! The audit log is the one witness that none of our programs can talk to: every write to a Node or a NodeRepair, who
+//! wrote it, and the object that came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The taints of the ladder and of the network, lowest rung first.
+pub const LADDER: [&str; 3] = ["repair-reboot", "repair-reimage", "repair-manual"];
+const NETWORK: &str = "slow-network";
+/// Everybody who runs with an identity of ours.
+const OURS: &str = "system:serviceaccount:ossci:";
+
+/// One successful write.
+#[derive(Debug, Clone)]
+pub struct Write {
+    pub at: Timestamp,
+    pub user: String,
+    pub resource: String,
+    pub name: String,
+    pub resource_version: u64,
+    pub object: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage_timestamp: Timestamp,
+    user: User,
+    object_ref: ObjectRef,
+    response_status: Option<Status>,
+    response_object: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    username: String,
+}
+
+#[derive(Deserialize)]
+struct ObjectRef {
+    resource: String,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    code: Option<u16>,
+}
+
+/// Reads one line; `None` for a write that was refused, and for what is not a write of an object.
+pub fn parse(line: &str) -> Option<Write> {
+    let line: Line = serde_json::from_str(line).ok()?;
+    let code = line.response_status?.code?;
+    let object = line.response_object?;
+    let resource_version = object.pointer("/metadata/resourceVersion")?.as_str()?.parse().ok()?;
+    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or(&line.object_ref.name).to_owned();
+    let (at, user, resource) = (line.stage_timestamp, line.user.username, line.object_ref.resource);
+    (200..300).contains(&code).then_some(Write { at, user, resource, name, resource_version, object })
+}
+
+/// Our taints of a node, before and after one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaintChange {
+    pub at: Timestamp,
+    pub before: BTreeSet<String>,
+    pub after: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseChange {
+    pub at: Timestamp,
+    pub rung: String,
+    pub phase: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderSeen {
+    pub id: String,
+    pub kind: String,
+    pub boot_id: String,
+}
+
+/// One node's own story.
+#[derive(Debug, Clone, Default)]
+pub struct NodeStory {
+    pub taints: Vec<TaintChange>,
+    pub phases: Vec<PhaseChange>,
+    pub network: Vec<PhaseChange>,
+    pub orders: Vec<OrderSeen>,
+    /// What our programs changed that is not theirs.
+    pub foreign: Vec<String>,
+    /// The newest reason, for people: of the episode, or of the network track when no episode is open.
+    pub why: String,
+    node: Option<(u64, Value)>,
+    repair: Option<(u64, Value)>,
+}
+
+/// All nodes' stories.
+#[derive(Debug, Clone, Default)]
+pub struct Chronicle(BTreeMap<String, NodeStory>);
+
+impl Chronicle {
+    /// The chronicle of writes in the order of their versions: the log has them in the order of their answers.
+    pub fn of(writes: &[Write]) -> Self {
+        let mut sorted: Vec<&Write> = writes.iter().collect();
+        sorted.sort_by_key(|write| write.resource_version);
+        let mut chronicle = Self::default();
+        sorted.into_iter().for_each(|write| chronicle.apply(write));
+        chronicle
+    }
+
+    pub fn node(&self, name: &str) -> Option<&NodeStory> {
+        self.0.get(name)
+    }
+
+    pub fn apply(&mut self, write: &Write) {
+        let story = self.0.entry(write.name.clone()).or_default();
+        match write.resource.as_str() {
+            "nodes" => story.apply_node(write),
+            "noderepairs" => story.apply_repair(write),
+            _ => {}
+        }
+    }
+}
+
+impl NodeStory {
+    /// Our taints that the node carries now.
+    pub fn taints_now(&self) -> BTreeSet<String> {
+        self.taints.last().map(|change| change.after.clone()).unwrap_or_default()
+    }
+
+    fn apply_node(&mut self, write: &Write) {
+        let previous = self.node.replace((write.resource_version, write.object.clone()));
+        let before = match &previous {
+            Some((version, _)) if *version >= write.resource_version => {
+                self.node = previous;
+                return;
+            }
+            Some((_, object)) => {
+                if write.user.starts_with(OURS) && stripped(object) != stripped(&write.object) {
+                    self.foreign
+                        .push(format!("{} changed more of the Node than our taints and our condition", write.user));
+                }
+                our_taints(object)
+            }
+            None => BTreeSet::new(),
+        };
+        let after = our_taints(&write.object);
+        if before != after {
+            self.taints.push(TaintChange { at: write.at, before, after });
+        }
+    }
+
+    fn apply_repair(&mut self, write: &Write) {
+        if self.repair.as_ref().is_some_and(|(version, _)| *version >= write.resource_version) {
+            return;
+        }
+        let text = |pointer: &str| write.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let change = |rung: String, phase: String| PhaseChange { at: write.at, rung, phase };
+        push_changed(&mut self.phases, change(text("/status/episode/rung"), text("/status/episode/phase")));
+        push_changed(&mut self.network, change(String::new(), text("/status/network/phase")));
+        let id = text("/spec/order/id");
+        if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
+            self.orders.push(OrderSeen { id, kind: text("/spec/order/kind"), boot_id: text("/spec/order/bootID") });
+        }
+        let over =
+            ["", "Healed", "Recovered", "Released", "NodeGone"].contains(&text("/status/episode/phase").as_str());
+        let network = text("/status/network/why/reason");
+        self.why = if over && !network.is_empty() { network } else { text("/status/episode/why/reason") };
+        self.repair = Some((write.resource_version, write.object.clone()));
+    }
+}
+
+fn push_changed(changes: &mut Vec<PhaseChange>, change: PhaseChange) {
+    let same = changes.last().is_some_and(|last| last.phase == change.phase && last.rung == change.rung);
+    if !change.phase.is_empty() && !same {
+        changes.push(change);
+    }
+}
+
+fn is_ours(taint: &Value) -> bool {
+    taint.pointer("/key").and_then(Value::as_str).is_some_and(|key| LADDER.contains(&key) || key == NETWORK)
+}
+
+fn our_taints(node: &Value) -> BTreeSet<String> {
+    let taints = node.pointer("/spec/taints").and_then(Value::as_array);
+    let ours = taints.into_iter().flatten().filter(|taint| is_ours(taint));
+    ours.filter_map(|taint| taint.pointer("/key").and_then(Value::as_str)).map(str::to_owned).collect()
+}
+
+/// A Node without what is ours to change: our taints, our condition, and the marks that every write leaves.
+fn stripped(node: &Value) -> Value {
+    let mut node = node.clone();
+    let kept = |list: Option<&Value>, ours: fn(&Value) -> bool| {
+        let list = list.and_then(Value::as_array).cloned().unwrap_or_default();
+        Value::Array(list.into_iter().filter(|item| !ours(item)).collect())
+    };
+    let taints = kept(node.pointer("/spec/taints"), is_ours);
+    let conditions = kept(node.pointer("/status/conditions"), |condition| condition["type"] == "OssciHealthy");
+    node["spec"]["taints"] = taints;
+    node["status"]["conditions"] = conditions;
+    if let Some(metadata) = node.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        metadata.remove("managedFields");
+    }
+    node
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(version: u64, user: &str, taints: &[&str], labels: Value) -> Write {
+        let taints: Vec<Value> = taints.iter().map(|key| json!({"key": key, "effect": "NoSchedule"})).collect();
+        let metadata = json!({"name": "gpu1", "resourceVersion": version.to_string(), "labels": labels});
+        Write {
+            at: Timestamp::UNIX_EPOCH,
+            user: user.into(),
+            resource: "nodes".into(),
+            name: "gpu1".into(),
+            resource_version: version,
+            object: json!({"metadata": metadata, "spec": {"taints": taints}, "status": {}}),
+        }
+    }
+
+    #[test]
+    fn writes_are_read_in_the_order_of_their_versions() {
+        let us = "system:serviceaccount:ossci:ossci-remediator";
+        let chronicle = Chronicle::of(&[
+            node(3, us, &["other"], json!({})),
+            node(1, "lab-admin", &["other"], json!({})),
+            node(2, us, &["other", "repair-reboot"], json!({})),
+        ]);
+        let story = chronicle.node("gpu1").unwrap();
+        let taints: Vec<usize> = story.taints.iter().map(|change| change.after.len()).collect();
+        assert_eq!(taints, [1, 0]);
+        assert!(story.foreign.is_empty());
+    }
+
+    #[test]
+    fn our_programs_are_seen_when_they_touch_what_is_not_theirs() {
+        let us = "system:serviceaccount:ossci:ossci-remediator";
+        for (taints, labels) in [(&[][..], json!({})), (&["other"], json!({"a": "b"}))] {
+            let writes = [node(1, "lab-admin", &["other"], json!({})), node(2, us, taints, labels)];
+            assert_eq!(Chronicle::of(&writes).node("gpu1").unwrap().foreign.len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_refused_write_is_no_write() {
+        let line = r#"{"stageTimestamp":"2026-01-01T00:00:00.000000Z","user":{"username":"u"},"objectRef":{"resource":"nodes","name":"n"},"responseStatus":{"code":409},"responseObject":{"metadata":{"resourceVersion":"5"}}}"#;
+        assert!(parse(line).is_none());
+        assert!(parse(&line.replace("409", "200")).is_some());
+    }
+}

@@ -1,0 +1,70 @@
+//! `lab.json`: where everything of a running lab is, for people and for commands at another terminal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::environment;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    pub dir: PathBuf,
+    pub api: String,
+    pub kubeconfig: PathBuf,
+    pub kubectl: PathBuf,
+    pub audit_log: PathBuf,
+    pub prometheus: String,
+    pub alertmanager: String,
+    /// host:port
+    pub smtp: String,
+    pub inbox: String,
+    pub mail_dir: PathBuf,
+    /// host:port of the remediator's webhook (TLS) and of its metrics.
+    pub webhook: String,
+    pub remediator_metrics: String,
+    /// node name to host:port
+    pub exporters: BTreeMap<String, String>,
+}
+
+impl Facts {
+    pub fn write(&self) -> Result<()> {
+        let path = self.dir.join("lab.json");
+        let new = self.dir.join("lab.json.new");
+        fs::write(&new, serde_json::to_string_pretty(self)?)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("writing {}", path.display()))
+    }
+
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("lab.json");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
+    }
+
+    /// The lab that a command means: the one it names, or the only one there is.
+    pub fn find(named: Option<&Path>) -> Result<Self> {
+        if let Some(dir) = named {
+            return Self::read(dir);
+        }
+        let temp = environment::temp_dir();
+        let entries = fs::read_dir(&temp).with_context(|| format!("reading {}", temp.display()))?;
+        let labs: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ossci-lab-")))
+            .filter(|path| path.join("lab.json").is_file())
+            .collect();
+        match labs.as_slice() {
+            [one] => Self::read(one),
+            [] => bail!("no lab is running: start one with `make demo KEEP=1`, or name it with --lab DIR"),
+            many => {
+                let list: Vec<String> = many.iter().map(|dir| dir.display().to_string()).collect();
+                bail!("several labs are running, choose one with --lab DIR: {}", list.join(" "))
+            }
+        }
+    }
+}

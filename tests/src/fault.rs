@@ -1,0 +1,91 @@
+//! What is broken on a simulated node, and until when. Pure; `node_dir` keeps it in a file.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// A way in which a node can be broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// One of eight GPUs has gone: both GPU tools see seven.
+    GpuMissing,
+    /// All GPUs are there, one does not answer.
+    GpuNotResponding,
+    /// The GPU tools never end.
+    Hung,
+    /// The network test finds a small fraction of the speed.
+    SlowNetwork,
+}
+
+/// What mends a fault. A person can mend each of them by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    Reboot,
+    /// A reimage, once the reboot after it has made it effective.
+    Reimage,
+    Forever,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Broken {
+    pub fault: Fault,
+    pub until: Until,
+}
+
+/// Everything that is broken on one node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Faults(Vec<Broken>);
+
+impl Faults {
+    pub fn has(&self, fault: Fault) -> bool {
+        self.0.iter().any(|broken| broken.fault == fault)
+    }
+
+    /// Breaks it; the same fault again changes its end.
+    pub fn with(mut self, broken: Broken) -> Self {
+        self.0.retain(|other| other.fault != broken.fault);
+        self.0.push(broken);
+        self
+    }
+
+    /// What is still broken after a reboot.
+    pub fn after_reboot(mut self, reimaged: bool) -> Self {
+        self.0.retain(|broken| match broken.until {
+            Until::Reboot => false,
+            Until::Reimage => !reimaged,
+            Until::Forever => true,
+        });
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(until: Until) -> Faults {
+        Faults::default().with(Broken { fault: Fault::GpuMissing, until })
+    }
+
+    #[test]
+    fn each_fault_lasts_as_long_as_it_says() {
+        for (until, reimaged, mended) in [
+            (Until::Reboot, false, true),
+            (Until::Reboot, true, true),
+            (Until::Reimage, false, false),
+            (Until::Reimage, true, true),
+            (Until::Forever, true, false),
+        ] {
+            let after = broken(until).after_reboot(reimaged);
+            assert_eq!(!after.has(Fault::GpuMissing), mended, "{until:?}, reimaged: {reimaged}");
+        }
+    }
+
+    #[test]
+    fn the_same_fault_again_changes_its_end() {
+        let faults = broken(Until::Forever).with(Broken { fault: Fault::GpuMissing, until: Until::Reboot });
+        assert!(!faults.after_reboot(false).has(Fault::GpuMissing));
+    }
+}

@@ -1,0 +1,49 @@
+//! Kubeconfig files: one for each identity of the lab.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use crate::pki::{Pair, write_secret};
+
+/// Where the API server is and who vouches for it.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    pub server: String,
+    pub ca_file: std::path::PathBuf,
+}
+
+/// Writes a kubeconfig for an identity with a client certificate.
+pub fn with_certificate(path: &Path, cluster: &Cluster, pair: &Pair) -> Result<()> {
+    write(path, cluster, json!({"client-certificate": pair.cert, "client-key": pair.key}))
+}
+
+/// Writes a kubeconfig for an identity whose token is kept fresh in a file.
+pub fn with_token(path: &Path, cluster: &Cluster, token_file: &Path) -> Result<()> {
+    write(path, cluster, json!({"tokenFile": token_file}))
+}
+
+/// A client with the identity of a kubeconfig file.
+pub async fn client(path: &Path) -> Result<kube::Client> {
+    let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("understanding {}", path.display()))?;
+    // A machine's HTTP proxy has no business between two processes on the loopback.
+    config.proxy_url = None;
+    Ok(kube::Client::try_from(config)?)
+}
+
+fn write(path: &Path, cluster: &Cluster, user: Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(&json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": {"server": cluster.server, "certificate-authority": cluster.ca_file}}],
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "user"}}],
+        "current-context": "lab",
+    }))?;
+    write_secret(path, &text)
+}

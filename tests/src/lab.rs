@@ -1,0 +1,269 @@
+//! A lab: a real cluster in miniature with simulated GPU nodes, in one state directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use kube::api::Api;
+use tokio::task::JoinSet;
+
+use crate::deploy::{self, Kubectl};
+use crate::facts::Facts;
+use crate::kubeconfig::{self, Cluster};
+use crate::kubelet::{Identity, Kubelet};
+use crate::machine::Machine;
+use crate::node_dir::NodeDir;
+use crate::parts::prometheus::Prometheus;
+use crate::parts::{self, Site, alertmanager, apiserver, controller_manager, etcd, mailpit, prometheus, scheduler};
+use crate::pki::{Pki, write_secret};
+use crate::pods::{App, Pods};
+use crate::process::{self, Process};
+use crate::programs::{Controller, Programs};
+use crate::setup::Tools;
+use crate::{environment, ports, wait};
+
+/// GPUs that a simulated node is sold with; the recorded outputs show as many.
+const GPUS: u32 = 8;
+/// The node without GPUs, on which the remediator runs.
+const INFRA: &str = "infra1";
+/// How long a simulated reboot keeps a machine dark.
+const DOWNTIME: Duration = Duration::from_millis(2500);
+const NODE_UP: Duration = Duration::from_secs(60);
+/// How long a program that is to be killed may take to be there: it may just have been killed.
+const KILLED: Duration = Duration::from_secs(10);
+/// The longest path that a unix socket may have, less what a node's socket adds to the state directory.
+const LONGEST_DIR: usize = 108 - "/nodes//run/exporter.sock".len() - 24;
+
+pub struct Lab {
+    pub facts: Facts,
+    pub kubectl: Kubectl,
+    pub admin: Client,
+    prometheus: Prometheus,
+    controller: Arc<Controller>,
+    cluster: Cluster,
+    pki: Pki,
+    machines: BTreeMap<String, Machine>,
+    tasks: JoinSet<()>,
+    /// Held so that the parts live as long as the lab.
+    _parts: Vec<Process>,
+}
+
+impl Lab {
+    /// Brings everything up; `told` is called with one line for each step.
+    pub async fn start(dir: &Path, told: impl Fn(&str)) -> Result<Self> {
+        if dir.as_os_str().len() > LONGEST_DIR {
+            bail!("{} is too long a path for the unix sockets in it: choose a shorter --state-dir", dir.display());
+        }
+        let repository = environment::repository();
+        let site = Site { dir: dir.to_owned(), tools: Tools::find()? };
+        let pki = Pki::create(&dir.join("pki"))?;
+        told("starting etcd, mailpit and Alertmanager");
+        let webhook = format!("127.0.0.1:{}", ports::free()?);
+        let metrics = format!("127.0.0.1:{}", ports::free()?);
+        let alertmanager = format!("127.0.0.1:{}", ports::free()?);
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let alerts = repository.join("alerts");
+        let alertmanager_file = alerts.join("alertmanager.yml");
+        let (etcd, mail, alertmanager_process) = tokio::try_join!(
+            etcd::start(&site),
+            mailpit::start(&site, &pki),
+            alertmanager::start(&site, &alertmanager_file, &alertmanager, &webhook, &token, pki.ca_pem()),
+        )?;
+        told("starting the API server and Prometheus");
+        let (api, prometheus) = tokio::try_join!(
+            apiserver::start(&site, &pki, &etcd.url),
+            prometheus::start(&site, &alerts, &alertmanager),
+        )?;
+        told("starting the controller manager and the scheduler");
+        let controller_manager = controller_manager::start(&site, &pki, &api).await?;
+        let scheduler = scheduler::start(&site, &pki, &api).await?;
+
+        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &webhook, &metrics, &token)?);
+        let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
+        told("applying deploy/");
+        deploy::apply_all(&kubectl, &repository.join("deploy")).await?;
+        let reimage = dir.join("reimage.yaml");
+        fs::write(&reimage, include_str!("reimage.yaml")).with_context(|| format!("writing {}", reimage.display()))?;
+        kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &reimage.display().to_string()]).await?;
+
+        let facts = Facts {
+            dir: dir.to_owned(),
+            api: api.cluster.server.clone(),
+            kubeconfig: api.admin.clone(),
+            kubectl: site.tools.get("kubectl")?,
+            audit_log: api.audit_log.clone(),
+            prometheus: prometheus.url.clone(),
+            alertmanager: format!("http://{alertmanager}"),
+            smtp: mail.smtp.clone(),
+            inbox: mail.url.clone(),
+            mail_dir: dir.join("mail"),
+            webhook: webhook.clone(),
+            remediator_metrics: metrics.clone(),
+            exporters: BTreeMap::new(),
+        };
+        let admin = kubeconfig::client(&api.admin).await?;
+        let parts = vec![etcd.process, api.process, mail.process, alertmanager_process, controller_manager, scheduler];
+        let mut lab = Self {
+            facts,
+            kubectl,
+            admin,
+            prometheus,
+            controller,
+            cluster: api.cluster,
+            pki,
+            machines: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            _parts: parts,
+        };
+        told("starting the remediator");
+        lab.switch_on(INFRA, 0).await?;
+        lab.prometheus.scrape("ossci-remediator", "remediator", &metrics, None)?;
+        lab.await_remediator().await?;
+        lab.facts.write()?;
+        Ok(lab)
+    }
+
+    /// Adds simulated GPU nodes and waits until each is Ready and its checks pass.
+    pub async fn add_nodes(&mut self, names: &[String]) -> Result<()> {
+        for name in names {
+            self.switch_on(name, GPUS).await?;
+        }
+        for name in names {
+            self.await_node(name).await?;
+        }
+        self.facts.write()
+    }
+
+    pub fn machine(&self, node: &str) -> Result<&Machine> {
+        self.machines.get(node).with_context(|| format!("there is no node {node} in this lab"))
+    }
+
+    pub fn node_dir(&self, node: &str) -> NodeDir {
+        NodeDir::of(&self.facts.dir, node)
+    }
+
+    /// kill -9 of one of our programs: the controller, or one node's exporter or agent. The stand-in kubelet starts it
+    /// again, as a real one would.
+    pub async fn kill(&self, app: App, node: Option<&str>) -> Result<()> {
+        let sign = match (app, node) {
+            (App::Controller, _) => "ossci-remediator\0controller\0".to_owned(),
+            (App::Agent, Some(node)) => format!("\0agent\0--node-dir={}\0", self.node_dir(node).path().display()),
+            (App::Exporter, Some(node)) => format!("--node-name={node}\0--web.probe-socket="),
+            _ => bail!("say on which node"),
+        };
+        let sign = &sign;
+        wait::until("it runs, so that it can be killed", KILLED, || async move {
+            match process::kill_all(|text| text.contains(sign)) {
+                0 => bail!("no {} is running", app.word()),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Begins one node's life: machine, kubelet, pods.
+    async fn switch_on(&mut self, name: &str, gpus: u32) -> Result<()> {
+        if self.machines.contains_key(name) {
+            bail!("node {name} is there already: each story has nodes of its own");
+        }
+        let node = NodeDir::create(&self.facts.dir, name)?;
+        let machine = Machine::switch_on(node.clone(), DOWNTIME)?;
+        let address = format!("10.26.0.{}", self.machines.len() + 1);
+        let user = format!("system:node:{name}");
+        let pair = self.pki.client(&format!("node-{name}"), &user, Some("system:nodes"))?;
+        let config = self.facts.dir.join("pki").join(format!("node-{name}.kubeconfig"));
+        kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
+        let client = kubeconfig::client(&config).await?;
+
+        let programs = Programs { exporter: ports::free()?, controller: Arc::clone(&self.controller) };
+        if gpus > 0 {
+            let exporter = format!("127.0.0.1:{}", programs.exporter);
+            self.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
+            self.facts.exporters.insert(name.to_owned(), exporter);
+        }
+        let identity = Identity { name: name.to_owned(), address: address.clone(), gpus };
+        let kubelet = Kubelet::new(identity, client.clone(), machine.power());
+        kubelet.register().await?;
+        let pods = Pods {
+            node_name: name.to_owned(),
+            address,
+            node,
+            cluster: self.cluster.clone(),
+            client,
+            power: machine.power(),
+            launch: programs,
+        };
+        self.tasks.spawn(kubelet.run());
+        self.tasks.spawn(pods.run());
+        self.tasks.spawn(machine.clone().run());
+        self.machines.insert(name.to_owned(), machine);
+        Ok(())
+    }
+
+    async fn await_remediator(&self) -> Result<()> {
+        let log = self.node_dir(INFRA).log(App::Controller.word());
+        let webhook = &self.facts.webhook;
+        let listens = wait::until("the remediator's webhook listens", NODE_UP, || async move {
+            tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
+        });
+        listens.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))
+    }
+
+    async fn await_node(&self, name: &str) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.admin.clone());
+        let nodes = &nodes;
+        wait::until(&format!("{name} is Ready and not tainted"), NODE_UP, || async move {
+            let node = nodes.get(name).await?;
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            let tainted = node.spec.and_then(|spec| spec.taints).is_some_and(|taints| !taints.is_empty());
+            if ready && !tainted { Ok(()) } else { bail!("ready: {ready}, tainted: {tainted}") }
+        })
+        .await?;
+        let http = parts::http()?;
+        let http = &http;
+        let url = format!("http://{}/metrics", self.facts.exporters.get(name).context("a node without an exporter")?);
+        let url = &url;
+        let log = self.node_dir(name).log(App::Exporter.word());
+        let fact = format!("the checks of {name} pass");
+        let passing = wait::until(&fact, NODE_UP, || async move {
+            let page = parts::page(http, url).await?;
+            for check in ["rocm-smi", "rocminfo", "network"] {
+                let passes = page.lines().any(|line| {
+                    let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+                    line.starts_with("ossci_check_success{")
+                        && line.contains(&format!("\"{check}\""))
+                        && value == Some(1.0)
+                });
+                if !passes {
+                    bail!("{check} has not passed");
+                }
+            }
+            Ok(())
+        });
+        passing.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))
+    }
+}
+
+fn controller(site: &Site, pki: &Pki, smtp: &str, webhook: &str, metrics: &str, token: &str) -> Result<Controller> {
+    let folder: PathBuf = site.folder("remediator")?;
+    let policy = folder.join("policy.yaml");
+    let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
+    let text = include_str!("policy.yaml");
+    let text = text.replace("SMTP_PORT", smtp_port).replace("CA_FILE", &pki.ca_file().display().to_string());
+    fs::write(&policy, text).with_context(|| format!("writing {}", policy.display()))?;
+    let token_file = folder.join("token");
+    write_secret(&token_file, token)?;
+    Ok(Controller {
+        policy,
+        webhook: webhook.to_owned(),
+        metrics: metrics.to_owned(),
+        tls: pki.server("webhook")?,
+        token_file,
+    })
+}

@@ -1,0 +1,42 @@
+//! The lab: real parts, simulated GPU nodes, stories.
+//!
+//! ```text
+//! setup (pins -> cache) ---> lab: parts/ (etcd, API server, Prometheus, ...) in an enclosure
+//!                             |-- one simulated node: machine (boots), kubelet (Node, Lease), pods (our programs)
+//!                             |      agent on sim_host --reboot request--> machine      exporter on stand_in tools
+//! story --play--> faults, kills     |
+//!                  witness (audit log, inbox) --> audit (chronicle) --> verdict (invariants, golden text)
+//! ```
+
+pub mod audit;
+pub mod clock;
+pub mod demo;
+pub mod deploy;
+pub mod enclosure;
+pub mod environment;
+pub mod facts;
+pub mod fault;
+pub mod golden;
+pub mod inbox;
+pub mod kubeconfig;
+pub mod kubelet;
+pub mod lab;
+pub mod machine;
+pub mod node_dir;
+pub mod parts;
+pub mod pins;
+pub mod pki;
+pub mod play;
+pub mod pods;
+pub mod ports;
+pub mod process;
+pub mod programs;
+pub mod runner;
+pub mod setup;
+pub mod sim_host;
+pub mod stand_in;
+pub mod story;
+pub mod table;
+pub mod verdict;
+pub mod wait;
+pub mod witness;

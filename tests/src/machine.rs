@@ -1,0 +1,83 @@
+//! A simulated machine: power and boots. It knows nothing of Kubernetes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::{Mutex, watch};
+
+use crate::node_dir::{BootEnd, NodeDir};
+use crate::{clock, process};
+
+/// What everybody on the node lives by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Power {
+    pub on: bool,
+    pub boot_id: String,
+}
+
+#[derive(Clone)]
+pub struct Machine {
+    dir: NodeDir,
+    power: Arc<watch::Sender<Power>>,
+    /// How long a reboot keeps the machine dark.
+    downtime: Duration,
+    rebooting: Arc<Mutex<()>>,
+}
+
+impl Machine {
+    /// Switches on a machine whose first boot has begun.
+    pub fn switch_on(dir: NodeDir, downtime: Duration) -> Result<Self> {
+        let boot_id = dir.boot_id().context("reading the first boot id")?;
+        let (power, _) = watch::channel(Power { on: true, boot_id });
+        Ok(Self { dir, power: Arc::new(power), downtime, rebooting: Arc::default() })
+    }
+
+    pub fn power(&self) -> watch::Receiver<Power> {
+        self.power.subscribe()
+    }
+
+    /// Carries out the reboots that are asked for, until the lab ends.
+    pub async fn run(self) {
+        loop {
+            let carried_out = async {
+                if let Some(request) = self.dir.reboot_request()? {
+                    self.reboot(&request.order).await?;
+                }
+                anyhow::Ok(())
+            };
+            if let Err(error) = carried_out.await {
+                tracing::error!("machine {}: {error:#}", self.dir.path().display());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Ends this boot and begins the next one.
+    pub async fn reboot(&self, by: &str) -> Result<()> {
+        let _one_at_a_time = self.rebooting.lock().await;
+        let boot_id = self.dir.boot_id().context("reading the boot id")?;
+        self.power.send_replace(Power { on: false, boot_id: boot_id.clone() });
+        // Whoever asks now asks a machine that is going down anyway.
+        self.dir.record_boot_end(&BootEnd { at: clock::now(), boot_id, by: by.to_owned() })?;
+        self.end_processes();
+        tokio::time::sleep(self.downtime).await;
+        self.end_processes();
+        self.dir.clear_reboot_request()?;
+        let reimaged = self.dir.take_reimaged()?;
+        self.dir.set_faults(&self.dir.faults()?.after_reboot(reimaged))?;
+        let boot_id = self.dir.begin_boot()?;
+        self.power.send_replace(Power { on: true, boot_id });
+        Ok(())
+    }
+
+    /// Every process of this node names the node's directory in its command line or environment.
+    fn end_processes(&self) {
+        let root = self.dir.path().display().to_string();
+        process::kill_all(|text| {
+            text.match_indices(&root)
+                .any(|(at, _)| !text[at + root.len()..].starts_with(|next: char| next.is_alphanumeric() || next == '-'))
+        });
+        process::collect_orphans();
+    }
+}

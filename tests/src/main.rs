@@ -1,0 +1,164 @@
+//! `ossci-lab`: sets up, plays, and breaks things by hand.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use ossci_tests::facts::Facts;
+use ossci_tests::fault::{Broken, Fault, Faults, Until};
+use ossci_tests::node_dir::NodeDir;
+use ossci_tests::sim_host::SimHost;
+use ossci_tests::{demo, enclosure, runner, setup, stand_in};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(about = "The lab of OSSCI Ops: a real cluster in miniature with simulated GPU nodes")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the pinned tools into the cache
+    Setup,
+    /// Plays the demo: five nodes break and are repaired
+    Demo {
+        /// Leave the lab running until Ctrl-C, and its files after it
+        #[arg(long, env = "KEEP", num_args = 0, value_parser = clap::builder::FalseyValueParser::new())]
+        keep: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Plays stories in one lab and compares each with its golden file
+    Story {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Leave the lab running until Ctrl-C
+        #[arg(long)]
+        stay: bool,
+        /// Keep the state directory
+        #[arg(long)]
+        keep: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Breaks a node of a running lab
+    Break {
+        node: String,
+        fault: Fault,
+        /// What mends it
+        #[arg(long)]
+        until: Until,
+        #[command(flatten)]
+        lab: Which,
+    },
+    /// Mends everything that is broken on a node of a running lab
+    Mend {
+        node: String,
+        #[command(flatten)]
+        lab: Which,
+    },
+    /// The remediator's agent on a simulated host (the lab starts it)
+    #[command(hide = true)]
+    Agent {
+        #[arg(long)]
+        node_dir: PathBuf,
+        #[command(flatten)]
+        config: ossci_remediator::agent::Config,
+        #[command(flatten)]
+        logging: ossci_remediator::logging::Logging,
+    },
+    /// A stand-in for a tool of a GPU node (the simulated node starts it)
+    #[command(hide = true)]
+    StandIn {
+        tool: String,
+        #[arg(long)]
+        node_dir: PathBuf,
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+struct Place {
+    /// Where the lab keeps everything; a new folder among the temporary files by default
+    #[arg(long)]
+    state_dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Which {
+    /// The lab's state directory; not needed when one lab is running
+    #[arg(long)]
+    lab: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    if let Command::StandIn { tool, node_dir, args: _ } = &command {
+        return end(stand_in::run(tool, &NodeDir::at(node_dir)).map(|()| 0));
+    }
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: a TLS provider was installed before ours");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(error.into())),
+    };
+    let result = runtime.block_on(run(command));
+    // A thread that waits for the end of standard input must not keep the process.
+    runtime.shutdown_background();
+    end(result)
+}
+
+fn end(result: Result<i32>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<i32> {
+    if !matches!(command, Command::Agent { .. }) {
+        let filter =
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,kube_client=off".into());
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+    match command {
+        Command::Setup => setup::run()?,
+        Command::Demo { keep, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
+            Some(dir) => demo::run(&dir, keep, enclosure::end_wanted()?).await?,
+        },
+        Command::Story { files, stay, keep, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
+            Some(dir) => runner::run(&dir, &files, stay, enclosure::end_wanted()?).await?,
+        },
+        Command::Break { node, fault, until, lab } => {
+            let node = node_of(&lab, &node)?;
+            node.set_faults(&node.faults()?.with(Broken { fault, until }))?;
+        }
+        Command::Mend { node, lab } => node_of(&lab, &node)?.set_faults(&Faults::default())?,
+        Command::Agent { node_dir, config, logging } => {
+            logging.start()?;
+            let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+            let stop = async move { terminate.recv().await.unwrap_or_default() };
+            ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
+        }
+        Command::StandIn { .. } => {}
+    }
+    Ok(0)
+}
+
+fn node_of(lab: &Which, name: &str) -> Result<NodeDir> {
+    let facts = Facts::find(lab.lab.as_deref())?;
+    let known: Vec<&str> = facts.exporters.keys().map(String::as_str).collect();
+    facts.exporters.get(name).with_context(|| format!("there is no node {name}; there are {}", known.join(", ")))?;
+    Ok(NodeDir::of(&facts.dir, name))
+}

@@ -1,0 +1,198 @@
+//! The directory of one simulated node: its files are all that the lab, the node's processes and a person at another
+//! terminal share.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::environment;
+use crate::fault::Faults;
+
+/// The tools that a simulated node has stand-ins for.
+pub const TOOLS: [&str; 3] = ["rocm-smi", "rocminfo", "iperf3"];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeDir(PathBuf);
+
+/// One line of `boots.jsonl`: a boot that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootEnd {
+    pub at: Timestamp,
+    pub boot_id: String,
+    /// The order that ended it, or `power`.
+    pub by: String,
+}
+
+/// What the agent asked of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebootRequest {
+    pub order: String,
+    pub boot_id: String,
+}
+
+impl NodeDir {
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    pub fn of(lab: &Path, node: &str) -> Self {
+        Self(lab.join("nodes").join(node))
+    }
+
+    /// Makes the directory of a node that boots for the first time.
+    pub fn create(lab: &Path, node: &str) -> Result<Self> {
+        let dir = Self::of(lab, node);
+        for folder in ["proc/sys/kernel/random", "run", "state", "bin", "logs", "secrets"] {
+            let folder = dir.0.join(folder);
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        let me = environment::this_program()?;
+        let lab_program = if me.ends_with("ossci-lab") { me } else { environment::our_program("ossci-lab")? };
+        for tool in TOOLS {
+            let script = format!(
+                "#!/bin/sh\nexec '{}' stand-in {tool} --node-dir '{}' -- \"$@\"\n",
+                lab_program.display(),
+                dir.0.display()
+            );
+            let path = dir.tool(tool);
+            fs::write(&path, script).with_context(|| format!("writing {}", path.display()))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("making a tool executable")?;
+        }
+        dir.begin_boot()?;
+        Ok(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.0.join("state")
+    }
+
+    pub fn proc(&self) -> PathBuf {
+        self.0.join("proc")
+    }
+
+    pub fn secrets(&self) -> PathBuf {
+        self.0.join("secrets")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("run/exporter.sock")
+    }
+
+    pub fn tool(&self, tool: &str) -> PathBuf {
+        self.0.join("bin").join(tool)
+    }
+
+    pub fn log(&self, program: &str) -> PathBuf {
+        self.0.join("logs").join(format!("{program}.log"))
+    }
+
+    pub fn boot_id_file(&self) -> PathBuf {
+        self.0.join("proc/sys/kernel/random/boot_id")
+    }
+
+    pub fn boot_id(&self) -> std::io::Result<String> {
+        Ok(fs::read_to_string(self.boot_id_file())?.trim().to_owned())
+    }
+
+    /// Gives the machine a new boot id.
+    pub fn begin_boot(&self) -> Result<String> {
+        let id = uuid::Uuid::new_v4().to_string();
+        replace(&self.boot_id_file(), &format!("{id}\n"))?;
+        Ok(id)
+    }
+
+    pub fn record_boot_end(&self, end: &BootEnd) -> Result<()> {
+        let path = self.0.join("boots.jsonl");
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).context("opening boots.jsonl")?;
+        let line = format!("{}\n", serde_json::to_string(end)?);
+        file.write_all(line.as_bytes()).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// All boots that ended, oldest first.
+    pub fn boot_ends(&self) -> Result<Vec<BootEnd>> {
+        let text = read_if_there(&self.0.join("boots.jsonl"))?.unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).with_context(|| format!("reading boot end {line}")))
+            .collect()
+    }
+
+    pub fn request_reboot(&self, request: &RebootRequest) -> Result<()> {
+        replace(&self.reboot_request_file(), &serde_json::to_string(request)?)
+    }
+
+    pub fn reboot_request(&self) -> Result<Option<RebootRequest>> {
+        let Some(text) = read_if_there(&self.reboot_request_file())? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&text).context("reading the reboot request")?))
+    }
+
+    pub fn clear_reboot_request(&self) -> Result<()> {
+        remove_if_there(&self.reboot_request_file())
+    }
+
+    fn reboot_request_file(&self) -> PathBuf {
+        self.0.join("reboot-request.json")
+    }
+
+    /// Whether a reimage has run since the last reboot; asking takes the mark away.
+    pub fn take_reimaged(&self) -> Result<bool> {
+        let mark = self.0.join("reimaged");
+        let there = mark.exists();
+        remove_if_there(&mark)?;
+        Ok(there)
+    }
+
+    pub fn faults(&self) -> Result<Faults> {
+        match read_if_there(&self.fault_file())? {
+            Some(text) => {
+                serde_json::from_str(&text).with_context(|| format!("reading {}", self.fault_file().display()))
+            }
+            None => Ok(Faults::default()),
+        }
+    }
+
+    pub fn set_faults(&self, faults: &Faults) -> Result<()> {
+        replace(&self.fault_file(), &serde_json::to_string(faults)?)
+    }
+
+    fn fault_file(&self) -> PathBuf {
+        self.0.join("fault.json")
+    }
+}
+
+/// Writes by rename: a reader sees the old text or the new one.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).with_context(|| format!("writing {}", path.display()))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

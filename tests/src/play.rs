@@ -1,0 +1,212 @@
+//! Plays a story in a lab, and judges it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, PostParams};
+use serde_json::json;
+
+use crate::audit::{Chronicle, NodeStory};
+use crate::clock::{self, Stopwatch};
+use crate::fault::Faults;
+use crate::lab::Lab;
+use crate::story::{Fact, Step, Story};
+use crate::verdict::{self, POWER};
+use crate::witness::Witness;
+
+/// How often the player looks.
+const LOOK_EVERY: Duration = Duration::from_millis(150);
+
+/// Somebody who watches: the demo's table, or nobody.
+pub trait Audience {
+    fn step(&mut self, line: &str, step: &Step);
+    fn look(&mut self, chronicle: &Chronicle);
+}
+
+/// What came of a story.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The nodes' stories in words, for the golden file.
+    pub told: String,
+    /// Broken invariants.
+    pub violations: Vec<String>,
+    pub times: BTreeMap<String, Times>,
+}
+
+/// One node's times, as far as it came.
+#[derive(Debug, Clone, Default)]
+pub struct Times {
+    pub broken: Option<Timestamp>,
+    pub tainted: Option<Timestamp>,
+    pub first_reboot: Option<Timestamp>,
+    pub last_reboot: Option<Timestamp>,
+    pub rest: Option<(Timestamp, String)>,
+}
+
+/// How far the story has been told, for each node.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cursor {
+    phases: usize,
+    network: usize,
+    taints: usize,
+}
+
+struct Player<'a> {
+    lab: &'a mut Lab,
+    witness: Witness,
+    audience: &'a mut dyn Audience,
+    cursors: BTreeMap<String, Cursor>,
+    broken: BTreeMap<String, Timestamp>,
+}
+
+pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> Result<Outcome> {
+    let witness = Witness::new(&lab.facts)?;
+    let mut player = Player { lab, witness, audience, cursors: BTreeMap::new(), broken: BTreeMap::new() };
+    for (line, step) in &story.steps {
+        player.audience.step(line, step);
+        player.step(step).await.with_context(|| format!("story {}: {line}", story.name))?;
+    }
+    player.judge(story).await
+}
+
+impl Player<'_> {
+    async fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Say(_) => {}
+            Step::Nodes(names) => self.lab.add_nodes(names).await?,
+            Step::Break { node, broken } => {
+                let dir = self.lab.node_dir(node);
+                dir.set_faults(&dir.faults()?.with(*broken))?;
+                self.broken.insert(node.clone(), clock::now());
+            }
+            Step::Mend { node } => self.lab.node_dir(node).set_faults(&Faults::default())?,
+            Step::Await { node, fact, within } => self.awaited(node, fact, *within).await?,
+            Step::Pod { name, node } => self.pod(name, node).await?,
+            Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,
+            Step::Power { node } => self.lab.machine(node)?.reboot(POWER).await?,
+            Step::Kubectl(args) => {
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                self.lab.kubectl.run(&args).await?;
+            }
+            Step::Quiet(time) => self.quiet(*time).await?,
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<()> {
+        self.witness.look().await?;
+        self.audience.look(self.witness.so_far());
+        Ok(())
+    }
+
+    async fn awaited(&mut self, node: &str, fact: &Fact, within: Duration) -> Result<()> {
+        let watch = Stopwatch::start();
+        loop {
+            self.look().await?;
+            if self.holds(node, fact).await? {
+                return Ok(());
+            }
+            if watch.elapsed() > within {
+                bail!("it did not come within {} s; so far:\n{}", within.as_secs(), self.told(node)?);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether the fact has come true since the last one that was awaited of this node.
+    async fn holds(&mut self, node: &str, fact: &Fact) -> Result<bool> {
+        if let Fact::PodGone(pod) = fact {
+            let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
+            return Ok(pods.get_opt(pod).await?.is_none());
+        }
+        if *fact == Fact::Mail {
+            return Ok(!self.witness.mails_about(node).is_empty());
+        }
+        let Some(story) = self.witness.so_far().node(node) else { return Ok(false) };
+        let cursor = self.cursors.entry(node.to_owned()).or_default();
+        Ok(match fact {
+            Fact::Phase(phase) => {
+                let seen = |changes: &[crate::audit::PhaseChange], from: &mut usize| {
+                    let found = changes.iter().skip(*from).position(|change| change.phase == *phase);
+                    found.map(|steps| *from += steps + 1).is_some()
+                };
+                seen(&story.phases, &mut cursor.phases) || seen(&story.network, &mut cursor.network)
+            }
+            Fact::Taint(key) => {
+                let mut changes = story.taints.iter().skip(cursor.taints);
+                let found = changes.position(|change| change.after.contains(key) && !change.before.contains(key));
+                found.map(|steps| cursor.taints += steps + 1).is_some()
+            }
+            Fact::NoTaint => story.taints_now().is_empty(),
+            Fact::Mail | Fact::PodGone(_) => false,
+        })
+    }
+
+    async fn quiet(&mut self, time: Duration) -> Result<()> {
+        self.look().await?;
+        let count = |chronicle: &Chronicle, names: &[String]| -> usize {
+            let stories = names.iter().filter_map(|name| chronicle.node(name));
+            stories
+                .map(|story| story.taints.len() + story.phases.len() + story.orders.len() + story.network.len())
+                .sum()
+        };
+        let names: Vec<String> = self.lab.facts.exporters.keys().cloned().collect();
+        let before = count(self.witness.so_far(), &names);
+        let watch = Stopwatch::start();
+        while watch.elapsed() < time {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.look().await?;
+            if count(self.witness.so_far(), &names) != before {
+                bail!("something happened");
+            }
+        }
+        Ok(())
+    }
+
+    /// A pod of somebody else's that runs on the node.
+    async fn pod(&mut self, name: &str, node: &str) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {"nodeName": node, "terminationGracePeriodSeconds": 1,
+                     "containers": [{"name": "main", "image": "somebody/training:1"}]},
+        }))?;
+        pods.create(&PostParams::default(), &pod).await.context("creating the pod")?;
+        Ok(())
+    }
+
+    fn told(&self, node: &str) -> Result<String> {
+        let chronicle = self.witness.whole();
+        let story = chronicle.node(node).cloned().unwrap_or_default();
+        let mails: Vec<String> = self.witness.mails_about(node).iter().map(|mail| mail.subject.clone()).collect();
+        Ok(verdict::told(node, &story, &self.lab.node_dir(node).boot_ends()?, &mails))
+    }
+
+    async fn judge(mut self, story: &Story) -> Result<Outcome> {
+        self.look().await?;
+        let chronicle = self.witness.whole();
+        let mut outcome = Outcome { told: String::new(), violations: Vec::new(), times: BTreeMap::new() };
+        let nothing = NodeStory::default();
+        for name in story.nodes() {
+            let node = chronicle.node(name).unwrap_or(&nothing);
+            let boots = self.lab.node_dir(name).boot_ends()?;
+            outcome.violations.extend(verdict::violations(name, node, &boots));
+            outcome.told.push_str(&self.told(name)?);
+            let times = Times {
+                broken: self.broken.get(name).copied(),
+                tainted: node.taints.iter().find(|change| change.before.is_empty()).map(|change| change.at),
+                first_reboot: boots.iter().find(|boot| boot.by != POWER).map(|boot| boot.at),
+                last_reboot: boots.iter().rfind(|boot| boot.by != POWER).map(|boot| boot.at),
+                rest: [&node.phases, &node.network]
+                    .into_iter()
+                    .find_map(|changes| changes.last())
+                    .map(|last| (last.at, last.phase.clone())),
+            };
+            outcome.times.insert(name.to_owned(), times);
+        }
+        Ok(outcome)
+    }
+}

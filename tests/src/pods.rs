@@ -1,0 +1,269 @@
+//! The stand-in kubelet's half that runs pods: ours as real processes with tokens of their own ServiceAccounts, all
+//! others as far as eviction needs (Ready, deletions finished). Under the node's own identity.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use jiff::Timestamp;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::clock::{self, Stopwatch};
+use crate::kubeconfig::{self, Cluster};
+use crate::machine::Power;
+use crate::node_dir::NodeDir;
+use crate::pki::write_secret;
+use crate::process::{Process, Program};
+
+/// How often processes are looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// How long an ended container waits for its next start.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// How long a deleted container may take to say goodbye.
+const GRACE: Duration = Duration::from_secs(2);
+/// The shortest lifetime that the API server grants, as a kubelet asks it for.
+const TOKEN_SECONDS: i64 = 3607;
+const TOKEN_RENEWED_AFTER: Duration = Duration::from_secs(1800);
+
+/// Which of our programs a pod stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum App {
+    Exporter,
+    Agent,
+    Controller,
+}
+
+impl App {
+    pub fn of(pod: &Pod) -> Option<Self> {
+        if pod.namespace().as_deref() != Some("ossci") {
+            return None;
+        }
+        let name = pod.name_any();
+        [("ossci-exporter-", Self::Exporter), ("ossci-agent-", Self::Agent), ("ossci-remediator-", Self::Controller)]
+            .into_iter()
+            .find_map(|(prefix, app)| name.starts_with(prefix).then_some(app))
+    }
+
+    /// The sub-command or program word by which its process is found again.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Exporter => "exporter",
+            Self::Agent => "agent",
+            Self::Controller => "controller",
+        }
+    }
+}
+
+/// Turns one of our pods into a command line. `kubeconfig` is an identity of the pod's ServiceAccount.
+pub trait Launch: Send + Sync {
+    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &std::path::Path) -> Result<Program>;
+}
+
+/// One pod on this node.
+struct Running {
+    pod: Pod,
+    process: Option<Process>,
+    /// When the process ended; it starts again after the back-off.
+    ended: Option<Stopwatch>,
+    token_age: Option<Stopwatch>,
+    restarts: i32,
+    /// The boot under which it was last reported as running.
+    reported: Option<(String, i32)>,
+}
+
+pub struct Pods<L> {
+    pub node_name: String,
+    pub address: String,
+    pub node: NodeDir,
+    pub cluster: Cluster,
+    pub client: Client,
+    pub power: watch::Receiver<Power>,
+    pub launch: L,
+}
+
+impl<L: Launch> Pods<L> {
+    /// Runs this node's pods as long as the lab lives.
+    pub async fn run(mut self) {
+        let api: Api<Pod> = Api::all(self.client.clone());
+        let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node_name));
+        let mut events = watcher(api, mine).default_backoff().boxed();
+        let mut pods: HashMap<String, Running> = HashMap::new();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => self.learn(&mut pods, event).await,
+                    Some(Err(error)) => tracing::debug!("pods of {}: {error}", self.node_name),
+                    None => return,
+                },
+                _ = tick.tick() => {}
+                _ = self.power.changed() => {}
+            }
+            let power = self.power.borrow().clone();
+            for running in pods.values_mut() {
+                if !power.on {
+                    // A dark machine runs nothing and says nothing.
+                    if let Some(mut process) = running.process.take() {
+                        process.kill().await;
+                        running.ended = None;
+                        running.restarts += 1;
+                    }
+                } else if let Err(error) = self.sync(running, &power).await {
+                    tracing::warn!("pod {} on {}: {error:#}", running.pod.name_any(), self.node_name);
+                    running.ended = Some(Stopwatch::start());
+                }
+            }
+        }
+    }
+
+    async fn learn(&self, pods: &mut HashMap<String, Running>, event: watcher::Event<Pod>) {
+        match event {
+            watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
+                let uid = pod.uid().unwrap_or_default();
+                pods.entry(uid).and_modify(|running| running.pod = pod.clone()).or_insert_with(|| Running {
+                    pod,
+                    process: None,
+                    ended: None,
+                    token_age: None,
+                    restarts: 0,
+                    reported: None,
+                });
+            }
+            watcher::Event::Delete(pod) => {
+                if let Some(mut running) = pods.remove(&pod.uid().unwrap_or_default())
+                    && let Some(process) = &mut running.process
+                {
+                    process.stop(GRACE).await;
+                }
+            }
+            watcher::Event::Init | watcher::Event::InitDone => {}
+        }
+    }
+
+    /// One look at one pod.
+    async fn sync(&self, running: &mut Running, power: &Power) -> Result<()> {
+        if running.pod.metadata.deletion_timestamp.is_some() {
+            return self.finish(running).await;
+        }
+        if let Some(app) = App::of(&running.pod) {
+            if running.process.as_mut().is_some_and(|process| process.ended().is_some()) {
+                running.process = None;
+                running.ended = Some(Stopwatch::start());
+                running.restarts += 1;
+            }
+            if running.ended.is_some_and(|since| since.elapsed() < BACKOFF) {
+                return Ok(());
+            }
+            let kubeconfig = self.identity(running, app).await?;
+            if running.process.is_none() {
+                let program = self.launch.program(app, &self.node, &self.node_name, &kubeconfig)?;
+                running.process = Some(program.start(&self.node.log(app.word()))?);
+                running.ended = None;
+            }
+        }
+        let report = (power.boot_id.clone(), running.restarts);
+        if running.reported.as_ref() != Some(&report) {
+            self.report(running).await?;
+            running.reported = Some(report);
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, running: &mut Running) -> Result<()> {
+        if let Some(mut process) = running.process.take() {
+            process.stop(GRACE).await;
+        }
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &running.pod.namespace().unwrap_or_default());
+        let uid = running.pod.uid();
+        let now = DeleteParams {
+            grace_period_seconds: Some(0),
+            preconditions: Some(kube::api::Preconditions { uid, ..Default::default() }),
+            ..DeleteParams::default()
+        };
+        match pods.delete(&running.pod.name_any(), &now).await {
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            other => other.map(drop).context("finishing the deletion"),
+        }
+    }
+
+    /// A kubeconfig with a fresh token of the pod's ServiceAccount, bound to the pod.
+    async fn identity(&self, running: &mut Running, app: App) -> Result<std::path::PathBuf> {
+        let config = self.node.secrets().join(format!("{}.kubeconfig", app.word()));
+        if app == App::Exporter || running.token_age.is_some_and(|age| age.elapsed() < TOKEN_RENEWED_AFTER) {
+            return Ok(config);
+        }
+        let account = running.pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default();
+        let namespace = running.pod.namespace().unwrap_or_default();
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &namespace);
+        let request: TokenRequest = serde_json::from_value(json!({"spec": {
+            "audiences": [], "expirationSeconds": TOKEN_SECONDS,
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": running.pod.name_any(), "uid": running.pod.uid()},
+        }}))?;
+        let granted = accounts.create_token_request(&account, &PostParams::default(), &request).await;
+        let granted = granted.with_context(|| format!("asking for a token of {namespace}/{account}"))?;
+        let token = granted.status.and_then(|status| status.token).context("a token request without an answer")?;
+        let file = self.node.secrets().join(format!("{}.token", app.word()));
+        write_secret(&file, &token)?;
+        kubeconfig::with_token(&config, &self.cluster, &file)?;
+        running.token_age = Some(Stopwatch::start());
+        Ok(config)
+    }
+
+    async fn report(&self, running: &Running) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &running.pod.namespace().unwrap_or_default());
+        let status = Patch::Strategic(json!({"status": self.status(running, clock::now())}));
+        match pods.patch_status(&running.pod.name_any(), &PatchParams::default(), &status).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            other => other.map(drop).context("posting the pod's status"),
+        }
+    }
+
+    fn status(&self, running: &Running, now: Timestamp) -> Value {
+        let now = format!("{now:.0}");
+        let conditions: Vec<Value> = ["Initialized", "ContainersReady", "Ready"]
+            .iter()
+            .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": now}))
+            .collect();
+        let spec = running.pod.spec.as_ref();
+        let containers: Vec<Value> = spec
+            .map(|spec| spec.containers.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .map(|container| {
+                json!({
+                    "name": container.name, "image": container.image, "imageID": "lab", "ready": true, "started": true,
+                    "restartCount": running.restarts, "state": {"running": {"startedAt": now}},
+                })
+            })
+            .collect();
+        json!({
+            "phase": "Running", "startTime": now, "conditions": conditions, "containerStatuses": containers,
+            "hostIP": self.address, "podIP": self.address, "podIPs": [{"ip": self.address}], "hostIPs": [{"ip": self.address}],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(namespace: &str, name: &str) -> Pod {
+        serde_json::from_value(json!({"metadata": {"namespace": namespace, "name": name}})).unwrap()
+    }
+
+    #[test]
+    fn only_pods_of_our_namespace_are_programs_of_ours() {
+        assert_eq!(App::of(&pod("ossci", "ossci-agent-x7k2p")), Some(App::Agent));
+        assert_eq!(App::of(&pod("ossci", "ossci-remediator-6d9f-x7k2p")), Some(App::Controller));
+        assert_eq!(App::of(&pod("default", "ossci-agent-x7k2p")), None);
+        assert_eq!(App::of(&pod("ossci", "training-1")), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! The only place of the lab that starts and ends processes.
+//!
+//! Long-running ones log to a file of their own in the state directory and die with their handle. Everything a lab
+//! starts lives in the lab's own pid namespace (see `enclosure`), so an end of the lab that runs no destructor ends
+//! them too.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+
+use crate::wait;
+
+/// A program with its arguments, not yet started.
+#[derive(Debug, Clone)]
+pub struct Program {
+    name: String,
+    path: PathBuf,
+    args: Vec<OsString>,
+    env: Vec<(String, OsString)>,
+    dir: Option<PathBuf>,
+}
+
+impl Program {
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { name: name.into(), path: path.into(), args: Vec::new(), env: Vec::new(), dir: None }
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub fn env(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
+    fn command(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.path);
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+
+    /// Starts it in the background, its output appended to `log`.
+    pub fn start(self, log: &Path) -> Result<Process> {
+        if let Some(folder) = log.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        }
+        let out = OpenOptions::new().create(true).append(true).open(log);
+        let out = out.with_context(|| format!("opening {}", log.display()))?;
+        let err = out.try_clone().context("opening the log twice")?;
+        let child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {} ({})", self.name, self.path.display()))?;
+        started().extend(child.id());
+        Ok(Process { name: self.name, log: log.to_owned(), child })
+    }
+
+    /// Starts it with a pipe as standard input, which the caller holds: a lab that is started so goes away when the
+    /// caller does.
+    #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
+    pub fn hold(self, log: &Path) -> Result<std::process::Child> {
+        let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        let err = out.try_clone().context("opening the log twice")?;
+        std::process::Command::new(&self.path)
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .with_context(|| format!("starting {} ({})", self.name, self.path.display()))
+    }
+
+    /// Runs it to its end; its standard output when it succeeded, otherwise an error with what it said.
+    pub async fn output(self, deadline: Duration) -> Result<String> {
+        let Some(finished) = self.finish(deadline).await? else {
+            bail!("{} took longer than {} s", self.name, deadline.as_secs());
+        };
+        if !finished.status.success() {
+            bail!("{} ended with {}: {}", self.name, finished.status, finished.said());
+        }
+        Ok(finished.stdout)
+    }
+
+    /// Runs it to its end, whatever the end is; `None` when it was ended at the deadline, with its process group.
+    pub async fn finish(&self, deadline: Duration) -> Result<Option<Finished>> {
+        let child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("starting {} ({})", self.name, self.path.display()))?;
+        let group = child.id();
+        started().extend(group);
+        match tokio::time::timeout(deadline, child.wait_with_output()).await {
+            Ok(output) => {
+                let output = output.with_context(|| format!("waiting for {}", self.name))?;
+                Ok(Some(Finished {
+                    status: output.status,
+                    stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+                    stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+                }))
+            }
+            Err(_) => {
+                signal_group(group, Signal::KILL);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// What came of a program that ran to its end.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Finished {
+    /// What it said last: its errors, or its output where it had none.
+    pub fn said(&self) -> &str {
+        if self.stderr.trim().is_empty() { self.stdout.trim() } else { self.stderr.trim() }
+    }
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: tokio::process::Child,
+}
+
+impl Process {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it ended; `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        match self.child.try_wait() {
+            Ok(status) => status,
+            Err(_) => Some(ExitStatus::from_raw(0)),
+        }
+    }
+
+    /// Ends it, with everything in its process group, without asking.
+    pub async fn kill(&mut self) {
+        signal_group(self.child.id(), Signal::KILL);
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await;
+    }
+
+    /// Asks it to end, and ends it when it has not within `patience`.
+    pub async fn stop(&mut self, patience: Duration) {
+        if let Some(pid) = self.child.id().and_then(pid) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if tokio::time::timeout(patience, self.child.wait()).await.is_err() {
+            self.kill().await;
+        }
+    }
+
+    /// Waits until `probe` answers; gives up at the deadline or when the process has ended, with the end of its log.
+    pub async fn ready<F, Fut>(&mut self, deadline: Duration, probe: F) -> Result<()>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<()>>,
+    {
+        let name = self.name.clone();
+        let log = self.log.clone();
+        let child = &mut self.child;
+        let answers = wait::until("it answers", deadline, probe);
+        let result = tokio::select! {
+            result = answers => result,
+            status = child.wait() => Err(match status {
+                Ok(status) => anyhow!("it ended with {status}"),
+                Err(error) => anyhow!(error),
+            }),
+        };
+        result.with_context(|| format!("{name} did not start; its log {} ends:\n{}", log.display(), tail(&log, 15)))
+    }
+}
+
+/// The last lines of a log.
+pub fn tail(log: &Path, lines: usize) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Kills every process of this pid namespace whose command line or environment satisfies the test, and collects
+/// those that became ours by losing their parent. Returns how many there were.
+///
+/// This is how a simulated machine loses its power: tools that hang have no parent left that would end them.
+pub fn kill_all(belongs: impl Fn(&str) -> bool) -> usize {
+    let me = std::process::id();
+    let mut killed = 0;
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    for entry in entries.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&[read("cmdline"), vec![0], read("environ")].concat()).into_owned();
+        if id == me || id == 1 || !belongs(&text) {
+            continue;
+        }
+        if let Some(pid) = pid(id) {
+            let _ = kill_process(pid, Signal::KILL);
+            killed += 1;
+        }
+    }
+    killed
+}
+
+/// Collects orphans that ended: the lab is process 1 of its namespace, so it inherits them. What the lab started itself
+/// is left to the runtime, which waits for it.
+pub fn collect_orphans() {
+    if std::process::id() != 1 {
+        return;
+    }
+    let Ok(entries) = fs::read_dir("/proc") else { return };
+    for entry in entries.flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // pid (name) state ppid ...
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let orphan = fields.next() == Some("Z") && fields.next() == Some("1") && !started().contains(&id);
+        if orphan && let Some(pid) = pid(id) {
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+    }
+}
+
+/// The ids of everything that `Program` started.
+fn started() -> MutexGuard<'static, BTreeSet<u32>> {
+    static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Runs this program again inside new pid and mount namespaces that die with it. Its standard input is a pipe: when
+/// the returned child's end of it closes, for whatever reason, the inner program goes away by itself.
+#[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
+pub fn enclosed(
+    unshare: &Path,
+    program: &Path,
+    args: &[OsString],
+    env: &[(&str, &OsStr)],
+) -> Result<tokio::process::Child> {
+    tokio::process::Command::new(unshare)
+        .args(["--pid", "--mount-proc", "--fork", "--kill-child", "--"])
+        .arg(program)
+        .args(args)
+        .envs(env.iter().copied())
+        .stdin(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("starting unshare")
+}
+
+/// Runs a build or a check in the foreground of a blocking caller, its output in a file.
+#[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
+pub fn run_logged(program: &Path, args: &[&str], env: &[(&str, &str)], dir: &Path, log: &Path) -> Result<ExitStatus> {
+    let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+    let err = out.try_clone().context("opening the log twice")?;
+    std::process::Command::new(program)
+        .args(args)
+        .envs(env.iter().copied())
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .status()
+        .with_context(|| format!("starting {}", program.display()))
+}
+
+fn signal_group(group: Option<u32>, signal: Signal) {
+    if let Some(pid) = group.and_then(pid) {
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+fn pid(id: u32) -> Option<Pid> {
+    i32::try_from(id).ok().and_then(Pid::from_raw)
+}

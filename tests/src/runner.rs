@@ -1,0 +1,82 @@
+//! `ossci-lab story`: plays stories one after the other in one lab, each with nodes of its own, and says of each
+//! whether it was told as its golden file tells it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+
+use crate::audit::Chronicle;
+use crate::clock::Stopwatch;
+use crate::golden;
+use crate::lab::Lab;
+use crate::play::{self, Audience, Outcome};
+use crate::story::{Step, Story};
+
+pub fn read(file: &Path) -> Result<Story> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Story::parse(&name, &text)
+}
+
+/// Runs inside an enclosure. The result of each story is left in `stories/NAME.result` of the state directory; with
+/// `stay` the lab remains until somebody ends it.
+pub async fn run(dir: &Path, files: &[PathBuf], stay: bool, mut end: watch::Receiver<bool>) -> Result<()> {
+    let results = dir.join("stories");
+    fs::create_dir_all(&results).with_context(|| format!("creating {}", results.display()))?;
+    let played = async {
+        let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
+        let mut failed = Vec::new();
+        for file in files {
+            let watch = Stopwatch::start();
+            let result = tell(&mut lab, file).await;
+            let word = if result.is_ok() { "ok" } else { "FAILED" };
+            println!("story {} ... {word} ({})", file.display(), watch.read());
+            let text = match &result {
+                Ok(()) => "passed".to_owned(),
+                Err(error) => format!("{error:#}"),
+            };
+            if let Err(error) = result {
+                println!("{error:#}");
+                failed.push(file.display().to_string());
+            }
+            let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let new = results.join(format!("{name}.new"));
+            fs::write(&new, format!("{}\n{text}\n", watch.read())).context("writing a result")?;
+            fs::rename(&new, results.join(format!("{name}.result"))).context("writing a result")?;
+        }
+        anyhow::Ok((lab, failed))
+    };
+    let (_lab, failed) = tokio::select! {
+        played = played => played?,
+        _ = end.wait_for(|end| *end) => bail!("interrupted"),
+    };
+    if stay {
+        let _ = end.wait_for(|end| *end).await;
+        return Ok(());
+    }
+    if !failed.is_empty() {
+        bail!("{} of {} stories failed: {}", failed.len(), files.len(), failed.join(" "));
+    }
+    Ok(())
+}
+
+async fn tell(lab: &mut Lab, file: &Path) -> Result<()> {
+    let story = read(file)?;
+    let Outcome { told, violations, .. } = play::play(lab, &story, &mut Nobody).await?;
+    if !violations.is_empty() {
+        bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
+    }
+    if story.nodes().is_empty() {
+        return Ok(());
+    }
+    golden::check(&file.with_extension("golden"), &told)
+}
+
+struct Nobody;
+
+impl Audience for Nobody {
+    fn step(&mut self, _: &str, _: &Step) {}
+    fn look(&mut self, _: &Chronicle) {}
+}

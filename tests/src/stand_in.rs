@@ -1,0 +1,70 @@
+//! Stand-ins for the tools of a GPU node: they print recorded outputs according to what is broken.
+//!
+//! They know nothing of checks and verdicts: the real exporter judges what they print.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::fault::{Fault, Faults};
+use crate::node_dir::NodeDir;
+
+/// What a tool does.
+#[derive(Debug, PartialEq, Eq)]
+enum Act {
+    Print(&'static str),
+    Hang,
+}
+
+macro_rules! recorded {
+    ($file:literal) => {
+        include_str!(concat!("../../exporter/testdata/", $file))
+    };
+}
+
+pub fn run(tool: &str, node: &NodeDir) -> Result<()> {
+    match act(tool, &node.faults()?)? {
+        Act::Print(text) => std::io::stdout().write_all(text.as_bytes()).context("printing"),
+        Act::Hang => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+    }
+}
+
+fn act(tool: &str, faults: &Faults) -> Result<Act> {
+    Ok(match tool {
+        "rocm-smi" | "rocminfo" if faults.has(Fault::Hung) => Act::Hang,
+        "rocm-smi" if faults.has(Fault::GpuMissing) => Act::Print(recorded!("rocm-smi/seven-of-eight.json")),
+        "rocm-smi" if faults.has(Fault::GpuNotResponding) => Act::Print(recorded!("rocm-smi/gpu-not-responding.json")),
+        "rocm-smi" => Act::Print(recorded!("rocm-smi/healthy.json")),
+        "rocminfo" if faults.has(Fault::GpuMissing) => Act::Print(recorded!("rocminfo/seven-of-eight.txt")),
+        "rocminfo" => Act::Print(recorded!("rocminfo/healthy.txt")),
+        "iperf3" if faults.has(Fault::SlowNetwork) => Act::Print(recorded!("iperf3/slow.json")),
+        "iperf3" => Act::Print(recorded!("iperf3/fast.json")),
+        _ => bail!("no stand-in for {tool}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{Broken, Until};
+    use crate::node_dir::TOOLS;
+
+    #[test]
+    fn every_fault_shows_in_its_own_tools_and_in_no_other() {
+        let healthy = TOOLS.map(|tool| act(tool, &Faults::default()).unwrap());
+        for (fault, shows) in [
+            (Fault::GpuMissing, [true, true, false]),
+            (Fault::GpuNotResponding, [true, false, false]),
+            (Fault::Hung, [true, true, false]),
+            (Fault::SlowNetwork, [false, false, true]),
+        ] {
+            let faults = Faults::default().with(Broken { fault, until: Until::Forever });
+            let differs: Vec<bool> =
+                TOOLS.iter().zip(&healthy).map(|(tool, healthy)| act(tool, &faults).unwrap() != *healthy).collect();
+            assert_eq!(differs, shows, "{fault:?}");
+        }
+    }
+}

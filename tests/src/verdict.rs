@@ -1,0 +1,160 @@
+//! What is true of every story, whatever it tells: the invariants, asserted on the chronicle and on the machines' own
+//! lists of boots. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::audit::{LADDER, NodeStory, TaintChange};
+use crate::node_dir::BootEnd;
+
+/// A boot that the lab itself ended, as a power failure would.
+pub const POWER: &str = "power";
+
+/// What is wrong with one node's story; empty when nothing is.
+pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<String> {
+    let mut wrong: Vec<String> = story.foreign.iter().map(|what| format!("never-foreign: {name}: {what}")).collect();
+    let mut ended = BTreeSet::new();
+    let mut used = BTreeSet::new();
+    for boot in boots {
+        if !ended.insert(&boot.boot_id) {
+            wrong.push(format!("never-two: {name}: boot {} was ended twice", boot.boot_id));
+        }
+        if boot.by == POWER {
+            continue;
+        }
+        if !used.insert(&boot.by) {
+            wrong.push(format!("never-two: {name}: order {} ended two boots", boot.by));
+        }
+        match story.orders.iter().find(|order| order.id == boot.by) {
+            None => wrong.push(format!(
+                "never-two: {name}: boot {} was ended by {}, which was never ordered",
+                boot.boot_id, boot.by
+            )),
+            Some(order) if order.kind == "prove" => {
+                wrong.push(format!("never-two: {name}: the proof {} ended a boot", order.id))
+            }
+            Some(order) if order.boot_id != boot.boot_id => {
+                wrong.push(format!(
+                    "never-two: {name}: order {} was to end boot {}, and ended {}",
+                    order.id, order.boot_id, boot.boot_id
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    wrong.extend(
+        story.taints.iter().filter_map(|change| step_wrong(change)).map(|what| format!("ladder: {name}: {what}")),
+    );
+    wrong
+}
+
+/// From one rung's taint to the next in one write, never two rungs at once, never down.
+fn step_wrong(change: &TaintChange) -> Option<String> {
+    let rung = |taints: &BTreeSet<String>| LADDER.iter().rposition(|rung| taints.contains(*rung));
+    let count = LADDER.iter().filter(|rung| change.after.contains(**rung)).count();
+    if count > 1 {
+        return Some(format!("{count} rungs at once: {:?}", change.after));
+    }
+    match (rung(&change.before), rung(&change.after)) {
+        (Some(before), Some(after)) if after < before => {
+            Some(format!("from {} down to {}", LADDER[before], LADDER[after]))
+        }
+        // Up over a rung is right where nothing could be proven: straight to a person.
+        _ => None,
+    }
+}
+
+/// One node's story in words without times: what a golden file holds.
+pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) -> String {
+    let taints = story.taints.iter().map(taint_words).collect::<Vec<_>>().join(" ");
+    let mut phases = String::new();
+    let mut rung = "";
+    for change in &story.phases {
+        if change.rung != rung {
+            let separator = if rung.is_empty() { "" } else { "; " };
+            phases.push_str(&format!("{separator}{}:", change.rung));
+            rung = &change.rung;
+        }
+        phases.push_str(&format!(" {}", change.phase));
+    }
+    let network = story.network.iter().map(|change| change.phase.as_str()).collect::<Vec<_>>().join(" ");
+    let orders = story.orders.iter().map(|order| format!("{}({})", order.id, order.kind)).collect::<Vec<_>>().join(" ");
+    let boots = boots.iter().map(|boot| format!("by {}", boot.by)).collect::<Vec<_>>().join(", ");
+    let mut text = format!("{name}\n");
+    for (what, words) in [
+        ("taints", taints),
+        ("phases", phases),
+        ("network", network),
+        ("orders", orders),
+        ("boots ended", boots),
+        ("mails", mails.join("; ")),
+    ] {
+        let words = if words.is_empty() { "none".to_owned() } else { words };
+        text.push_str(&format!("  {what}: {words}\n"));
+    }
+    text
+}
+
+/// `+repair-reboot`, `-repair-reboot`, or `repair-reboot>repair-reimage` for a change in one write.
+fn taint_words(change: &TaintChange) -> String {
+    let removed: Vec<&String> = change.before.difference(&change.after).collect();
+    let added: Vec<&String> = change.after.difference(&change.before).collect();
+    match (removed.as_slice(), added.as_slice()) {
+        ([from], [to]) => format!("{from}>{to}"),
+        _ => {
+            let minus = removed.iter().map(|key| format!("-{key}"));
+            minus.chain(added.iter().map(|key| format!("+{key}"))).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::audit::OrderSeen;
+
+    fn change(before: &[&str], after: &[&str]) -> TaintChange {
+        let set = |keys: &[&str]| keys.iter().map(|key| key.to_string()).collect();
+        TaintChange { at: Timestamp::UNIX_EPOCH, before: set(before), after: set(after) }
+    }
+
+    fn boot(boot_id: &str, by: &str) -> BootEnd {
+        BootEnd { at: Timestamp::UNIX_EPOCH, boot_id: boot_id.into(), by: by.into() }
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        let order =
+            |id: &str, kind: &str, boot: &str| OrderSeen { id: id.into(), kind: kind.into(), boot_id: boot.into() };
+        let orders = vec![order("1-reboot-1", "reboot", "a"), order("1-prove-1", "prove", "b")];
+        let check = |taints: Vec<TaintChange>, boots: &[BootEnd]| {
+            let story = NodeStory { taints, orders: orders.clone(), ..NodeStory::default() };
+            violations("gpu1", &story, boots).join("\n")
+        };
+        for (taints, boots, expected) in [
+            (vec![], vec![boot("a", "1-reboot-1"), boot("b", POWER)], ""),
+            (vec![], vec![boot("a", "1-reboot-1"), boot("a", POWER)], "ended twice"),
+            (vec![], vec![boot("a", "1-reboot-1"), boot("b", "1-reboot-1")], "ended two boots"),
+            (vec![], vec![boot("a", "9-reboot-9")], "never ordered"),
+            (vec![], vec![boot("c", "1-reboot-1")], "was to end boot a"),
+            (vec![], vec![boot("b", "1-prove-1")], "the proof"),
+            (vec![change(&["repair-reboot"], &["repair-reimage"])], vec![], ""),
+            (vec![change(&[], &["repair-reboot", "repair-reimage"])], vec![], "2 rungs at once"),
+            (vec![change(&["repair-manual"], &["repair-reboot"])], vec![], "down to repair-reboot"),
+            (vec![change(&["repair-reboot"], &["repair-manual"])], vec![], ""),
+        ] {
+            let found = check(taints, &boots);
+            assert!(
+                if expected.is_empty() { found.is_empty() } else { found.contains(expected) },
+                "{expected:?}: {found}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_write_that_moves_a_node_up_is_told_as_one() {
+        assert_eq!(taint_words(&change(&["repair-reboot"], &["repair-reimage"])), "repair-reboot>repair-reimage");
+        assert_eq!(taint_words(&change(&[], &["slow-network"])), "+slow-network");
+    }
+}

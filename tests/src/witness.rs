@@ -1,0 +1,70 @@
+//! The witness: follows the audit log and the inbox of a running lab.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::audit::{Chronicle, Write, parse};
+use crate::facts::Facts;
+use crate::inbox::{Inbox, Mail};
+
+pub struct Witness {
+    log: PathBuf,
+    read: u64,
+    rest: String,
+    writes: Vec<Write>,
+    chronicle: Chronicle,
+    inbox: Inbox,
+}
+
+impl Witness {
+    pub fn new(facts: &Facts) -> Result<Self> {
+        Ok(Self {
+            log: facts.audit_log.clone(),
+            read: 0,
+            rest: String::new(),
+            writes: Vec::new(),
+            chronicle: Chronicle::default(),
+            inbox: Inbox::open(&facts.inbox, &facts.mail_dir)?,
+        })
+    }
+
+    /// Reads what is new.
+    pub async fn look(&mut self) -> Result<()> {
+        self.inbox.look().await?;
+        let mut file = File::open(&self.log).with_context(|| format!("opening {}", self.log.display()))?;
+        file.seek(SeekFrom::Start(self.read)).context("going on in the audit log")?;
+        let mut new = Vec::new();
+        file.read_to_end(&mut new).context("reading the audit log")?;
+        self.read += new.len() as u64;
+        self.rest.push_str(&String::from_utf8_lossy(&new));
+        // The last line may still be growing.
+        let Some(end) = self.rest.rfind('\n') else { return Ok(()) };
+        let rest = self.rest.split_off(end + 1);
+        for write in self.rest.lines().filter_map(parse) {
+            self.chronicle.apply(&write);
+            self.writes.push(write);
+        }
+        self.rest = rest;
+        Ok(())
+    }
+
+    /// The chronicle as it is told now; writes that were logged out of order are missing in it.
+    pub fn so_far(&self) -> &Chronicle {
+        &self.chronicle
+    }
+
+    /// The chronicle from all writes, in their order.
+    pub fn whole(&self) -> Chronicle {
+        Chronicle::of(&self.writes)
+    }
+
+    /// Mails whose subject names the node.
+    pub fn mails_about(&self, node: &str) -> Vec<&Mail> {
+        let names =
+            |mail: &&Mail| mail.subject.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == node);
+        self.inbox.mails().filter(names).collect()
+    }
+}

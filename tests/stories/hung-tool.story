@@ -1,0 +1,6 @@
+# The GPU tools never end: the exporter goes on answering, and the node is rebooted.
+node hung1
+break hung1 hung until reboot
+await hung1 taint repair-reboot within 90s
+await hung1 phase Healed within 120s
+await hung1 taint none within 10s

@@ -1,0 +1,11 @@
+# A GPU that does not answer until the next reboot; a pod of somebody else's makes way for it.
+node heal1
+pod training-1 on heal1
+break heal1 gpu-not-responding until reboot
+await heal1 taint repair-reboot within 60s
+await heal1 phase Draining within 30s
+await heal1 pod training-1 gone within 30s
+await heal1 phase Rebooting within 60s
+await heal1 phase Proving within 60s
+await heal1 phase Healed within 60s
+await heal1 taint none within 10s

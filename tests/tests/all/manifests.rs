@@ -1,0 +1,79 @@
+//! `deploy/`: what is applied to the lab is what is shipped, and our programs live by what it allows them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ossci_tests::facts::Facts;
+use ossci_tests::process::Program;
+use ossci_tests::{environment, golden};
+
+use crate::support::{lab, run};
+
+async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
+    let program = Program::new("kubectl", &facts.kubectl).arg(format!("--kubeconfig={}", kubeconfig.display()));
+    let cache = facts.dir.join("kubectl-cache");
+    program
+        .arg(format!("--cache-dir={}", cache.display()))
+        .args(args)
+        .env("HOME", &cache)
+        .output(Duration::from_secs(60))
+        .await
+}
+
+#[tokio::test]
+async fn the_crd_is_the_one_that_the_type_makes() {
+    let printed = run("ossci-remediator crd", &environment::our_program("ossci-remediator").unwrap(), &["crd"]).await;
+    golden::check(&environment::repository().join("deploy/crd.yaml"), &printed).unwrap();
+}
+
+#[tokio::test]
+async fn a_real_api_server_takes_every_manifest_and_has_nothing_to_change() {
+    let facts = lab().facts().await;
+    let deploy = environment::repository().join("deploy");
+    let applied = kubectl(
+        &facts,
+        &facts.kubeconfig,
+        &["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &deploy.display().to_string()],
+    )
+    .await;
+    let applied = applied.unwrap_or_else(|error| panic!("{error:#}"));
+    assert!(applied.lines().count() > 5, "{applied}");
+}
+
+#[tokio::test]
+async fn each_program_runs_as_its_own_service_account() {
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = lab.facts().await;
+    for (config, account) in [
+        ("nodes/infra1/secrets/controller.kubeconfig", "system:serviceaccount:ossci:ossci-remediator"),
+        ("nodes/node1/secrets/agent.kubeconfig", "system:serviceaccount:ossci:ossci-agent"),
+    ] {
+        let who =
+            kubectl(&facts, &facts.dir.join(config), &["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"])
+                .await;
+        assert_eq!(who.unwrap(), account);
+    }
+}
+
+#[tokio::test]
+async fn nobody_but_the_controller_may_taint() {
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = lab.facts().await;
+    let may = |config: &'static str, verb: &'static str, what: &'static str| {
+        let facts = &facts;
+        async move {
+            let answer = kubectl(facts, &facts.dir.join(config), &["auth", "can-i", verb, what]).await;
+            answer.is_ok_and(|answer| answer.trim() == "yes")
+        }
+    };
+    let (controller, agent) = ("nodes/infra1/secrets/controller.kubeconfig", "nodes/node1/secrets/agent.kubeconfig");
+    for verb in ["patch", "update"] {
+        assert!(!may(agent, verb, "nodes").await, "the agent may {verb} nodes");
+    }
+    for (verb, what) in [("delete", "nodes"), ("create", "pods"), ("get", "secrets"), ("delete", "pods")] {
+        assert!(!may(controller, verb, what).await, "the controller may {verb} {what}");
+        assert!(!may(agent, verb, what).await, "the agent may {verb} {what}");
+    }
+}

@@ -1,0 +1,47 @@
+//! The alert rules and Alertmanager's file, as Prometheus's own tools see them.
+
+use ossci_tests::environment;
+use ossci_tests::parts::prometheus::rule_files;
+use ossci_tests::parts::{self};
+
+use crate::support::{files, lab, part, run, tool};
+
+#[tokio::test]
+async fn promtool_accepts_every_rule() {
+    let rules = rule_files(&environment::repository().join("alerts")).unwrap();
+    assert!(!rules.is_empty(), "alerts/ has no rules");
+    let rules: Vec<String> = rules.iter().map(|file| file.display().to_string()).collect();
+    let mut args = vec!["check", "rules", "--lint=all", "--lint-fatal"];
+    args.extend(rules.iter().map(String::as_str));
+    run("promtool", &tool("promtool"), &args).await;
+}
+
+#[tokio::test]
+async fn rules_fire_when_and_only_when_their_tests_say() {
+    let _part = part("promtool test rules");
+    let tests = files("alerts", ".test.yml");
+    assert!(!tests.is_empty(), "alerts/ has no tests");
+    let tests: Vec<String> = tests.iter().map(|file| file.display().to_string()).collect();
+    let mut args = vec!["test", "rules"];
+    args.extend(tests.iter().map(String::as_str));
+    run("promtool", &tool("promtool"), &args).await;
+}
+
+#[tokio::test]
+async fn amtool_accepts_the_shipped_file() {
+    run("amtool", &tool("amtool"), &["check-config", "alerts/alertmanager.yml"]).await;
+}
+
+#[tokio::test]
+async fn the_exporters_page_pleases_promtool() {
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = lab.facts().await;
+    let (node, exporter) = facts.exporters.first_key_value().unwrap();
+    let page = parts::page(&parts::http().unwrap(), &format!("http://{exporter}/metrics")).await.unwrap();
+    let file = environment::temp_dir().join(format!("ossci-metrics-{}-{node}", std::process::id()));
+    std::fs::write(&file, page).unwrap();
+    let script = format!("'{}' check metrics < '{}'", tool("promtool").display(), file.display());
+    run("promtool check metrics", std::path::Path::new("/bin/sh"), &["-c", &script]).await;
+    std::fs::remove_file(&file).unwrap();
+}

@@ -1,0 +1,126 @@
+//! What the tests share: one lab in which all stories are played, and a clock for the slowest parts.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use ossci_tests::clock::Stopwatch;
+use ossci_tests::facts::Facts;
+use ossci_tests::process::{self, Program};
+use ossci_tests::setup::Tools;
+use ossci_tests::{environment, wait};
+
+/// All stories together, on a slow machine.
+const STORIES: Duration = Duration::from_secs(900);
+
+/// A lab in a process of its own, which goes away with the handle or with this process.
+pub struct TestLab {
+    pub dir: PathBuf,
+    pub child: std::process::Child,
+    log: PathBuf,
+}
+
+impl TestLab {
+    /// Starts a lab that plays these stories and stays.
+    pub fn start(name: &str, stories: &[PathBuf]) -> Self {
+        let unique = format!("ossci-lab-test-{name}-{}", std::process::id());
+        let dir = environment::temp_dir().join(&unique);
+        let log = environment::temp_dir().join(format!("{unique}.log"));
+        let child = Program::new("the lab", env!("CARGO_BIN_EXE_ossci-lab"))
+            .args(["story", "--stay", "--state-dir"])
+            .arg(&dir)
+            .args(stories)
+            .env("OSSCI_LAB_ROPE", "1")
+            .hold(&log)
+            .unwrap();
+        Self { dir, child, log }
+    }
+
+    /// The lab's own output so far.
+    pub fn said(&self) -> String {
+        process::tail(&self.log, 60)
+    }
+
+    /// Waits until it is up.
+    pub async fn facts(&self) -> Facts {
+        let up = wait::until("the lab is up", Duration::from_secs(180), || async {
+            self.check_alive()?;
+            Facts::read(&self.dir)
+        });
+        up.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.said()))
+    }
+
+    /// Waits for what came of one story.
+    pub async fn result(&self, story: &str) -> String {
+        let file = self.dir.join("stories").join(format!("{story}.result"));
+        let file = &file;
+        let told = wait::until(&format!("story {story} is told"), STORIES, || async move {
+            if let Ok(text) = fs::read_to_string(file) {
+                return Ok(text);
+            }
+            self.check_alive()?;
+            anyhow::bail!("not yet")
+        });
+        told.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.said()))
+    }
+
+    fn check_alive(&self) -> anyhow::Result<()> {
+        if !Path::new(&format!("/proc/{}/root", self.child.id())).exists() {
+            panic!("the lab has ended:\n{}", self.said());
+        }
+        Ok(())
+    }
+}
+
+/// The lab in which all stories are played.
+pub fn lab() -> &'static TestLab {
+    static LAB: OnceLock<TestLab> = OnceLock::new();
+    LAB.get_or_init(|| TestLab::start("all", &story_files()))
+}
+
+/// Every story of the repository, by name.
+pub fn story_files() -> Vec<PathBuf> {
+    files("tests/stories", ".story")
+}
+
+/// Files of one folder of the repository whose name ends so, by name. A missing folder fails the test.
+pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let folder = environment::repository().join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    files.sort();
+    files
+}
+
+/// A pinned tool, or how to get it.
+pub fn tool(name: &str) -> PathBuf {
+    Tools::find().and_then(|tools| tools.get(name)).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Runs a program in the repository and fails the test with what it said.
+pub async fn run(name: &str, program: &Path, args: &[&str]) -> String {
+    let program = Program::new(name, program).args(args).dir(environment::repository());
+    program.output(Duration::from_secs(900)).await.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Measures a part of the test run: at the end the ten slowest are told.
+pub struct Part {
+    name: &'static str,
+    watch: Stopwatch,
+}
+
+pub fn part(name: &'static str) -> Part {
+    Part { name, watch: Stopwatch::start() }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let Some(file) = environment::variable("OSSCI_PARTS") else { return };
+        if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file) {
+            let _ = writeln!(file, "{:>8.1} s  {}", self.watch.elapsed().as_secs_f64(), self.name);
+        }
+    }
+}
