@@ -1,0 +1,264 @@
+//! Three strikes that are exactly three: a grid of stories under promtool, and expressions that look right and are not,
+//! which the grid has to see through.
+//!
+//! Every node of a grid is one story: a pattern of runs, a phase, what went wrong with the scrapes. One promtool test holds
+//! all nodes with the same scrape and evaluation intervals, and asserts the full set of alerts at every evaluation.
+
+mod timeline;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ossci_tests::environment;
+use ossci_tests::process::Program;
+
+use crate::support::{part, tool};
+use timeline::Event::{self, Failed, Passed, Reboot, Restart, Unknown};
+use timeline::{INTERVAL, Sample, TAIL, Timeline, due};
+
+const SCRAPES: [i64; 4] = [15, 25, 40, 90];
+const EVALUATIONS: [i64; 2] = [15, 60];
+/// The first run's time, through one interval.
+const PHASES: [i64; 6] = [0, 5, 11, 16, 22, 29];
+
+/// The rule under test, in the file that ships it, and what its alert says.
+const RULES: &str = "alerts/strikes.yml";
+const ALERT: &str = "GPUCheckFailing";
+const CHECK: &str = "rocm-smi";
+
+const PATTERNS: [&[Event]; 8] = [
+    &[Failed, Failed],
+    &[Failed, Failed, Failed],
+    &[Failed, Failed, Passed, Failed, Failed],
+    &[Failed, Failed, Failed, Passed],
+    &[Failed, Unknown, Failed, Failed],
+    &[Failed, Failed, Restart, Failed],
+    &[Failed, Failed, Reboot, Failed, Failed],
+    &[Failed, Failed, Failed, Reboot, Passed],
+];
+
+struct Node {
+    name: String,
+    samples: Vec<Sample>,
+}
+
+/// All nodes of one scrape interval, and how many of them had three strikes in a row that no scrape saw.
+struct Grid {
+    scrape: i64,
+    until: i64,
+    nodes: Vec<Node>,
+    unseen: usize,
+}
+
+/// The pattern itself, and with a restart of the exporter after each of its runs.
+fn variants(pattern: &[Event]) -> Vec<Vec<Event>> {
+    let with_restart = |at| {
+        let mut events = pattern.to_vec();
+        events.insert(at, Restart);
+        events
+    };
+    std::iter::once(pattern.to_vec()).chain((1..=pattern.len()).map(with_restart)).collect()
+}
+
+fn grid(scrape: i64) -> Grid {
+    let mut grid = Grid { scrape, until: 0, nodes: Vec::new(), unseen: 0 };
+    let stories: Vec<(String, bool, Timeline)> = PATTERNS
+        .iter()
+        .enumerate()
+        .flat_map(|(p, pattern)| variants(pattern).into_iter().enumerate().map(move |(v, events)| (p, v, events)))
+        .flat_map(|(p, v, events)| {
+            // Every story begins with a pass, so that the third strike is not the first thing ever seen.
+            let events: Vec<Event> = std::iter::once(Passed).chain(events).collect();
+            PHASES.map(|phase| (format!("p{p}v{v}s{phase}"), v > 0, Timeline::play(&events, phase)))
+        })
+        .collect();
+    grid.until = stories.iter().map(|(_, _, story)| story.end).max().unwrap() + TAIL;
+    for (name, restarted, story) in stories {
+        let whole = story.scraped(scrape, grid.until);
+        let active = usize::try_from(story.end / scrape).unwrap() + 2;
+        let mut add = |suffix: String, damage: &[(usize, Sample)]| {
+            let mut samples = whole.clone();
+            for (at, sample) in damage {
+                samples[*at] = *sample;
+            }
+            let node = Node { name: format!("{name}{suffix}"), samples };
+            grid.unseen += usize::from(story.strikes() && !node.seen());
+            grid.nodes.push(node);
+        };
+        add(String::new(), &[]);
+        // Restarts and lost scrapes at the same time are the soak's: five times as many stories.
+        if restarted && environment::variable("OSSCI_SOAK").is_none() {
+            continue;
+        }
+        for at in 0..active.min(whole.len() - 2) {
+            add(format!("m{at}"), &[(at, Sample::Missing)]);
+            add(format!("mm{at}"), &[(at, Sample::Missing), (at + 1, Sample::Missing)]);
+            add(format!("d{at}"), &[(at, Sample::Stale)]);
+            add(format!("dd{at}"), &[(at, Sample::Stale), (at + 1, Sample::Stale)]);
+        }
+    }
+    grid
+}
+
+impl Node {
+    /// Whether a scrape saw the third strike.
+    fn seen(&self) -> bool {
+        self.samples.iter().any(|sample| matches!(sample, Sample::Shown { count: 3.., .. }))
+    }
+
+    /// The three series that the rule reads, and the counter that it does not, as promtool writes series.
+    fn series(&self, into: &mut String) {
+        let value = |pick: fn(&Sample) -> String| self.samples.iter().map(pick).collect::<Vec<_>>().join(" ");
+        let counts = value(|sample| match sample {
+            Sample::Shown { count, .. } => count.to_string(),
+            Sample::Stale => "stale".to_owned(),
+            Sample::Missing => "_".to_owned(),
+        });
+        let runs = value(|sample| match sample {
+            Sample::Shown { last_run: Some(time), .. } => time.to_string(),
+            Sample::Shown { last_run: None, .. } | Sample::Stale => "stale".to_owned(),
+            Sample::Missing => "_".to_owned(),
+        });
+        let intervals = value(|sample| match sample {
+            Sample::Shown { .. } => INTERVAL.to_string(),
+            Sample::Stale => "stale".to_owned(),
+            Sample::Missing => "_".to_owned(),
+        });
+        let failures = value(|sample| match sample {
+            Sample::Shown { failures, .. } => failures.to_string(),
+            Sample::Stale => "stale".to_owned(),
+            Sample::Missing => "_".to_owned(),
+        });
+        for (metric, values) in [
+            ("ossci_check_failures_total", failures),
+            ("ossci_check_consecutive_failures", counts),
+            ("ossci_check_last_run_timestamp_seconds", runs),
+            ("ossci_check_interval_seconds", intervals),
+        ] {
+            let _ = writeln!(
+                into,
+                "  - {{series: '{metric}{{node=\"{}\",check=\"{CHECK}\",pod=\"exporter\"}}', values: '{values}'}}",
+                self.name
+            );
+        }
+    }
+}
+
+/// So many nodes in one test: promtool's engine refuses to load more than 10,000 samples at a time.
+const NODES: usize = 800;
+
+/// One promtool test file: all nodes, the full set of alerts at each evaluation.
+fn test_file(rules: &Path, grid: &Grid, evaluation: i64) -> (String, usize) {
+    let mut text = format!("rule_files: ['{}']\nevaluation_interval: {evaluation}s\ntests:\n", rules.display());
+    let times = (0..=grid.until).step_by(usize::try_from(evaluation).unwrap());
+    for nodes in grid.nodes.chunks(NODES) {
+        let _ = writeln!(text, "- interval: {}s\n  input_series:", grid.scrape);
+        for node in nodes {
+            node.series(&mut text);
+        }
+        text.push_str("  alert_rule_test:\n");
+        for time in times.clone() {
+            expect(&mut text, nodes, grid.scrape, time);
+        }
+    }
+    (text, times.count() * grid.nodes.len())
+}
+
+fn expect(text: &mut String, nodes: &[Node], scrape: i64, time: i64) {
+    let due: Vec<_> = nodes
+        .iter()
+        .filter_map(|node| due(&node.samples, scrape, time).map(|count| (&node.name, count)))
+        .collect();
+    let list = if due.is_empty() { " []" } else { "" };
+    let _ = writeln!(text, "  - alertname: {ALERT}\n    eval_time: {time}s\n    exp_alerts:{list}");
+    for (node, count) in due {
+        let _ = writeln!(
+            text,
+            "    - {{exp_labels: {{node: {node}, check: {CHECK}, remediation: reboot, severity: critical}}, \
+             exp_annotations: {{summary: '{CHECK} failed {count} times in a row on {node}'}}}}"
+        );
+    }
+}
+
+async fn promtool_agrees(promtool: &Path, file: &Path) -> anyhow::Result<String> {
+    let file = file.display().to_string();
+    Program::new("promtool", promtool).args(["test", "rules", &file]).output(Duration::from_secs(600)).await
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = environment::temp_dir().join(format!("ossci-grid-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[tokio::test]
+async fn an_alert_is_due_at_the_first_evaluation_whose_newest_fresh_sample_is_at_least_three() {
+    let _part = part("the grid of three strikes");
+    let folder = folder("exact");
+    let rules = environment::repository().join(RULES);
+    let (mut nodes, mut asserted, mut unseen) = (0, 0, 0);
+    for scrape in SCRAPES {
+        let grid = grid(scrape);
+        nodes += grid.nodes.len() * EVALUATIONS.len();
+        unseen += grid.unseen;
+        for evaluation in EVALUATIONS {
+            let (text, checks) = test_file(&rules, &grid, evaluation);
+            asserted += checks;
+            let file = folder.join(format!("scrape-{scrape}-evaluation-{evaluation}.yml"));
+            std::fs::write(&file, text).unwrap();
+            for promtool in ["promtool", "promtool-2"] {
+                if let Err(error) = promtool_agrees(&tool(promtool), &file).await {
+                    let text: String = format!("{error:#}").chars().take(3_000).collect();
+                    panic!("{promtool} on {}: {text}", file.display());
+                }
+            }
+        }
+    }
+    println!("{nodes} stories, {asserted} assertions; in {unseen} no scrape saw the third strike: silence is right");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Expressions that a tired person would write. Each of them is wrong somewhere in the grid.
+const TEMPTING: [(&str, &str, &str); 6] = [
+    ("increase of the failures counted", "increase(ossci_check_failures_total{check=\"rocm-smi\"}[2m]) >= 3", "0s"),
+    ("a 0/1 gauge for a while", "ossci_check_consecutive_failures{check=\"rocm-smi\"} >= 1", "90s"),
+    (
+        "samples that were bad",
+        "count_over_time((ossci_check_consecutive_failures{check=\"rocm-smi\"} >= 1)[2m:30s]) >= 3",
+        "0s",
+    ),
+    ("the count without its age", "ossci_check_consecutive_failures{check=\"rocm-smi\"} >= 3", "0s"),
+    (
+        "the worst of the last minutes",
+        "max_over_time(ossci_check_consecutive_failures{check=\"rocm-smi\"}[5m]) >= 3",
+        "0s",
+    ),
+    (
+        "more than two, a while",
+        "ossci_check_consecutive_failures{check=\"rocm-smi\"} > 2 and time() - \
+         ossci_check_last_run_timestamp_seconds < 300",
+        "30s",
+    ),
+];
+
+#[tokio::test]
+async fn the_grid_sees_through_each_tempting_expression() {
+    let folder = folder("tempting");
+    let grid = grid(15);
+    for (n, (name, expression, lasting)) in TEMPTING.iter().enumerate() {
+        let rules = folder.join(format!("tempting-{n}.yml"));
+        let rule = format!(
+            "groups:\n- name: tempting\n  rules:\n  - alert: {ALERT}\n    expr: max by (node, check) ({expression})\n    \
+             for: {lasting}\n    labels: {{remediation: reboot, severity: critical}}\n    annotations: {{summary: \
+             '{{{{ $labels.check }}}} failed {{{{ $value }}}} times in a row on {{{{ $labels.node }}}}'}}\n"
+        );
+        std::fs::write(&rules, rule).unwrap();
+        let file = folder.join(format!("tempting-{n}.test.yml"));
+        std::fs::write(&file, test_file(&rules, &grid, 15).0).unwrap();
+        let said = promtool_agrees(&tool("promtool"), &file).await;
+        let error = said.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(error.contains("alertname"), "the grid does not see that this is wrong: {name}: {error:.500}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}

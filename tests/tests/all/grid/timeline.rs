@@ -1,0 +1,140 @@
+//! One node's story in a grid: what its exporter shows at each scrape, and when an alert is due. Knows no PromQL.
+
+/// A check's interval, seconds.
+pub const INTERVAL: i64 = 30;
+/// Three strikes.
+const STRIKES: u32 = 3;
+/// A count is fresh while its last run is younger than so many intervals.
+const FRESH_INTERVALS: i64 = 10;
+/// Prometheus looks back so far for a sample, seconds.
+const LOOKBACK: i64 = 300;
+/// How long the exporter is away: a restart, a reboot.
+const RESTART: i64 = 4;
+const REBOOT: i64 = 75;
+/// What follows the last run is silence for this long, so that a count grows old.
+pub const TAIL: i64 = 360;
+
+/// What happens in a slot of the check's interval, or between two slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    Failed,
+    Passed,
+    /// Neither a strike nor a pass.
+    Unknown,
+    /// The exporter is away for a moment after the last run; its count survives.
+    Restart,
+    /// The node is away; the count ends with the boot.
+    Reboot,
+}
+
+/// What one scrape brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// The count, the time of the last run, where there was one in this boot, and all failures since the exporter
+    /// started (no rule reads it; a tempting one would).
+    Shown { count: u32, last_run: Option<i64>, failures: u32 },
+    /// The target is down: Prometheus marks its series stale.
+    Stale,
+    /// No scrape happened at all (Prometheus itself was away).
+    Missing,
+}
+
+/// What the exporter shows at any time: the last change at or before it holds.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    changes: Vec<(i64, Sample)>,
+    /// When the last event is over.
+    pub end: i64,
+}
+
+impl Timeline {
+    /// Plays the events; the first run begins at `phase` seconds.
+    pub fn play(events: &[Event], phase: i64) -> Self {
+        let (mut count, mut last_run, mut failures) = (0, None, 0);
+        let mut changes = vec![(0, Sample::Shown { count, last_run, failures })];
+        let (mut slot, mut away_until, mut latest) = (phase, 0, phase);
+        for event in events {
+            match event {
+                Event::Restart | Event::Reboot => {
+                    let down = latest + 1;
+                    let up = down + if *event == Event::Restart { RESTART } else { REBOOT };
+                    failures = 0;
+                    if *event == Event::Reboot {
+                        (count, last_run) = (0, None);
+                    }
+                    changes.push((down, Sample::Stale));
+                    changes.push((up, Sample::Shown { count, last_run, failures }));
+                    away_until = up;
+                    latest = up;
+                }
+                run => {
+                    while slot < away_until {
+                        slot += INTERVAL;
+                    }
+                    match run {
+                        Event::Failed => (count, failures) = (count + 1, failures + 1),
+                        Event::Passed => count = 0,
+                        _ => {}
+                    }
+                    last_run = Some(slot);
+                    changes.push((slot, Sample::Shown { count, last_run, failures }));
+                    latest = slot;
+                    slot += INTERVAL;
+                }
+            }
+        }
+        Self { changes, end: latest }
+    }
+
+    /// Whether there ever were three strikes in a row.
+    pub fn strikes(&self) -> bool {
+        self.changes.iter().any(|(_, sample)| matches!(sample, Sample::Shown { count: STRIKES.., .. }))
+    }
+
+    fn at(&self, time: i64) -> Sample {
+        self.changes.iter().rev().find(|(since, _)| *since <= time).map_or(Sample::Stale, |(_, sample)| *sample)
+    }
+
+    /// What scrapes at the multiples of `scrape` bring until `until`.
+    pub fn scraped(&self, scrape: i64, until: i64) -> Vec<Sample> {
+        (0..=until / scrape).map(|n| self.at(n * scrape)).collect()
+    }
+}
+
+/// The count that an alert shows at `time`, when one is due: the newest sample is at least three, and fresh.
+pub fn due(samples: &[Sample], scrape: i64, time: i64) -> Option<u32> {
+    let newest = (0..=time / scrape).rev().find_map(|n| {
+        let sample = samples.get(usize::try_from(n).unwrap()).copied().unwrap_or(Sample::Missing);
+        (sample != Sample::Missing).then_some((n * scrape, sample))
+    });
+    match newest {
+        Some((at, Sample::Shown { count, last_run: Some(last_run), .. }))
+            if time - at < LOOKBACK && count >= STRIKES && time - last_run < FRESH_INTERVALS * INTERVAL =>
+        {
+            Some(count)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Event::{Failed, Reboot, Restart};
+    use super::*;
+
+    #[test]
+    fn a_restart_keeps_the_count_and_a_reboot_ends_it() {
+        let end = |events: &[Event]| Timeline::play(events, 5).at(1_000);
+        assert!(matches!(end(&[Failed, Failed, Restart, Failed]), Sample::Shown { count: 3, .. }));
+        assert!(matches!(end(&[Failed, Failed, Reboot, Failed]), Sample::Shown { count: 1, .. }));
+    }
+
+    #[test]
+    fn an_alert_is_due_with_the_third_strike_and_until_its_count_is_old() {
+        let samples = Timeline::play(&[Failed, Failed, Failed], 0).scraped(15, 600);
+        assert_eq!(due(&samples, 15, 45), None);
+        assert_eq!(due(&samples, 15, 60), Some(3));
+        assert_eq!(due(&samples, 15, 359), Some(3));
+        assert_eq!(due(&samples, 15, 360), None);
+    }
+}
