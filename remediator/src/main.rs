@@ -25,6 +25,8 @@ enum Command {
     Agent(agent::Config),
     /// Prints the CustomResourceDefinition of NodeRepair.
     Crd,
+    /// Renders the alert rules with a site's thresholds.
+    Rules(commands::rules::Arguments),
 }
 
 #[tokio::main]
@@ -46,6 +48,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
+        Command::Rules(arguments) => commands::rules::write(&arguments),
         Command::Crd => {
             print!("{}", commands::crd::yaml()?);
             Ok(())

@@ -1,3 +1,4 @@
 //! What an operator runs by hand, one file each.
 
 pub mod crd;
+pub mod rules;

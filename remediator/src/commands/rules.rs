@@ -1,0 +1,174 @@
+//! `ossci-remediator rules`: the alert rules of a site, rendered from their sources and the site's thresholds, as plain
+//! Prometheus files and as objects of the Prometheus operator.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The rules as they are written, with `@key@` for each threshold.
+const SOURCES: [(&str, &str); 4] = [
+    ("strikes", include_str!("../../../alerts/source/strikes.yml")),
+    ("people", include_str!("../../../alerts/source/people.yml")),
+    ("remediator", include_str!("../../../alerts/source/remediator.yml")),
+    ("recording", include_str!("../../../alerts/source/recording.yml")),
+];
+
+/// The thresholds of a site; each has the default that `alerts/thresholds.yml` shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Thresholds {
+    pub strikes: u32,
+    pub fresh_intervals: u32,
+    pub silent_minutes: u32,
+    pub paused_minutes: u32,
+    pub hot_minutes: u32,
+    pub unknown_minutes: u32,
+    pub target_down_minutes: u32,
+    pub hot_celsius: u32,
+    pub correctable_errors_per_hour: u32,
+    pub many_nodes: u32,
+    pub many_percent: u32,
+    pub heartbeat_minutes: u32,
+    pub runbooks: String,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            strikes: 3,
+            fresh_intervals: 10,
+            silent_minutes: 5,
+            paused_minutes: 240,
+            hot_minutes: 5,
+            unknown_minutes: 30,
+            target_down_minutes: 10,
+            hot_celsius: 95,
+            correctable_errors_per_hour: 100,
+            many_nodes: 3,
+            many_percent: 20,
+            heartbeat_minutes: 25,
+            runbooks: "https://ossci-ops.example/runbooks".to_owned(),
+        }
+    }
+}
+
+impl Thresholds {
+    /// Reads a thresholds file; the error names the line.
+    pub fn parse(yaml: &str) -> anyhow::Result<Self> {
+        let thresholds: Self = serde_saphyr::from_str(yaml)?;
+        anyhow::ensure!(thresholds.strikes > 0, "strikes is 0; a node without a failure would be repaired");
+        anyhow::ensure!(thresholds.fresh_intervals > 1, "freshIntervals has to be at least 2; a check runs once in each");
+        Ok(thresholds)
+    }
+
+    /// `key` to value, as the sources name them.
+    fn values(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let serde_json::Value::Object(fields) = serde_json::to_value(self)? else { return Ok(BTreeMap::new()) };
+        let text = |value: serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
+        Ok(fields.into_iter().map(|(key, value)| (key, text(value))).collect())
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    /// The site's thresholds; absent: the defaults.
+    #[arg(long)]
+    thresholds: Option<PathBuf>,
+    /// Where the files go; existing ones are replaced.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Writes the rules as plain files, and below `operator/` as PrometheusRule objects.
+pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
+    let thresholds = match &arguments.thresholds {
+        Some(file) => {
+            let yaml = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            Thresholds::parse(&yaml).with_context(|| file.display().to_string())?
+        }
+        None => Thresholds::default(),
+    };
+    for (name, text) in render(&thresholds)? {
+        let file = arguments.out.join(name);
+        let folder = file.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// File name to text. Pure.
+pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String>> {
+    let values = thresholds.values()?;
+    let mut files = BTreeMap::new();
+    for (name, source) in SOURCES {
+        let mut text = source.to_owned();
+        for (key, value) in &values {
+            text = text.replace(&format!("@{key}@"), value);
+        }
+        if let Some(key) = text.split('@').nth(1) {
+            anyhow::bail!("alerts/source/{name}.yml names the threshold {key:?}, which does not exist");
+        }
+        let text = format!("# Rendered from alerts/source/{name}.yml and the thresholds; `make alerts` renders it again.\n{text}");
+        files.insert(format!("operator/{name}.yaml"), prometheus_rule(name, &text));
+        files.insert(format!("{name}.yml"), text);
+    }
+    Ok(files)
+}
+
+/// The same groups as an object of the Prometheus operator (monitoring.coreos.com/v1).
+fn prometheus_rule(name: &str, text: &str) -> String {
+    let mut object = format!(
+        "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: ossci-{name}\n  namespace: ossci\n  \
+         labels: {{app.kubernetes.io/part-of: ossci-ops}}\nspec:\n"
+    );
+    for line in text.lines() {
+        let indent = if line.is_empty() { "" } else { "  " };
+        object.push_str(&format!("{indent}{line}\n"));
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(yaml: &str) -> String {
+        format!("{:#}", Thresholds::parse(yaml).unwrap_err())
+    }
+
+    #[test]
+    fn a_wrong_threshold_is_refused_with_its_line() {
+        let number = refused("strikes: 3\nhotCelsius: warm\n");
+        assert!(number.contains("line 2"), "{number}");
+        let unknown = refused("strikes: 3\n\nstrike: 4\n");
+        assert!(unknown.contains("strike") && unknown.contains("line 3"), "{unknown}");
+        assert!(refused("strikes: 0").contains("would be repaired"));
+    }
+
+    #[test]
+    fn a_threshold_reaches_the_rule_in_both_forms() {
+        let files = render(&Thresholds { strikes: 5, ..Thresholds::default() }).unwrap();
+        for file in ["strikes.yml", "operator/strikes.yaml"] {
+            assert!(files[file].contains(">= 5"), "{file}");
+        }
+    }
+
+    #[test]
+    fn the_documented_thresholds_are_the_defaults() {
+        let documented = Thresholds::parse(include_str!("../../../alerts/thresholds.yml")).unwrap();
+        assert_eq!(documented, Thresholds::default());
+    }
+
+    #[test]
+    fn the_committed_rules_are_the_rendered_ones() {
+        let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../alerts");
+        for (name, text) in render(&Thresholds::default()).unwrap() {
+            let committed = std::fs::read_to_string(alerts.join(&name)).unwrap_or_default();
+            assert!(committed == text, "alerts/{name} is not what is rendered; `make alerts` renders it");
+        }
+    }
+}
