@@ -1,0 +1,182 @@
+//! What every alert has to have: severity, words for people, a runbook that exists, metrics that somebody exports, and a
+//! route. Each fault is one sentence that names the file and the line.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use ossci_tests::environment;
+use regex::Regex;
+
+use crate::support::{files, run, tool};
+
+/// One alert as it stands in a rule file.
+#[derive(Debug, Default)]
+struct Alert {
+    name: String,
+    file: String,
+    line: usize,
+    labels: Vec<(String, String)>,
+    annotations: Vec<String>,
+}
+
+/// Reads the rendered form line by line: it is our own, and the line is what a reader needs.
+fn alerts_in(file: &str, text: &str) -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = Vec::new();
+    let mut section = "";
+    for (at, line) in text.lines().enumerate() {
+        if let Some(name) = line.strip_prefix("  - alert: ") {
+            alerts.push(Alert { name: name.to_owned(), file: file.to_owned(), line: at + 1, ..Alert::default() });
+            section = "";
+        }
+        let Some(alert) = alerts.last_mut() else { continue };
+        match (line, line.strip_prefix("      ")) {
+            ("    labels:", _) => section = "labels",
+            ("    annotations:", _) => section = "annotations",
+            (_, Some(entry)) if !entry.starts_with(' ') => {
+                let Some((key, value)) = entry.split_once(':') else { continue };
+                match section {
+                    "labels" => alert.labels.push((key.to_owned(), value.trim().trim_matches('"').to_owned())),
+                    "annotations" => alert.annotations.push(format!("{key}:{value}")),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    alerts
+}
+
+impl Alert {
+    fn has(&self, annotation: &str) -> bool {
+        self.annotations.iter().any(|entry| entry.starts_with(&format!("{annotation}:")))
+    }
+
+    fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What is missing, one sentence each.
+    fn faults(&self, runbooks: &Path) -> Vec<String> {
+        let Self { name, file, line, .. } = self;
+        let mut faults = Vec::new();
+        if self.label("severity").is_none() {
+            faults.push(format!("{file}:{line}: alert {name} has no label severity; give it one"));
+        }
+        for annotation in ["summary", "description", "runbook_url"] {
+            if !self.has(annotation) {
+                faults.push(format!("{file}:{line}: alert {name} has no annotation {annotation}; give it one"));
+            }
+        }
+        let page = runbooks.join(format!("{}.md", name.to_lowercase()));
+        let text = std::fs::read_to_string(&page).unwrap_or_default();
+        for heading in ["What it means", "What the machine does by itself", "What to look at", "What to do"] {
+            if !text.contains(&format!("\n## {heading}\n")) {
+                faults.push(format!(
+                    "{file}:{line}: the runbook of alert {name}, docs/runbooks/{}.md, has no part {heading:?}; write it",
+                    name.to_lowercase()
+                ));
+            }
+        }
+        let link = format!("/{}", name.to_lowercase());
+        if !self.annotations.iter().any(|entry| entry.starts_with("runbook_url:") && entry.ends_with(&link)) {
+            faults.push(format!("{file}:{line}: the runbook_url of alert {name} does not end in {link}"));
+        }
+        faults
+    }
+}
+
+fn rule_files() -> Vec<(String, String)> {
+    files("alerts", ".yml")
+        .into_iter()
+        .filter(|file| !file.to_string_lossy().ends_with(".test.yml"))
+        .map(|file| (format!("alerts/{}", file.file_name().unwrap().to_string_lossy()), std::fs::read_to_string(file).unwrap()))
+        .filter(|(_, text)| text.contains("\ngroups:"))
+        .collect()
+}
+
+/// Names of metrics in rules that nobody exports, one sentence each.
+fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String> {
+    let metric = Regex::new(r"\b(?:ossci_[a-z0-9_]+)\b").unwrap();
+    let recorded = Regex::new(r"[a-z_]+:ossci_[a-z0-9_:]+").unwrap();
+    let mut faults = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let bare = recorded.replace_all(line, "");
+        // Comments and words for people name metrics too, and have to be right as well.
+        for found in metric.find_iter(&bare) {
+            if !exported.contains(found.as_str()) {
+                faults.push(format!("{file}:{}: nobody exports {}; correct the name or export it", at + 1, found.as_str()));
+            }
+        }
+    }
+    faults
+}
+
+/// Every series name of the exporter and of the controller, as Prometheus stores it.
+fn exported() -> BTreeSet<String> {
+    let mut names: BTreeSet<String> =
+        ossci_exporter::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
+    let page = ossci_remediator::metrics::Metrics::new().page().unwrap();
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            names.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+        }
+    }
+    names
+}
+
+#[test]
+fn every_alert_has_its_words_and_its_runbook() {
+    let runbooks = environment::repository().join("docs/runbooks");
+    let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
+    assert!(alerts.len() > 10, "{alerts:#?}");
+    let faults: Vec<String> = alerts.iter().flat_map(|alert| alert.faults(&runbooks)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+
+    let names: BTreeSet<String> = alerts.iter().map(|alert| format!("{}.md", alert.name.to_lowercase())).collect();
+    let pages: BTreeSet<String> = files("docs/runbooks", ".md")
+        .into_iter()
+        .map(|page| page.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    let orphans: Vec<_> = pages.difference(&names).collect();
+    assert!(orphans.is_empty(), "docs/runbooks has pages of alerts that do not exist: {orphans:?}");
+}
+
+#[test]
+fn every_metric_in_a_rule_is_exported() {
+    let exported = exported();
+    let faults: Vec<String> =
+        rule_files().iter().flat_map(|(file, text)| strangers(file, text, &exported)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_fault_is_told_with_its_file_and_line() {
+    let text = "groups:\n- name: g\n  rules:\n  - alert: Bare\n    expr: ossci_nothing > 1\n    labels:\n      check: x\n";
+    let faults = alerts_in("alerts/g.yml", text)[0].faults(Path::new("/nonexistent"));
+    assert!(faults.iter().any(|fault| fault == "alerts/g.yml:4: alert Bare has no label severity; give it one"));
+    assert!(faults.iter().any(|fault| fault.contains("alerts/g.yml:4") && fault.contains("runbook_url")));
+    let strangers = strangers("alerts/g.yml", text, &exported());
+    assert_eq!(strangers, ["alerts/g.yml:5: nobody exports ossci_nothing; correct the name or export it"]);
+}
+
+#[tokio::test]
+async fn amtool_routes_every_alert_where_it_belongs() {
+    let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
+    for alert in &alerts {
+        let expected = match (alert.label("remediation"), alert.label("severity")) {
+            (Some(_), _) => "ossci-remediator",
+            (None, Some("none")) => "nobody",
+            (None, _) => "people",
+        };
+        let labels: Vec<String> = [("alertname".to_owned(), alert.name.clone()), ("node".to_owned(), "n1".to_owned())]
+            .iter()
+            .chain(&alert.labels)
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let mut args = vec!["config", "routes", "test", "--config.file=alerts/alertmanager.yml"];
+        args.extend(labels.iter().map(String::as_str));
+        let said = run("amtool", &tool("amtool"), &args).await;
+        assert_eq!(said.trim(), expected, "{}", alert.name);
+    }
+}
