@@ -60,7 +60,10 @@ impl Thresholds {
     pub fn parse(yaml: &str) -> anyhow::Result<Self> {
         let thresholds: Self = serde_saphyr::from_str(yaml)?;
         anyhow::ensure!(thresholds.strikes > 0, "strikes is 0; a node without a failure would be repaired");
-        anyhow::ensure!(thresholds.fresh_intervals > 1, "freshIntervals has to be at least 2; a check runs once in each");
+        anyhow::ensure!(
+            thresholds.fresh_intervals > 1,
+            "freshIntervals has to be at least 2; a check runs once in each"
+        );
         Ok(thresholds)
     }
 
@@ -112,7 +115,9 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
         if let Some(key) = text.split('@').nth(1) {
             anyhow::bail!("alerts/source/{name}.yml names the threshold {key:?}, which does not exist");
         }
-        let text = format!("# Rendered from alerts/source/{name}.yml and the thresholds; `make alerts` renders it again.\n{text}");
+        let text = format!(
+            "# Rendered from alerts/source/{name}.yml and the thresholds; `make alerts` renders it again.\n{text}"
+        );
         files.insert(format!("operator/{name}.yaml"), prometheus_rule(name, &text));
         files.insert(format!("{name}.yml"), text);
     }

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 
 use super::turn::TurnError;
-use super::{Context, evictions, record, taints};
+use super::{Context, budget_object, evictions, record, taints};
 use crate::core::decide::{Action, Observation};
 use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
@@ -46,6 +46,14 @@ pub async fn act(
             tracing::info!(node, order = id, "order withdrawn");
             Outcome::Done
         }
+        Action::TakePlace => {
+            budget_object::take(context, repair, seen).await?;
+            Outcome::Done
+        }
+        Action::GivePlaceBack => {
+            budget_object::give_back(context, &node).await?;
+            Outcome::Done
+        }
         Action::SendMail { message_id } => mail(context, repair, seen, message_id).await,
     };
     context.metrics.acts.get_or_create_owned(&ByKind { kind }).inc();
@@ -60,6 +68,8 @@ fn kind(action: &Action) -> &'static str {
         Action::IssueOrder(_) => "issue-order",
         Action::WithdrawOrder { .. } => "withdraw-order",
         Action::SendMail { .. } => "send-mail",
+        Action::TakePlace => "take-place",
+        Action::GivePlaceBack => "give-place-back",
     }
 }
 

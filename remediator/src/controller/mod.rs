@@ -1,7 +1,9 @@
 //! The controller: what it is made of, and how the pieces hang together.
 
 mod act;
+mod budget_object;
 mod evictions;
+mod fleet;
 mod observe;
 mod record;
 mod report;
@@ -44,6 +46,9 @@ pub struct Config {
     /// Where metrics and health are served.
     #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_LISTEN_ADDRESS", default_value = "0.0.0.0:19401")]
     pub metrics_address: SocketAddr,
+    /// The namespace of the budget object.
+    #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
+    pub namespace: String,
 }
 
 /// What every part of the controller shares.
@@ -56,6 +61,8 @@ struct Context {
     mailer: Option<Mailer>,
     metrics: Arc<Metrics>,
     wakes: wake::Wakes,
+    fleet: fleet::Fleet,
+    namespace: String,
     reporter: report::Reporter,
 }
 
@@ -79,6 +86,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
         mailer,
         metrics,
         wakes,
+        fleet: fleet::Fleet::default(),
+        namespace: config.namespace.clone(),
         reporter: report::Reporter::new(client.clone()),
         client,
     });
@@ -86,7 +95,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let mut parts = JoinSet::new();
     let watching = kube_client::watches().await.context("connecting to the Kubernetes API")?;
     parts.spawn(watch::repairs(watching.clone(), context.clone()));
-    parts.spawn(watch::nodes(watching, context.clone()));
+    parts.spawn(watch::nodes(watching.clone(), context.clone()));
+    parts.spawn(watch::budget(watching, context.clone()));
     parts.spawn(server::plain(config.metrics_address, context.clone()));
     parts.spawn(webhook::serve(config.clone(), context.clone()));
     parts.spawn(wake::dispatch(queue, context.clone()));

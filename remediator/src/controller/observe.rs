@@ -1,10 +1,12 @@
 //! Step one: what is recorded and what is there, read afresh from the API server.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 
 use super::Context;
 use super::turn::{TurnError, doing};
+use crate::clock;
 use crate::core::decide::{Observation, PodName};
 use crate::core::record::{Phase, Record};
 use crate::kube_client;
@@ -40,15 +42,22 @@ pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair,
 /// The node, and its pods where the phase asks for them.
 pub async fn world(
     context: &Context,
-    name: &str,
+    repair: &NodeRepair,
     record: &Record,
     accepted_mail: Option<String>,
 ) -> Result<Observation, TurnError> {
+    let name = &repair.name_any();
     let nodes: Api<Node> = Api::all(context.client.clone());
     let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+    let uid = repair.uid().unwrap_or_default();
+    let seat = record
+        .repair
+        .episode
+        .as_ref()
+        .and_then(|episode| context.fleet.seat(name, &uid, episode, &context.policy, clock::monotonic()));
     let draining = record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
     let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
-    Ok(Observation { node: node.map(|node| slim_node::view(&node, &context.names)), pods, accepted_mail })
+    Ok(Observation { node: node.map(|node| slim_node::view(&node, &context.names)), pods, accepted_mail, seat })
 }
 
 /// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.

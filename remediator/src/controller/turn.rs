@@ -51,7 +51,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
     for _ in 0..ROUNDS {
         let Some(repair) = observe::repair(context, name).await? else { return Ok(None) };
         let known = repair.record();
-        let seen = observe::world(context, name, &known, accepted_mail.take()).await?;
+        let seen = observe::world(context, &repair, &known, accepted_mail.take()).await?;
         let decision = decide(&known, &seen, clock::now(), &context.policy);
 
         if decision.next != known.repair {

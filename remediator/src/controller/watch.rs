@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 
-use super::Context;
+use super::{Context, budget_object};
+use crate::clock;
 use crate::core::decide::NodeView;
 use crate::core::taint::TaintKey;
 use crate::wire::node_repair::NodeRepair;
@@ -17,13 +18,49 @@ use crate::wire::slim_node;
 /// Wakes a node when its record changes.
 pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<NodeRepair> = Api::all(client);
-    let mut stream = watcher(api, watcher::Config::default()).default_backoff().touched_objects().boxed();
+    let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let look = |repair: &NodeRepair| {
+        context.fleet.saw_record(&repair.name_any(), repair.uid().as_deref(), &repair.record());
+        context.wakes.wake(&repair.name_any());
+    };
     loop {
         match stream.try_next().await {
-            Ok(Some(repair)) => context.wakes.wake(&repair.name_any()),
+            Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => look(&repair),
+            Ok(Some(watcher::Event::Delete(repair))) => {
+                context.fleet.lost_record(&repair.name_any());
+                context.wakes.wake(&repair.name_any());
+            }
+            Ok(Some(watcher::Event::Init)) => {}
+            Ok(Some(watcher::Event::InitDone)) => {
+                context.fleet.listed_records();
+                wake_waiting(&context);
+            }
             Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),
             Err(error) => tracing::warn!(%error, "watching NodeRepair"),
         }
+    }
+}
+
+/// Wakes whoever waits for a place when the places changed.
+pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(client, &context.namespace);
+    let one = watcher::Config::default().fields(&format!("metadata.name={}", budget_object::NAME));
+    let mut stream = watcher(api, one).default_backoff().touched_objects().boxed();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(map)) => {
+                context.fleet.saw_places(budget_object::read(&map));
+                wake_waiting(&context);
+            }
+            Ok(None) => anyhow::bail!("the watch of the budget ended"),
+            Err(error) => tracing::warn!(%error, "watching the budget"),
+        }
+    }
+}
+
+fn wake_waiting(context: &Context) {
+    for node in context.fleet.waiting() {
+        context.wakes.wake(&node);
     }
 }
 
@@ -56,8 +93,10 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
     let mut known: HashMap<String, Glance> = HashMap::new();
     let mut listed: HashSet<String> = HashSet::new();
     let look = |known: &mut HashMap<String, Glance>, node: &Node| {
-        let glance = Glance::from(slim_node::view(node, &context.names));
+        let view = slim_node::view(node, &context.names);
         let name = node.name_any();
+        context.fleet.saw_node(&name, &view, &context.policy, clock::monotonic());
+        let glance = Glance::from(view);
         if known.get(&name) != Some(&glance) {
             context.wakes.wake(&name);
             known.insert(name, glance);
@@ -71,15 +110,21 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
                 listed.insert(node.name_any());
                 look(&mut known, &node);
             }
-            Ok(Some(watcher::Event::InitDone)) => known.retain(|name, _| {
-                let there = listed.contains(name);
-                if !there {
-                    context.wakes.wake(name);
-                }
-                there
-            }),
+            Ok(Some(watcher::Event::InitDone)) => {
+                known.retain(|name, _| {
+                    let there = listed.contains(name);
+                    if !there {
+                        context.fleet.lost_node(name);
+                        context.wakes.wake(name);
+                    }
+                    there
+                });
+                context.fleet.listed_nodes();
+                wake_waiting(&context);
+            }
             Ok(Some(watcher::Event::Delete(node))) => {
                 known.remove(&node.name_any());
+                context.fleet.lost_node(&node.name_any());
                 context.wakes.wake(&node.name_any());
             }
             Ok(None) => anyhow::bail!("the watch of Node ended"),

@@ -1,5 +1,6 @@
 //! What decides. Nothing in here imports a client, a clock or the environment: a test over the `use` lines holds that.
 
+pub mod budget;
 pub mod complaints;
 pub mod decide;
 pub mod policy;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::budget::Limits;
 use crate::closed_words;
 
 closed_words! {
@@ -71,6 +72,8 @@ pub struct Policy {
     pub proof: ProofPolicy,
     /// What a reimage runs.
     pub reimage: Script,
+    /// How many nodes of a pool may be under disruptive repair at a time.
+    pub budget: Limits,
 }
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";

@@ -34,6 +34,8 @@ closed_words! {
         TaintedByPerson = "TaintedByPerson",
 
         // Waiting for the world
+        /// The pool's budget of nodes under repair is used up, or other nodes come first.
+        WaitingForBudget = "WaitingForBudget",
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",
         EvictingPods = "EvictingPods",

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::slim_node::TaintNames;
 use super::word::Word;
 use crate::closed_words;
+use crate::core::budget::Limits;
 use crate::core::policy::{DrainMode, Mode, Policy, Pool, ProofPolicy, Script, Times};
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +31,8 @@ pub struct PolicyFile {
     pub proof: ProofFile,
     #[serde(default)]
     pub reimage: ReimageFile,
+    #[serde(default)]
+    pub budget: BudgetFile,
     /// Absent: escalations are only logged, and stay in phase Escalating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailFile>,
@@ -124,6 +127,22 @@ impl Default for ReimageFile {
     }
 }
 
+/// How many nodes may be under disruptive repair at a time, in each pool.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BudgetFile {
+    /// Percent of the pool's nodes, but always one node.
+    pub at_most_percent: u32,
+    /// When more nodes than this many percent (and more than two) are down for other reasons, none is repaired.
+    pub down_percent: u32,
+}
+
+impl Default for BudgetFile {
+    fn default() -> Self {
+        Self { at_most_percent: 10, down_percent: 20 }
+    }
+}
+
 closed_words! {
     /// How the mail server is talked to.
     pub enum Tls ("tls") { StartTls = "starttls", None = "none" }
@@ -174,6 +193,8 @@ pub enum PolicyError {
     EmptySelector(String),
     #[error("proof.{0} is 0; a proof needs at least one run")]
     NoRuns(&'static str),
+    #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
+    NoShare(&'static str),
     #[error("mail.to is empty; name at least one address")]
     NoReader,
 }
@@ -198,6 +219,12 @@ impl PolicyFile {
         }
         if file.proof.failures == 0 {
             return Err(PolicyError::NoRuns("failures"));
+        }
+        if file.budget.at_most_percent > 100 {
+            return Err(PolicyError::NoShare("atMostPercent"));
+        }
+        if file.budget.down_percent > 100 {
+            return Err(PolicyError::NoShare("downPercent"));
         }
         if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
             return Err(PolicyError::NoReader);
@@ -236,6 +263,7 @@ impl PolicyFile {
                 failures: self.proof.failures,
                 gap: seconds(self.proof.gap_seconds),
             },
+            budget: Limits { percent: self.budget.at_most_percent, down_percent: self.budget.down_percent },
             reimage: Script { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
         }
     }

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{Action, Moment};
+use super::{Action, Moment, phases};
+use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
 use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, Rung};
 use crate::core::taint::{Taint, TaintState};
@@ -19,6 +20,9 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
         return Some(action);
     }
     if let Some(action) = order(moment, episode, track) {
+        return Some(action);
+    }
+    if let Some(action) = place(moment, episode) {
         return Some(action);
     }
     let episode = episode?;
@@ -39,6 +43,19 @@ fn taint(taint: Taint) -> Option<Action> {
         TaintState::Placing => Some(Action::PlaceTaint { key: taint.key, replaces: taint.replaces }),
         TaintState::Removing => Some(Action::RemoveTaint { key: taint.key }),
         TaintState::Confirmed => None,
+    }
+}
+
+/// A place is taken when it is this episode's turn, and given back as soon as it is not needed.
+fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
+    let needed = match (episode, &moment.seen.node) {
+        (Some(episode), Some(node)) => phases::needs_place(moment, episode, node),
+        _ => false,
+    };
+    match moment.seen.seat? {
+        Seat::Held if !needed => Some(Action::GivePlaceBack),
+        Seat::Free if needed && episode?.phase == Phase::Waiting => Some(Action::TakePlace),
+        _ => None,
     }
 }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::budget::Seat;
 use super::policy::Policy;
 use super::record::{Order, Record, Repair};
 use super::taint::TaintKey;
@@ -64,6 +65,8 @@ pub struct Observation {
     pub pods: Vec<PodName>,
     /// The mail that the server accepted in this turn.
     pub accepted_mail: Option<String>,
+    /// Where the episode stands in its pool's budget; `None`: not known yet, so nothing disruptive starts.
+    pub seat: Option<Seat>,
 }
 
 /// One thing done to the world.
@@ -86,6 +89,10 @@ pub enum Action {
     SendMail {
         message_id: String,
     },
+    /// Take a place in the pool's budget for this episode.
+    TakePlace,
+    /// Give it back.
+    GivePlaceBack,
 }
 
 /// What to record or to do next, and why.

@@ -2,6 +2,7 @@
 
 use super::climb::{climb_after, climb_to, escalating, noting, stabilising, to};
 use super::{Moment, NodeView, Opinion, act};
+use crate::core::budget::Seat;
 use crate::core::policy::{DrainMode, Mode, Pool};
 use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
@@ -88,6 +89,9 @@ fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
             let why = Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name));
             climb_to(moment, episode, Rung::Manual, why)
         }
+        (Mode::Reboot | Mode::Reimage, _) if moment.seen.seat != Some(Seat::Held) => {
+            stays_because(moment, episode, queueing(moment.seen.seat))
+        }
         (Mode::Reboot | Mode::Reimage, _) => {
             let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
             let mut opinion = to(moment, episode, Phase::Draining, why);
@@ -97,6 +101,40 @@ fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
             }
             opinion
         }
+    }
+}
+
+/// Before anything disruptive the episode has to hold a place in its pool's budget.
+fn queueing(seat: Option<Seat>) -> Reason {
+    let message = match seat {
+        None => "the pool is not known yet".to_owned(),
+        Some(Seat::Waiting { position, of }) => {
+            format!("{position} of {of} that wait for a place in the pool's budget")
+        }
+        Some(Seat::Free | Seat::Held) => "taking a place in the pool's budget".to_owned(),
+    };
+    Reason::new(Why::WaitingForBudget, message)
+}
+
+/// Whether the episode is one that a place in the budget is for: it is about to be disruptive, or is.
+pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
+    match episode.phase {
+        Phase::Draining | Phase::Reimaging | Phase::Rebooting | Phase::Stabilising | Phase::Proving => {
+            episode.rung != Rung::Manual
+        }
+        Phase::Waiting => {
+            let mode = moment.policy.pool_of(&node.labels).map(|pool| pool.mode);
+            let allowed = match episode.rung {
+                Rung::Reboot => mode >= Some(Mode::Reboot),
+                Rung::Reimage => mode >= Some(Mode::Reimage),
+                Rung::Manual => false,
+            };
+            let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+            // On its way from one rung to the next the episode keeps its place.
+            let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
+            allowed && (tainted || moving) && hands_off(node).is_none()
+        }
+        _ => false,
     }
 }
 

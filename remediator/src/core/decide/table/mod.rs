@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::core::budget::Limits;
 use crate::core::policy::{DrainMode, Mode, Pool, ProofPolicy, Script, Times};
 use crate::core::word::ClosedWord;
 
@@ -43,6 +44,7 @@ fn policy(mode: Option<Mode>) -> Policy {
             network_retry: seconds(30),
         },
         proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10) },
+        budget: Limits { percent: 10, down_percent: 20 },
         reimage: Script { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
     }
 }
@@ -87,6 +89,8 @@ fn deed(action: &Action) -> String {
         Action::IssueOrder(order) => format!("order {}", order.kind),
         Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
         Action::SendMail { .. } => "send the mail".to_owned(),
+        Action::TakePlace => "take a place".to_owned(),
+        Action::GivePlaceBack => "give the place back".to_owned(),
     }
 }
 

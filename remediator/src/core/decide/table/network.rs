@@ -92,7 +92,7 @@ fn hold_invariants(record: &Record, seen: &Observation, decision: &Decision) {
         Some(Action::RemoveTaint { key }) => {
             assert_eq!(*key, TaintKey::SlowNetwork, "never-foreign: {}", context());
         }
-        Some(Action::WithdrawOrder { .. }) | None => {}
+        Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack) | None => {}
         Some(other) => panic!("{other:?}: {}", context()),
     }
     let lets_go = |repair: &Repair| {

@@ -1,6 +1,7 @@
 //! The repair of the GPUs: every recorded state, every view of the node, every report, every mode.
 
 use super::*;
+use crate::core::budget::Seat;
 use crate::core::record::*;
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::Why;
@@ -24,7 +25,7 @@ fn episodes() -> Vec<Option<Episode>> {
             for taint in taints(rung) {
                 let mails = matches!(phase, Phase::Escalating | Phase::Escalated)
                     .then(|| Mail { message_id: "<1.uid-1@ossci.amd.com>".into(), accepted_at: None });
-                all.push(Some(Episode {
+                let episode = Episode {
                     number: 1,
                     started_at: at(0),
                     rung,
@@ -39,7 +40,13 @@ fn episodes() -> Vec<Option<Episode>> {
                     unexpected_boots: 0,
                     steps: vec![],
                     mails: mails.into_iter().collect(),
-                }));
+                };
+                if phase == Phase::Waiting {
+                    // What the queue recorded: only then a place is taken.
+                    let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
+                    all.push(Some(Episode { why, ..episode.clone() }));
+                }
+                all.push(Some(episode));
             }
         }
     }
@@ -71,7 +78,7 @@ fn complaints() -> Vec<Vec<Complaint>> {
 
 /// What there is to see beside the node; each only where a phase looks at it.
 fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Observation> {
-    let plain = Observation { node: node.clone(), ..Observation::default() };
+    let plain = Observation { node: node.clone(), seat: Some(Seat::Held), ..Observation::default() };
     let other = match episode.map(|episode| episode.phase) {
         Some(Phase::Draining) => {
             let pods = vec![PodName { namespace: "train".into(), name: "job-0".into() }];
@@ -80,9 +87,14 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
         Some(Phase::Escalating) => {
             Some(Observation { accepted_mail: Some("<1.uid-1@ossci.amd.com>".into()), ..plain.clone() })
         }
+        Some(Phase::Waiting) => Some(Observation { seat: Some(Seat::Free), ..plain.clone() }),
         _ => None,
     };
-    std::iter::once(plain).chain(other).collect()
+    let queued = matches!(episode.map(|episode| episode.phase), Some(Phase::Waiting)).then(|| {
+        let seat = Some(Seat::Waiting { position: 3, of: 7 });
+        [Observation { seat, ..plain.clone() }, Observation { seat: None, ..plain.clone() }]
+    });
+    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).collect()
 }
 
 fn place(episode: Option<&Episode>) -> String {
@@ -117,7 +129,7 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         assert!(node.taints.contains(&before.unwrap().rung.taint()), "an order without its taint: {}", context());
     }
     if seen.node.is_none() {
-        let harmless = matches!(decision.action, None | Some(Action::WithdrawOrder { .. }));
+        let harmless = matches!(decision.action, None | Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack));
         assert!(harmless && !entered(Phase::Healed), "never-blind: {}", context());
     }
     if entered(Phase::Healed) {
@@ -139,13 +151,21 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
             Rung::Manual => false,
         };
         assert!(allowed, "the pool's mode: {}", context());
+        assert_eq!(seen.seat, Some(Seat::Held), "never-over: {}", context());
+    }
+    if decision.action == Some(Action::GivePlaceBack) {
+        let needs =
+            before.is_some_and(|e| disruptive(e.phase) || matches!(e.phase, Phase::Stabilising | Phase::Proving));
+        let by_hand = before.is_some_and(|e| e.rung == Rung::Manual);
+        assert!(!needs || by_hand, "never-over: a place given back too soon: {}", context());
     }
     if let Some(Action::PlaceTaint { key, .. } | Action::RemoveTaint { key }) = &decision.action {
         assert_eq!(Some(*key), before.and_then(|e| e.taint).map(|taint| taint.key), "never-foreign: {}", context());
     }
     let untouched = before.is_none_or(|e| e.taint.is_none() && e.phase == Phase::Waiting);
     if mode.is_none_or(|mode| mode == Mode::Observe) && untouched {
-        assert!(decision.action.is_none() && after.is_none_or(|e| e.taint.is_none()), "observe: {}", context());
+        let acts = !matches!(decision.action, None | Some(Action::GivePlaceBack));
+        assert!(!acts && after.is_none_or(|e| e.taint.is_none()), "observe: {}", context());
     }
     if before.is_some_and(|e| !e.phase.is_over()) && after.is_some_and(|e| e.phase.is_over()) {
         assert_eq!(decision.next.history.len(), 1, "never-lost: an end without its account: {}", context());

@@ -1,0 +1,109 @@
+//! The one budget object of the cluster: ConfigMap `ossci-budget` in our namespace, one key for each node that holds a place.
+//! Every change is a guarded write, so two controllers that both believe to lead never give out one place twice.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::turn::{TurnError, doing};
+use super::{Context, fleet};
+use crate::clock;
+use crate::core::budget::{Holder, Place, Places, Seat};
+use crate::core::decide::Observation;
+use crate::wire::node_repair::NodeRepair;
+
+pub const NAME: &str = "ossci-budget";
+
+/// One place as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(rename = "repairUID")]
+    repair_uid: String,
+    episode: u32,
+    pool: String,
+    since: jiff::Timestamp,
+}
+
+/// The places in the object. A key that is not understood is a place of a pool of its own: it is taken, whoever wrote it.
+pub fn read(map: &ConfigMap) -> Places {
+    let written = |text: &str| serde_json::from_str::<Written>(text).ok();
+    map.data
+        .iter()
+        .flatten()
+        .map(|(node, text)| {
+            let place = written(text).map_or_else(
+                || {
+                    tracing::error!(node, text, "a place in the budget is not understood; it stays taken");
+                    let holder = Holder { repair_uid: String::new(), episode: 0 };
+                    Place { holder, pool: String::new(), since: jiff::Timestamp::UNIX_EPOCH }
+                },
+                |w| Place {
+                    holder: Holder { repair_uid: w.repair_uid, episode: w.episode },
+                    pool: w.pool,
+                    since: w.since,
+                },
+            );
+            (node.clone(), place)
+        })
+        .collect()
+}
+
+/// Takes a place for the record's episode, when by the places just read it is still its turn; gives back, in the same
+/// write, places whose episode is over.
+pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) -> Result<(), TurnError> {
+    let (Some(node), Some(episode)) = (&seen.node, repair.record().repair.episode) else { return Ok(()) };
+    let Some(pool) = context.policy.pool_of(&node.labels) else { return Ok(()) };
+    let (name, uid) = (repair.name_any(), repair.uid().unwrap_or_default());
+    let map = get(context).await?;
+    let mut places = read(&map);
+    let over: Vec<String> = places
+        .iter()
+        .filter(|(node, place)| context.fleet.is_over(node, &place.holder))
+        .map(|(n, _)| n.clone())
+        .collect();
+    for node in &over {
+        places.remove(node);
+    }
+    let seat = context.fleet.seat_among(&places, &name, &uid, &episode, &context.policy, clock::monotonic());
+    if seat != Some(Seat::Free) {
+        context.fleet.saw_places(places);
+        return Ok(());
+    }
+    let Holder { repair_uid, episode } = fleet::holder(&uid, &episode);
+    let written = Written { repair_uid, episode, pool: pool.name.clone(), since: clock::now() };
+    let mut data: Map<String, Value> = over.into_iter().map(|node| (node, Value::Null)).collect();
+    data.insert(name, Value::String(json!(written).to_string()));
+    patch(context, &map, data).await
+}
+
+/// Gives the node's place back.
+pub async fn give_back(context: &Context, node: &str) -> Result<(), TurnError> {
+    let map = get(context).await?;
+    if map.data.as_ref().is_none_or(|data| !data.contains_key(node)) {
+        context.fleet.saw_places(read(&map));
+        return Ok(());
+    }
+    patch(context, &map, Map::from_iter([(node.to_owned(), Value::Null)])).await
+}
+
+fn api(context: &Context) -> Api<ConfigMap> {
+    Api::namespaced(context.client.clone(), &context.namespace)
+}
+
+async fn get(context: &Context) -> Result<ConfigMap, TurnError> {
+    api(context).get(NAME).await.map_err(doing("reading the budget (ConfigMap ossci-budget)"))
+}
+
+async fn patch(context: &Context, map: &ConfigMap, data: Map<String, Value>) -> Result<(), TurnError> {
+    let guard = json!({ "resourceVersion": map.meta().resource_version, "uid": map.meta().uid });
+    let patch = json!({ "metadata": guard, "data": data });
+    let map = api(context)
+        .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map_err(doing("writing the budget (ConfigMap ossci-budget)"))?;
+    context.fleet.saw_places(read(&map));
+    Ok(())
+}
