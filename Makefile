@@ -7,6 +7,11 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 LAB := $(or $(CARGO_TARGET_DIR),target)/debug/ossci-lab
 PARTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/slowest-parts
 
+# Runs $(2) and notes how long it took, as part $(1) of a test run.
+timed = start=$$(date +%s); $(2) && printf '%8d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(PARTS)
+
+.NOTPARALLEL:
+
 .PHONY: help
 help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
@@ -18,19 +23,29 @@ toolchain:
 	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.95 from rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "error: a C compiler is missing: install it with apt-get install gcc" >&2; exit 1; }
 
+# The lab lives in namespaces of its own; better said now than after the build.
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "error: the lab needs root for its namespaces: run sudo -E env PATH=\"\$$PATH\" make" >&2; exit 1; }
+
 build: toolchain
-	cargo build --workspace --locked
+	@$(call timed,cargo build,cargo build --workspace --locked)
 
 setup: toolchain
-	@cargo build --quiet --locked --package ossci-tests --bin ossci-lab
-	@$(LAB) setup
+	@mkdir -p $(dir $(PARTS))
+	@$(call timed,cargo build of the lab,cargo build --locked --package ossci-tests --bin ossci-lab)
+	@$(call timed,setup of the tools,$(LAB) setup)
 
-demo: setup build
+demo: root setup build
 	@$(LAB) demo $(if $(KEEP),--keep)
 
-# More threads than cores: most tests wait for the one lab in which the stories are played.
-test: setup build
+.PHONY: fresh-parts
+fresh-parts:
 	@rm -f $(PARTS)
+
+# More threads than cores: most tests wait for the one lab in which the stories are played.
+test: root fresh-parts setup build
+	@$(call timed,cargo build of the tests,cargo test --workspace --locked --no-run)
 	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10

@@ -175,12 +175,12 @@ pub const TABLE: &[Metric] = &[
     }),
     row("ossci_gpu_info", "Which GPU it is.", None, Info, &["gpu", "pci_bus", "unique_id", "serial", "name"], gpu_info),
     row(
-        "ossci_network_download_bits_per_second",
+        "ossci_network_download_bytes_per_second",
         "Speed of the latest transfer to this node.",
-        Some("bits_per_second"),
+        Some("bytes_per_second"),
         Gauge,
         NONE,
-        |s| network(s, |transfer| Some(transfer.download_bits_per_second)),
+        |s| network(s, |transfer| Some(transfer.download_bits_per_second / 8.0)),
     ),
     row("ossci_network_transfer_bytes", "Volume of the latest transfer.", Some("bytes"), Gauge, NONE, |s| {
         network(s, |transfer| Some(transfer.bytes))

@@ -52,12 +52,8 @@ impl Facts {
         }
         let temp = environment::temp_dir();
         let entries = fs::read_dir(&temp).with_context(|| format!("reading {}", temp.display()))?;
-        let labs: Vec<PathBuf> = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ossci-lab-")))
-            .filter(|path| path.join("lab.json").is_file())
-            .collect();
+        let labs: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|path| path.join("lab.json").is_file()).collect();
         match labs.as_slice() {
             [one] => Self::read(one),
             [] => bail!("no lab is running: start one with `make demo KEEP=1`, or name it with --lab DIR"),

@@ -15,6 +15,8 @@ use crate::pki::write_secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub subject: String,
+    /// The sender's own name of the mail: what was sent twice after a crash is still one mail.
+    pub message_id: String,
     /// The whole message as received.
     pub raw: String,
     pub file: PathBuf,
@@ -40,6 +42,8 @@ struct Message {
     id: String,
     #[serde(rename = "Subject")]
     subject: String,
+    #[serde(rename = "MessageID")]
+    message_id: String,
 }
 
 impl Inbox {
@@ -66,7 +70,7 @@ impl Inbox {
             let file = self.dir.join(format!("{:03}-{}.eml", self.order.len() + 1, message.id));
             write_secret(&file, &raw)?;
             self.order.push(message.id.clone());
-            self.mails.insert(message.id, Mail { subject: message.subject, raw, file });
+            self.mails.insert(message.id, Mail { subject: message.subject, message_id: message.message_id, raw, file });
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ use crate::parts::{self, Site, alertmanager, apiserver, controller_manager, etcd
 use crate::pki::{Pki, write_secret};
 use crate::pods::{App, Pods};
 use crate::process::{self, Process};
-use crate::programs::{Controller, Programs};
+use crate::programs::{Binaries, Controller, Programs};
 use crate::setup::Tools;
 use crate::{environment, ports, wait};
 
@@ -44,6 +44,7 @@ pub struct Lab {
     pub kubectl: Kubectl,
     pub admin: Client,
     prometheus: Prometheus,
+    binaries: Binaries,
     controller: Arc<Controller>,
     cluster: Cluster,
     pki: Pki,
@@ -61,6 +62,7 @@ impl Lab {
         }
         let repository = environment::repository();
         let site = Site { dir: dir.to_owned(), tools: Tools::find()? };
+        let binaries = Binaries::take(&site.folder("bin")?)?;
         let pki = Pki::create(&dir.join("pki"))?;
         told("starting etcd, mailpit and Alertmanager");
         let webhook = format!("127.0.0.1:{}", ports::free()?);
@@ -113,6 +115,7 @@ impl Lab {
             kubectl,
             admin,
             prometheus,
+            binaries,
             controller,
             cluster: api.cluster,
             pki,
@@ -171,7 +174,7 @@ impl Lab {
         if self.machines.contains_key(name) {
             bail!("node {name} is there already: each story has nodes of its own");
         }
-        let node = NodeDir::create(&self.facts.dir, name)?;
+        let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
         let machine = Machine::switch_on(node.clone(), DOWNTIME)?;
         let address = format!("10.26.0.{}", self.machines.len() + 1);
         let user = format!("system:node:{name}");
@@ -180,7 +183,11 @@ impl Lab {
         kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
         let client = kubeconfig::client(&config).await?;
 
-        let programs = Programs { exporter: ports::free()?, controller: Arc::clone(&self.controller) };
+        let programs = Programs {
+            binaries: self.binaries.clone(),
+            exporter: ports::free()?,
+            controller: Arc::clone(&self.controller),
+        };
         if gpus > 0 {
             let exporter = format!("127.0.0.1:{}", programs.exporter);
             self.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
@@ -217,7 +224,7 @@ impl Lab {
     async fn await_node(&self, name: &str) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.admin.clone());
         let nodes = &nodes;
-        wait::until(&format!("{name} is Ready and not tainted"), NODE_UP, || async move {
+        wait::until(format!("{name} is Ready and not tainted"), NODE_UP, || async move {
             let node = nodes.get(name).await?;
             let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
             let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");

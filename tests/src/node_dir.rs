@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::environment;
 use crate::fault::Faults;
 
 /// The tools that a simulated node has stand-ins for.
@@ -46,19 +45,17 @@ impl NodeDir {
         Self(lab.join("nodes").join(node))
     }
 
-    /// Makes the directory of a node that boots for the first time.
-    pub fn create(lab: &Path, node: &str) -> Result<Self> {
+    /// Makes the directory of a node that boots for the first time. Its tools are `stand_in`, which is `ossci-lab`.
+    pub fn create(lab: &Path, node: &str, stand_in: &Path) -> Result<Self> {
         let dir = Self::of(lab, node);
         for folder in ["proc/sys/kernel/random", "run", "state", "bin", "logs", "secrets"] {
             let folder = dir.0.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         }
-        let me = environment::this_program()?;
-        let lab_program = if me.ends_with("ossci-lab") { me } else { environment::our_program("ossci-lab")? };
         for tool in TOOLS {
             let script = format!(
                 "#!/bin/sh\nexec '{}' stand-in {tool} --node-dir '{}' -- \"$@\"\n",
-                lab_program.display(),
+                stand_in.display(),
                 dir.0.display()
             );
             let path = dir.tool(tool);

@@ -63,7 +63,7 @@ impl App {
 
 /// Turns one of our pods into a command line. `kubeconfig` is an identity of the pod's ServiceAccount.
 pub trait Launch: Send + Sync {
-    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &std::path::Path) -> Result<Program>;
+    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &std::path::Path) -> Program;
 }
 
 /// One pod on this node.
@@ -164,7 +164,7 @@ impl<L: Launch> Pods<L> {
             }
             let kubeconfig = self.identity(running, app).await?;
             if running.process.is_none() {
-                let program = self.launch.program(app, &self.node, &self.node_name, &kubeconfig)?;
+                let program = self.launch.program(app, &self.node, &self.node_name, &kubeconfig);
                 running.process = Some(program.start(&self.node.log(app.word()))?);
                 running.ended = None;
             }

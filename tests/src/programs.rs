@@ -1,19 +1,44 @@
 //! The command lines of our own programs in a lab: ordinary flags only, shortened times among them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::environment;
-use crate::node_dir::NodeDir;
+use crate::node_dir::{NodeDir, TOOLS};
+use crate::parts::flag;
 use crate::pki::Pair;
 use crate::pods::{App, Launch};
 use crate::process::Program;
 
+/// Our programs as they were when the lab began: a build beside a running lab changes nothing in it.
+#[derive(Debug, Clone)]
+pub struct Binaries(PathBuf);
+
+impl Binaries {
+    /// Puts them into the lab's own folder, as links where that is possible.
+    pub fn take(folder: &Path) -> Result<Self> {
+        for name in ["ossci-exporter", "ossci-remediator", "ossci-lab"] {
+            let program = environment::our_program(name)?;
+            let own = folder.join(name);
+            if fs::hard_link(&program, &own).is_err() {
+                fs::copy(&program, &own).with_context(|| format!("copying {}", program.display()))?;
+            }
+        }
+        Ok(Self(folder.to_owned()))
+    }
+
+    pub fn get(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
 /// Ports and files that a lab has chosen for our programs on one node.
 #[derive(Debug, Clone)]
 pub struct Programs {
+    pub binaries: Binaries,
     pub exporter: u16,
     pub controller: Arc<Controller>,
 }
@@ -29,41 +54,38 @@ pub struct Controller {
 }
 
 impl Launch for Programs {
-    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Result<Program> {
-        Ok(match app {
-            App::Exporter => self.exporter(node, node_name)?,
-            App::Agent => self.agent(node, node_name)?.env("KUBECONFIG", kubeconfig),
-            App::Controller => self.controller()?.env("KUBECONFIG", kubeconfig),
-        })
+    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Program {
+        match app {
+            App::Exporter => self.exporter(node, node_name),
+            App::Agent => self.agent(node, node_name).env("KUBECONFIG", kubeconfig),
+            App::Controller => self.controller().env("KUBECONFIG", kubeconfig),
+        }
     }
 }
 
 impl Programs {
-    fn exporter(&self, node: &NodeDir, node_name: &str) -> Result<Program> {
-        let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
-        Ok(Program::new("ossci-exporter", environment::our_program("ossci-exporter")?)
+    fn exporter(&self, node: &NodeDir, node_name: &str) -> Program {
+        Program::new("exporter", self.binaries.get("ossci-exporter"))
             .args([format!("--web.listen-address=127.0.0.1:{}", self.exporter), format!("--node-name={node_name}")])
-            .args([flag("web.probe-socket", node.socket()), flag("path.procfs", node.proc())])
-            .args([flag("path.run-dir", node.run()), flag("path.state-dir", node.state())])
-            .args(["rocm-smi", "rocminfo", "iperf3"].map(|tool| flag(&format!("tool.{tool}"), node.tool(tool))))
+            .args([flag("web.probe-socket", &node.socket()), flag("path.procfs", &node.proc())])
+            .args([flag("path.run-dir", &node.run()), flag("path.state-dir", &node.state())])
+            .args(TOOLS.map(|tool| flag(&format!("tool.{tool}"), &node.tool(tool))))
             .args(["--check.interval=2s", "--check.timeout=1800ms", "--probe.min-gap=200ms"])
-            .args(["--network.target=127.0.0.1", "--network.min-download=100000000"]))
+            .args(["--network.target=127.0.0.1", "--network.min-download=100000000"])
     }
 
-    fn agent(&self, node: &NodeDir, node_name: &str) -> Result<Program> {
-        Ok(Program::new("agent", environment::this_program()?)
-            .args(["agent".into(), format!("--node-dir={}", node.path().display()), format!("--node-name={node_name}")])
-            .arg(format!("--exporter-socket={}", node.socket().display()))
-            .arg(format!("--run-dir={}", node.run().display())))
+    fn agent(&self, node: &NodeDir, node_name: &str) -> Program {
+        Program::new("agent", self.binaries.get("ossci-lab"))
+            .args(["agent".into(), flag("node-dir", node.path()), format!("--node-name={node_name}")])
+            .args([flag("exporter-socket", &node.socket()), flag("run-dir", &node.run())])
     }
 
-    fn controller(&self) -> Result<Program> {
+    fn controller(&self) -> Program {
         let Controller { policy, webhook, metrics, tls, token_file } = &*self.controller;
-        Ok(Program::new("controller", environment::our_program("ossci-remediator")?)
-            .arg("controller")
-            .args([format!("--policy={}", policy.display()), format!("--webhook.listen-address={webhook}")])
-            .args([format!("--metrics.listen-address={metrics}"), format!("--webhook.tls-cert={}", tls.cert.display())])
-            .arg(format!("--webhook.tls-key={}", tls.key.display()))
-            .arg(format!("--webhook.token-file={}", token_file.display())))
+        Program::new("controller", self.binaries.get("ossci-remediator"))
+            .args(["controller".into(), flag("policy", policy)])
+            .args([format!("--webhook.listen-address={webhook}"), format!("--metrics.listen-address={metrics}")])
+            .args([flag("webhook.tls-cert", &tls.cert), flag("webhook.tls-key", &tls.key)])
+            .arg(flag("webhook.token-file", token_file))
     }
 }

@@ -41,9 +41,7 @@ pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<Strin
             Some(_) => {}
         }
     }
-    wrong.extend(
-        story.taints.iter().filter_map(|change| step_wrong(change)).map(|what| format!("ladder: {name}: {what}")),
-    );
+    wrong.extend(story.taints.iter().filter_map(step_wrong).map(|what| format!("ladder: {name}: {what}")));
     wrong
 }
 
@@ -129,7 +127,8 @@ mod tests {
             |id: &str, kind: &str, boot: &str| OrderSeen { id: id.into(), kind: kind.into(), boot_id: boot.into() };
         let orders = vec![order("1-reboot-1", "reboot", "a"), order("1-prove-1", "prove", "b")];
         let check = |taints: Vec<TaintChange>, boots: &[BootEnd]| {
-            let story = NodeStory { taints, orders: orders.clone(), ..NodeStory::default() };
+            let mut story = NodeStory::default();
+            (story.taints, story.orders) = (taints, orders.clone());
             violations("gpu1", &story, boots).join("\n")
         };
         for (taints, boots, expected) in [

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::clock::Stopwatch;
 
 /// Asks `probe` until it answers `Ok`; its last error is the reason when the deadline passes.
-pub async fn until<T, F, Fut>(fact: &str, deadline: Duration, mut probe: F) -> Result<T>
+pub async fn until<T, F, Fut>(fact: impl std::fmt::Display, deadline: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<T>>,

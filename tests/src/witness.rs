@@ -61,10 +61,16 @@ impl Witness {
         Chronicle::of(&self.writes)
     }
 
-    /// Mails whose subject names the node.
+    /// Mails whose subject names the node; each once, however often it came.
     pub fn mails_about(&self, node: &str) -> Vec<&Mail> {
         let names =
-            |mail: &&Mail| mail.subject.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == node);
-        self.inbox.mails().filter(names).collect()
+            |subject: &str| subject.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == node);
+        let mut mails: Vec<&Mail> = Vec::new();
+        for mail in self.inbox.mails().filter(|mail| names(&mail.subject)) {
+            if mails.iter().all(|known| known.message_id != mail.message_id) {
+                mails.push(mail);
+            }
+        }
+        mails
     }
 }

@@ -38,7 +38,8 @@ impl Site {
     }
 }
 
-fn flag(name: &str, path: &Path) -> String {
+/// `--name=path`.
+pub fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use ossci_tests::{parts, wait};
 use serde_json::Value;
 
-use crate::support::{files, lab, part, story_files};
+use crate::support::{files, lab, story_files};
 
 #[tokio::test]
 async fn every_query_of_every_dashboard_returns_data() {
-    let _part = part("dashboards (after all stories)");
     let lab = lab();
     for story in story_files() {
         lab.result(&story.file_stem().unwrap().to_string_lossy()).await;

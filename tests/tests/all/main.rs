@@ -1,4 +1,5 @@
 //! The one test target: everything that says whether the repository is true.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
 mod dashboards;
 mod lab;

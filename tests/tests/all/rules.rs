@@ -1,5 +1,7 @@
 //! The alert rules and Alertmanager's file, as Prometheus's own tools see them.
 
+use std::path::Path;
+
 use ossci_tests::environment;
 use ossci_tests::parts::prometheus::rule_files;
 use ossci_tests::parts::{self};
@@ -39,9 +41,8 @@ async fn the_exporters_page_pleases_promtool() {
     let facts = lab.facts().await;
     let (node, exporter) = facts.exporters.first_key_value().unwrap();
     let page = parts::page(&parts::http().unwrap(), &format!("http://{exporter}/metrics")).await.unwrap();
-    let file = environment::temp_dir().join(format!("ossci-metrics-{}-{node}", std::process::id()));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{node}.metrics"));
     std::fs::write(&file, page).unwrap();
     let script = format!("'{}' check metrics < '{}'", tool("promtool").display(), file.display());
-    run("promtool check metrics", std::path::Path::new("/bin/sh"), &["-c", &script]).await;
-    std::fs::remove_file(&file).unwrap();
+    run("promtool check metrics", Path::new("/bin/sh"), &["-c", &script]).await;
 }

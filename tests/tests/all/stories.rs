@@ -4,25 +4,25 @@ use std::fs;
 
 use ossci_tests::environment;
 
-use crate::support::{lab, part, story_files};
+use crate::support::{lab, note, story_files};
 
-const STORIES: [&str; 4] = ["demo", "demo-killed", "hung-tool", "reboot-heals"];
+const STORIES: [&str; 5] = ["by-hand", "demo", "demo-killed", "hung-tool", "reboot-heals"];
 
 async fn told(story: &str) {
-    let result = lab().result(story).await;
-    let (_took, verdict) = result.split_once('\n').unwrap();
+    let lab = lab();
+    let result = lab.result(story).await;
+    let (took, verdict) = result.split_once('\n').unwrap();
+    note(took.trim_end_matches(" s").parse().unwrap(), &format!("story {story}"));
     assert_eq!(verdict.trim(), "passed", "story {story}");
 }
 
 #[tokio::test]
 async fn five_nodes_break_and_each_ends_where_it_should() {
-    let _part = part("story demo");
     told("demo").await;
 }
 
 #[tokio::test]
 async fn a_controller_that_is_killed_five_times_comes_to_the_same_ends() {
-    let _part = part("story demo-killed (and those before it)");
     told("demo-killed").await;
     if !environment::update_expected() {
         let golden = |story: &str| {
@@ -34,14 +34,41 @@ async fn a_controller_that_is_killed_five_times_comes_to_the_same_ends() {
 
 #[tokio::test]
 async fn a_hung_tool_leads_to_a_reboot() {
-    let _part = part("story hung-tool (and those before it)");
     told("hung-tool").await;
 }
 
 #[tokio::test]
 async fn a_reboot_heals_and_pods_make_way_for_it() {
-    let _part = part("story reboot-heals (and those before it)");
     told("reboot-heals").await;
+}
+
+#[tokio::test]
+async fn people_have_the_first_and_the_last_word() {
+    told("by-hand").await;
+}
+
+#[tokio::test]
+async fn the_mail_tells_a_person_what_he_needs() {
+    let lab = lab();
+    lab.result("demo").await;
+    let mails =
+        fs::read_dir(lab.dir.join("mail")).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let about: Vec<String> = mails.filter(|mail| mail.contains("Subject: [OSSCI] node4 ")).collect();
+    let [mail] = about.as_slice() else { panic!("{} mails about node4", about.len()) };
+    // Quoted-printable breaks long lines.
+    let mail = mail.replace("=\r\n", "");
+    let needed = [
+        "name: node4",
+        "InternalIP: 10.26.0.",
+        "ossci.amd.com/gpus: 8",
+        "missing 0000:65:00.0",
+        "the reimage finished",
+        "ProofFailed",
+        "repair-manual-",
+    ];
+    for words in needed {
+        assert!(mail.contains(words), "the mail does not say {words:?}:\n{mail}");
+    }
 }
 
 #[test]

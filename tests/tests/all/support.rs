@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use ossci_tests::clock::Stopwatch;
@@ -25,9 +25,11 @@ pub struct TestLab {
 impl TestLab {
     /// Starts a lab that plays these stories and stays.
     pub fn start(name: &str, stories: &[PathBuf]) -> Self {
+        // The first test that comes here installs it for all.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let unique = format!("ossci-lab-test-{name}-{}", std::process::id());
         let dir = environment::temp_dir().join(&unique);
-        let log = environment::temp_dir().join(format!("{unique}.log"));
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{name}.log"));
         let child = Program::new("the lab", env!("CARGO_BIN_EXE_ossci-lab"))
             .args(["story", "--stay", "--state-dir"])
             .arg(&dir)
@@ -56,7 +58,7 @@ impl TestLab {
     pub async fn result(&self, story: &str) -> String {
         let file = self.dir.join("stories").join(format!("{story}.result"));
         let file = &file;
-        let told = wait::until(&format!("story {story} is told"), STORIES, || async move {
+        let told = wait::until(format!("story {story} is told"), STORIES, || async move {
             if let Ok(text) = fs::read_to_string(file) {
                 return Ok(text);
             }
@@ -74,10 +76,23 @@ impl TestLab {
     }
 }
 
-/// The lab in which all stories are played.
-pub fn lab() -> &'static TestLab {
-    static LAB: OnceLock<TestLab> = OnceLock::new();
-    LAB.get_or_init(|| TestLab::start("all", &story_files()))
+impl Drop for TestLab {
+    /// The rope is let go, and the lab has time to leave nothing behind.
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// The lab in which all stories are played. It lives as long as a test holds it.
+pub fn lab() -> Arc<TestLab> {
+    static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
+    let mut known = LAB.lock().unwrap();
+    known.upgrade().unwrap_or_else(|| {
+        let lab = Arc::new(TestLab::start("all", &story_files()));
+        *known = Arc::downgrade(&lab);
+        lab
+    })
 }
 
 /// Every story of the repository, by name.
@@ -91,7 +106,7 @@ pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<PathBuf> =
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.to_string_lossy().ends_with(ending)).collect();
-    files.sort();
+    files.sort_by_key(|file| file.file_stem().map(|stem| stem.to_owned()));
     files
 }
 
@@ -118,9 +133,14 @@ pub fn part(name: &'static str) -> Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let Some(file) = environment::variable("OSSCI_PARTS") else { return };
-        if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file) {
-            let _ = writeln!(file, "{:>8.1} s  {}", self.watch.elapsed().as_secs_f64(), self.name);
-        }
+        note(self.watch.elapsed().as_secs_f64(), self.name);
+    }
+}
+
+/// Notes how long a part took that measured itself.
+pub fn note(seconds: f64, name: &str) {
+    let Some(file) = environment::variable("OSSCI_PARTS") else { return };
+    if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file) {
+        let _ = writeln!(file, "{seconds:>8.1} s  {name}");
     }
 }
