@@ -1,6 +1,6 @@
 # Two commands: `make demo` shows a cluster in miniature being repaired, `make test` says whether the repository is true.
 
-.PHONY: setup demo test build
+.PHONY: setup demo test build alerts
 .DEFAULT_GOAL := help
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
@@ -49,3 +49,7 @@ test: root fresh-parts setup build
 	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
+
+# Renders the alert rules from alerts/source and alerts/thresholds.yml.
+alerts: toolchain
+	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts

@@ -10,6 +10,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod debian;
 pub mod demo;
 pub mod deploy;
 pub mod enclosure;

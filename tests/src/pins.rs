@@ -21,7 +21,7 @@ pub struct Pin {
     pub about: &'static str,
 }
 
-pub const PINS: [Pin; 5] = [
+pub const PINS: [Pin; 6] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
         name: "controlplane",
@@ -55,6 +55,14 @@ pub const PINS: [Pin; 5] = [
         programs: &["alertmanager", "amtool"],
         tags: "",
         versions: "-X github.com/prometheus/common/version.Version=0.31.1",
+        about: "1 min",
+    },
+    Pin {
+        name: "pint",
+        packages: &["github.com/cloudflare/pint/cmd/pint"],
+        programs: &["pint"],
+        tags: "",
+        versions: "",
         about: "1 min",
     },
     Pin {

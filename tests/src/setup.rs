@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::clock::Stopwatch;
+use crate::debian::PACKAGES;
 use crate::pins::{PINS, Pin, version};
 use crate::{environment, process};
 
@@ -30,6 +31,12 @@ impl Tools {
             }
             let home = pin.home()?;
             all.extend(pin.programs.iter().map(|program| (*program, home.join(program))));
+        }
+        for package in &PACKAGES {
+            if !package.is_there()? {
+                bail!("{} of Debian 12 is not there yet: run `make setup`", package.name);
+            }
+            all.extend(package.programs()?);
         }
         Ok(Self(all))
     }
@@ -52,8 +59,14 @@ pub fn run() -> Result<()> {
         .iter()
         .filter_map(|pin| is_built(pin).map(|yes| (!yes).then_some(pin)).transpose())
         .collect::<Result<_>>()?;
-    if missing.is_empty() {
-        println!("setup: all {} tools are in {} ({})", PINS.len(), tools_dir()?.display(), watch.read());
+    let mut packages = Vec::new();
+    for package in &PACKAGES {
+        if !package.is_there()? {
+            packages.push(package);
+        }
+    }
+    if missing.is_empty() && packages.is_empty() {
+        println!("setup: all {} tools are in {} ({})", PINS.len() + PACKAGES.len(), tools_dir()?.display(), watch.read());
         return Ok(());
     }
     let go = check_go()?;
@@ -64,6 +77,9 @@ pub fn run() -> Result<()> {
     let total = missing.len();
     for (index, pin) in missing.into_iter().enumerate() {
         build(pin, &go, &format!("setup: [{}/{total}] {}", index + 1, pin.name))?;
+    }
+    for package in packages {
+        package.fetch()?;
     }
     println!("setup: done ({})", watch.read());
     Ok(())

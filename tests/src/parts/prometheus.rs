@@ -41,7 +41,7 @@ impl Prometheus {
 /// The jobs of a site that runs OSSCI Ops.
 pub const JOBS: [&str; 2] = ["ossci-exporter", "ossci-remediator"];
 
-/// The rule files of a folder: every YAML file but the tests and Alertmanager's own.
+/// The rule files of a folder: every YAML file but the tests, the thresholds and Alertmanager's own.
 pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(alerts).with_context(|| format!("reading {}", alerts.display()))?;
     let mut files: Vec<PathBuf> = entries
@@ -49,7 +49,8 @@ pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            name.ends_with(".yml") && !name.ends_with(".test.yml") && !name.starts_with("alertmanager")
+            let other = ["alertmanager.yml", "thresholds.yml"].contains(&name.as_str()) || name.ends_with(".test.yml");
+            name.ends_with(".yml") && !other
         })
         .collect();
     files.sort();

@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
 mod dashboards;
+mod grid;
 mod lab;
 mod manifests;
+mod rulebook;
 mod rules;
 mod stories;
 mod style;

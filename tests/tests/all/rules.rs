@@ -26,7 +26,19 @@ async fn rules_fire_when_and_only_when_their_tests_say() {
     let tests: Vec<String> = tests.iter().map(|file| file.display().to_string()).collect();
     let mut args = vec!["test", "rules"];
     args.extend(tests.iter().map(String::as_str));
-    run("promtool", &tool("promtool"), &args).await;
+    for promtool in ["promtool", "promtool-2"] {
+        run(promtool, &tool(promtool), &args).await;
+    }
+}
+
+#[tokio::test]
+async fn pint_finds_nothing_to_say() {
+    let _part = part("pint");
+    let rules = rule_files(&environment::repository().join("alerts")).unwrap();
+    let rules: Vec<String> = rules.iter().map(|file| file.display().to_string()).collect();
+    let mut args = vec!["--offline", "--no-color", "lint", "--min-severity=info", "--fail-on=info"];
+    args.extend(rules.iter().map(String::as_str));
+    run("pint", &tool("pint"), &args).await;
 }
 
 #[tokio::test]

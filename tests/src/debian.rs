@@ -1,0 +1,86 @@
+//! Tools of an older line, out of Debian's packages: what sites still run. A package is unpacked, never installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::clock::Stopwatch;
+use crate::{environment, process};
+
+/// A package of Debian 12, and what is taken out of it.
+#[derive(Debug)]
+pub struct Package {
+    pub name: &'static str,
+    /// The version line that Debian 12 has; part of the cache's key.
+    line: &'static str,
+    /// The program in the package, and what it is called here.
+    programs: &'static [(&'static str, &'static str)],
+}
+
+pub const PACKAGES: [Package; 1] = [Package {
+    name: "prometheus",
+    line: "2.42",
+    programs: &[("usr/bin/prometheus", "prometheus-2"), ("usr/bin/promtool", "promtool-2")],
+}];
+
+impl Package {
+    fn home(&self) -> Result<PathBuf> {
+        Ok(environment::cache_dir()?.join("tools").join(format!("debian-{}-{}", self.name, self.line)))
+    }
+
+    pub fn is_there(&self) -> Result<bool> {
+        let home = self.home()?;
+        Ok(self.programs.iter().all(|(path, _)| home.join(path).is_file()))
+    }
+
+    /// What the programs are called here, and where they are.
+    pub fn programs(&self) -> Result<Vec<(&'static str, PathBuf)>> {
+        let home = self.home()?;
+        Ok(self.programs.iter().map(|(path, name)| (*name, home.join(path))).collect())
+    }
+
+    /// Downloads and unpacks it.
+    pub fn fetch(&self) -> Result<()> {
+        let watch = Stopwatch::start();
+        let home = self.home()?;
+        let unfinished = home.with_extension("unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).with_context(|| format!("removing {}", unfinished.display()))?;
+        }
+        fs::create_dir_all(&unfinished).with_context(|| format!("creating {}", unfinished.display()))?;
+        let log = home.with_extension("log");
+        let package = format!("{}/bookworm", self.name);
+        if !apt(&["download", &package], &unfinished, &log)?.success() {
+            // Most likely there is no package list yet, or an old one; making one needs root.
+            apt(&["update"], &unfinished, &log)?;
+            if !apt(&["download", &package], &unfinished, &log)?.success() {
+                bail!(
+                    "{} of Debian 12 could not be downloaded; `apt-get download {package}` says why:\n{}",
+                    self.name,
+                    process::tail(&log, 5)
+                );
+            }
+        }
+        let deb = fs::read_dir(&unfinished)?
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("apt-get download {package} left no package in {}", unfinished.display()))?;
+        let args = ["-x", &deb.display().to_string(), &unfinished.display().to_string()].map(str::to_owned);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let dpkg = environment::on_path("dpkg").context("`dpkg` is missing: the lab needs a Debian machine")?;
+        if !process::run_logged(&dpkg, &args, &[], &unfinished, &log)?.success() {
+            bail!("unpacking {} failed:\n{}", deb.display(), process::tail(&log, 5));
+        }
+        fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+        fs::rename(&unfinished, &home).with_context(|| format!("moving the result to {}", home.display()))?;
+        println!("setup: {} {} of Debian 12 ({})", self.name, self.line, watch.read());
+        Ok(())
+    }
+}
+
+fn apt(args: &[&str], dir: &Path, log: &Path) -> Result<std::process::ExitStatus> {
+    let apt = environment::on_path("apt-get").context("`apt-get` is missing: the lab needs a Debian machine")?;
+    process::run_logged(&apt, args, &[], dir, log)
+}
