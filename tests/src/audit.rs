@@ -115,6 +115,11 @@ impl Chronicle {
         chronicle
     }
 
+    /// Every node that was ever written, by name.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &NodeStory)> {
+        self.0.iter().map(|(name, story)| (name.as_str(), story))
+    }
+
     pub fn node(&self, name: &str) -> Option<&NodeStory> {
         self.0.get(name)
     }

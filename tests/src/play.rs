@@ -189,6 +189,7 @@ impl Player<'_> {
         self.look().await?;
         let chronicle = self.witness.whole();
         let mut outcome = Outcome { told: String::new(), violations: Vec::new(), times: BTreeMap::new() };
+        outcome.violations.extend(verdict::crowds(&chronicle));
         let nothing = NodeStory::default();
         for name in story.nodes() {
             let node = chronicle.node(name).unwrap_or(&nothing);

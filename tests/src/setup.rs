@@ -66,7 +66,12 @@ pub fn run() -> Result<()> {
         }
     }
     if missing.is_empty() && packages.is_empty() {
-        println!("setup: all {} tools are in {} ({})", PINS.len() + PACKAGES.len(), tools_dir()?.display(), watch.read());
+        println!(
+            "setup: all {} tools are in {} ({})",
+            PINS.len() + PACKAGES.len(),
+            tools_dir()?.display(),
+            watch.read()
+        );
         return Ok(());
     }
     let go = check_go()?;

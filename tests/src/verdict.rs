@@ -1,9 +1,9 @@
 //! What is true of every story, whatever it tells: the invariants, asserted on the chronicle and on the machines' own
 //! lists of boots. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{LADDER, NodeStory, TaintChange};
+use crate::audit::{Chronicle, LADDER, NodeStory, TaintChange};
 use crate::node_dir::BootEnd;
 
 /// A boot that the lab itself ended, as a power failure would.
@@ -42,6 +42,39 @@ pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<Strin
         }
     }
     wrong.extend(story.taints.iter().filter_map(step_wrong).map(|what| format!("ladder: {name}: {what}")));
+    wrong
+}
+
+/// A repair in one of these phases keeps its node from work.
+const DISRUPTIVE: [&str; 5] = ["Draining", "Reimaging", "Rebooting", "Stabilising", "Proving"];
+/// The default budget: a tenth of the nodes, and always one.
+const BUDGET_PERCENT: usize = 10;
+
+/// Whether more nodes than the budget allows were ever under disruptive repair at the same time.
+pub fn crowds(chronicle: &Chronicle) -> Vec<String> {
+    let at_most = (chronicle.nodes().count() * BUDGET_PERCENT / 100).max(1);
+    let mut changes: Vec<_> = chronicle
+        .nodes()
+        .flat_map(|(name, story)| story.phases.iter().map(move |change| (change.at, name, change)))
+        .collect();
+    changes.sort_by_key(|(at, ..)| *at);
+    let mut under: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (at, name, change) in changes {
+        // On its way to the next rung a repair keeps its place; one that waits again on its own rung gave it back.
+        let moving = change.phase == "Waiting" && under.get(name).is_some_and(|rung| *rung != change.rung);
+        if change.rung != "manual" && (moving || DISRUPTIVE.contains(&change.phase.as_str())) {
+            under.insert(name, &change.rung);
+        } else {
+            under.remove(name);
+        }
+        if under.len() > at_most {
+            wrong.push(format!(
+                "never-over: at {at} {} nodes are under repair, the budget is {at_most}: {under:?}",
+                under.len()
+            ));
+        }
+    }
     wrong
 }
 
@@ -111,6 +144,7 @@ mod tests {
 
     use super::*;
     use crate::audit::OrderSeen;
+    use crate::audit::Write;
 
     fn change(before: &[&str], after: &[&str]) -> TaintChange {
         let set = |keys: &[&str]| keys.iter().map(|key| key.to_string()).collect();
@@ -155,5 +189,23 @@ mod tests {
     fn one_write_that_moves_a_node_up_is_told_as_one() {
         assert_eq!(taint_words(&change(&["repair-reboot"], &["repair-reimage"])), "repair-reboot>repair-reimage");
         assert_eq!(taint_words(&change(&[], &["slow-network"])), "+slow-network");
+    }
+
+    #[test]
+    fn two_nodes_under_repair_are_one_too_many_for_a_small_pool() {
+        let write = |version: u64, name: &str, phase: &str| Write {
+            at: Timestamp::from_second(i64::try_from(version).unwrap()).unwrap(),
+            user: "system:serviceaccount:ossci:ossci-remediator".into(),
+            resource: "noderepairs".into(),
+            name: name.into(),
+            resource_version: version,
+            object: serde_json::json!({ "status": { "episode": { "rung": "reboot", "phase": phase } } }),
+        };
+        let check = |writes: &[Write]| crowds(&Chronicle::of(writes)).len();
+        let one =
+            [write(1, "a", "Draining"), write(2, "b", "Waiting"), write(3, "a", "Healed"), write(4, "b", "Draining")];
+        assert_eq!(check(&one), 0);
+        let two = [write(1, "a", "Draining"), write(2, "b", "Rebooting"), write(3, "a", "Healed")];
+        assert_eq!(check(&two), 1);
     }
 }

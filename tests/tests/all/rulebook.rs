@@ -89,7 +89,9 @@ fn rule_files() -> Vec<(String, String)> {
     files("alerts", ".yml")
         .into_iter()
         .filter(|file| !file.to_string_lossy().ends_with(".test.yml"))
-        .map(|file| (format!("alerts/{}", file.file_name().unwrap().to_string_lossy()), std::fs::read_to_string(file).unwrap()))
+        .map(|file| {
+            (format!("alerts/{}", file.file_name().unwrap().to_string_lossy()), std::fs::read_to_string(file).unwrap())
+        })
         .filter(|(_, text)| text.contains("\ngroups:"))
         .collect()
 }
@@ -104,7 +106,11 @@ fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String>
         // Comments and words for people name metrics too, and have to be right as well.
         for found in metric.find_iter(&bare) {
             if !exported.contains(found.as_str()) {
-                faults.push(format!("{file}:{}: nobody exports {}; correct the name or export it", at + 1, found.as_str()));
+                faults.push(format!(
+                    "{file}:{}: nobody exports {}; correct the name or export it",
+                    at + 1,
+                    found.as_str()
+                ));
             }
         }
     }
@@ -145,14 +151,14 @@ fn every_alert_has_its_words_and_its_runbook() {
 #[test]
 fn every_metric_in_a_rule_is_exported() {
     let exported = exported();
-    let faults: Vec<String> =
-        rule_files().iter().flat_map(|(file, text)| strangers(file, text, &exported)).collect();
+    let faults: Vec<String> = rule_files().iter().flat_map(|(file, text)| strangers(file, text, &exported)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
 fn a_fault_is_told_with_its_file_and_line() {
-    let text = "groups:\n- name: g\n  rules:\n  - alert: Bare\n    expr: ossci_nothing > 1\n    labels:\n      check: x\n";
+    let text =
+        "groups:\n- name: g\n  rules:\n  - alert: Bare\n    expr: ossci_nothing > 1\n    labels:\n      check: x\n";
     let faults = alerts_in("alerts/g.yml", text)[0].faults(Path::new("/nonexistent"));
     assert!(faults.iter().any(|fault| fault == "alerts/g.yml:4: alert Bare has no label severity; give it one"));
     assert!(faults.iter().any(|fault| fault.contains("alerts/g.yml:4") && fault.contains("runbook_url")));

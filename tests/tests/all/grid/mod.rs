@@ -166,10 +166,8 @@ fn test_file(rules: &Path, grid: &Grid, evaluation: i64) -> (String, usize) {
 }
 
 fn expect(text: &mut String, nodes: &[Node], scrape: i64, time: i64) {
-    let due: Vec<_> = nodes
-        .iter()
-        .filter_map(|node| due(&node.samples, scrape, time).map(|count| (&node.name, count)))
-        .collect();
+    let due: Vec<_> =
+        nodes.iter().filter_map(|node| due(&node.samples, scrape, time).map(|count| (&node.name, count))).collect();
     let list = if due.is_empty() { " []" } else { "" };
     let _ = writeln!(text, "  - alertname: {ALERT}\n    eval_time: {time}s\n    exp_alerts:{list}");
     for (node, count) in due {
