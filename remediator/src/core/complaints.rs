@@ -25,26 +25,38 @@ pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -
     next
 }
 
-/// Which of the complaints count: those that fire, and either began after `last_end` (the end of the last episode) or
-/// still fire after `grace_ends`.
-fn count(complaint: &Complaint, last_end: Option<Timestamp>, grace_over: bool) -> bool {
-    complaint.firing && (grace_over || last_end.is_none_or(|end| complaint.since > end))
+/// The end of the last episode, and until when an alert that began before it says nothing about the time after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastEnd {
+    pub at: Timestamp,
+    pub grace_ends: Timestamp,
+}
+
+/// Which of the complaints count: those that fire, and either began after the last end or were told to us again when the
+/// grace was over. A firing that nobody repeated since may long have ended, its `resolved` lost: it starts nothing.
+fn count(complaint: &Complaint, last: Option<LastEnd>) -> bool {
+    complaint.firing && last.is_none_or(|last| complaint.since > last.at || complaint.seen >= last.grace_ends)
+}
+
+/// Whether a complaint fires that does not count yet.
+pub fn fires(board: &[Complaint], network: bool) -> bool {
+    board.iter().any(|complaint| complaint.firing && complaint.ask.rung().is_none() == network)
 }
 
 /// The complaint that asks for the highest rung; of several, the one that has fired longest.
-pub fn asked(board: &[Complaint], last_end: Option<Timestamp>, grace_over: bool) -> Option<(Rung, &Complaint)> {
+pub fn asked(board: &[Complaint], last: Option<LastEnd>) -> Option<(Rung, &Complaint)> {
     board
         .iter()
-        .filter(|complaint| count(complaint, last_end, grace_over))
+        .filter(|complaint| count(complaint, last))
         .filter_map(|complaint| complaint.ask.rung().map(|rung| (rung, complaint)))
         .max_by_key(|(rung, complaint)| (*rung, std::cmp::Reverse(complaint.since)))
 }
 
 /// The complaint about the network that counts, the one that has fired longest.
-pub fn slow(board: &[Complaint], last_end: Option<Timestamp>, grace_over: bool) -> Option<&Complaint> {
+pub fn slow(board: &[Complaint], last: Option<LastEnd>) -> Option<&Complaint> {
     board
         .iter()
-        .filter(|complaint| complaint.ask == Ask::SlowNetwork && count(complaint, last_end, grace_over))
+        .filter(|complaint| complaint.ask == Ask::SlowNetwork && count(complaint, last))
         .min_by_key(|complaint| complaint.since)
 }
 
@@ -85,21 +97,23 @@ mod tests {
     #[test]
     fn the_highest_rung_wins() {
         let board = [complaint("a", Ask::Reboot, 1, true), complaint("b", Ask::Manual, 2, true)];
-        assert_eq!(asked(&board, None, false).map(|(rung, _)| rung), Some(Rung::Manual));
+        assert_eq!(asked(&board, None).map(|(rung, _)| rung), Some(Rung::Manual));
     }
 
     #[test]
-    fn an_alert_older_than_the_last_end_asks_for_nothing_until_the_grace_is_over() {
-        let board = [complaint("a", Ask::Reboot, 10, true)];
-        assert!(asked(&board, Some(at(20)), false).is_none());
-        assert!(asked(&board, Some(at(20)), true).is_some());
-        assert!(asked(&board, Some(at(5)), false).is_some());
+    fn an_alert_older_than_the_last_end_asks_for_nothing_until_it_is_told_again_after_the_grace() {
+        let last = |end| Some(LastEnd { at: at(end), grace_ends: at(end + 600) });
+        let told_at = |seen| [Complaint { seen: at(seen), ..complaint("a", Ask::Reboot, 10, true) }];
+        assert!(asked(&told_at(11), last(20)).is_none());
+        assert!(asked(&told_at(619), last(20)).is_none());
+        assert!(asked(&told_at(620), last(20)).is_some());
+        assert!(asked(&told_at(11), last(5)).is_some());
     }
 
     #[test]
     fn a_resolved_complaint_asks_for_nothing() {
-        assert!(asked(&[complaint("a", Ask::Reboot, 10, false)], None, true).is_none());
-        assert!(slow(&[complaint("a", Ask::SlowNetwork, 10, false)], None, true).is_none());
+        assert!(asked(&[complaint("a", Ask::Reboot, 10, false)], None).is_none());
+        assert!(slow(&[complaint("a", Ask::SlowNetwork, 10, false)], None).is_none());
     }
 
     #[test]

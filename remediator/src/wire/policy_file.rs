@@ -73,7 +73,8 @@ pub struct TimesFile {
     /// How long a new boot must have lasted before it is proven.
     pub stabilise_seconds: u32,
     pub proof_seconds: u32,
-    /// An alert that began before a proof counts again when it still fires this long after it.
+    /// An alert that began before a proof counts again when we are told this long after it that it still fires. Keep it
+    /// well above Alertmanager's group_interval: its word is that old.
     pub complaint_grace_seconds: u32,
     /// After a person took a taint off, no rung starts for this long.
     pub released_quiet_seconds: u32,

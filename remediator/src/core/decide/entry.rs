@@ -11,13 +11,11 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         return nothing(Why::NodeGone, "the node does not exist");
     };
     let last = moment.record.repair.history.last();
-    let (last_end, number) = (last.map(|past| past.ended_at), last.map_or(1, |past| past.number + 1));
+    let number = last.map_or(1, |past| past.number + 1);
     let times = &moment.policy.times;
 
     let by_person = node.taints.iter().rev().find_map(|key| Rung::of_taint(*key));
-    let grace_ends = last_end.map(|end| end.saturating_add(times.complaint_grace).unwrap_or(end));
-    let grace_over = grace_ends.is_none_or(|end| moment.now >= end);
-    let asked = complaints::asked(&moment.record.complaints, last_end, grace_over);
+    let asked = complaints::asked(&moment.record.complaints, moment.last_end(last.map(|past| past.ended_at)));
 
     let (rung, why) = match (by_person, asked) {
         (Some(rung), asked) if asked.is_none_or(|(other, _)| other <= rung) => {
@@ -27,15 +25,10 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
             (rung, Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)))
         }
         (_, None) => {
-            // Something may fire that does not count yet: then time alone changes the answer.
-            return match complaints::asked(&moment.record.complaints, last_end, true) {
-                Some(_) if !grace_over => Opinion {
-                    next: None,
-                    why: Reason::new(Why::OlderThanProof, "the alert began before the last repair ended"),
-                    look_again: grace_ends.map(|end| moment.until(end)),
-                },
-                _ => nothing(Why::Healthy, "no complaint is open"),
-            };
+            if complaints::fires(&moment.record.complaints, false) {
+                return nothing(Why::OlderThanProof, "the alert began before the last repair ended");
+            }
+            return nothing(Why::Healthy, "no complaint is open");
         }
     };
 

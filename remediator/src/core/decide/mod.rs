@@ -17,6 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::budget::Seat;
+use super::complaints::LastEnd;
 use super::policy::Policy;
 use super::record::{Order, Record, Repair};
 use super::taint::TaintKey;
@@ -127,6 +128,12 @@ impl Moment<'_> {
     /// A time from now, for deadlines; far times saturate.
     fn after(&self, wait: Duration) -> Timestamp {
         self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The end of an episode, with the grace that follows it.
+    fn last_end(&self, ended_at: Option<Timestamp>) -> Option<LastEnd> {
+        let grace = self.policy.times.complaint_grace;
+        ended_at.map(|at| LastEnd { at, grace_ends: at.saturating_add(grace).unwrap_or(at) })
     }
 
     /// How long until `time`; zero when it is past.

@@ -21,18 +21,13 @@ fn stays(why: Why, message: &str) -> Opinion<NetworkTrack> {
 fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
     let Some(node) = &moment.seen.node else { return stays(Why::NodeGone, "the node does not exist") };
     let times = &moment.policy.times;
-    let last_end = last.map(|track| track.since);
-    let grace_ends = last_end.map(|end| end.saturating_add(times.complaint_grace).unwrap_or(end));
-    let grace_over = grace_ends.is_none_or(|end| moment.now >= end);
     let by_person = node.taints.contains(&TaintKey::SlowNetwork);
-    let complaint = complaints::slow(&moment.record.complaints, last_end, grace_over);
+    let complaint = complaints::slow(&moment.record.complaints, moment.last_end(last.map(|track| track.since)));
     if !by_person && complaint.is_none() {
-        let mut opinion = stays(Why::Healthy, "no complaint about the network is open");
-        if complaints::slow(&moment.record.complaints, last_end, true).is_some() && !grace_over {
-            opinion.why = Reason::new(Why::OlderThanProof, "the alert began before the last proof of the network");
-            opinion.look_again = grace_ends.map(|end| moment.until(end));
+        if complaints::fires(&moment.record.complaints, true) {
+            return stays(Why::OlderThanProof, "the alert began before the last proof of the network");
         }
-        return opinion;
+        return stays(Why::Healthy, "no complaint about the network is open");
     }
     match moment.policy.pool_of(&node.labels) {
         None => return stays(Why::NotManaged, "no pool of the policy selects this node"),
