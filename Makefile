@@ -53,3 +53,9 @@ test: root fresh-parts setup build
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
+
+# A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
+.PHONY: bench bench-rules
+bench: bench-rules
+bench-rules: setup build
+	@$(LAB) bench rules

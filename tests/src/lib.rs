@@ -9,6 +9,7 @@
 //! ```
 
 pub mod audit;
+pub mod bench;
 pub mod clock;
 pub mod debian;
 pub mod demo;

@@ -60,6 +60,11 @@ enum Command {
         #[command(flatten)]
         lab: Which,
     },
+    /// Benchmarks: a line for each figure, `met` or `MISSED`
+    Bench {
+        #[arg(value_parser = ["rules"])]
+        what: String,
+    },
     /// The remediator's agent on a simulated host (the lab starts it)
     #[command(hide = true)]
     Agent {
@@ -151,6 +156,7 @@ async fn run(command: Command) -> Result<i32> {
             let stop = async move { terminate.recv().await.unwrap_or_default() };
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
+        Command::Bench { .. } => return Ok(i32::from(!ossci_tests::bench::rules::run().await?)),
         Command::StandIn { .. } => {}
     }
     Ok(0)

@@ -1,0 +1,34 @@
+//! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
+
+pub mod rules;
+
+/// One figure.
+#[derive(Debug)]
+pub struct Figure {
+    pub name: String,
+    pub value: f64,
+    pub unit: &'static str,
+    /// What it is compared with, from the same run.
+    pub peer: f64,
+    /// The ratio may be at most this.
+    pub target: f64,
+}
+
+impl Figure {
+    /// Prints the line; whether the target was met.
+    pub fn print(&self) -> bool {
+        let ratio = self.value / self.peer;
+        let met = ratio <= self.target;
+        println!(
+            "{:<44} {:>10.4} {:<4} peer {:>10.4}  ratio {:>7.4}  target {:>6.3}  {}",
+            self.name,
+            self.value,
+            self.unit,
+            self.peer,
+            ratio,
+            self.target,
+            if met { "met" } else { "MISSED" }
+        );
+        met
+    }
+}

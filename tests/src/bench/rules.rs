@@ -1,0 +1,192 @@
+//! What the whole rule set costs one Prometheus: fleets of 500 and of 5,000 nodes with 8 GPUs each, scraped for real from
+//! pages that a small server makes, evaluated every 30 s.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::Path as UrlPath;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use super::Figure;
+use crate::parts::prometheus::rule_files;
+use crate::parts::{self, flag};
+use crate::process::Program;
+use crate::setup::Tools;
+use crate::{clock, environment, ports, wait};
+
+const SMALL: usize = 500;
+const LARGE: usize = 5_000;
+/// Nodes on one page.
+const PAGE: usize = 250;
+const INTERVAL: &str = "30s";
+const INTERVAL_SECONDS: f64 = 30.0;
+/// So many evaluations are looked at; the slowest counts.
+const EVALUATIONS: usize = 5;
+/// A group may need this share of its interval.
+const SHARE: f64 = 0.1;
+/// Ten times the nodes may cost this many times as much: linear, with what a measurement scatters.
+const SLOPE: f64 = 12.0;
+
+/// Prints a line for each group and for the slope; whether all targets were met.
+pub async fn run() -> Result<bool> {
+    let small = measure(SMALL).await?;
+    let large = measure(LARGE).await?;
+    let mut met = true;
+    for (name, seconds) in &large.groups {
+        let figure = Figure {
+            name: format!("{name}, {LARGE} nodes, slowest of {EVALUATIONS}"),
+            value: *seconds,
+            unit: "s",
+            peer: INTERVAL_SECONDS,
+            target: SHARE,
+        };
+        met &= figure.print();
+    }
+    let total = |fleet: &Cost| fleet.groups.iter().map(|(_, seconds)| seconds).sum::<f64>();
+    let slope = Figure {
+        name: format!("all groups, {LARGE} over {SMALL} nodes"),
+        value: total(&large),
+        unit: "s",
+        peer: total(&small),
+        target: SLOPE,
+    };
+    met &= slope.print();
+    println!("the most expensive rule at {LARGE} nodes: {} ({:.3} s)", large.dearest.0, large.dearest.1);
+    Ok(met)
+}
+
+struct Cost {
+    /// Group and seconds.
+    groups: Vec<(String, f64)>,
+    dearest: (String, f64),
+}
+
+async fn measure(nodes: usize) -> Result<Cost> {
+    let dir = environment::temp_dir().join(format!("ossci-bench-rules-{}-{nodes}", std::process::id()));
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let cost = with_prometheus(nodes, &dir).await;
+    fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+    cost
+}
+
+async fn with_prometheus(nodes: usize, dir: &Path) -> Result<Cost> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("listening for the scrapes")?;
+    let fleet = listener.local_addr()?.to_string();
+    let pages =
+        Router::new().route("/page/{page}", get(move |UrlPath(at): UrlPath<usize>| async move { page(at, nodes) }));
+    let server = tokio::spawn(async move { axum::serve(listener, pages).await });
+
+    let jobs: Vec<Value> = (0..nodes.div_ceil(PAGE))
+        .map(|at| {
+            json!({ "job_name": format!("page-{at}"), "metrics_path": format!("/page/{at}"), "honor_labels": true,
+                    "static_configs": [{ "targets": [fleet] }] })
+        })
+        .collect();
+    let config = json!({
+        "global": { "scrape_interval": "15s", "evaluation_interval": INTERVAL },
+        "rule_files": rule_files(&environment::repository().join("alerts"))?,
+        "scrape_configs": jobs,
+    });
+    let file = dir.join("prometheus.yml");
+    fs::write(&file, config.to_string()).with_context(|| format!("writing {}", file.display()))?;
+    let address = format!("127.0.0.1:{}", ports::free()?);
+    let mut prometheus = Program::new("prometheus", Tools::find()?.get("prometheus")?)
+        .args([flag("config.file", &file), flag("storage.tsdb.path", &dir.join("data"))])
+        .arg(format!("--web.listen-address={address}"))
+        .start(&dir.join("prometheus.log"))?;
+    let cost = slowest(&address, nodes).await;
+    prometheus.stop(Duration::from_secs(20)).await;
+    server.abort();
+    cost
+}
+
+/// Looks at the groups until enough evaluations of the whole fleet are over.
+async fn slowest(address: &str, nodes: usize) -> Result<Cost> {
+    let client = parts::http()?;
+    let client = &client;
+    let count = format!("http://{address}/api/v1/query?query=count(ossci_checks_paused)");
+    wait::until(format!("{nodes} nodes are scraped"), Duration::from_secs(120), || async {
+        let answer: Value = serde_json::from_str(&parts::page(client, &count).await?)?;
+        let seen = answer.pointer("/data/result/0/value/1").and_then(Value::as_str).unwrap_or("0").to_owned();
+        anyhow::ensure!(seen == nodes.to_string(), "{seen} so far");
+        Ok(())
+    })
+    .await?;
+    let url = format!("http://{address}/api/v1/rules");
+    let mut cost = Cost { groups: Vec::new(), dearest: (String::new(), 0.0) };
+    let mut last = String::new();
+    for _ in 0..EVALUATIONS {
+        let before = last.clone();
+        let groups = wait::until("the next evaluation", Duration::from_secs(90), || async {
+            let rules: Value = serde_json::from_str(&parts::page(client, &url).await?)?;
+            let groups = rules.pointer("/data/groups").and_then(Value::as_array).cloned().unwrap_or_default();
+            let newest = groups.iter().filter_map(|group| group["lastEvaluation"].as_str()).min().unwrap_or_default();
+            anyhow::ensure!(newest > before.as_str(), "not yet");
+            Ok((newest.to_owned(), groups))
+        });
+        let (newest, groups) = groups.await?;
+        last = newest;
+        for group in &groups {
+            cost.add(group);
+        }
+    }
+    Ok(cost)
+}
+
+impl Cost {
+    fn add(&mut self, group: &Value) {
+        let name = group["name"].as_str().unwrap_or_default();
+        let seconds = group["evaluationTime"].as_f64().unwrap_or_default();
+        match self.groups.iter_mut().find(|(known, _)| known == name) {
+            Some((_, slowest)) => *slowest = slowest.max(seconds),
+            None => self.groups.push((name.to_owned(), seconds)),
+        }
+        for rule in group["rules"].as_array().into_iter().flatten() {
+            let seconds = rule["evaluationTime"].as_f64().unwrap_or_default();
+            if seconds > self.dearest.1 {
+                self.dearest = (rule["name"].as_str().unwrap_or_default().to_owned(), seconds);
+            }
+        }
+    }
+}
+
+/// What the exporters of some nodes show: all healthy but every hundredth, whose GPU check fails.
+fn page(at: usize, nodes: usize) -> String {
+    let now = clock::now().as_second();
+    let mut text = String::new();
+    for node in (at * PAGE)..nodes.min((at + 1) * PAGE) {
+        let failing = node % 100 == 0;
+        let _ = writeln!(text, "ossci_exporter_start_time_seconds{{node=\"n{node}\"}} {}", now - 3_600);
+        let _ = writeln!(text, "ossci_checks_paused{{node=\"n{node}\"}} 0\nossci_gpus_expected{{node=\"n{node}\"}} 8");
+        for check in ["rocm-smi", "rocminfo", "network"] {
+            let failed = failing && check == "rocm-smi";
+            let labels = format!("node=\"n{node}\",check=\"{check}\"");
+            let (count, success) = if failed { (4, 0) } else { (0, 1) };
+            let verdict = if failed { "failed\",reason=\"gpu-missing" } else { "passed\",reason=\"" };
+            let _ = writeln!(
+                text,
+                "ossci_check_consecutive_failures{{{labels}}} {count}\n\
+                 ossci_check_success{{{labels}}} {success}\n\
+                 ossci_check_last_run_timestamp_seconds{{{labels}}} {now}\n\
+                 ossci_check_interval_seconds{{{labels}}} 30\n\
+                 ossci_check_result_info{{{labels},verdict=\"{verdict}\"}} 1"
+            );
+        }
+        for gpu in 0..8 {
+            for (sensor, celsius) in [("edge", 40), ("junction", 45), ("memory", 50)] {
+                let _ = writeln!(
+                    text,
+                    "ossci_gpu_temperature_celsius{{node=\"n{node}\",gpu=\"{gpu}\",pci_bus=\"0000:{gpu:02x}:00.0\",\
+                     sensor=\"{sensor}\"}} {celsius}"
+                );
+            }
+            let _ = writeln!(text, "ossci_gpu_power_watts{{node=\"n{node}\",gpu=\"{gpu}\"}} 140");
+        }
+    }
+    text
+}
