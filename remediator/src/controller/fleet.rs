@@ -83,6 +83,11 @@ impl Fleet {
         self.write(|known| known.places = Some(places));
     }
 
+    /// There is no budget object: nobody may take a place.
+    pub fn lost_places(&self) {
+        self.write(|known| known.places = None);
+    }
+
     /// The first list of all nodes is complete.
     pub fn listed_nodes(&self) {
         self.write(|known| known.nodes_listed = true);

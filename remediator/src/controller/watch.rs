@@ -45,12 +45,24 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
 pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(client, &context.namespace);
     let one = watcher::Config::default().fields(&format!("metadata.name={}", budget_object::NAME));
-    let mut stream = watcher(api, one).default_backoff().touched_objects().boxed();
+    let mut stream = watcher(api, one).default_backoff().boxed();
+    let mut there = false;
     loop {
         match stream.try_next().await {
-            Ok(Some(map)) => {
+            Ok(Some(watcher::Event::Apply(map) | watcher::Event::InitApply(map))) => {
+                there = true;
                 context.fleet.saw_places(budget_object::read(&map));
                 wake_waiting(&context);
+            }
+            Ok(Some(watcher::Event::Init)) => there = false,
+            Ok(Some(watcher::Event::InitDone)) if there => {}
+            Ok(Some(watcher::Event::InitDone | watcher::Event::Delete(_))) => {
+                context.fleet.lost_places();
+                tracing::error!(
+                    namespace = context.namespace,
+                    "there is no ConfigMap {}: no repair starts until deploy/budget.yaml is applied",
+                    budget_object::NAME
+                );
             }
             Ok(None) => anyhow::bail!("the watch of the budget ended"),
             Err(error) => tracing::warn!(%error, "watching the budget"),

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod complaints;
 pub mod decide;
+pub mod memory;
 pub mod policy;
 pub mod record;
 pub mod taint;

@@ -30,6 +30,8 @@ closed_words! {
         // A rung starts
         /// An alert asked for this rung.
         Complaint = "Complaint",
+        /// An alert asked for a lower rung, and earlier repairs say that it will not do.
+        Relapse = "Relapse",
         /// A person tainted the node.
         TaintedByPerson = "TaintedByPerson",
 

@@ -117,3 +117,92 @@ fn html(subject: &str, sections: &[Section]) -> String {
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::record::{Ask, Complaint, Phase, Repair, Rung, Step};
+    use crate::core::why::{Reason, Why};
+    use jiff::Timestamp;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn record() -> Record {
+        let verdict = Verdict {
+            check: "rocm-smi".into(),
+            verdict: "failed".into(),
+            reason: Some("gpu-missing".into()),
+            detail: "7 of 8 GPUs, <none> at 0000:65:00.0".into(),
+            started_at: at(90),
+        };
+        let step = |second, rung, why, message: &str, verdicts: &[Verdict]| Step {
+            at: at(second),
+            rung,
+            outcome: Reason::new(why, message),
+            verdicts: verdicts.to_vec(),
+        };
+        let episode = Episode {
+            number: 3,
+            started_at: at(0),
+            rung: Rung::Manual,
+            phase: Phase::Escalating,
+            attempt: 1,
+            since: at(100),
+            until: None,
+            why: Reason::new(Why::MailPending, "a person is needed"),
+            node_uid: "uid".into(),
+            boot_id: "boot".into(),
+            taint: None,
+            unexpected_boots: 0,
+            steps: vec![
+                step(0, Rung::Reboot, Why::Complaint, "rocm-smi: three strikes", &[]),
+                step(95, Rung::Reimage, Why::ProofFailed, "rocm-smi failed (gpu-missing)", &[verdict]),
+            ],
+            mails: vec![],
+        };
+        let complaint = Complaint {
+            fingerprint: "f".into(),
+            ask: Ask::Reboot,
+            check: "rocm-smi".into(),
+            since: at(0),
+            seen: at(1),
+            firing: true,
+            summary: "three strikes".into(),
+        };
+        let repair = Repair { episode: Some(episode), ..Repair::default() };
+        Record { complaints: vec![complaint], repair, ..Record::default() }
+    }
+
+    #[test]
+    fn the_mail_tells_what_is_wrong_what_was_tried_what_is_asked_and_which_node_it_is() {
+        let node = NodeView {
+            name: "gpu-017".into(),
+            addresses: vec![("InternalIP".into(), "10.0.0.17".into())],
+            labels: BTreeMap::from([("rack".into(), "b4".into())]),
+            ..NodeView::default()
+        };
+        let links = BTreeMap::from([("Dashboard".into(), "https://grafana.example/d/fleet?var-node={node}".into())]);
+        let letter = escalation("gpu-017", Some(&node), &record(), &links).unwrap();
+        assert_eq!(letter.subject, "[OSSCI] gpu-017 needs a person: ProofFailed");
+        for part in [
+            "rocm-smi: three strikes (Complaint)",
+            "reimage: rocm-smi failed (gpu-missing) (ProofFailed)",
+            "kubectl taint node gpu-017 repair-manual-",
+            "InternalIP: 10.0.0.17",
+            "label rack: b4",
+            "7 of 8 GPUs, <none> at 0000:65:00.0",
+            "https://grafana.example/d/fleet?var-node=gpu-017",
+        ] {
+            assert!(letter.text.contains(part), "{part:?} is missing in\n{}", letter.text);
+        }
+        assert!(letter.log.contains("rocm-smi failed gpu-missing: 7 of 8"));
+    }
+
+    #[test]
+    fn words_of_a_tool_are_no_markup() {
+        let letter = escalation("gpu-017", None, &record(), &BTreeMap::new()).unwrap();
+        assert!(letter.html.contains("&lt;none&gt;") && !letter.html.contains("<none>"));
+    }
+}

@@ -1,9 +1,9 @@
 //! How an episode begins: a complaint that counts, or a person's taint.
 
 use super::{Moment, Opinion};
-use crate::core::complaints;
-use crate::core::record::{Episode, Phase, Rung};
+use crate::core::record::{Episode, Phase, Rung, Step};
 use crate::core::why::{Reason, Why};
+use crate::core::{complaints, memory};
 
 /// Opens an episode where one is due. The last one, if any, is over.
 pub(super) fn open(moment: Moment) -> Opinion<Episode> {
@@ -22,7 +22,11 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
             (rung, Reason::new(Why::TaintedByPerson, format!("a person put the taint {} on the node", rung.taint())))
         }
         (_, Some((rung, complaint))) => {
-            (rung, Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)))
+            let asks = format!("{}: {}", complaint.check, complaint.summary);
+            match memory::entry(&moment.record.repair.history, rung, moment.now) {
+                (rung, None) => (rung, Reason::new(Why::Complaint, asks)),
+                (rung, Some(earlier)) => (rung, Reason::new(Why::Relapse, format!("{asks}; {earlier}"))),
+            }
         }
         (_, None) => {
             if complaints::fires(&moment.record.complaints, false) {
@@ -56,7 +60,8 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         boot_id: node.boot_id.clone(),
         taint: None,
         unexpected_boots: 0,
-        steps: Vec::new(),
+        // The account begins with what was asked for: a mail that is sent at once has nothing else to tell.
+        steps: vec![Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new() }],
         mails: Vec::new(),
     };
     Opinion { next: Some(episode), why, look_again: None }

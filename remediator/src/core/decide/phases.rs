@@ -107,7 +107,7 @@ fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
 /// Before anything disruptive the episode has to hold a place in its pool's budget.
 fn queueing(seat: Option<Seat>) -> Reason {
     let message = match seat {
-        None => "the pool is not known yet".to_owned(),
+        None => "the pool or the budget object is not known yet".to_owned(),
         Some(Seat::Waiting { position, of }) => {
             format!("{position} of {of} that wait for a place in the pool's budget")
         }

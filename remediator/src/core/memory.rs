@@ -1,0 +1,90 @@
+//! What earlier repairs say about the next one. Only an episode that completed a rung and ended Healed counts: what was
+//! released by hand, recovered by itself or went to a person says nothing about which rung heals this node.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::{PastEpisode, Phase, Rung};
+
+/// A fault that comes back so soon was not healed by the rung that seemed to heal it.
+const RELAPSE: Duration = Duration::from_secs(24 * 3600);
+/// So many repairs that each healed the node, within [`WEEK`]: the next one is a person's.
+const HEALED_TOO_OFTEN: usize = 2;
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The rung to begin with when `asked` is asked for now, and what memory has to say where it is higher.
+pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Option<String>) {
+    let healed = || history.iter().filter(|past| past.outcome == Phase::Healed);
+    let within = |past: &&PastEpisode, time: Duration| {
+        now.duration_since(past.ended_at) <= jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX)
+    };
+    let this_week = healed().filter(|past| within(past, WEEK)).count();
+    if this_week >= HEALED_TOO_OFTEN && asked < Rung::Manual {
+        return (Rung::Manual, Some(format!("{this_week} repairs within 7 days healed it, and it fails again")));
+    }
+    let relapse = healed().rfind(|past| within(past, RELAPSE)).map(|past| (past, above(past.rung)));
+    match relapse {
+        Some((past, rung)) if rung > asked => {
+            (rung, Some(format!("a {} healed it less than 24 h ago, and it fails again", past.rung)))
+        }
+        _ => (asked, None),
+    }
+}
+
+fn above(rung: Rung) -> Rung {
+    match rung {
+        Rung::Reboot => Rung::Reimage,
+        Rung::Reimage | Rung::Manual => Rung::Manual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::why::{Reason, Why};
+
+    const HOUR: i64 = 3600;
+
+    fn past(ended_at: i64, rung: Rung, outcome: Phase) -> PastEpisode {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let why = Reason::new(Why::ProofPassed, "passed");
+        PastEpisode { number: 1, started_at: at(ended_at - 60), ended_at: at(ended_at), rung, outcome, why }
+    }
+
+    fn check(history: &[PastEpisode], now: i64, expected: Rung) {
+        let now = Timestamp::from_second(now).unwrap();
+        assert_eq!(entry(history, Rung::Reboot, now).0, expected, "{history:#?}");
+    }
+
+    #[test]
+    fn a_relapse_within_a_day_begins_one_rung_higher() {
+        let reboot = past(0, Rung::Reboot, Phase::Healed);
+        check(&[], 2 * HOUR, Rung::Reboot);
+        check(std::slice::from_ref(&reboot), 2 * HOUR, Rung::Reimage);
+        check(std::slice::from_ref(&reboot), 24 * HOUR, Rung::Reimage);
+        check(std::slice::from_ref(&reboot), 24 * HOUR + 1, Rung::Reboot);
+        check(&[past(0, Rung::Reimage, Phase::Healed)], HOUR, Rung::Manual);
+    }
+
+    #[test]
+    fn the_third_repair_within_a_week_is_a_persons() {
+        let two = [past(0, Rung::Reboot, Phase::Healed), past(48 * HOUR, Rung::Reboot, Phase::Healed)];
+        check(&two, 6 * 24 * HOUR, Rung::Manual);
+        check(&two, 8 * 24 * HOUR, Rung::Reboot);
+    }
+
+    #[test]
+    fn only_a_healed_episode_is_remembered() {
+        for outcome in [Phase::Recovered, Phase::Released, Phase::NodeGone] {
+            check(&[past(0, Rung::Reboot, outcome), past(60, Rung::Reboot, outcome)], HOUR, Rung::Reboot);
+        }
+    }
+
+    #[test]
+    fn memory_never_lowers_what_is_asked_for() {
+        let now = Timestamp::from_second(HOUR).unwrap();
+        let history = [past(0, Rung::Reboot, Phase::Healed)];
+        assert_eq!(entry(&history, Rung::Manual, now), (Rung::Manual, None));
+    }
+}
