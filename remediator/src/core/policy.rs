@@ -41,6 +41,8 @@ pub struct Times {
     /// How long a new boot must have lasted before it is proven.
     pub stabilise: Duration,
     pub proof: Duration,
+    /// When a complaint is older than this at the first disruptive order, the node is checked once more before it.
+    pub fresh_evidence: Duration,
     /// An alert that began before a proof counts again when it still fires this long after it.
     pub complaint_grace: Duration,
     /// After a person took a taint off, no rung starts for this long.

@@ -38,6 +38,10 @@ closed_words! {
         // Waiting for the world
         /// The pool's budget of nodes under repair is used up, or other nodes come first.
         WaitingForBudget = "WaitingForBudget",
+        /// The complaint is old: the node is checked once more before anything disruptive.
+        CheckingFirst = "CheckingFirst",
+        /// That check did not pass, or nobody answered: the repair goes on.
+        StillFailing = "StillFailing",
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",
         EvictingPods = "EvictingPods",

@@ -73,6 +73,8 @@ pub struct TimesFile {
     /// How long a new boot must have lasted before it is proven.
     pub stabilise_seconds: u32,
     pub proof_seconds: u32,
+    /// When a complaint is older than this at the first disruptive order, the node is checked once more before it.
+    pub fresh_evidence_seconds: u32,
     /// An alert that began before a proof counts again when we are told this long after it that it still fires. Keep it
     /// well above Alertmanager's group_interval: its word is that old.
     pub complaint_grace_seconds: u32,
@@ -90,6 +92,7 @@ impl Default for TimesFile {
             reimage_seconds: 3600,
             stabilise_seconds: 300,
             proof_seconds: 1800,
+            fresh_evidence_seconds: 900,
             complaint_grace_seconds: 600,
             released_quiet_seconds: 3600,
             network_retry_seconds: 30,
@@ -255,6 +258,7 @@ impl PolicyFile {
                 reimage: seconds(times.reimage_seconds),
                 stabilise: seconds(times.stabilise_seconds),
                 proof: seconds(times.proof_seconds),
+                fresh_evidence: seconds(times.fresh_evidence_seconds),
                 complaint_grace: seconds(times.complaint_grace_seconds),
                 released_quiet: seconds(times.released_quiet_seconds),
                 network_retry: seconds(times.network_retry_seconds),

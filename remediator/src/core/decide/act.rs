@@ -7,6 +7,7 @@ use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
 use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, Rung};
 use crate::core::taint::{Taint, TaintState};
+use crate::core::why::Why;
 
 /// The first thing that the record calls for and the world does not show yet.
 pub(super) fn wanted(moment: Moment) -> Option<Action> {
@@ -85,6 +86,7 @@ fn evictions(moment: Moment) -> Option<Action> {
 pub(super) fn order_id(episode: &Episode) -> Option<String> {
     let rung_order = format!("{}-{}-{}", episode.number, episode.rung, episode.attempt);
     match episode.phase {
+        Phase::Waiting if episode.why.why == Why::CheckingFirst => Some(format!("{rung_order}-check")),
         Phase::Reimaging => Some(rung_order),
         Phase::Rebooting if episode.rung == Rung::Reboot => Some(rung_order),
         Phase::Rebooting => Some(format!("{rung_order}-reboot")),
@@ -102,7 +104,7 @@ pub(super) fn network_order_id(track: &NetworkTrack) -> String {
 fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let id = order_id(episode)?;
     let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
-    if !tainted && episode.phase != Phase::Proving {
+    if !tainted && !matches!(episode.phase, Phase::Proving | Phase::Waiting) {
         return None;
     }
     let deadline = episode.until.unwrap_or(episode.since);

@@ -75,7 +75,9 @@ fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint)
         TaintState::Removing if present => stays(Why::RemovingTaint, format!("removing the taint {}", taint.key)),
         TaintState::Removing => {
             let next = Episode { taint: None, ..episode.clone() };
-            Some(to(moment, &next, Phase::Healed, episode.why.clone()))
+            // Proven healthy while it still waited: nothing was done, so nothing healed it.
+            let end = if episode.phase == Phase::Waiting { Phase::Recovered } else { Phase::Healed };
+            Some(to(moment, &next, end, episode.why.clone()))
         }
     }
 }

@@ -1,15 +1,19 @@
 //! The phases of a rung, in the order in which a repair goes through them.
 
+use std::time::Duration;
+
 use super::climb::{climb_after, climb_to, escalating, noting, stabilising, to};
 use super::{Moment, NodeView, Opinion, act};
 use crate::core::budget::Seat;
 use crate::core::policy::{DrainMode, Mode, Pool};
-use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
+use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
 /// A node that keeps rebooting by itself is a person's case after so many boots that nobody ordered.
 const UNEXPECTED_BOOTS: u32 = 3;
+/// A node whose agent does not answer for so long is not healthy enough to be let off.
+const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     match episode.phase {
@@ -26,7 +30,7 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
 }
 
 /// Nothing changes; the record already says why.
-fn stays(episode: &Episode, look_again: Option<std::time::Duration>) -> Opinion<Episode> {
+fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<Episode> {
     Opinion { next: None, why: episode.why.clone(), look_again }
 }
 
@@ -93,14 +97,71 @@ fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
             stays_because(moment, episode, queueing(moment.seen.seat))
         }
         (Mode::Reboot | Mode::Reimage, _) => {
-            let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
-            let mut opinion = to(moment, episode, Phase::Draining, why);
-            if let Some(next) = &mut opinion.next {
-                next.boot_id.clone_from(&node.boot_id);
-                next.until = Some(moment.after(moment.policy.times.drain));
-            }
-            opinion
+            check_first(moment, episode, node).unwrap_or_else(|| drain(moment, episode, node))
         }
+    }
+}
+
+/// The complaint was a long time ago: fresh passes end the episode without a reboot, anything else goes on. A person's
+/// taint is not doubted, and a repair that has begun is proven anyway.
+fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
+    let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
+    let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);
+    let old = moment.until(episode.started_at.saturating_add(moment.policy.times.fresh_evidence).unwrap_or(moment.now));
+    if by_person || settled || !old.is_zero() {
+        return None;
+    }
+    let checking = episode.why.why == Why::CheckingFirst;
+    let rebooted = checking && node.boot_id != episode.boot_id && episode.unexpected_boots < UNEXPECTED_BOOTS;
+    if !checking || rebooted {
+        let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
+        let mut opinion = to(moment, episode, Phase::Waiting, why);
+        if let Some(next) = &mut opinion.next {
+            next.until = Some(moment.after(CHECK_FIRST));
+            next.boot_id.clone_from(&node.boot_id);
+            next.attempt += u32::from(rebooted);
+            next.unexpected_boots += u32::from(rebooted);
+        }
+        return Some(opinion);
+    }
+    let report =
+        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let late = episode.until.is_none_or(|until| moment.now >= until);
+    match report {
+        Some(report) if report.proof == Some(Proof::Passed) && node.boot_id == episode.boot_id => {
+            Some(let_go(moment, episode, report))
+        }
+        None if !late => Some(stays(episode, episode.until.map(|until| moment.until(until)))),
+        other => {
+            let message = other.map_or("nobody answered".to_owned(), |report| report.message.clone());
+            let why = Reason::new(Why::StillFailing, message);
+            let verdicts = other.map(|report| report.verdicts.clone()).unwrap_or_default();
+            let next = Episode { why: why.clone(), until: None, ..noting(moment, episode, why.clone(), &verdicts) };
+            Some(Opinion { next: Some(next), why, look_again: None })
+        }
+    }
+}
+
+fn drain(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
+    let mut opinion = to(moment, episode, Phase::Draining, why);
+    if let Some(next) = &mut opinion.next {
+        next.boot_id.clone_from(&node.boot_id);
+        next.until = Some(moment.after(moment.policy.times.drain));
+    }
+    opinion
+}
+
+/// The checks passed in a row: the taint goes, and with its confirmation the episode is over.
+fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) -> Opinion<Episode> {
+    let why = Reason::new(Why::ProofPassed, report.message.clone());
+    let mut next = noting(moment, episode, why.clone(), &report.verdicts);
+    next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
+    next.why = why.clone();
+    match next.taint {
+        Some(_) => Opinion { next: Some(next), why, look_again: None },
+        None => to(moment, &next, Phase::Healed, why),
     }
 }
 
@@ -324,16 +385,7 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
         return stays(episode, episode.until.map(|until| moment.until(until)));
     };
     match report.proof {
-        Some(Proof::Passed) => {
-            let why = Reason::new(Why::ProofPassed, report.message.clone());
-            let mut next = noting(moment, episode, why.clone(), &report.verdicts);
-            next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
-            next.why = why.clone();
-            match next.taint {
-                Some(_) => Opinion { next: Some(next), why, look_again: None },
-                None => to(moment, &next, Phase::Healed, why),
-            }
-        }
+        Some(Proof::Passed) => let_go(moment, episode, report),
         Some(Proof::Failed) => {
             let why = Reason::new(Why::ProofFailed, report.message.clone());
             let rung = if episode.rung == Rung::Reboot { Rung::Reimage } else { Rung::Manual };

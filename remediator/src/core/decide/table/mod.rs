@@ -39,6 +39,7 @@ fn policy(mode: Option<Mode>) -> Policy {
             reimage: seconds(3600),
             stabilise: seconds(300),
             proof: seconds(1800),
+            fresh_evidence: seconds(900),
             complaint_grace: seconds(600),
             released_quiet: seconds(3600),
             network_retry: seconds(30),

@@ -45,6 +45,8 @@ fn episodes() -> Vec<Option<Episode>> {
                     // What the queue recorded: only then a place is taken.
                     let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
                     all.push(Some(Episode { why, ..episode.clone() }));
+                    let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
+                    all.push(Some(Episode { why, ..episode.clone() }));
                 }
                 all.push(Some(episode));
             }
