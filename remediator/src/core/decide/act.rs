@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Action, Moment, phases};
+use super::{Action, Moment, waiting};
 use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
 use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, Rung};
@@ -50,7 +50,7 @@ fn taint(taint: Taint) -> Option<Action> {
 /// A place is taken when it is this episode's turn, and given back as soon as it is not needed.
 fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     let needed = match (episode, &moment.seen.node) {
-        (Some(episode), Some(node)) => phases::needs_place(moment, episode, node),
+        (Some(episode), Some(node)) => waiting::needs_place(moment, episode, node),
         _ => false,
     };
     match moment.seen.seat? {

@@ -10,6 +10,7 @@ mod network;
 mod phases;
 #[cfg(test)]
 mod table;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

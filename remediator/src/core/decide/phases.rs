@@ -1,23 +1,21 @@
-//! The phases of a rung, in the order in which a repair goes through them.
+//! The phases of a rung after `Waiting`, in the order in which a repair goes through them.
 
 use std::time::Duration;
 
-use super::climb::{climb_after, climb_to, escalating, noting, stabilising, to};
+use super::climb::{climb_after, climb_to, noting, stabilising, to};
+use super::waiting::{self, hands_off};
 use super::{Moment, NodeView, Opinion, act};
-use crate::core::budget::Seat;
-use crate::core::policy::{DrainMode, Mode, Pool};
+use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
 /// A node that keeps rebooting by itself is a person's case after so many boots that nobody ordered.
-const UNEXPECTED_BOOTS: u32 = 3;
-/// A node whose agent does not answer for so long is not healthy enough to be let off.
-const CHECK_FIRST: Duration = Duration::from_secs(300);
+pub(super) const UNEXPECTED_BOOTS: u32 = 3;
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     match episode.phase {
-        Phase::Waiting => waiting(moment, episode, node),
+        Phase::Waiting => waiting::waiting(moment, episode, node),
         Phase::Draining => draining(moment, episode, node),
         Phase::Reimaging => reimaging(moment, episode, node),
         Phase::Rebooting => rebooting(moment, episode, node),
@@ -30,173 +28,17 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
 }
 
 /// Nothing changes; the record already says why.
-fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<Episode> {
+pub(super) fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<Episode> {
     Opinion { next: None, why: episode.why.clone(), look_again }
 }
 
 /// Stays, with another reason where the record has an older one.
-fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
+pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
     let look_again = episode.until.map(|until| moment.until(until));
     if episode.why == why {
         return stays(episode, look_again);
     }
     Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
-}
-
-/// What keeps a node from being drained, rebooted or reimaged, whatever its rung.
-fn hands_off(node: &NodeView) -> Option<Reason> {
-    if let Some(text) = &node.hold {
-        return Some(Reason::new(Why::OnHold, format!("a person said hands off: {text}")));
-    }
-    node.cordoned.then(|| Reason::new(Why::Cordoned, "the node is cordoned"))
-}
-
-fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    let pool = moment.policy.pool_of(&node.labels);
-    let untouched = match pool {
-        None => Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node")),
-        Some(pool) if pool.mode == Mode::Observe => Some(Reason::new(
-            Why::ObserveOnly,
-            format!(
-                "pool {} is in mode observe; else the node would get the taint {}",
-                pool.name,
-                episode.rung.taint()
-            ),
-        )),
-        Some(_) => None,
-    };
-    if let Some(why) = untouched {
-        let asked = moment.record.complaints.iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
-        if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
-            let why = Reason::new(Why::ComplaintResolved, "the complaints went away; nothing had been done");
-            return to(moment, episode, Phase::Recovered, why);
-        }
-        return stays_because(moment, episode, why);
-    }
-    let Some(pool) = pool else { return stays(episode, None) };
-    if episode.taint.is_none() {
-        let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
-        return Opinion { next: Some(next), why: episode.why.clone(), look_again: None };
-    }
-    if episode.rung == Rung::Manual {
-        return escalating(moment, episode);
-    }
-    if let Some(why) = hands_off(node) {
-        return stays_because(moment, episode, why);
-    }
-    match (pool.mode, episode.rung) {
-        (Mode::Observe | Mode::Taint, _) => {
-            let why = Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name));
-            stays_because(moment, episode, why)
-        }
-        (Mode::Reboot, Rung::Reimage) => {
-            let why = Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name));
-            climb_to(moment, episode, Rung::Manual, why)
-        }
-        (Mode::Reboot | Mode::Reimage, _) if moment.seen.seat != Some(Seat::Held) => {
-            stays_because(moment, episode, queueing(moment.seen.seat))
-        }
-        (Mode::Reboot | Mode::Reimage, _) => {
-            check_first(moment, episode, node).unwrap_or_else(|| drain(moment, episode, node))
-        }
-    }
-}
-
-/// The complaint was a long time ago: fresh passes end the episode without a reboot, anything else goes on. A person's
-/// taint is not doubted, and a repair that has begun is proven anyway.
-fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
-    let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
-    let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
-    let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);
-    let old = moment.until(episode.started_at.saturating_add(moment.policy.times.fresh_evidence).unwrap_or(moment.now));
-    if by_person || settled || !old.is_zero() {
-        return None;
-    }
-    let checking = episode.why.why == Why::CheckingFirst;
-    let rebooted = checking && node.boot_id != episode.boot_id && episode.unexpected_boots < UNEXPECTED_BOOTS;
-    if !checking || rebooted {
-        let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
-        let mut opinion = to(moment, episode, Phase::Waiting, why);
-        if let Some(next) = &mut opinion.next {
-            next.until = Some(moment.after(CHECK_FIRST));
-            next.boot_id.clone_from(&node.boot_id);
-            next.attempt += u32::from(rebooted);
-            next.unexpected_boots += u32::from(rebooted);
-        }
-        return Some(opinion);
-    }
-    let report =
-        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
-    let late = episode.until.is_none_or(|until| moment.now >= until);
-    match report {
-        Some(report) if report.proof == Some(Proof::Passed) && node.boot_id == episode.boot_id => {
-            Some(let_go(moment, episode, report))
-        }
-        None if !late => Some(stays(episode, episode.until.map(|until| moment.until(until)))),
-        other => {
-            let message = other.map_or("nobody answered".to_owned(), |report| report.message.clone());
-            let why = Reason::new(Why::StillFailing, message);
-            let verdicts = other.map(|report| report.verdicts.clone()).unwrap_or_default();
-            let next = Episode { why: why.clone(), until: None, ..noting(moment, episode, why.clone(), &verdicts) };
-            Some(Opinion { next: Some(next), why, look_again: None })
-        }
-    }
-}
-
-fn drain(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
-    let mut opinion = to(moment, episode, Phase::Draining, why);
-    if let Some(next) = &mut opinion.next {
-        next.boot_id.clone_from(&node.boot_id);
-        next.until = Some(moment.after(moment.policy.times.drain));
-    }
-    opinion
-}
-
-/// The checks passed in a row: the taint goes, and with its confirmation the episode is over.
-fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) -> Opinion<Episode> {
-    let why = Reason::new(Why::ProofPassed, report.message.clone());
-    let mut next = noting(moment, episode, why.clone(), &report.verdicts);
-    next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
-    next.why = why.clone();
-    match next.taint {
-        Some(_) => Opinion { next: Some(next), why, look_again: None },
-        None => to(moment, &next, Phase::Healed, why),
-    }
-}
-
-/// Before anything disruptive the episode has to hold a place in its pool's budget.
-fn queueing(seat: Option<Seat>) -> Reason {
-    let message = match seat {
-        None => "the pool or the budget object is not known yet".to_owned(),
-        Some(Seat::Waiting { position, of }) => {
-            format!("{position} of {of} that wait for a place in the pool's budget")
-        }
-        Some(Seat::Free | Seat::Held) => "taking a place in the pool's budget".to_owned(),
-    };
-    Reason::new(Why::WaitingForBudget, message)
-}
-
-/// Whether the episode is one that a place in the budget is for: it is about to be disruptive, or is.
-pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
-    match episode.phase {
-        Phase::Draining | Phase::Reimaging | Phase::Rebooting | Phase::Stabilising | Phase::Proving => {
-            episode.rung != Rung::Manual
-        }
-        Phase::Waiting => {
-            let mode = moment.policy.pool_of(&node.labels).map(|pool| pool.mode);
-            let allowed = match episode.rung {
-                Rung::Reboot => mode >= Some(Mode::Reboot),
-                Rung::Reimage => mode >= Some(Mode::Reimage),
-                Rung::Manual => false,
-            };
-            let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
-            // On its way from one rung to the next the episode keeps its place.
-            let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
-            allowed && (tainted || moving) && hands_off(node).is_none()
-        }
-        _ => false,
-    }
 }
 
 fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -395,6 +237,18 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
             let why = Reason::new(Why::CannotProve, report.message.clone());
             climb_after(moment, episode, Rung::Manual, why, &report.verdicts)
         }
+    }
+}
+
+/// The checks passed in a row: the taint goes, and with its confirmation the episode is over.
+pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) -> Opinion<Episode> {
+    let why = Reason::new(Why::ProofPassed, report.message.clone());
+    let mut next = noting(moment, episode, why.clone(), &report.verdicts);
+    next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
+    next.why = why.clone();
+    match next.taint {
+        Some(_) => Opinion { next: Some(next), why, look_again: None },
+        None => to(moment, &next, Phase::Healed, why),
     }
 }
 

@@ -46,7 +46,7 @@ fn episodes() -> Vec<Option<Episode>> {
                     let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
                     all.push(Some(Episode { why, ..episode.clone() }));
                     let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
-                    all.push(Some(Episode { why, ..episode.clone() }));
+                    all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
                 }
                 all.push(Some(episode));
             }
