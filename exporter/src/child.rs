@@ -56,6 +56,18 @@ pub struct Streams {
     pub stderr: Vec<u8>,
 }
 
+impl Streams {
+    /// Puts what a later child printed behind what is there.
+    pub fn append(&mut self, later: Streams) {
+        for (here, more) in [(&mut self.stdout, later.stdout), (&mut self.stderr, later.stderr)] {
+            match here.is_empty() {
+                true => *here = more,
+                false => here.extend(more),
+            }
+        }
+    }
+}
+
 /// How a child ended.
 #[derive(Debug)]
 pub enum Ended {
