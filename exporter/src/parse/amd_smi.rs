@@ -22,7 +22,7 @@ pub const CALLS: [&[&str]; 3] = [
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
-    if stdout.contains(rocm_smi_text::BANNER) {
+    if rocm_smi_text::is_it(&stdout) {
         return rocm_smi_text::parse(&stdout);
     }
     let found = documents(&stdout, Wanted::All);

@@ -40,10 +40,8 @@ pub fn documents(text: &str, wanted: Wanted) -> Documents {
                     break;
                 }
             }
-            // Later braces are inside this document: whatever parses there is only a part of it. A lone bracket is noise.
-            Some(Err(error))
-                if error.is_eof() && (text.as_bytes()[start] == b'{' || text[start..].contains(['{', '"'])) =>
-            {
+            // Later braces are inside this document: whatever parses there is only a part of it.
+            Some(Err(error)) if error.is_eof() && begins_a_document(text, start) => {
                 found.cut = true;
                 return found;
             }
@@ -60,6 +58,13 @@ pub fn documents(text: &str, wanted: Wanted) -> Documents {
         found.rest += text[at..].trim().len();
     }
     found
+}
+
+/// Whether the bracket at `start` may begin a document. A lone square one within a line is noise.
+fn begins_a_document(text: &str, start: usize) -> bool {
+    let line_start = text[..start].rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
+    let rest = text[start + 1..].trim_start();
+    text.as_bytes()[start] == b'{' || rest.starts_with(['{', '"', '[']) || (line_start && rest.is_empty())
 }
 
 #[cfg(test)]
@@ -83,11 +88,12 @@ mod tests {
     fn a_cut_document_is_cut_although_a_part_of_it_parses() {
         assert!(documents("{\"card0\": {\"a\": \"1\"}, \"card1\"", Wanted::First).cut);
         assert!(documents("[{\"gpu\": 0}, {\"gpu\"", Wanted::All).cut);
+        assert!(documents("{}\n[\n", Wanted::All).cut);
     }
 
     #[test]
     fn braces_without_sense_are_no_document() {
-        for text in ["no braces", "[error] x [", &"{x".repeat(100_000), &"[".repeat(100_000)] {
+        for text in ["no braces", "[error] x [", &"{x".repeat(100_000), "[1"] {
             let found = documents(text, Wanted::All);
             assert!(found.whole.is_empty() && !found.cut, "{text:.20}");
         }

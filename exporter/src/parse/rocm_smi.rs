@@ -32,7 +32,7 @@ pub const ARGUMENTS: [&str; 12] = [
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
-    if stdout.contains(rocm_smi_text::BANNER) {
+    if rocm_smi_text::is_it(&stdout) {
         let parsed = rocm_smi_text::parse(&stdout);
         return match (&parsed.reading, traceback(&stderr)) {
             (Reading::Cut, Some(said)) => Reading::ToolFailed(said).into(),
@@ -53,6 +53,8 @@ fn without_document(stdout: &str, stderr: &str, exit: Exit) -> Reading {
         Reading::DriverNotLoaded(quote(line))
     } else if stderr.contains("No JSON data to report") {
         Reading::Foreign("the tool had nothing to report in JSON".to_string())
+    } else if let Some(said) = line_with(stdout, "rsmi_init() failed") {
+        Reading::ToolFailed(quote(said))
     } else if let Some(said) = traceback(stdout) {
         Reading::ToolFailed(said)
     } else if exit != Exit::Status(0) || stdout.trim().is_empty() {

@@ -9,7 +9,7 @@ use crate::verdict::{Facts, Gpu};
 use std::collections::BTreeMap;
 
 /// Begins each output.
-pub const BANNER: &str = "ROCm System Management Interface";
+const BANNER: &str = "ROCm System Management Interface";
 const END: &str = "End of ROCm SMI Log";
 
 /// Which layout the next rows have.
@@ -32,7 +32,12 @@ enum Table {
     Pages(u32),
 }
 
-/// Reads a text that holds the banner.
+/// Whether an output is of this kind: banner, title or end are there. People paste outputs without their first line.
+pub fn is_it(text: &str) -> bool {
+    [BANNER, "= Concise Info =", END].iter().any(|words| text.contains(words))
+}
+
+/// Reads a text of this kind.
 pub fn parse(text: &str) -> Parsed {
     let mut page =
         Page { table: Table::None, devices: BTreeMap::new(), listed: false, excerpt: false, odd: Vec::new() };
