@@ -35,13 +35,12 @@ pub fn parse(output: Output<'_>) -> Parsed {
         }
     }
     let devices = devices(entries, &mut not_understood);
-    if devices.is_empty() || found.cut {
-        // What the documents hold then says why: the reading quotes it.
-        let reading = if found.cut { Reading::Cut } else { without_devices(&stdout, &stderr, &found.whole) };
-        return match reading {
-            Reading::Foreign(_) if found.whole.is_empty() => amd_smi_text::parse(&stdout).unwrap_or(reading.into()),
-            reading => reading.into(),
-        };
+    if found.cut {
+        return Reading::Cut.into();
+    }
+    if devices.is_empty() {
+        let text = if found.whole.is_empty() { amd_smi_text::parse(&stdout) } else { None };
+        return text.unwrap_or_else(|| without_devices(&stdout, &stderr, &found.whole).into());
     }
     Parsed { reading: Reading::Whole(Facts::Gpus(physical(devices))), not_understood }
 }
@@ -64,7 +63,7 @@ fn without_devices(stdout: &str, stderr: &str, whole: &[Value]) -> Reading {
     if let Some(error) = whole.iter().find_map(|document| document.get("error")) {
         return Reading::Foreign(quote(&text(error).unwrap_or_default()));
     }
-    if let Some(said) = line("AmdSmiLibraryException").or_else(|| line("AMDSMI_STATUS_")) {
+    if let Some(said) = line("AmdSmiLibraryException") {
         return Reading::ToolFailed(said);
     }
     if let Some(said) = line("amdsmi_cli_exceptions") {

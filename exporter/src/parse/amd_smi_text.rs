@@ -119,6 +119,7 @@ fn monitor(text: &str, header: &str, odd: &mut Vec<String>) -> Vec<Device> {
     let columns: Vec<&str> = header.split_whitespace().collect();
     let rows = text.lines().filter_map(|line| Some((line, line.split_whitespace().next()?.parse::<u32>().ok()?)));
     let mut devices = Vec::new();
+    let mut whole: Option<Gpu> = None;
     for (line, index) in rows {
         let cells = cells(line);
         if cells.len() != columns.len() {
@@ -134,9 +135,19 @@ fn monitor(text: &str, header: &str, odd: &mut Vec<String>) -> Vec<Device> {
             }
         }
         let gpu = row.gpu;
+        match whole.as_ref().filter(|_| partition.is_none()) {
+            Some(before) if is_a_part(&gpu, before) => partition = Some(1),
+            _ => whole = Some(gpu.clone()),
+        }
         devices.push(Device { index, partition, mode: None, gpu });
     }
     devices
+}
+
+/// 25.x does not number partitions: one that is not the first has no sensors and a share of the memory. A dead GPU has all of it.
+fn is_a_part(gpu: &Gpu, before: &Gpu) -> bool {
+    let share = gpu.memory_total_bytes.zip(before.memory_total_bytes);
+    !gpu.responds() && before.responds() && share.is_some_and(|(part, whole)| part <= whole / 2.0)
 }
 
 /// Words to cells: a unit belongs to the number before it, and `0.5/ 48.0 GB` is one cell.
@@ -230,6 +241,18 @@ mod tests {
             [(2, true), (1, false)]
         );
         assert_eq!((gpus[0].use_ratio, gpus[0].memory_total_bytes), (Some(0.05), Some(48.0 * 1_073_741_824.0)));
+    }
+
+    #[test]
+    fn partitions_without_a_number_are_told_by_their_memory() {
+        let gpus = gpus(
+            "GPU  POWER   GPU_T      VRAM_USAGE\n  0  202 W   46 °C    0.3/192.0 GB\n  1    N/A     N/A    0.5/ 24.0 GB\n\
+             \x20 2    N/A     N/A    0.3/192.0 GB\n",
+        );
+        assert_eq!(
+            gpus.iter().map(|gpu| (gpu.partitions, gpu.responds())).collect::<Vec<_>>(),
+            [(2, true), (1, false)]
+        );
     }
 
     const BOX: &str = "+---+\n| AMD-SMI 26.0.0+eaa54ecc      amdgpu version: 6.12.12  ROCm version: 7.0.0    |\n|=====+====|\n\
