@@ -295,11 +295,11 @@ fn judge_transfer(transfer: &Transfer, bounds: Bounds) -> Judgement {
             return failed(Fault::NetworkSlow, detail);
         }
     }
-    if let (Some(latency), Some(most)) = (transfer.latency_seconds, bounds.max_latency_seconds) {
-        if latency > most {
-            let detail = format!("latency {:.1} ms, at most {:.1} ms is wanted", latency * 1e3, most * 1e3);
-            return failed(Fault::NetworkSlow, detail);
-        }
+    if let (Some(latency), Some(most)) = (transfer.latency_seconds, bounds.max_latency_seconds)
+        && latency > most
+    {
+        let detail = format!("latency {:.1} ms, at most {:.1} ms is wanted", latency * 1e3, most * 1e3);
+        return failed(Fault::NetworkSlow, detail);
     }
     if let Some(loss) = transfer.loss_ratio.filter(|loss| *loss > bounds.max_loss_ratio) {
         let detail =

@@ -3,6 +3,8 @@
 
 mod bad_input;
 mod metrics;
+mod node;
 mod pure;
 mod running;
 mod samples;
+mod served;
