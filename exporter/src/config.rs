@@ -2,7 +2,11 @@
 //! sentence what is wrong. The file behind both is [`crate::config_file`]. Opens no file and no socket.
 #![allow(clippy::disallowed_methods, reason = "this is the one module that reads the environment")]
 
+use crate::collectors::Collectors;
 use crate::commands::parse::ParseArguments;
+use crate::config_values::{
+    duration, duration_or_zero, host, network_tool, not_negative, ports, share, url_path, volume,
+};
 use crate::verdict::{Check, ToolName};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -311,80 +315,6 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
-/// Which checks there are. Unset: rocm-smi or amd-smi, whichever is there; rocminfo; the network check where it has a target.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Collectors {
-    /// Runs rocm-smi, whether or not it is there.
-    #[arg(
-        id = "collector_rocm_smi",
-        long = "collector.rocm-smi",
-        env = "OSSCI_EXPORTER_COLLECTOR_ROCM_SMI",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        overrides_with = "no_collector_rocm_smi"
-    )]
-    rocm_smi: Option<bool>,
-    /// Never runs rocm-smi.
-    #[arg(id = "no_collector_rocm_smi", long = "no-collector.rocm-smi")]
-    no_rocm_smi: bool,
-    /// Runs amd-smi, beside rocm-smi too.
-    #[arg(
-        id = "collector_amd_smi",
-        long = "collector.amd-smi",
-        env = "OSSCI_EXPORTER_COLLECTOR_AMD_SMI",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        overrides_with = "no_collector_amd_smi"
-    )]
-    amd_smi: Option<bool>,
-    /// Never runs amd-smi.
-    #[arg(id = "no_collector_amd_smi", long = "no-collector.amd-smi")]
-    no_amd_smi: bool,
-    /// Runs rocminfo.
-    #[arg(
-        id = "collector_rocminfo",
-        long = "collector.rocminfo",
-        env = "OSSCI_EXPORTER_COLLECTOR_ROCMINFO",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        overrides_with = "no_collector_rocminfo"
-    )]
-    rocminfo: Option<bool>,
-    /// Never runs rocminfo.
-    #[arg(id = "no_collector_rocminfo", long = "no-collector.rocminfo")]
-    no_rocminfo: bool,
-    /// Tests the network.
-    #[arg(
-        id = "collector_network",
-        long = "collector.network",
-        env = "OSSCI_EXPORTER_COLLECTOR_NETWORK",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        overrides_with = "no_collector_network"
-    )]
-    network: Option<bool>,
-    /// Never tests the network.
-    #[arg(id = "no_collector_network", long = "no-collector.network")]
-    no_network: bool,
-}
-
-impl Collectors {
-    /// Whether this check was switched on or off; `None` when nobody said.
-    pub fn choice(&self, check: Check) -> Option<bool> {
-        let (on, off) = match check {
-            Check::RocmSmi => (self.rocm_smi, self.no_rocm_smi),
-            Check::AmdSmi => (self.amd_smi, self.no_amd_smi),
-            Check::Rocminfo => (self.rocminfo, self.no_rocminfo),
-            Check::Network => (self.network, self.no_network),
-        };
-        if off { Some(false) } else { on }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
     Error,
@@ -512,76 +442,6 @@ impl Config {
         let named = self.node_name.clone().or_else(|| std::env::var("NODE_NAME").ok());
         named.filter(|name| !name.is_empty())
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    match duration_or_zero(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_string()),
-        other => other,
-    }
-}
-
-/// Longer ones are a slip of the unit.
-const LONGEST_DURATION: Duration = Duration::from_secs(7 * 24 * 3600);
-
-fn duration_or_zero(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
-    match parsed {
-        Some(duration) if duration <= LONGEST_DURATION => Ok(duration),
-        Some(_) => Err("it must be at most 7 days".to_string()),
-        None => Err("write a number and a unit, such as 500ms, 30s or 5m".to_string()),
-    }
-}
-
-fn ports(text: &str) -> Result<(u16, u16), String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
-        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok((first, last)),
-        _ => Err("write one port such as 5201, or a range such as 5201-5210".to_string()),
-    }
-}
-
-fn host(text: &str) -> Result<String, String> {
-    // A leading dash would be read as an option by the tool.
-    if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_whitespace) {
-        return Err("write a host name or an address".to_string());
-    }
-    Ok(text.to_string())
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
-        _ => Err("write a number, zero or more".to_string()),
-    }
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("write a share between 0 and 1, such as 0.05".to_string()),
-    }
-}
-
-fn url_path(text: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
-    match text.starts_with('/') && text.len() > 1 && text.chars().all(good) {
-        true => Ok(text.to_string()),
-        false => Err("write a path such as /metrics".to_string()),
-    }
-}
-
-fn volume(text: &str) -> Result<String, String> {
-    let digits = text.strip_suffix(['K', 'M', 'G']).unwrap_or(text);
-    match digits.parse::<u32>() {
-        Ok(number) if number > 0 => Ok(text.to_string()),
-        _ => Err("write a number of bytes such as 8M".to_string()),
-    }
-}
-
-fn network_tool(text: &str) -> Result<ToolName, String> {
-    let tool = ToolName::from_name(text).filter(|tool| tool.check() == Check::Network);
-    tool.ok_or_else(|| "write iperf3, speedtest, speedtest-cli or librespeed-cli".to_string())
 }
 
 #[cfg(test)]

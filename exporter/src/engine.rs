@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -32,7 +32,7 @@ pub struct Engine {
 
 #[derive(Debug, Default)]
 struct State {
-    tasks: BTreeMap<Check, JoinHandle<()>>,
+    tasks: BTreeMap<Check, Task>,
     turns: BTreeMap<Check, Arc<tokio::sync::Mutex<Turn>>>,
 }
 
@@ -67,7 +67,8 @@ impl Engine {
                 Some(turn) => turn.await.ok(),
                 None => None,
             };
-            task.abort();
+            task.check.abort();
+            let _ = task.watcher.await;
         }
         let standing = |check: Check| self.node.memory.standing(check);
         self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
@@ -92,8 +93,10 @@ impl Engine {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for checker in self.checkers() {
             let check = checker.check;
-            let task = Task(tokio::spawn(async move { checker.run_for_ever().await }));
-            state.tasks.insert(check, tokio::spawn(watch(check, task, self.ended.clone())));
+            let task = tokio::spawn(async move { checker.run_for_ever().await });
+            let abort = task.abort_handle();
+            let watcher = tokio::spawn(watch(check, task, self.ended.clone()));
+            state.tasks.insert(check, Task { check: abort, watcher });
         }
     }
 
@@ -107,29 +110,31 @@ impl Engine {
     pub async fn stop(&self) {
         let tasks = std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).tasks);
         for task in tasks.values() {
-            task.abort();
+            task.check.abort();
         }
         for (check, task) in tasks {
-            if timeout(STOP_PATIENCE, task).await.is_err() {
+            if timeout(STOP_PATIENCE, task.watcher).await.is_err() {
                 warn!(check = check.as_str(), "a task does not end");
             }
         }
     }
 }
 
-/// A task that ends with its owner.
-struct Task(JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// A check's task, and the one that notices its end.
+#[derive(Debug)]
+struct Task {
+    check: AbortHandle,
+    watcher: JoinHandle<()>,
 }
 
 /// Reports a check whose task ends by itself: a panic is a fault of ours that must not look like a quiet node.
-async fn watch(check: Check, mut task: Task, ended: mpsc::UnboundedSender<String>) {
-    let how = (&mut task.0).await;
-    let _ = ended.send(format!("{}: {how:?}", check.as_str()));
+async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<String>) {
+    match task.await {
+        Err(error) if error.is_cancelled() => {}
+        how => {
+            let _ = ended.send(format!("{}: {how:?}", check.as_str()));
+        }
+    }
 }
 
 /// The checks that this configuration asks for, on this node as it is now. Looks at the disk on a thread of its own.

@@ -15,9 +15,11 @@
 pub mod boot;
 pub mod child;
 pub mod clock;
+pub mod collectors;
 pub mod commands;
 pub mod config;
 pub mod config_file;
+pub mod config_values;
 pub mod engine;
 pub mod guard;
 pub mod inventory;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-const PURE: [&str; 19] = [
+const PURE: [&str; 20] = [
+    "config_values.rs",
     "verdict.rs",
     "judge.rs",
     "inventory.rs",
