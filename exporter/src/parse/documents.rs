@@ -1,15 +1,16 @@
 //! Pure: finds JSON documents in an output. Warnings and library noise may stand before, between and behind them. Knows no tool.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// At most this many places are tried in vain as the start of a document, so that an output full of braces stays linear.
 const FALSE_STARTS: usize = 16;
 
 /// What an output holds of JSON.
-#[derive(Debug, Default)]
-pub struct Documents {
+#[derive(Debug)]
+pub struct Documents<T = Value> {
     /// Whole objects and arrays, in their order.
-    pub whole: Vec<Value>,
+    pub whole: Vec<T>,
     /// Whether one begins and stops before its end.
     pub cut: bool,
     /// Bytes behind the first document that are neither blank nor a document.
@@ -25,13 +26,18 @@ pub enum Wanted {
 
 /// All documents, or the first one.
 pub fn documents(text: &str, wanted: Wanted) -> Documents {
-    let mut found = Documents::default();
+    documents_of(text, wanted)
+}
+
+/// The same, in a form of their own that takes what it needs and skips the rest.
+pub fn documents_of<'a, T: Deserialize<'a>>(text: &'a str, wanted: Wanted) -> Documents<T> {
+    let mut found = Documents { whole: Vec::new(), cut: false, rest: 0 };
     let (mut at, mut false_starts) = (0, 0);
     while let Some(start) = text[at..].find(['{', '[']).map(|offset| at + offset) {
         if !found.whole.is_empty() {
             found.rest += text[at..start].trim().len();
         }
-        let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<T>();
         match stream.next() {
             Some(Ok(value)) => {
                 at = start + stream.byte_offset();

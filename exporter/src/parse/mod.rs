@@ -10,6 +10,7 @@ pub mod iperf3;
 mod leaf;
 pub mod librespeed_cli;
 pub mod rocm_smi;
+mod rocm_smi_json;
 mod rocm_smi_text;
 pub mod rocminfo;
 pub mod speedtest;

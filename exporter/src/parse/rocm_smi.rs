@@ -3,12 +3,12 @@
 //! Decides nothing.
 
 use super::devices::{Device, bus_address, physical};
-use super::documents::{Wanted, documents};
-use super::leaf::{BYTES, CELSIUS, PERCENT, WATTS, number, text, within};
+use super::documents::{Wanted, documents_of};
+use super::leaf::{BYTES, CELSIUS, PERCENT, WATTS, quantity, within, word};
+use super::rocm_smi_json::{Cards, Document, Fields};
 use super::{Exit, Output, Parsed, Reading, line_with, plain, quote, rocm_smi_text, traceback};
 use crate::verdict::{Facts, Gpu, Temperatures};
-use serde_json::{Map, Value};
-use std::borrow::Cow;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Asks for the facts and nothing heavier: `-a`, `--showmemuse` (one bad GPU takes the data of all away), `--showtopo` and
@@ -39,10 +39,10 @@ pub fn parse(output: Output<'_>) -> Parsed {
             _ => parsed,
         };
     }
-    let found = documents(&stdout, Wanted::First);
+    let found = documents_of::<Document<'_>>(&stdout, Wanted::First);
     match found.whole.first() {
-        Some(Value::Object(document)) => cards(document, found.rest),
-        Some(_) => Reading::Foreign(quote(&stdout)).into(),
+        Some(Document::Cards(cards)) => read(cards, found.rest),
+        Some(Document::Other) => Reading::Foreign(quote(&stdout)).into(),
         None if found.cut => Reading::Cut.into(),
         None => without_document(&stdout, &stderr, output.exit).into(),
     }
@@ -64,113 +64,35 @@ fn without_document(stdout: &str, stderr: &str, exit: Exit) -> Reading {
     }
 }
 
-fn cards(document: &Map<String, Value>, rest: usize) -> Parsed {
-    let mut not_understood = Vec::new();
+fn read(cards: &Cards<'_>, rest: usize) -> Parsed {
+    let mut not_understood = cards.odd.clone();
     if rest > 0 {
         not_understood.push(format!("{rest} bytes after the document"));
     }
-    let mut devices = Vec::new();
-    for (key, value) in document {
-        match (key.strip_prefix("card").and_then(|number| number.parse::<u32>().ok()), value) {
-            (Some(index), Value::Object(fields)) => {
-                let gpu = gpu(key, &Fields::of_object(fields), &mut not_understood);
-                devices.push(Device { index, gpu, ..Device::default() });
-            }
-            _ if key == "system" => {}
-            _ => not_understood.push(format!("key {}", quote(key))),
-        }
-    }
-    if devices.is_empty() && !document.contains_key("system") {
+    if cards.cards.is_empty() && !cards.system {
         return Parsed { reading: Reading::Foreign("a JSON object without cards".to_string()), not_understood };
     }
+    let device = |(index, fields): &(u32, Fields<'_>)| {
+        let gpu = gpu(&format_args!("card{index}"), fields, &mut not_understood);
+        Device { index: *index, gpu, ..Device::default() }
+    };
+    let mut devices: Vec<Device> = cards.cards.iter().map(device).collect();
     // A sensor that cannot be read has no key at all: what one card has was asked of all.
     let asked = devices.iter().any(|device| device.gpu.asked_for_sensors);
     devices.iter_mut().for_each(|device| device.gpu.asked_for_sensors = asked);
     Parsed { reading: Reading::Whole(Facts::Gpus(physical(devices))), not_understood }
 }
 
-/// The keys of one device that mean something to us, in the order of [`KEYS`].
-#[derive(Debug, Default)]
-pub struct Fields<'a>([Option<Cow<'a, Value>>; KEYS.len()]);
-
-/// Keys in their normalised form: lower case, single blanks, no colon at the end.
-const KEYS: [&str; 17] = [
-    "pci bus",
-    "unique id",
-    "serial number",
-    "card series",
-    "device name",
-    "card model",
-    "device id",
-    "gpu id",
-    "temperature (sensor edge) (c)",
-    "temperature (sensor junction) (c)",
-    "temperature (sensor memory) (c)",
-    "current socket graphics package power (w)",
-    "average graphics package power (w)",
-    "gpu use (%)",
-    "gpu memory allocated (vram%)",
-    "vram total memory (b)",
-    "vram total used memory (b)",
-];
-
-impl<'a> Fields<'a> {
-    fn of_object(object: &'a Map<String, Value>) -> Fields<'a> {
-        let mut fields = Fields::default();
-        for (key, value) in object {
-            fields.set(key, Cow::Borrowed(value));
-        }
-        fields
-    }
-
-    /// One key of a text block.
-    pub fn of_pair(key: &str, value: &str) -> Fields<'static> {
-        let mut fields = Fields::default();
-        fields.set(key, Cow::Owned(Value::from(value)));
-        fields
-    }
-
-    fn set(&mut self, key: &str, value: Cow<'a, Value>) {
-        if let Some(at) = KEYS.iter().position(|known| is_key(key, known)) {
-            self.0[at].get_or_insert(value);
-        }
-    }
-
-    fn get(&self, name: &str) -> Option<&Value> {
-        KEYS.iter().position(|known| *known == name).and_then(|at| self.0[at].as_deref())
-    }
-}
-
-/// Whether a key as printed is this one in its normalised form.
-fn is_key(printed: &str, known: &str) -> bool {
-    let mut known = known.bytes();
-    let mut blank = false;
-    for byte in printed.trim().trim_end_matches(':').trim_end().bytes() {
-        if byte.is_ascii_whitespace() {
-            blank = true;
-            continue;
-        }
-        if blank && known.next() != Some(b' ') {
-            return false;
-        }
-        blank = false;
-        if known.next() != Some(byte.to_ascii_lowercase()) {
-            return false;
-        }
-    }
-    known.next().is_none()
-}
-
 /// The facts of one device.
-pub fn gpu(card: &str, fields: &Fields<'_>, odd: &mut Vec<String>) -> Gpu {
-    let word = |names: &[&str]| names.iter().find_map(|name| Some(text(fields.get(name)?)?.into_owned()));
+pub fn gpu(card: &dyn fmt::Display, fields: &Fields<'_>, odd: &mut Vec<String>) -> Gpu {
+    let word = |names: &[&str]| names.iter().find_map(|name| word(fields.get(name)?)).map(str::to_string);
     let bus = word(&["pci bus"]).and_then(|bus| bus_address(&bus, odd));
     let mut asked = false;
     let mut measure = |names: &[&str], range: &RangeInclusive<f64>, sensor: bool| {
         let (name, value) = names.iter().find_map(|name| Some((name, fields.get(name)?)))?;
         asked |= sensor;
         let mut said = Vec::new();
-        let measured = within(name, number(value), range, &mut said);
+        let measured = within(name, quantity(value), range, &mut said);
         odd.extend(said.into_iter().map(|said| format!("{card}: {said}")));
         measured
     };
@@ -269,12 +191,6 @@ mod tests {
             let reading = read(&whole[..end], "").reading;
             assert!(matches!(reading, Reading::Cut | Reading::Nothing), "{end}: {reading:?}");
         }
-    }
-
-    #[test]
-    fn a_key_is_known_in_any_case_and_spacing() {
-        assert!(is_key(" GPU  use (%):", "gpu use (%)"));
-        assert!(!is_key("GPU use", "gpu use (%)") && !is_key("GPU use (%) x", "gpu use (%)"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 
 use super::devices::{Device, physical};
 use super::leaf::{CELSIUS, PERCENT, WATTS, is_bus_address, quantity, within, word};
-use super::rocm_smi::{Fields, gpu as gpu_of_fields};
+use super::rocm_smi::gpu as gpu_of_fields;
+use super::rocm_smi_json::Fields;
 use super::{Parsed, Reading, quote};
 use crate::verdict::{Facts, Gpu};
 use std::collections::BTreeMap;
@@ -190,7 +191,7 @@ impl Page {
         } else if let Some((key, value)) = rest.split_once(": ").or(rest.strip_suffix(':').map(|key| (key, ""))) {
             self.listed = true;
             let fields = Fields::of_pair(key, value.trim());
-            let gpu = gpu_of_fields(&format!("GPU[{index}]"), &fields, &mut self.odd);
+            let gpu = gpu_of_fields(&format_args!("GPU[{index}]"), &fields, &mut self.odd);
             let device = self.device(index);
             device.partition = None;
             super::devices::add(&mut device.gpu, gpu);

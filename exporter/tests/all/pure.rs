@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const PURE: [&str; 20] = [
+const PURE: [&str; 21] = [
     "config_values.rs",
     "verdict.rs",
     "judge.rs",
@@ -20,6 +20,7 @@ const PURE: [&str; 20] = [
     "parse/documents.rs",
     "parse/leaf.rs",
     "parse/librespeed_cli.rs",
+    "parse/rocm_smi_json.rs",
     "parse/rocm_smi_text.rs",
     "parse/speedtest.rs",
     "parse/speedtest_cli.rs",
