@@ -286,6 +286,10 @@ pub struct Config {
     #[arg(long = "gpus.expected", env = "OSSCI_EXPORTER_GPUS_EXPECTED", value_name = "NUMBER")]
     pub expected_gpus: Option<u32>,
 
+    /// How many partitions all GPUs of this node must show together. Not looked at unless set.
+    #[arg(long = "gpus.expected-partitions", env = "OSSCI_EXPORTER_GPUS_EXPECTED_PARTITIONS", value_name = "NUMBER")]
+    pub expected_partitions: Option<u32>,
+
     /// A GPU whose junction is this hot fails the check. The device's own critical value unless set, and 105 where the tool does not
     /// say it.
     #[arg(

@@ -75,6 +75,7 @@ impl Engine {
         self.node.set_settings(Settings {
             bounds: config.bounds(),
             expected_gpus: config.expected_gpus,
+            expected_partitions: config.expected_partitions,
             boot_grace: config.boot_grace,
             tests_network: checks.contains(&Check::Network),
         });

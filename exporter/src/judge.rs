@@ -26,6 +26,8 @@ pub enum Ending<'a> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
     pub expected: Option<Expected>,
+    /// All partitions together, by configuration alone: their number is a person's choice and changes with it.
+    pub expected_partitions: Option<u32>,
     pub learned: Option<&'a Learned>,
     /// This tool has passed on this node before, on this boot or an earlier one.
     pub passed_before: bool,
@@ -182,6 +184,10 @@ fn judge_gpus(tool: ToolName, gpus: &[Gpu], known: Known<'_>, bounds: Bounds) ->
     // A node that carries this exporter has a GPU, unless somebody says 0.
     if found < wanted.unwrap_or(1) {
         return failed(Fault::GpuMissing, missing(found, gpus, known));
+    }
+    let partitions = gpus.iter().fold(0u32, |sum, gpu| sum.saturating_add(gpu.partitions));
+    if let Some(wanted) = known.expected_partitions.filter(|wanted| partitions < *wanted) {
+        return failed(Fault::GpuMissing, format!("{partitions} of {wanted} partitions (configured)"));
     }
     silent(tool, gpus, known)
         .or_else(|| too_hot(gpus, bounds))
@@ -386,8 +392,8 @@ mod tests {
             expected: inventory::expected(None, None, Some(&learned)),
             learned: Some(&learned),
             passed_before: true,
-            pci: None,
             sensors_wanted: true,
+            ..Known::default()
         };
         let seven = ended(include_str!("../testdata/rocm-smi/seven-of-eight.json"), Exit::Status(0));
         let judgement = judge(ToolName::RocmSmi, seven, known, Bounds::default()).judgement;
@@ -425,6 +431,15 @@ mod tests {
         assert_eq!(reason(ToolName::RocmSmi, none, Known::default()), Some("gpu-missing"));
         let zero = Known { expected: Some(Expected { gpus: 0, source: Source::Configuration }), ..Known::default() };
         assert_eq!(reason(ToolName::RocmSmi, none, zero), None);
+    }
+
+    #[test]
+    fn partitions_are_counted_where_somebody_says_how_many() {
+        let partitioned = ended(include_str!("../testdata/rocm-smi/partitioned.json"), Exit::Status(0));
+        let wanted = |partitions| Known { expected_partitions: Some(partitions), ..eight() };
+        assert_eq!(reason(ToolName::RocmSmi, partitioned, wanted(64)), None);
+        assert_eq!(reason(ToolName::RocmSmi, partitioned, wanted(65)), Some("gpu-missing"));
+        assert_eq!(reason(ToolName::RocmSmi, partitioned, eight()), None);
     }
 
     #[test]

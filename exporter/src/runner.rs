@@ -41,6 +41,7 @@ pub struct Settings {
     pub bounds: Bounds,
     /// By configuration; the run directory and earlier runs may say it too.
     pub expected_gpus: Option<u32>,
+    pub expected_partitions: Option<u32>,
     /// So long after the boot a failure is no strike.
     pub boot_grace: Duration,
     pub tests_network: bool,
@@ -202,6 +203,7 @@ impl Checker {
         let file = node.run_dir.inventory().await.unwrap_or_default();
         let known = Known {
             expected: inventory::expected(settings.expected_gpus, file, learned.as_ref()),
+            expected_partitions: settings.expected_partitions,
             learned: learned.as_ref(),
             passed_before: node.memory.passed_before(self.check),
             sensors_wanted: true,
