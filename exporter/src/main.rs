@@ -54,7 +54,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_logging(config.log_level, config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // One worker: what may block runs on threads of its own, and a second worker would only be woken to find nothing to do.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
             match config.once {
