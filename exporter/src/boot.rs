@@ -1,6 +1,7 @@
 //! The node's own words about itself, from procfs: which boot this is and what the node is called. Reads, never writes.
 
 use std::path::Path;
+use std::time::Duration;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -19,6 +20,13 @@ pub fn boot_id(procfs: &Path) -> Result<String, BootError> {
         id => Ok(id.to_string()),
     });
     read.map_err(|source| BootError { path: path.display().to_string(), source })
+}
+
+/// Time since the boot: the first number of `PROCFS/uptime`. `None` where it cannot be read; such a boot is taken for an old one.
+pub fn uptime(procfs: &Path) -> Option<Duration> {
+    let text = std::fs::read_to_string(procfs.join("uptime")).ok()?;
+    let seconds = text.split_whitespace().next()?.parse::<f64>().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// The kernel's host name: `PROCFS/sys/kernel/hostname`.

@@ -56,6 +56,18 @@ pub struct Streams {
     pub stderr: Vec<u8>,
 }
 
+impl Streams {
+    /// Puts what a later child printed behind what is there.
+    pub fn append(&mut self, later: Streams) {
+        for (here, more) in [(&mut self.stdout, later.stdout), (&mut self.stderr, later.stderr)] {
+            match here.is_empty() {
+                true => *here = more,
+                false => here.extend(more),
+            }
+        }
+    }
+}
+
 /// How a child ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -226,7 +238,9 @@ impl Running {
             return Err(StartError::NotStarted(format!("{tool}: no process id")));
         };
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        Ok(Running { child, group: Group { pid, armed: true }, stdout, stderr, streams: Streams::default() })
+        // Room for what most tools print: a vector that starts empty is read into in dozens of small steps.
+        let streams = Streams { stdout: Vec::with_capacity(32 << 10), stderr: Vec::with_capacity(4 << 10) };
+        Ok(Running { child, group: Group { pid, armed: true }, stdout, stderr, streams })
     }
 
     /// Takes what is left in the pipes without waiting for more. False when that is more than the limit.

@@ -1,8 +1,14 @@
 //! Flags, and the environment behind each of them; the only module that reads the environment. Checks what it is given and says in one
-//! sentence what is wrong. Opens no file and no socket.
+//! sentence what is wrong. The file behind both is [`crate::config_file`]. Opens no file and no socket.
 #![allow(clippy::disallowed_methods, reason = "this is the one module that reads the environment")]
 
-use clap::{Parser, ValueEnum};
+use crate::collectors::Collectors;
+use crate::commands::parse::ParseArguments;
+use crate::config_values::{
+    duration, duration_or_zero, host, network_tool, not_negative, ports, share, url_path, volume,
+};
+use crate::verdict::{Check, ToolName};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +16,71 @@ use thiserror::Error;
 
 /// Health checks of a GPU node as metrics: runs rocm-smi, rocminfo and a network test in the background.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "ossci-exporter", version)]
+#[command(name = "ossci-exporter", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub config: Config,
+}
+
+/// What the program does besides running for years.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    Parse(ParseArguments),
+}
+
+/// All settings of the exporter.
+#[derive(Debug, Clone, Args)]
 pub struct Config {
+    /// YAML file with settings: the names of the flags, dots as nesting. A flag wins over the environment, which wins over the file.
+    /// Read again on SIGHUP, except for addresses, paths and the web configuration.
+    #[arg(long = "config.file", env = "OSSCI_EXPORTER_CONFIG_FILE", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+
+    /// Checks the configuration, with its files, and exits: 0 right, 2 wrong.
+    #[arg(long = "config.check")]
+    pub config_check: bool,
+
+    /// Runs each check once, prints the metrics in the classic text form and exits: 0, or 1 if a check failed.
+    #[arg(long = "once")]
+    pub once: bool,
+
+    /// With --once: writes the metrics to this file by rename, for a textfile collector.
+    #[arg(long = "output", value_name = "FILE", requires = "once")]
+    pub output: Option<PathBuf>,
+
+    /// TLS, client certificates and users, in the format of the Prometheus exporter toolkit.
+    #[arg(long = "web.config.file", env = "OSSCI_EXPORTER_WEB_CONFIG_FILE", value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
+
+    /// Path of the metrics page.
+    #[arg(
+        long = "web.telemetry-path",
+        env = "OSSCI_EXPORTER_WEB_TELEMETRY_PATH",
+        value_name = "PATH",
+        default_value = "/metrics",
+        value_parser = url_path
+    )]
+    pub telemetry_path: String,
+
+    #[command(flatten)]
+    pub collectors: Collectors,
+
+    /// Where sysfs is mounted. Only names and links of the PCI bus below it are read.
+    #[arg(long = "path.sysfs", env = "OSSCI_EXPORTER_PATH_SYSFS", value_name = "PATH", default_value = "/sys")]
+    pub sysfs: PathBuf,
+
+    /// So long after the boot a failed run is no strike, unless the check has passed on this boot: drivers take their time.
+    #[arg(
+        long = "check.boot-grace",
+        env = "OSSCI_EXPORTER_CHECK_BOOT_GRACE",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = duration_or_zero
+    )]
+    pub boot_grace: Duration,
+
     /// Address of the metrics and the pages. May be given more than once.
     #[arg(
         long = "web.listen-address",
@@ -90,9 +159,22 @@ pub struct Config {
     )]
     pub network_interval: Option<Duration>,
 
+    /// How long one run of the network check may take; that of the others unless set, and 2 minutes for a public test.
+    #[arg(
+        long = "check.network.timeout",
+        env = "OSSCI_EXPORTER_CHECK_NETWORK_TIMEOUT",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub network_timeout: Option<Duration>,
+
     /// Path of rocm-smi below the root. Looked for in opt/rocm/bin, usr/bin and usr/local/bin unless set.
     #[arg(long = "tool.rocm-smi", env = "OSSCI_EXPORTER_TOOL_ROCM_SMI", value_name = "PATH")]
     pub rocm_smi: Option<PathBuf>,
+
+    /// Path of amd-smi below the root. It is used where rocm-smi is not there, or when asked for with --collector.amd-smi.
+    #[arg(long = "tool.amd-smi", env = "OSSCI_EXPORTER_TOOL_AMD_SMI", value_name = "PATH")]
+    pub amd_smi: Option<PathBuf>,
 
     /// Path of rocminfo below the root.
     #[arg(long = "tool.rocminfo", env = "OSSCI_EXPORTER_TOOL_ROCMINFO", value_name = "PATH")]
@@ -102,7 +184,80 @@ pub struct Config {
     #[arg(long = "tool.iperf3", env = "OSSCI_EXPORTER_TOOL_IPERF3", value_name = "PATH")]
     pub iperf3: Option<PathBuf>,
 
-    /// Host of the iperf3 servers. There is a network check only where this is set.
+    /// Path of Ookla's speedtest below the root.
+    #[arg(long = "tool.speedtest", env = "OSSCI_EXPORTER_TOOL_SPEEDTEST", value_name = "PATH")]
+    pub speedtest: Option<PathBuf>,
+
+    /// Path of speedtest-cli below the root.
+    #[arg(long = "tool.speedtest-cli", env = "OSSCI_EXPORTER_TOOL_SPEEDTEST_CLI", value_name = "PATH")]
+    pub speedtest_cli: Option<PathBuf>,
+
+    /// Path of librespeed-cli below the root.
+    #[arg(long = "tool.librespeed-cli", env = "OSSCI_EXPORTER_TOOL_LIBRESPEED_CLI", value_name = "PATH")]
+    pub librespeed_cli: Option<PathBuf>,
+
+    /// Tool of the network check: iperf3, or one that tests against a public server (speedtest, speedtest-cli, librespeed-cli). Those run
+    /// every 30 minutes: their operators block whoever asks more often, and count all nodes behind one address together.
+    #[arg(
+        long = "network.tool",
+        env = "OSSCI_EXPORTER_NETWORK_TOOL",
+        value_name = "TOOL",
+        default_value = "iperf3",
+        value_parser = network_tool
+    )]
+    pub network_tool: ToolName,
+
+    /// Lets a public test run as often as --check.network.interval says.
+    #[arg(
+        long = "network.public-often",
+        env = "OSSCI_EXPORTER_NETWORK_PUBLIC_OFTEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub public_often: bool,
+
+    /// Bytes of one iperf3 run, as iperf3 reads them.
+    #[arg(
+        long = "network.bytes",
+        env = "OSSCI_EXPORTER_NETWORK_BYTES",
+        value_name = "BYTES",
+        default_value = "8M",
+        value_parser = volume
+    )]
+    pub network_bytes: String,
+
+    /// An upload below this many bits per second fails the network check; 0 accepts any.
+    #[arg(
+        long = "network.min-upload",
+        env = "OSSCI_EXPORTER_NETWORK_MIN_UPLOAD",
+        value_name = "BITS_PER_SECOND",
+        default_value = "0",
+        value_parser = not_negative
+    )]
+    pub min_upload: f64,
+
+    /// A latency above this fails the network check, where the tool measures one.
+    #[arg(
+        long = "network.max-latency",
+        env = "OSSCI_EXPORTER_NETWORK_MAX_LATENCY",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub max_latency: Option<Duration>,
+
+    /// A lost share of the packets above this fails the network check, where the tool measures it: 0 to 1.
+    #[arg(
+        long = "network.max-loss",
+        env = "OSSCI_EXPORTER_NETWORK_MAX_LOSS",
+        value_name = "RATIO",
+        default_value = "0.05",
+        value_parser = share
+    )]
+    pub max_loss: f64,
+
+    /// Host of the iperf3 servers. Without it there is no network check by iperf3.
     #[arg(long = "network.target", env = "OSSCI_EXPORTER_NETWORK_TARGET", value_name = "HOST", value_parser = host)]
     pub network_target: Option<String>,
 
@@ -131,15 +286,19 @@ pub struct Config {
     #[arg(long = "gpus.expected", env = "OSSCI_EXPORTER_GPUS_EXPECTED", value_name = "NUMBER")]
     pub expected_gpus: Option<u32>,
 
-    /// A GPU whose junction is this hot fails the rocm-smi check.
+    /// How many partitions all GPUs of this node must show together. Not looked at unless set.
+    #[arg(long = "gpus.expected-partitions", env = "OSSCI_EXPORTER_GPUS_EXPECTED_PARTITIONS", value_name = "NUMBER")]
+    pub expected_partitions: Option<u32>,
+
+    /// A GPU whose junction is this hot fails the check. The device's own critical value unless set, and 105 where the tool does not
+    /// say it.
     #[arg(
         long = "gpus.max-junction-celsius",
         env = "OSSCI_EXPORTER_GPUS_MAX_JUNCTION_CELSIUS",
         value_name = "DEGREES",
-        default_value = "105",
         value_parser = not_negative
     )]
-    pub max_junction_celsius: f64,
+    pub max_junction_celsius: Option<f64>,
 
     /// Time between two probes of the GPUs, from the end of one to the start of the next.
     #[arg(
@@ -185,7 +344,17 @@ pub enum ConfigError {
     IntervalTooShort { flag: &'static str, value: Duration },
     #[error("--{flag} must be an absolute path, it is '{}'", .value.display())]
     PathNotAbsolute { flag: &'static str, value: PathBuf },
+    #[error("--check.network.interval must be at least 30m for a public test (or say --network.public-often), it is {}", in_words(*.0))]
+    PublicTooOften(Duration),
+    #[error("--collector.network needs --network.target for iperf3, or a public --network.tool")]
+    NoTarget,
 }
+
+/// Public servers answer 429 to whoever asks more often, and a test moves gigabytes.
+const PUBLIC_INTERVAL: Duration = Duration::from_secs(30 * 60);
+
+/// What a public test takes at most: two directions of 15 s, and the choice of a server.
+const PUBLIC_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn in_words(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
@@ -200,19 +369,76 @@ impl Config {
             }
         }
         // Children run in `/`, so a relative path would mean another place to them than to us.
-        let tools =
-            [("tool.rocm-smi", &self.rocm_smi), ("tool.rocminfo", &self.rocminfo), ("tool.iperf3", &self.iperf3)];
+        let tools = [
+            ("tool.rocm-smi", &self.rocm_smi),
+            ("tool.amd-smi", &self.amd_smi),
+            ("tool.rocminfo", &self.rocminfo),
+            ("tool.iperf3", &self.iperf3),
+            ("tool.speedtest", &self.speedtest),
+            ("tool.speedtest-cli", &self.speedtest_cli),
+            ("tool.librespeed-cli", &self.librespeed_cli),
+        ];
         let tools = tools.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
         for (flag, value) in tools.chain([("path.rootfs", &self.rootfs)]) {
             if !value.is_absolute() {
                 return Err(ConfigError::PathNotAbsolute { flag, value: value.clone() });
             }
         }
+        match self.network_interval {
+            Some(interval) if self.network_tool.is_public() && !self.public_often && interval < PUBLIC_INTERVAL => {
+                return Err(ConfigError::PublicTooOften(interval));
+            }
+            _ => {}
+        }
+        if self.collectors.choice(Check::Network) == Some(true) && !self.network_can_run() {
+            return Err(ConfigError::NoTarget);
+        }
         Ok(())
     }
 
     pub fn network_interval(&self) -> Duration {
-        self.network_interval.unwrap_or(self.interval)
+        let default = if self.network_tool.is_public() { self.interval.max(PUBLIC_INTERVAL) } else { self.interval };
+        self.network_interval.unwrap_or(default)
+    }
+
+    pub fn network_timeout(&self) -> Duration {
+        let default = if self.network_tool.is_public() { PUBLIC_TIMEOUT } else { self.timeout };
+        self.network_timeout.unwrap_or(default)
+    }
+
+    /// Whether a network test has somewhere to go. A public one only runs where it was configured by name.
+    fn network_can_run(&self) -> bool {
+        self.network_tool.is_public() || self.network_target.is_some()
+    }
+
+    /// Whether there is a network check.
+    pub fn tests_network(&self) -> bool {
+        self.network_can_run() && self.collectors.choice(Check::Network) != Some(false)
+    }
+
+    /// The configured path of a tool.
+    pub fn tool_path(&self, tool: ToolName) -> Option<PathBuf> {
+        let path = match tool {
+            ToolName::RocmSmi => &self.rocm_smi,
+            ToolName::AmdSmi => &self.amd_smi,
+            ToolName::Rocminfo => &self.rocminfo,
+            ToolName::Speedtest => &self.speedtest,
+            ToolName::SpeedtestCli => &self.speedtest_cli,
+            ToolName::LibrespeedCli => &self.librespeed_cli,
+            ToolName::Iperf3 => &self.iperf3,
+        };
+        path.clone()
+    }
+
+    /// The limits of the verdicts.
+    pub fn bounds(&self) -> crate::judge::Bounds {
+        crate::judge::Bounds {
+            max_junction_celsius: self.max_junction_celsius,
+            min_download_bits_per_second: self.min_download,
+            min_upload_bits_per_second: self.min_upload,
+            max_latency_seconds: self.max_latency.map(|latency| latency.as_secs_f64()),
+            max_loss_ratio: self.max_loss,
+        }
     }
 
     /// The node's name as far as flags and environment know it.
@@ -222,55 +448,13 @@ impl Config {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    match duration_or_zero(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_string()),
-        other => other,
-    }
-}
-
-/// Longer ones are a slip of the unit.
-const LONGEST_DURATION: Duration = Duration::from_secs(7 * 24 * 3600);
-
-fn duration_or_zero(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
-    match parsed {
-        Some(duration) if duration <= LONGEST_DURATION => Ok(duration),
-        Some(_) => Err("it must be at most 7 days".to_string()),
-        None => Err("write a number and a unit, such as 500ms, 30s or 5m".to_string()),
-    }
-}
-
-fn ports(text: &str) -> Result<(u16, u16), String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
-        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok((first, last)),
-        _ => Err("write one port such as 5201, or a range such as 5201-5210".to_string()),
-    }
-}
-
-fn host(text: &str) -> Result<String, String> {
-    // A leading dash would be read as an option by the tool.
-    if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_whitespace) {
-        return Err("write a host name or an address".to_string());
-    }
-    Ok(text.to_string())
-}
-
-fn not_negative(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
-        _ => Err("write a number, zero or more".to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn config(flags: &[&str]) -> Result<Config, String> {
         let arguments = std::iter::once("ossci-exporter").chain(flags.iter().copied());
-        let config = Config::try_parse_from(arguments).map_err(|error| error.to_string())?;
+        let config = Cli::try_parse_from(arguments).map_err(|error| error.to_string())?.config;
         config.check().map_err(|error| error.to_string())?;
         Ok(config)
     }
@@ -310,5 +494,41 @@ mod tests {
         assert!(config(&["--tool.rocm-smi", "rocm-smi"]).unwrap_err().contains("absolute path"));
         assert!(config(&["--network.target", "-c"]).is_err());
         assert!(config(&["--gpus.expected", "-1"]).is_err());
+    }
+
+    #[test]
+    fn a_public_test_runs_twice_an_hour_unless_forced() {
+        let minutes = |flags: &[&str]| config(flags).map(|config| config.network_interval().as_secs() / 60);
+        assert_eq!(minutes(&["--network.tool=speedtest"]), Ok(30));
+        assert!(minutes(&["--network.tool=speedtest", "--check.network.interval=5m"]).is_err());
+        assert_eq!(
+            minutes(&["--network.tool=speedtest", "--check.network.interval=5m", "--network.public-often"]),
+            Ok(5)
+        );
+        assert!(config(&["--network.tool=speedtest"]).unwrap().tests_network());
+        assert!(!config(&[]).unwrap().tests_network(), "nobody configured one");
+        assert!(config(&["--collector.network"]).is_err());
+    }
+
+    #[test]
+    fn collectors_are_switched_on_and_off_and_the_last_word_counts() {
+        let choice = |flags: &[&str]| config(flags).unwrap().collectors.choice(Check::AmdSmi);
+        assert_eq!(choice(&[]), None);
+        assert_eq!(choice(&["--collector.amd-smi"]), Some(true));
+        assert_eq!(choice(&["--no-collector.amd-smi"]), Some(false));
+        assert_eq!(choice(&["--collector.amd-smi=false"]), Some(false));
+    }
+
+    #[test]
+    fn wrong_words_are_told_what_would_be_right() {
+        for (flag, right) in [
+            ("--network.tool=wget", "write iperf3, speedtest"),
+            ("--network.max-loss=5", "between 0 and 1"),
+            ("--web.telemetry-path=metrics", "write a path such as /metrics"),
+            ("--network.bytes=lots", "such as 8M"),
+        ] {
+            let said = config(&[flag]).unwrap_err();
+            assert!(said.contains(right), "{said}");
+        }
     }
 }

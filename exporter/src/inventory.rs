@@ -11,6 +11,14 @@ pub struct Learned {
     pub pci: Vec<String>,
 }
 
+/// A GPU on the PCI bus, whether or not a driver took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PciGpu {
+    /// `domain:bus:device.function`, lower case.
+    pub address: String,
+    pub driver: Option<String>,
+}
+
 /// Where the expected number comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -45,11 +53,11 @@ pub fn expected(configured: Option<u32>, file: Option<u32>, learned: Option<&Lea
         .or(learned.map(|learned| learned.gpus).map(of(Source::Learned)))
 }
 
-/// What is to be remembered after a healthy run; `None` when that is what is remembered already. rocm-smi names bus addresses and
-/// has the last word; rocminfo fills the gap where rocm-smi never passed.
+/// What is to be remembered after a healthy run; `None` when that is what is remembered already. rocm-smi and amd-smi name bus
+/// addresses and have the last word; rocminfo fills the gap where neither ever passed.
 pub fn learn(check: Check, before: Option<&Learned>, gpus: &[Gpu]) -> Option<Learned> {
     match (check, before) {
-        (Check::RocmSmi, _) | (Check::Rocminfo, None) => {}
+        (Check::RocmSmi | Check::AmdSmi, _) | (Check::Rocminfo, None) => {}
         _ => return None,
     }
     let now = Learned {

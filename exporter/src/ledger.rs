@@ -1,5 +1,6 @@
 //! What is known right now, shared between the tasks that run checks (each writes its own check) and the pages that show it. No I/O.
 
+use crate::inventory::PciGpu;
 use crate::run_dir::Pause;
 use crate::strikes::Standing;
 use crate::verdict::{Check, Facts, Run, Verdict};
@@ -17,17 +18,27 @@ const FRESH_INTERVALS: u32 = 3;
 #[derive(Debug)]
 pub struct Ledger {
     started_at: Timestamp,
-    intervals: BTreeMap<Check, Duration>,
     entries: RwLock<Entries>,
 }
 
 #[derive(Debug)]
 struct Entries {
+    intervals: BTreeMap<Check, Duration>,
+    pci: Option<Vec<PciGpu>>,
+    reload: Reload,
     standings: BTreeMap<Check, Standing>,
     network_runs: VecDeque<Run>,
     pause: Pause,
     inventory_unreadable: bool,
     expected_gpus: Option<u32>,
+}
+
+/// How the latest attempt to read the configuration went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reload {
+    pub successful: bool,
+    /// When the configuration in force was read.
+    pub at: Timestamp,
 }
 
 /// Everything the pages show, at one moment.
@@ -40,6 +51,9 @@ pub struct Snapshot {
     pub inventory_unreadable: bool,
     pub expected_gpus: Option<u32>,
     pub state_write_failures: u64,
+    /// The GPUs on the PCI bus, where sysfs could be read.
+    pub pci: Option<Vec<PciGpu>>,
+    pub reload: Reload,
 }
 
 /// One check in a snapshot.
@@ -73,13 +87,16 @@ impl Ledger {
             standings.insert(check, standing);
         }
         let entries = Entries {
+            intervals,
+            pci: None,
+            reload: Reload { successful: true, at: started_at },
             standings,
             network_runs: VecDeque::new(),
             pause: Pause::No,
             inventory_unreadable: false,
             expected_gpus: None,
         };
-        Ledger { started_at, intervals, entries: RwLock::new(entries) }
+        Ledger { started_at, entries: RwLock::new(entries) }
     }
 
     pub fn standing(&self, check: Check) -> Standing {
@@ -88,6 +105,30 @@ impl Ledger {
 
     pub fn set_standing(&self, check: Check, standing: Standing) {
         self.write().standings.insert(check, standing);
+    }
+
+    /// Other checks from now on, or other intervals. Those that stay keep their standing.
+    pub fn set_checks(&self, checks: impl IntoIterator<Item = (Check, Duration, Standing)>) {
+        let mut entries = self.write();
+        let mut before = std::mem::take(&mut entries.standings);
+        entries.intervals.clear();
+        for (check, interval, standing) in checks {
+            entries.intervals.insert(check, interval);
+            entries.standings.insert(check, before.remove(&check).unwrap_or(standing));
+        }
+    }
+
+    pub fn set_pci(&self, pci: Option<Vec<PciGpu>>) {
+        self.write().pci = pci;
+    }
+
+    /// The configuration was read again, or could not be.
+    pub fn set_reload(&self, successful: bool, now: Timestamp) {
+        let reload = &mut self.write().reload;
+        reload.successful = successful;
+        if successful {
+            reload.at = now;
+        }
     }
 
     /// Remembers a periodic network run.
@@ -123,7 +164,9 @@ impl Ledger {
         Snapshot {
             now,
             started_at: self.started_at,
-            checks: self.intervals.iter().map(view).collect(),
+            checks: entries.intervals.iter().map(view).collect(),
+            pci: entries.pci.clone(),
+            reload: entries.reload,
             pause: entries.pause.clone(),
             inventory_unreadable: entries.inventory_unreadable,
             expected_gpus: entries.expected_gpus,
@@ -158,11 +201,34 @@ mod tests {
             judgement: Judgement { verdict, detail: String::new() },
             facts: Some(Facts::Network(Default::default())),
             not_understood: Vec::new(),
+            printed: None,
         }
     }
 
     fn ledger() -> Ledger {
         Ledger::new(at(0), [(Check::Network, Duration::from_secs(30), Standing::default())])
+    }
+
+    #[test]
+    fn checks_that_stay_keep_their_standing() {
+        let ledger = ledger();
+        ledger.set_standing(Check::Network, Standing { consecutive_failures: 2, ..Standing::default() });
+        let checks =
+            [Check::Network, Check::Rocminfo].map(|check| (check, Duration::from_secs(5), Standing::default()));
+        ledger.set_checks(checks);
+        let strikes: Vec<u64> =
+            ledger.snapshot(at(0), 0).checks.iter().map(|view| view.standing.consecutive_failures).collect();
+        assert_eq!(strikes, [0, 2]);
+        ledger.set_checks([]);
+        assert!(ledger.snapshot(at(0), 0).checks.is_empty());
+    }
+
+    #[test]
+    fn a_bad_configuration_keeps_the_time_of_the_good_one() {
+        let ledger = ledger();
+        ledger.set_reload(true, at(5));
+        ledger.set_reload(false, at(9));
+        assert_eq!(ledger.snapshot(at(9), 0).reload, Reload { successful: false, at: at(5) });
     }
 
     #[test]

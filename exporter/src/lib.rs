@@ -3,15 +3,25 @@
 //! How the parts hang together:
 //!
 //! ```text
-//! schedule -> runner -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
-//!               ^                                ^
-//!             probe                   inventory, run_dir
+//! config, config_file -> engine (which checks; exchanged on SIGHUP)
+//!                          |
+//! schedule ------------> runner -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
+//!                          ^                                ^                                                               |
+//!                        probe                  inventory, run_dir, sysfs                                       web_config, guard
 //! ```
+//!
+//! `ossci-exporter parse` and `--once` are in [`commands`].
 
 pub mod boot;
 pub mod child;
 pub mod clock;
+pub mod collectors;
+pub mod commands;
 pub mod config;
+pub mod config_file;
+pub mod config_values;
+pub mod engine;
+pub mod guard;
 pub mod inventory;
 pub mod judge;
 pub mod ledger;
@@ -27,25 +37,29 @@ pub mod schedule;
 mod scratch;
 pub mod state_file;
 pub mod strikes;
+pub mod sysfs;
 pub mod tool;
 pub mod verdict;
 pub mod web;
+pub mod web_config;
 
 use crate::config::Config;
-use crate::judge::Bounds;
+use crate::engine::Engine;
+use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::probe::Probe;
 use crate::run_dir::RunDir;
-use crate::runner::{Checker, Node, Target};
-use crate::tool::Tool;
-use crate::verdict::Check;
-use crate::web::{BindError, Probing};
-use std::path::PathBuf;
-use std::sync::Arc;
+use crate::runner::{Node, Settings};
+use crate::web::{BindError, Probing, Site};
+use crate::web_config::WebConfig;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 /// Why the exporter could not start or go on.
@@ -57,14 +71,25 @@ pub enum RunError {
     Signals(#[source] std::io::Error),
     #[error("cannot read the state directory")]
     State(#[source] tokio::task::JoinError),
+    #[error("cannot write {0}")]
+    Output(std::path::PathBuf, #[source] std::io::Error),
+    #[error("cannot write the metrics page")]
+    Page(#[from] std::fmt::Error),
     #[error("a part of the exporter ended by itself: {0}")]
     PartEnded(String),
 }
 
+/// How often it is looked whether a tool came or went.
+const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Reads the configuration again: flags, environment and file.
+pub type Reread = fn() -> Result<Config, String>;
+
 /// Runs until SIGTERM or SIGINT. What still runs then goes with its tasks: each child's group is killed when its task is dropped.
-pub async fn run(config: Config) -> Result<(), RunError> {
+pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Reread) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
 
     // Before anything else: whoever is not alone on this node must not touch the state of the other.
     let mut listeners = Vec::new();
@@ -73,63 +98,92 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     let socket = web::listen_unix(&config.probe_socket).await?;
 
-    let checks: Vec<Check> = match config.network_target {
-        Some(_) => Check::ALL.to_vec(),
-        None => vec![Check::RocmSmi, Check::Rocminfo],
-    };
-    let node = node(&config, &checks).await?;
-    let checkers: Vec<Arc<Checker>> =
-        checks.iter().filter_map(|check| checker(*check, &config, &node)).map(Arc::new).collect();
+    let node = node(&config).await?;
+    let (ended, mut part_ended) = mpsc::unbounded_channel();
+    let engine = Arc::new(Engine::new(Arc::clone(&node), ended));
+    engine.configure(&config).await;
 
     let mut parts = JoinSet::new();
+    let probe = Probe::new(Arc::clone(&node), Arc::clone(&engine), config.probe_min_gap);
+    let probing = Arc::new(Probing { probe, procfs: config.procfs.clone() });
+    let guard = web_config.as_ref().map(Guard::new).filter(Guard::asks_who_it_is).map(Arc::new);
+    let site = Site {
+        node: Arc::clone(&node),
+        telemetry_path: config.telemetry_path.clone(),
+        guard,
+        probing: Arc::clone(&probing),
+    };
     for listener in listeners {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "listening");
         }
-        let pages = web::pages(Arc::clone(&node));
-        parts.spawn(async move { axum::serve(listener, pages).await });
+        let (pages, tls) = (web::pages(&site), web_config.as_ref().and_then(|web| web.tls.clone()));
+        parts.spawn(web::serve(listener, pages, tls));
     }
-    let gpu_checks = checkers.iter().filter(|checker| checker.check != Check::Network).cloned().collect();
-    let network_check = config.network_target.is_some();
-    let probe = Probe::new(Arc::clone(&node), gpu_checks, network_check, config.probe_min_gap);
-    let probes = web::probes(Arc::new(Probing { probe, procfs: config.procfs.clone() }));
+    let probes = web::probes(probing);
     parts.spawn(async move { axum::serve(socket, probes).await });
     let watched = Arc::clone(&node);
     parts.spawn(async move {
         runner::watch_run_dir(&watched).await;
         Ok(())
     });
-    for checker in checkers {
-        parts.spawn(async move {
-            checker.run_for_ever().await;
-            Ok(())
-        });
-    }
+    engine.start();
     info!(node = node.name, version = env!("CARGO_PKG_VERSION"), "started");
 
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM"),
-        _ = interrupt.recv() => info!("SIGINT"),
-        Some(ended) = parts.join_next() => {
-            let how = format!("{ended:?}");
-            error!(how, "a part of the exporter ended by itself");
-            return Err(RunError::PartEnded(how));
+    let mut tools = interval(TOOLS_INTERVAL);
+    tools.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let reason = tokio::select! {
+            _ = terminate.recv() => { info!("SIGTERM"); break }
+            _ = interrupt.recv() => { info!("SIGINT"); break }
+            _ = hang_up.recv() => "SIGHUP",
+            _ = tools.tick() => "tools",
+            Some(how) = part_ended.recv() => return Err(ended_by_itself(how)),
+            Some(how) = parts.join_next() => return Err(ended_by_itself(format!("{how:?}"))),
+        };
+        if reason == "SIGHUP" {
+            match tokio::task::spawn_blocking(reread).await.map_err(|error| error.to_string()).and_then(|read| read) {
+                Ok(read) => config = read,
+                Err(error) => {
+                    error!(error, "the old configuration stays in force");
+                    node.ledger.set_reload(false, clock::now());
+                    continue;
+                }
+            }
+        } else if !engine.is_outdated(&config).await {
+            continue;
+        }
+        // A run that is under way is waited for, but not before a signal to stop.
+        let reconfigure = async {
+            engine.configure(&config).await;
+            engine.start();
+            node.ledger.set_reload(true, clock::now());
+            info!(reason, "the configuration is in force");
+        };
+        tokio::select! {
+            () = reconfigure => {}
+            _ = terminate.recv() => { info!("SIGTERM"); break }
+            _ = interrupt.recv() => { info!("SIGINT"); break }
         }
     }
+    engine.stop().await;
     parts.shutdown().await;
     Ok(())
 }
 
+fn ended_by_itself(how: String) -> RunError {
+    error!(how, "a part of the exporter ended by itself");
+    RunError::PartEnded(how)
+}
+
 /// What the checks share, with what is remembered of this boot. The state directory may lie on a dead disk, so it is read on a thread
 /// of its own.
-async fn node(config: &Config, checks: &[Check]) -> Result<Arc<Node>, RunError> {
+async fn node(config: &Config) -> Result<Arc<Node>, RunError> {
     let boot_id =
         boot::boot_id(&config.procfs).inspect_err(|error| warn!(%error, "strikes will not outlive a restart")).ok();
     let directory = config.state_dir.clone();
     let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
     let memory = loading.await.map_err(RunError::State)?;
-    let standings: Vec<_> =
-        checks.iter().map(|check| (*check, interval(*check, config), memory.standing(*check))).collect();
     let name = config.node_name().or_else(|| boot::hostname(&config.procfs)).unwrap_or_default();
     if name.is_empty() {
         warn!("no node name: nodes without one all test the network at the same moment");
@@ -137,33 +191,10 @@ async fn node(config: &Config, checks: &[Check]) -> Result<Arc<Node>, RunError> 
     Ok(Arc::new(Node {
         name,
         run_dir: RunDir::new(&config.run_dir),
-        ledger: Ledger::new(clock::now(), standings),
+        ledger: Ledger::new(clock::now(), []),
         memory,
-        bounds: Bounds {
-            max_junction_celsius: config.max_junction_celsius,
-            min_download_bits_per_second: config.min_download,
-        },
-        expected_gpus: config.expected_gpus,
+        sysfs: config.sysfs.clone(),
+        procfs: config.procfs.clone(),
+        settings: RwLock::new(Settings::default()),
     }))
-}
-
-fn interval(check: Check, config: &Config) -> std::time::Duration {
-    match check {
-        Check::Network => config.network_interval(),
-        Check::RocmSmi | Check::Rocminfo => config.interval,
-    }
-}
-
-/// None for a network check without a target.
-fn checker(check: Check, config: &Config, node: &Arc<Node>) -> Option<Checker> {
-    let tool = |name, path: &Option<PathBuf>| Tool { name, rootfs: config.rootfs.clone(), path: path.clone() };
-    let (node, interval) = (Arc::clone(node), interval(check, config));
-    Some(match check {
-        Check::RocmSmi => Checker::gpu(check, node, tool("rocm-smi", &config.rocm_smi), interval, config.timeout),
-        Check::Rocminfo => Checker::gpu(check, node, tool("rocminfo", &config.rocminfo), interval, config.timeout),
-        Check::Network => {
-            let target = Target { host: config.network_target.clone()?, ports: config.network_ports };
-            Checker::network(node, tool("iperf3", &config.iperf3), target, interval, config.timeout)
-        }
-    })
 }

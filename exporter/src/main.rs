@@ -2,7 +2,10 @@
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use ossci_exporter::config::{Config, LogFormat, LogLevel};
+use ossci_exporter::commands::{once, parse};
+use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel};
+use ossci_exporter::{config_file, web_config};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 use tracing_subscriber::filter::LevelFilter;
@@ -14,8 +17,8 @@ const USAGE: u8 = 2;
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let config = match Config::try_parse() {
-        Ok(config) => config,
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             print!("{error}");
             return ExitCode::SUCCESS;
@@ -25,23 +28,58 @@ fn main() -> ExitCode {
             return refuse(text.lines().next().unwrap_or_default().trim_start_matches("error: "));
         }
     };
-    if let Err(error) = config.check() {
-        return refuse(&error.to_string());
+    if let Some(Command::Parse(arguments)) = command {
+        return match parse::run(&arguments) {
+            Ok((answer, status)) => {
+                println!("{answer}");
+                ExitCode::from(status)
+            }
+            Err(error) => refuse(&error.to_string()),
+        };
+    }
+    // Before any TLS: there is one provider, and two would be an ambiguity that shows at run time only.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        return refuse("the TLS provider is installed already");
+    }
+    let config = match reread() {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    let web = match config.web_config_file.as_deref().map(web_config::load).transpose() {
+        Ok(web) => web,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    if config.config_check {
+        println!("the configuration is right");
+        return ExitCode::SUCCESS;
     }
     start_logging(config.log_level, config.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    // One worker: what may block runs on threads of its own, and a second worker would only be woken to find nothing to do.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
-        let outcome = runtime.block_on(ossci_exporter::run(config));
+        let outcome = runtime.block_on(async {
+            match config.once {
+                true => once::run(&config).await,
+                false => ossci_exporter::run(config, web, reread).await.map(|()| once::Outcome::NoneFailed),
+            }
+        });
         runtime.shutdown_timeout(STOP_PATIENCE);
         outcome.map_err(anyhow::Error::from)
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(once::Outcome::NoneFailed) => ExitCode::SUCCESS,
+        Ok(once::Outcome::Failed) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("ossci-exporter: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The configuration as flags, environment and file say it now.
+fn reread() -> Result<Config, String> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    config_file::load(&arguments)
 }
 
 fn refuse(sentence: &str) -> ExitCode {

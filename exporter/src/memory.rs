@@ -1,6 +1,7 @@
 //! What outlives a restart: the strikes of this boot, and what healthy runs of any boot showed. In memory first, on disk as far as the
 //! disk plays along: a full, broken or hanging one is said and counted, and costs nothing but the next restart's memory.
 
+use crate::clock::Moment;
 use crate::inventory::{self, Learned};
 use crate::state_file::{
     Durability, INVENTORY, InventoryFile, LearnedEntry, STRIKES, StateError, StrikesEntry, StrikesFile, load, store,
@@ -15,6 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{info, warn};
+
+/// As long as all is well only times change, and a restart finds out about those by itself: so long they may lag behind on disk.
+const CALM: Duration = Duration::from_secs(300);
 
 /// A disk that takes longer than this is waited for no more; the write goes on by itself, and the next one follows it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ struct Content {
     standings: BTreeMap<Check, StrikesEntry>,
     learned: Option<Learned>,
     passed: BTreeSet<Check>,
+    /// When each check was written last.
+    written: BTreeMap<Check, Moment>,
 }
 
 impl Memory {
@@ -91,19 +97,25 @@ impl Memory {
         self.write_failures.load(Ordering::Relaxed)
     }
 
-    /// Keeps the strikes of a check. Waits for the disk, but not long.
+    /// Keeps the strikes of a check: each of them at once, and the times of a healthy check now and then. Waits for the disk, but not long.
     pub async fn keep_standing(&self, check: Check, standing: &Standing) {
         let entry = StrikesEntry {
             consecutive_failures: standing.consecutive_failures,
             last_run: standing.last_run,
             last_success: standing.last_success,
         };
-        let known_boot = {
+        let news = {
             let mut content = self.content();
+            let lasting = content.written.get(&check).is_some_and(|written| written.elapsed() < CALM);
+            let healthy = |entry: &StrikesEntry| entry.consecutive_failures == 0 && entry.last_success.is_some();
+            let calm = lasting && healthy(&entry) && content.standings.get(&check).is_some_and(healthy);
             content.standings.insert(check, entry);
-            content.boot_id.is_some()
+            if !calm {
+                content.written.insert(check, Moment::now());
+            }
+            content.boot_id.is_some() && !calm
         };
-        if known_boot {
+        if news {
             self.write(STRIKES, Durability::ThisBoot, Content::strikes_file).await;
         }
     }
@@ -250,5 +262,21 @@ mod tests {
         let directory = scratch("nameless");
         Memory::load(&directory, None).keep_standing(Check::RocmSmi, &strikes(2)).await;
         assert!(!directory.join(STRIKES).exists());
+    }
+
+    #[tokio::test]
+    async fn a_healthy_check_does_not_write_at_each_run_and_a_strike_is_written_at_once() {
+        let directory = scratch("calm");
+        let memory = load(&directory, "a");
+        let at = |second| jiff::Timestamp::from_second(second).ok();
+        let passed = |second| Standing { last_run: at(second), last_success: at(second), ..Standing::default() };
+        let on_disk = || load(&directory, "a").standing(Check::RocmSmi);
+        memory.keep_standing(Check::RocmSmi, &passed(1)).await;
+        memory.keep_standing(Check::RocmSmi, &passed(2)).await;
+        assert_eq!(on_disk().last_run, at(1));
+        memory.keep_standing(Check::RocmSmi, &Standing { consecutive_failures: 1, ..passed(3) }).await;
+        assert_eq!((on_disk().consecutive_failures, on_disk().last_run), (1, at(3)));
+        memory.keep_standing(Check::RocmSmi, &passed(4)).await;
+        assert_eq!((on_disk().consecutive_failures, on_disk().last_run), (0, at(4)));
     }
 }

@@ -9,6 +9,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::BTreeMap;
 
 /// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +144,14 @@ pub const TABLE: &[Metric] = &[
         |s| s.expected_gpus.map_or(Vec::new(), |gpus| one(f64::from(gpus))),
     ),
     row(
+        "ossci_pci_gpus",
+        "AMD GPUs on the PCI bus by driver; an empty driver means that none took them.",
+        None,
+        Gauge,
+        &["driver"],
+        pci_gpus,
+    ),
+    row(
         "ossci_gpus_found",
         "GPUs in the latest output that could be read, also of a failed run.",
         None,
@@ -170,6 +179,25 @@ pub const TABLE: &[Metric] = &[
     row("ossci_gpu_memory_total_bytes", "Memory of the GPU.", Some("bytes"), Gauge, GPU, |s| {
         per_gpu(s, |gpu| gpu.memory_total_bytes)
     }),
+    row("ossci_gpu_memory_use_ratio", "Share of the memory in use.", Some("ratio"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_use_ratio)
+    }),
+    row(
+        "ossci_gpu_uncorrectable_errors",
+        "ECC errors of this boot that could not be corrected, where the tool says it.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_gpu(s, |gpu| gpu.uncorrectable_errors),
+    ),
+    row(
+        "ossci_gpu_bad_pages",
+        "Pages of the memory out of use or to be, where the tool says it.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "state"],
+        bad_pages,
+    ),
     row("ossci_gpu_partitions", "Compute partitions; 1 when it is not partitioned.", None, Gauge, GPU, |s| {
         per_gpu(s, |gpu| Some(f64::from(gpu.partitions)))
     }),
@@ -180,10 +208,42 @@ pub const TABLE: &[Metric] = &[
         Some("bytes_per_second"),
         Gauge,
         NONE,
-        |s| network(s, |transfer| Some(transfer.download_bits_per_second / 8.0)),
+        |s| network(s, |transfer| transfer.download_bits_per_second.map(bytes)),
+    ),
+    row(
+        "ossci_network_upload_bytes_per_second",
+        "Speed of the latest transfer from this node, where the test has one.",
+        Some("bytes_per_second"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.upload_bits_per_second.map(bytes)),
+    ),
+    row(
+        "ossci_network_latency_seconds",
+        "Time there and back in the latest network test, where it measures it.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.latency_seconds),
+    ),
+    row(
+        "ossci_network_jitter_seconds",
+        "Spread of that time, where the test measures it.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.jitter_seconds),
+    ),
+    row(
+        "ossci_network_loss_ratio",
+        "Lost share of the packets of the latest network test, where it measures it.",
+        Some("ratio"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.loss_ratio),
     ),
     row("ossci_network_transfer_bytes", "Volume of the latest transfer.", Some("bytes"), Gauge, NONE, |s| {
-        network(s, |transfer| Some(transfer.bytes))
+        network(s, |transfer| transfer.bytes)
     }),
     row("ossci_network_retransmits", "TCP segments sent again in the latest transfer.", None, Gauge, NONE, |s| {
         network(s, |transfer| transfer.retransmits)
@@ -195,6 +255,22 @@ pub const TABLE: &[Metric] = &[
         Counter,
         NONE,
         |s| one(s.state_write_failures as f64),
+    ),
+    row(
+        "ossci_exporter_config_last_reload_successful",
+        "1 when the configuration could be read the last time, 0 when the old one was kept.",
+        None,
+        Gauge,
+        NONE,
+        |s| one(f64::from(s.reload.successful)),
+    ),
+    row(
+        "ossci_exporter_config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was read.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| one(seconds(s.reload.at)),
     ),
     row("ossci_exporter_build_info", "Version of the exporter.", None, Info, &["version"], |_| {
         vec![(vec![env!("CARGO_PKG_VERSION").to_string()], 1.0)]
@@ -228,8 +304,9 @@ fn result_info(snapshot: &Snapshot) -> Vec<Sample> {
 
 /// The GPUs with the labels that name them.
 fn gpus(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
-    let view = snapshot.checks.iter().find(|view| view.check == Check::RocmSmi);
-    let gpus = view.and_then(CheckView::values).and_then(Facts::gpus).unwrap_or_default();
+    // Where both run, one of them speaks.
+    let of = |check: Check| snapshot.checks.iter().find(|view| view.check == check)?.values()?.gpus();
+    let gpus = of(Check::RocmSmi).or_else(|| of(Check::AmdSmi)).unwrap_or_default();
     let labels = |index: usize, gpu: &Gpu| vec![index.to_string(), gpu.pci_bus.clone().unwrap_or_default()];
     gpus.iter().enumerate().map(|(index, gpu)| (labels(index, gpu), gpu)).collect()
 }
@@ -247,12 +324,34 @@ fn temperatures(snapshot: &Snapshot) -> Vec<Sample> {
     gpus(snapshot).into_iter().flat_map(sensors).flatten().collect()
 }
 
+fn bad_pages(snapshot: &Snapshot) -> Vec<Sample> {
+    let states = |(labels, gpu): (Vec<String>, &Gpu)| {
+        let pages = gpu.bad_pages;
+        let of = [("retired", pages.retired), ("pending", pages.pending), ("unreservable", pages.unreservable)];
+        of.map(|(state, count)| Some(([labels.as_slice(), &[state.to_string()]].concat(), count?)))
+    };
+    gpus(snapshot).into_iter().flat_map(states).flatten().collect()
+}
+
+fn pci_gpus(snapshot: &Snapshot) -> Vec<Sample> {
+    let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
+    for gpu in snapshot.pci.iter().flatten() {
+        *counts.entry(gpu.driver.as_deref().unwrap_or_default()).or_default() += 1.0;
+    }
+    counts.into_iter().map(|(driver, count)| (vec![driver.to_string()], count)).collect()
+}
+
 fn gpu_info(snapshot: &Snapshot) -> Vec<Sample> {
     let info = |(mut labels, gpu): (Vec<String>, &Gpu)| {
         labels.extend([&gpu.unique_id, &gpu.serial, &gpu.name].map(|word| word.clone().unwrap_or_default()));
         (labels, 1.0)
     };
     gpus(snapshot).into_iter().map(info).collect()
+}
+
+/// Prometheus counts in bytes; networks, and `parse`, in bits.
+fn bytes(bits: f64) -> f64 {
+    bits / 8.0
 }
 
 fn network(snapshot: &Snapshot, value: fn(&Transfer) -> Option<f64>) -> Vec<Sample> {

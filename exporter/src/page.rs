@@ -69,7 +69,7 @@ fn classic(openmetrics: &str) -> String {
 }
 
 /// The landing page: what each check found, for people.
-pub fn landing(snapshot: &Snapshot) -> String {
+pub fn landing(snapshot: &Snapshot, telemetry_path: &str) -> String {
     let rest = match &snapshot.pause {
         Pause::Until(until) => format!("<p>The checks rest until {until}: a repair is in progress.</p>"),
         Pause::Unreadable(error) => format!("<p>{}</p>", escaped(error)),
@@ -80,7 +80,7 @@ pub fn landing(snapshot: &Snapshot) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>OSSCI exporter</title></head><body>\n\
          <h1>OSSCI exporter</h1>\n{rest}\n<table>\n\
          <tr><th>check</th><th>verdict</th><th>reason</th><th>detail</th><th>strikes</th><th>last run</th></tr>\n{rows}</table>\n\
-         <p><a href=\"/metrics\">Metrics</a>, version {}</p>\n</body></html>\n",
+         <p><a href=\"{telemetry_path}\">Metrics</a>, version {}</p>\n</body></html>\n",
         env!("CARGO_PKG_VERSION"),
     )
 }
@@ -121,10 +121,36 @@ struct ProbeResult<'a> {
     detail: &'a str,
     started_at: Timestamp,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debug: Option<Debug<'a>>,
+}
+
+/// What the tool printed, and what was not understood in it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Debug<'a> {
+    not_understood: &'a [String],
+    /// Negative for a signal; null where nothing ran to its end.
+    exit_status: Option<i32>,
+    stdout: Option<&'a str>,
+    stderr: Option<&'a str>,
+}
+
+/// How much of a run an answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Results,
+    WithOutput,
 }
 
 /// What a probe found, and on which boot.
-pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run]) -> ProbeAnswer<'a> {
+pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run], depth: Depth) -> ProbeAnswer<'a> {
+    let debug = |run: &'a Run| Debug {
+        not_understood: &run.not_understood,
+        exit_status: run.printed.as_ref().map(|printed| printed.exit_status),
+        stdout: run.printed.as_ref().map(|printed| printed.stdout.as_str()),
+        stderr: run.printed.as_ref().map(|printed| printed.stderr.as_str()),
+    };
     let result = |run: &'a Run| ProbeResult {
         check: run.check.as_str(),
         verdict: run.verdict().as_str(),
@@ -132,6 +158,7 @@ pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run]) -> ProbeAnswer<'a> {
         detail: &run.judgement.detail,
         started_at: run.started_at,
         seconds: run.seconds,
+        debug: (depth == Depth::WithOutput).then(|| debug(run)),
     };
     ProbeAnswer { boot_id, results: runs.iter().map(result).collect() }
 }
@@ -139,19 +166,29 @@ pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run]) -> ProbeAnswer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::PciGpu;
     use crate::judge::{Bounds, Ending, Known, judge};
     use crate::ledger::Ledger;
     use crate::metrics::{Kind, TABLE};
     use crate::parse::{Exit, Output};
     use crate::strikes::{Standing, Trigger};
-    use crate::verdict::Check;
+    use crate::verdict::{Check, ToolName};
     use std::time::Duration;
 
-    const BOUNDS: Bounds = Bounds { max_junction_celsius: 105.0, min_download_bits_per_second: 1e8 };
-
     fn run(check: Check, stdout: &str) -> Run {
+        let tool = match check {
+            Check::RocmSmi => ToolName::RocmSmi,
+            Check::AmdSmi => ToolName::AmdSmi,
+            Check::Rocminfo => ToolName::Rocminfo,
+            Check::Network => ToolName::Iperf3,
+        };
+        run_of(tool, stdout)
+    }
+
+    fn run_of(tool: ToolName, stdout: &str) -> Run {
+        let check = tool.check();
         let output = Output { stdout: stdout.as_bytes(), stderr: b"", exit: Exit::Status(0) };
-        let finding = judge(check, Ending::Ended(output), Known::default(), BOUNDS);
+        let finding = judge(tool, Ending::Ended(output), Known::default(), Bounds::default());
         Run {
             check,
             started_at: Timestamp::from_second(1_795_348_980).unwrap(),
@@ -159,6 +196,7 @@ mod tests {
             judgement: finding.judgement,
             facts: finding.facts,
             not_understood: finding.not_understood,
+            printed: None,
         }
     }
 
@@ -168,6 +206,7 @@ mod tests {
         let checks = runs.iter().map(|run| (run.check, Duration::from_secs(30), standing(run)));
         let ledger = Ledger::new(Timestamp::from_second(1_795_340_000).unwrap(), checks);
         ledger.set_run_dir(Pause::No, false, Some(8));
+        ledger.set_pci(Some(vec![PciGpu { address: "0000:05:00.0".into(), driver: Some("amdgpu".into()) }]));
         ledger.snapshot(ended_at, 0)
     }
 
@@ -185,7 +224,12 @@ mod tests {
 
     #[test]
     fn every_metric_of_the_table_is_on_the_page_of_a_healthy_node() {
-        let page = page(&healthy(), Form::Classic);
+        // Not every tool says everything.
+        let others = [
+            run_of(ToolName::AmdSmi, include_str!("../testdata/amd-smi/healthy.json")),
+            run_of(ToolName::Speedtest, include_str!("../testdata/speedtest/healthy.json")),
+        ];
+        let page = page(&healthy(), Form::Classic) + &page(&others, Form::Classic);
         for metric in TABLE {
             let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
             assert!(page.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}", metric.name);
@@ -253,7 +297,7 @@ mod tests {
     fn the_landing_page_shows_verdicts_and_escapes_what_tools_print() {
         let mut odd = run(Check::RocmSmi, "{}");
         odd.judgement.detail = "<script>".to_string();
-        let page = landing(&snapshot(&[odd]));
+        let page = landing(&snapshot(&[odd]), "/metrics");
         assert!(page.contains("own-trouble") && page.contains("&lt;script&gt;"), "{page}");
     }
 
@@ -261,7 +305,7 @@ mod tests {
     fn a_probe_answers_with_boot_and_results() {
         let runs = [run(Check::Rocminfo, include_str!("../testdata/rocminfo/seven-of-eight.txt"))];
         assert_eq!(
-            serde_json::to_string(&probe_answer("4c1", &runs)).unwrap(),
+            serde_json::to_string(&probe_answer("4c1", &runs, Depth::Results)).unwrap(),
             "{\"bootID\":\"4c1\",\"results\":[{\"check\":\"rocminfo\",\"verdict\":\"passed\",\"reason\":null,\
              \"detail\":\"7 GPUs\",\"startedAt\":\"2026-11-22T12:03:00Z\",\"seconds\":0.25}]}"
         );

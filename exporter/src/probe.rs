@@ -2,7 +2,8 @@
 //! time and with a gap, so that no caller turns a node into a benchmark of its own tools. Serves no socket.
 
 use crate::clock::{self, Moment};
-use crate::runner::{Checker, Node};
+use crate::engine::Engine;
+use crate::runner::Node;
 use crate::strikes::Trigger;
 use crate::verdict::Run;
 use jiff::Timestamp;
@@ -39,16 +40,15 @@ impl Refusal {
 #[derive(Debug)]
 pub struct Probe {
     node: Arc<Node>,
-    gpu_checks: Vec<Arc<Checker>>,
-    network_check: bool,
+    engine: Arc<Engine>,
     min_gap: Duration,
     /// The end of the last probe; held during one.
     last: Arc<Mutex<Option<Moment>>>,
 }
 
 impl Probe {
-    pub fn new(node: Arc<Node>, gpu_checks: Vec<Arc<Checker>>, network_check: bool, min_gap: Duration) -> Probe {
-        Probe { node, gpu_checks, network_check, min_gap, last: Arc::default() }
+    pub fn new(node: Arc<Node>, engine: Arc<Engine>, min_gap: Duration) -> Probe {
+        Probe { node, engine, min_gap, last: Arc::default() }
     }
 
     /// Runs the GPU checks once, now, whatever the pause. Goes on when the caller goes away: its children must be waited for by somebody.
@@ -57,7 +57,7 @@ impl Probe {
         if last.is_some_and(|last| last.elapsed() < self.min_gap) {
             return Err(Refusal::TooSoon);
         }
-        let checks = self.gpu_checks.clone();
+        let checks = self.engine.gpu_checkers();
         let probing = tokio::spawn(async move {
             let running: Vec<_> = checks
                 .into_iter()
@@ -75,7 +75,7 @@ impl Probe {
 
     /// The first periodic network run begun after `since`. Starts none.
     pub async fn network(&self, since: Timestamp) -> Result<Run, Refusal> {
-        if !self.network_check {
+        if !self.node.settings().tests_network {
             return Err(Refusal::NoNetworkCheck);
         }
         if self.node.run_dir.pause(clock::now()).await.rests() {

@@ -1,20 +1,23 @@
 //! Runs checks: one [`Checker`] a check, one task each on its own interval, and the probe through the same door. It carries what happened
 //! to [`crate::judge`] and the verdict to the ledger; it judges nothing and formats nothing.
 
+use crate::boot;
 use crate::child::{self, Abandoned, Ended, StartError, Streams};
 use crate::clock::{self, Moment};
 use crate::inventory;
 use crate::judge::{Bounds, Ending, Finding, Known, judge};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
-use crate::parse::{Exit, Output, iperf3, rocm_smi, rocminfo};
+use crate::parse::{Exit, Output, iperf3};
 use crate::run_dir::{Pause, RunDir};
-use crate::schedule;
+use crate::schedule::{self, Budget};
 use crate::strikes::{Standing, Trigger};
+use crate::sysfs;
 use crate::tool::Tool;
-use crate::verdict::{Check, Facts, Run, Verdict};
+use crate::verdict::{Check, Facts, Printed, Run, ToolName, Verdict};
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -27,9 +30,31 @@ pub struct Node {
     pub run_dir: RunDir,
     pub ledger: Ledger,
     pub memory: Memory,
+    pub sysfs: PathBuf,
+    pub procfs: PathBuf,
+    pub settings: RwLock<Settings>,
+}
+
+/// What a reload may change.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Settings {
     pub bounds: Bounds,
     /// By configuration; the run directory and earlier runs may say it too.
     pub expected_gpus: Option<u32>,
+    pub expected_partitions: Option<u32>,
+    /// So long after the boot a failure is no strike.
+    pub boot_grace: Duration,
+    pub tests_network: bool,
+}
+
+impl Node {
+    pub fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
 }
 
 /// The far end of the network check.
@@ -38,37 +63,50 @@ pub struct Target {
     pub host: String,
     /// First and last of the ports that have a server.
     pub ports: (u16, u16),
+    /// Volume of a run, as iperf3 reads it.
+    pub bytes: String,
 }
+
+/// What a run starts.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// These calls one after the other; their outputs are read as one. All but the first two may be refused.
+    Calls(Vec<Vec<OsString>>),
+    /// One call, with another port each time.
+    Iperf3(Target),
+}
+
+impl Work {
+    pub fn calls(calls: &[&[&str]]) -> Work {
+        Work::Calls(calls.iter().map(|call| call.iter().map(OsString::from).collect()).collect())
+    }
+}
+
+/// The calls of one run without which it says nothing; later ones add to it.
+const NEEDED_CALLS: usize = 2;
 
 /// One check with its tool.
 #[derive(Debug)]
 pub struct Checker {
     pub check: Check,
-    node: Arc<Node>,
-    tool: Tool,
-    target: Option<Target>,
-    interval: Duration,
-    timeout: Duration,
-    /// Held during a run: a check never runs twice at a time, whoever asks.
-    turn: Mutex<Turn>,
+    pub tool_name: ToolName,
+    pub node: Arc<Node>,
+    pub tool: Tool,
+    pub work: Work,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Held during a run: a check never runs twice at a time, whoever asks, and whatever became of its configuration.
+    pub turn: Arc<Mutex<Turn>>,
 }
 
+/// What one run leaves for the next.
 #[derive(Debug, Default)]
-struct Turn {
+pub struct Turn {
     abandoned: Option<Abandoned>,
     runs: u64,
 }
 
 impl Checker {
-    pub fn gpu(check: Check, node: Arc<Node>, tool: Tool, interval: Duration, timeout: Duration) -> Checker {
-        Checker { check, node, tool, target: None, interval, timeout, turn: Mutex::default() }
-    }
-
-    pub fn network(node: Arc<Node>, tool: Tool, target: Target, interval: Duration, timeout: Duration) -> Checker {
-        let turn = Mutex::default();
-        Checker { check: Check::Network, node, tool, target: Some(target), interval, timeout, turn }
-    }
-
     /// Runs the check in each of its slots, except while the checks rest. Ends only with its task.
     pub async fn run_for_ever(&self) {
         let offset = schedule::offset(&self.node.name, self.check, self.interval);
@@ -80,8 +118,17 @@ impl Checker {
             if pause.rests() {
                 debug!(check = self.check.as_str(), "the checks rest");
             } else {
-                self.run_once(Trigger::Interval).await;
+                self.run_once(self.trigger()).await;
             }
+        }
+    }
+
+    /// Early in a boot a failure is no strike yet.
+    fn trigger(&self) -> Trigger {
+        let grace = self.node.settings().boot_grace;
+        match boot::uptime(&self.node.procfs) {
+            Some(uptime) if uptime < grace => Trigger::BootGrace,
+            _ => Trigger::Interval,
         }
     }
 
@@ -99,6 +146,7 @@ impl Checker {
             judgement: finding.judgement,
             facts: finding.facts,
             not_understood: finding.not_understood,
+            printed: if trigger == Trigger::Probe { outcome.printed() } else { None },
         };
         self.record(&run, trigger).await;
         run
@@ -113,44 +161,63 @@ impl Checker {
             info!(check = self.check.as_str(), "the abandoned process is gone");
             turn.abandoned = None;
         }
-        let (tool, arguments) = (self.tool.clone(), self.arguments(turn.runs));
         let budget = schedule::budget(self.timeout, self.interval);
-        match child::run(move || tool.invocation(arguments), budget).await {
-            Ok(Ended::Exited(exit, streams)) => Outcome::Ended(exit, streams),
-            Ok(Ended::TimedOut(exit, streams)) => Outcome::TimedOut(exit, streams),
-            Ok(Ended::OutputLimit) => Outcome::OutputLimit,
-            Ok(Ended::Abandoned(abandoned)) => {
-                let what = abandoned.what();
-                turn.abandoned = Some(abandoned);
-                Outcome::Hung(what)
+        let started = Moment::now();
+        let calls = self.calls(turn.runs);
+        let mut all = Streams::default();
+        for (number, arguments) in calls.into_iter().enumerate() {
+            // The calls of a run share its time.
+            let left = Budget { deadline: budget.deadline.saturating_sub(started.elapsed()), ..budget };
+            let tool = self.tool.clone();
+            match child::run(move || tool.invocation(arguments), left).await {
+                Ok(Ended::Exited(Exit::Status(0), streams)) => all.append(streams),
+                Ok(Ended::Exited(..)) if number >= NEEDED_CALLS => {}
+                Ok(Ended::Exited(exit, streams)) => return Outcome::Ended(exit, streams),
+                Ok(Ended::TimedOut(exit, streams)) => return Outcome::TimedOut(exit, streams),
+                Ok(Ended::OutputLimit) => return Outcome::OutputLimit,
+                Ok(Ended::Abandoned(abandoned)) => {
+                    let what = abandoned.what();
+                    turn.abandoned = Some(abandoned);
+                    return Outcome::Hung(what);
+                }
+                Err(error) => return Outcome::NotStarted(error),
             }
-            Err(error) => Outcome::NotStarted(error),
         }
+        Outcome::Ended(Exit::Status(0), all)
     }
 
-    fn arguments(&self, run: u64) -> Vec<OsString> {
-        let plain = |arguments: &[&str]| arguments.iter().map(OsString::from).collect();
-        match (self.check, &self.target) {
-            (Check::RocmSmi, _) => plain(&rocm_smi::ARGUMENTS),
-            (Check::Rocminfo, _) => plain(&rocminfo::ARGUMENTS),
-            (Check::Network, None) => Vec::new(),
-            (Check::Network, Some(target)) => {
+    fn calls(&self, run: u64) -> Vec<Vec<OsString>> {
+        match &self.work {
+            Work::Calls(calls) => calls.clone(),
+            Work::Iperf3(target) => {
                 let port = schedule::port(&self.node.name, target.ports, run);
-                iperf3::arguments(&target.host, port).into_iter().map(OsString::from).collect()
+                let arguments = iperf3::arguments(&target.host, port, &target.bytes);
+                vec![arguments.into_iter().map(OsString::from).collect()]
             }
         }
     }
 
     async fn judge(&self, outcome: &Outcome) -> Finding {
-        let node = &self.node;
+        let (node, settings) = (&self.node, self.node.settings());
         let learned = node.memory.learned();
         let file = node.run_dir.inventory().await.unwrap_or_default();
         let known = Known {
-            expected: inventory::expected(node.expected_gpus, file, learned.as_ref()),
+            expected: inventory::expected(settings.expected_gpus, file, learned.as_ref()),
+            expected_partitions: settings.expected_partitions,
             learned: learned.as_ref(),
             passed_before: node.memory.passed_before(self.check),
+            sensors_wanted: true,
+            pci: None,
         };
-        judge(self.check, outcome.ending(), known, node.bounds)
+        let finding = judge(self.tool_name, outcome.ending(), known, settings.bounds);
+        if self.check == Check::Network || finding.judgement.verdict == Verdict::Passed {
+            return finding;
+        }
+        // The bus says more about a missing GPU; it is not asked where nothing is missing.
+        let pci = sysfs::pci_gpus(&node.sysfs);
+        let finding = judge(self.tool_name, outcome.ending(), Known { pci: pci.as_deref(), ..known }, settings.bounds);
+        node.ledger.set_pci(pci);
+        finding
     }
 
     /// Disk first, then the metrics: a strike that was seen is never forgotten by a restart.
@@ -166,7 +233,7 @@ impl Checker {
             memory.keep_standing(self.check, &standing).await;
             ledger.set_standing(self.check, standing.clone());
         }
-        if self.check == Check::Network && trigger == Trigger::Interval {
+        if self.check == Check::Network && trigger != Trigger::Probe {
             ledger.add_network_run(run.clone());
         }
         log(run, trigger, &before, &standing);
@@ -183,7 +250,20 @@ enum Outcome {
     NotStarted(StartError),
 }
 
+/// At most this much of each stream goes into an answer.
+const PRINTED_BYTES: usize = 64 << 10;
+
 impl Outcome {
+    fn printed(&self) -> Option<Printed> {
+        let (Outcome::Ended(exit, streams) | Outcome::TimedOut(exit, streams)) = self else { return None };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(PRINTED_BYTES)]).into_owned();
+        let exit_status = match exit {
+            Exit::Status(status) => *status,
+            Exit::Signal(signal) => -signal,
+        };
+        Some(Printed { exit_status, stdout: text(&streams.stdout), stderr: text(&streams.stderr) })
+    }
+
     fn ending(&self) -> Ending<'_> {
         fn output(exit: Exit, streams: &Streams) -> Output<'_> {
             Output { stdout: &streams.stdout, stderr: &streams.stderr, exit }
@@ -219,10 +299,18 @@ fn log(run: &Run, trigger: Trigger, before: &Standing, standing: &Standing) {
 /// How often the files of the run directory are looked at, for the metrics.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The bus changes with a boot, a reset or a hand; one look in so many is enough.
+const LOOKS_A_BUS_LOOK: u32 = 60;
+
 /// Keeps what the run directory says in the ledger, and says when that changes. Ends only with its task.
 pub async fn watch_run_dir(node: &Node) {
     let mut said = (Pause::No, None);
+    let mut looks = 0;
     loop {
+        if looks % LOOKS_A_BUS_LOOK == 0 {
+            node.ledger.set_pci(sysfs::pci_gpus(&node.sysfs));
+        }
+        looks += 1;
         let pause = node.run_dir.pause(clock::now()).await;
         let inventory = node.run_dir.inventory().await;
         let (file, bad) = match inventory {
@@ -230,7 +318,7 @@ pub async fn watch_run_dir(node: &Node) {
             Err(error) => (None, Some(error)),
         };
         let learned = node.memory.learned();
-        let expected = inventory::expected(node.expected_gpus, file, learned.as_ref());
+        let expected = inventory::expected(node.settings().expected_gpus, file, learned.as_ref());
         node.ledger.set_run_dir(pause.clone(), bad.is_some(), expected.map(|expected| expected.gpus));
         if said.0 != pause {
             match &pause {
@@ -260,12 +348,15 @@ mod tests {
             run_dir: RunDir::new(Path::new("/nonexistent")),
             ledger: Ledger::new(clock::now(), [(Check::RocmSmi, Duration::from_secs(30), Standing::default())]),
             memory: Memory::load(state, Some("boot-1".to_string())),
-            bounds: Bounds { max_junction_celsius: 105.0, min_download_bits_per_second: 1e8 },
-            expected_gpus: None,
+            sysfs: "/nonexistent".into(),
+            procfs: "/nonexistent".into(),
+            settings: RwLock::default(),
         };
         let tool = Tool { name: "rocm-smi", rootfs: "/".into(), path: Some("/nonexistent/rocm-smi".into()) };
         let (interval, timeout) = (Duration::from_secs(30), Duration::from_secs(10));
-        Checker::gpu(Check::RocmSmi, Arc::new(node), tool, interval, timeout)
+        let (node, turn) = (Arc::new(node), Arc::default());
+        let (check, tool_name, work) = (Check::RocmSmi, ToolName::RocmSmi, Work::calls(&[&[]]));
+        Checker { check, tool_name, node, tool, work, interval, timeout, turn }
     }
 
     #[tokio::test]

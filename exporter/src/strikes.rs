@@ -8,6 +8,9 @@ use jiff::Timestamp;
 pub enum Trigger {
     /// The check's own interval.
     Interval,
+    /// The same, so soon after the boot that a failure is no strike: the driver may still be on its way. A check that has passed on this
+    /// boot has no such grace.
+    BootGrace,
     /// A repair that wants to know now. It may clear a node, and it must not add strikes: its polling would fire the alert by itself.
     Probe,
 }
@@ -30,7 +33,7 @@ impl Standing {
     pub fn after(&self, run: &Run, trigger: Trigger, ended_at: Timestamp) -> Standing {
         let mut next = self.clone();
         let verdict = run.verdict();
-        if trigger == Trigger::Interval {
+        if trigger != Trigger::Probe {
             next.runs_total += 1;
         } else if verdict != Verdict::Passed {
             return next;
@@ -41,13 +44,14 @@ impl Standing {
                 next.last_success = Some(ended_at);
             }
             Verdict::Failed(_) => {
-                next.consecutive_failures += 1;
+                let grace = trigger == Trigger::BootGrace && self.last_success.is_none();
+                next.consecutive_failures += u64::from(!grace);
                 next.failures_total += 1;
             }
             Verdict::Unknown(_) => {}
         }
         next.last_run = Some(ended_at);
-        next.latest = Some(run.clone());
+        next.latest = Some(Run { printed: None, ..run.clone() });
         next
     }
 }
@@ -69,6 +73,7 @@ mod tests {
             judgement: Judgement { verdict, detail: String::new() },
             facts: None,
             not_understood: Vec::new(),
+            printed: None,
         }
     }
 
@@ -97,6 +102,15 @@ mod tests {
     #[test]
     fn unknown_is_neither_a_strike_nor_a_pass() {
         assert_eq!(strikes(&[FAIL, UNKNOWN, FAIL, UNKNOWN, FAIL]), 3);
+    }
+
+    #[test]
+    fn a_failure_right_after_the_boot_is_no_strike_until_the_first_pass() {
+        let grace = Trigger::BootGrace;
+        let standing = after(&[(FAIL, grace), (FAIL, grace)]);
+        assert_eq!((standing.consecutive_failures, standing.failures_total), (0, 2));
+        assert_eq!(after(&[(FAIL, grace), (PASS, grace), (FAIL, grace)]).consecutive_failures, 1);
+        assert_eq!(after(&[(FAIL, grace), (FAIL, Trigger::Interval)]).consecutive_failures, 1);
     }
 
     #[test]

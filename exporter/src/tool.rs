@@ -31,6 +31,11 @@ impl Tool {
         Ok(Invocation { rootfs, tool, arguments })
     }
 
+    /// Whether it is there. Blocks as long as the disk does.
+    pub fn is_there(&self) -> bool {
+        self.invocation(Vec::new()).is_ok()
+    }
+
     fn find(&self) -> Result<PathBuf, StartError> {
         let mut places = DIRECTORIES.iter().map(|directory| Path::new("/").join(directory).join(self.name));
         places.find(|place| is_file(&self.rootfs, place)).ok_or_else(|| {

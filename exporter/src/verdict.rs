@@ -6,16 +6,18 @@ use jiff::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
     RocmSmi,
+    AmdSmi,
     Rocminfo,
     Network,
 }
 
 impl Check {
-    pub const ALL: [Check; 3] = [Check::RocmSmi, Check::Rocminfo, Check::Network];
+    pub const ALL: [Check; 4] = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo, Check::Network];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Check::RocmSmi => "rocm-smi",
+            Check::AmdSmi => "amd-smi",
             Check::Rocminfo => "rocminfo",
             Check::Network => "network",
         }
@@ -23,6 +25,62 @@ impl Check {
 
     pub fn from_name(name: &str) -> Option<Check> {
         Check::ALL.into_iter().find(|check| check.as_str() == name)
+    }
+}
+
+/// A program whose output is understood. A check runs one of them; the network check has a choice of four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ToolName {
+    RocmSmi,
+    AmdSmi,
+    Rocminfo,
+    /// Ookla's.
+    Speedtest,
+    SpeedtestCli,
+    LibrespeedCli,
+    Iperf3,
+}
+
+impl ToolName {
+    pub const ALL: [ToolName; 7] = [
+        ToolName::RocmSmi,
+        ToolName::AmdSmi,
+        ToolName::Rocminfo,
+        ToolName::Speedtest,
+        ToolName::SpeedtestCli,
+        ToolName::LibrespeedCli,
+        ToolName::Iperf3,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ToolName::RocmSmi => "rocm-smi",
+            ToolName::AmdSmi => "amd-smi",
+            ToolName::Rocminfo => "rocminfo",
+            ToolName::Speedtest => "speedtest",
+            ToolName::SpeedtestCli => "speedtest-cli",
+            ToolName::LibrespeedCli => "librespeed-cli",
+            ToolName::Iperf3 => "iperf3",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<ToolName> {
+        ToolName::ALL.into_iter().find(|tool| tool.as_str() == name)
+    }
+
+    /// The check that this tool is run for.
+    pub fn check(self) -> Check {
+        match self {
+            ToolName::RocmSmi => Check::RocmSmi,
+            ToolName::AmdSmi => Check::AmdSmi,
+            ToolName::Rocminfo => Check::Rocminfo,
+            ToolName::Speedtest | ToolName::SpeedtestCli | ToolName::LibrespeedCli | ToolName::Iperf3 => Check::Network,
+        }
+    }
+
+    /// Whether the far end lies outside of the site, where others pay for each test.
+    pub fn is_public(self) -> bool {
+        matches!(self, ToolName::Speedtest | ToolName::SpeedtestCli | ToolName::LibrespeedCli)
     }
 }
 
@@ -68,11 +126,32 @@ pub enum Fault {
     GpuMissing,
     GpuNotResponding,
     OverTemperature,
+    EccUncorrectable,
+    BadPages,
     NetworkSlow,
+    NetworkLossy,
     NetworkFailed,
 }
 
 impl Fault {
+    pub const ALL: [Fault; 15] = [
+        Fault::ExitStatus,
+        Fault::Timeout,
+        Fault::Hung,
+        Fault::OutputLimit,
+        Fault::Unparsable,
+        Fault::MissingTool,
+        Fault::DriverNotLoaded,
+        Fault::GpuMissing,
+        Fault::GpuNotResponding,
+        Fault::OverTemperature,
+        Fault::EccUncorrectable,
+        Fault::BadPages,
+        Fault::NetworkSlow,
+        Fault::NetworkLossy,
+        Fault::NetworkFailed,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Fault::ExitStatus => "exit-status",
@@ -85,7 +164,10 @@ impl Fault {
             Fault::GpuMissing => "gpu-missing",
             Fault::GpuNotResponding => "gpu-not-responding",
             Fault::OverTemperature => "over-temperature",
+            Fault::EccUncorrectable => "ecc-uncorrectable",
+            Fault::BadPages => "bad-pages",
             Fault::NetworkSlow => "network-slow",
+            Fault::NetworkLossy => "network-lossy",
             Fault::NetworkFailed => "network-failed",
         }
     }
@@ -154,6 +236,15 @@ pub struct Gpu {
     pub memory_total_bytes: Option<f64>,
     /// 1 when the GPU is not partitioned.
     pub partitions: u32,
+    /// The junction temperature from which the device itself takes measures, where the tool says it.
+    pub critical_junction_celsius: Option<f64>,
+    /// ECC errors of this boot that could not be corrected, all blocks together.
+    pub uncorrectable_errors: Option<f64>,
+    pub bad_pages: BadPages,
+    /// Whether the output had a place for temperature or power. Without one their absence means nothing.
+    pub asked_for_sensors: bool,
+    /// Whether something else of the management controller was read (a clock).
+    pub other_sign_of_life: bool,
 }
 
 impl Default for Gpu {
@@ -170,15 +261,32 @@ impl Default for Gpu {
             memory_used_bytes: None,
             memory_total_bytes: None,
             partitions: 1,
+            critical_junction_celsius: None,
+            uncorrectable_errors: None,
+            bad_pages: BadPages::default(),
+            asked_for_sensors: false,
+            other_sign_of_life: false,
         }
     }
 }
 
 impl Gpu {
-    /// Whether the management controller of the GPU answers: a dead one gives neither a temperature nor a power.
+    /// Whether the management controller of the GPU answers: a dead one gives neither a temperature nor a power, or a zero for each.
     pub fn responds(&self) -> bool {
-        self.temperature_celsius != Temperatures::default() || self.power_watts.is_some()
+        let Temperatures { edge, junction, memory } = self.temperature_celsius;
+        [edge, junction, memory, self.power_watts].into_iter().flatten().any(|reading| reading != 0.0)
     }
+}
+
+/// Pages of a GPU's memory that are out of use, where the tool says it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BadPages {
+    pub retired: Option<f64>,
+    pub pending: Option<f64>,
+    /// Bad and still in use: they could not be reserved.
+    pub unreservable: Option<f64>,
+    /// The device's own word that there are too many.
+    pub threshold_exceeded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -188,14 +296,23 @@ pub struct Temperatures {
     pub memory: Option<f64>,
 }
 
-/// One network transfer from the test server to this node.
+/// One network test. What the tool did not measure is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfer {
-    pub download_bits_per_second: f64,
-    pub bytes: f64,
-    pub seconds: f64,
+    /// Towards this node.
+    pub download_bits_per_second: Option<f64>,
+    /// From this node.
+    pub upload_bits_per_second: Option<f64>,
+    /// There and back.
+    pub latency_seconds: Option<f64>,
+    pub jitter_seconds: Option<f64>,
+    /// Lost share of the packets, 0 to 1.
+    pub loss_ratio: Option<f64>,
+    /// Volume of the test, both directions.
+    pub bytes: Option<f64>,
+    pub seconds: Option<f64>,
     pub retransmits: Option<f64>,
-    /// `host:port` of the far end.
+    /// The far end: `host:port` or its name.
     pub server: Option<String>,
 }
 
@@ -209,6 +326,17 @@ pub struct Run {
     pub judgement: Judgement,
     pub facts: Option<Facts>,
     pub not_understood: Vec<String>,
+    /// What the tool printed, for whoever asks for it with a probe; not kept.
+    pub printed: Option<Printed>,
+}
+
+/// What a tool printed, bounded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Printed {
+    /// Negative for a signal.
+    pub exit_status: i32,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Run {

@@ -1,9 +1,11 @@
-//! The routes: metrics and pages on TCP, probes on the unix socket alone. Binds the listeners; starts no check by itself.
+//! The routes: metrics and pages on TCP, probes on the unix socket, and on TCP only behind a guard that asks who it is. Binds the
+//! listeners; starts no check by itself.
 
 use crate::boot;
 use crate::clock;
+use crate::guard::{self, Guard};
 use crate::ledger::Snapshot;
-use crate::page::{self, Form};
+use crate::page::{self, Depth, Form};
 use crate::probe::{Probe, Refusal};
 use crate::runner::Node;
 use crate::verdict::{Run, Verdict};
@@ -11,12 +13,16 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
+use axum_server::tls_rustls::RustlsConfig;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Deserialize;
 use serde_json::json;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,14 +30,32 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{debug, warn};
 
-/// Pages for Prometheus and for people.
-pub fn pages(node: Arc<Node>) -> Router {
-    Router::new()
+/// What is served on TCP.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub node: Arc<Node>,
+    /// Path of the metrics page.
+    pub telemetry_path: String,
+    /// Whoever wants in must get past it.
+    pub guard: Option<Arc<Guard>>,
+    pub probing: Arc<Probing>,
+}
+
+/// Pages for Prometheus and for people; the probe only where callers say who they are.
+pub fn pages(site: &Site) -> Router {
+    let pages = Router::new()
         .route("/", get(landing))
-        .route("/metrics", get(metrics))
+        .route(&site.telemetry_path, get(metrics))
         .route("/-/healthy", get(|| async { "healthy\n" }))
         .route("/-/ready", get(|| async { "ready\n" }))
-        .with_state(node)
+        .with_state(site.clone());
+    match &site.guard {
+        Some(guard) => {
+            let pages = pages.merge(probes(Arc::clone(&site.probing)));
+            pages.layer(middleware::from_fn_with_state(Arc::clone(guard), guard::let_in))
+        }
+        None => pages,
+    }
 }
 
 /// What the probe socket answers with.
@@ -46,30 +70,69 @@ pub fn probes(probing: Arc<Probing>) -> Router {
     Router::new().route("/probe", get(probe)).with_state(probing)
 }
 
+/// Serves one listener until the task ends.
+pub async fn serve(
+    listener: TcpListener,
+    pages: Router,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> std::io::Result<()> {
+    match tls {
+        None => axum::serve(listener, pages).await,
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener.into_std()?, RustlsConfig::from_config(tls))?;
+            server.serve(pages.into_make_service()).await
+        }
+    }
+}
+
 fn snapshot(node: &Node) -> Snapshot {
     node.ledger.snapshot(clock::now(), node.memory.write_failures())
 }
 
-async fn landing(State(node): State<Arc<Node>>) -> Html<String> {
-    Html(page::landing(&snapshot(&node)))
+async fn landing(State(site): State<Site>) -> Html<String> {
+    Html(page::landing(&snapshot(&site.node), &site.telemetry_path))
 }
 
-async fn metrics(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let form = Form::accepted(accept);
-    match page::metrics(snapshot(&node), form) {
-        Ok(page) => ([(header::CONTENT_TYPE, form.content_type())], page).into_response(),
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = Form::accepted(header(header::ACCEPT));
+    let page = match page::metrics(snapshot(&site.node), form) {
+        Ok(page) => page,
         Err(error) => {
             warn!(%error, "cannot write the metrics page");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
+    };
+    let form = (header::CONTENT_TYPE, form.content_type());
+    let packed = if wants_gzip(header(header::ACCEPT_ENCODING)) { gzip(page.as_bytes()).ok() } else { None };
+    match packed {
+        Some(packed) => ([form, (header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+        None => ([form], page).into_response(),
     }
+}
+
+/// Whether `gzip` is among the accepted encodings, and not refused by a weight of zero.
+fn wants_gzip(accept: &str) -> bool {
+    accept.split(',').any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=").map(str::trim);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.and_then(|q| q.parse::<f64>().ok()) != Some(0.0)
+    })
+}
+
+/// The lightest level: a page shrinks to a tenth with it, and a better one costs the node more than the wire saves.
+fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
+    encoder.write_all(page)?;
+    encoder.finish()
 }
 
 #[derive(Debug, Deserialize)]
 struct Question {
     check: Option<String>,
     since: Option<String>,
+    /// `true`: the answer holds what the tools printed.
+    debug: Option<String>,
 }
 
 async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Question>) -> Response {
@@ -92,7 +155,8 @@ async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Quest
         Ok(runs) => {
             let passed = runs.iter().all(|run: &Run| run.verdict() == Verdict::Passed);
             debug!(passed, "answered a probe");
-            Json(page::probe_answer(&boot_id, &runs)).into_response()
+            let depth = if question.debug.as_deref() == Some("true") { Depth::WithOutput } else { Depth::Results };
+            Json(page::probe_answer(&boot_id, &runs, depth)).into_response()
         }
         Err(Refusal::TooSoon) => refuse(StatusCode::TOO_MANY_REQUESTS, Refusal::TooSoon.as_str()),
         Err(refusal) => refuse(StatusCode::SERVICE_UNAVAILABLE, refusal.as_str()),
@@ -131,4 +195,19 @@ pub async fn listen_unix(path: &Path) -> Result<UnixListener, BindError> {
     let listener = UnixListener::bind(path);
     umask(before);
     listener.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_given_to_whoever_accepts_it() {
+        for (accept, wanted) in
+            [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("", false), ("identity", false)]
+        {
+            assert_eq!(wants_gzip(accept), wanted, "{accept}");
+        }
+        assert!(gzip(&b"ossci".repeat(1000)).unwrap().len() < 500);
+    }
 }

@@ -1,14 +1,24 @@
-//! Outputs that may not be copied into this repository: a folder of them is named by `OSSCI_SAMPLES`. Each is read whole and cut
-//! at many places; nothing may panic, and each whole result of a known layout must be read as one. Prints how many files it read.
+//! Outputs that may not be copied into this repository: a folder of them is named by `OSSCI_SAMPLES`. What is expected of each stands in
+//! `testdata/foreign.txt`, facts without the files; `UPDATE_EXPECTED=1` writes it again. Prints how many files it read.
 #![allow(clippy::disallowed_methods, reason = "the folder is named by the environment")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use ossci_exporter::parse::{Exit, Output, Parsed, Reading, parse};
-use ossci_exporter::verdict::Check;
+use ossci_exporter::judge::{Bounds, Ending, Finding, Known, judge};
+use ossci_exporter::parse::{Exit, Output};
+use ossci_exporter::verdict::{Facts, ToolName};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Parts of outputs, as their names say.
-const FRAGMENTS: [&str; 3] = ["fragment", "truncated", "_cut"];
+/// The folders and whose outputs they hold.
+const FOLDERS: [(&str, ToolName); 7] = [
+    ("rocm-smi", ToolName::RocmSmi),
+    ("amd-smi", ToolName::AmdSmi),
+    ("rocminfo", ToolName::Rocminfo),
+    ("ookla", ToolName::Speedtest),
+    ("speedtest-cli", ToolName::SpeedtestCli),
+    ("librespeed", ToolName::LibrespeedCli),
+    ("iperf3", ToolName::Iperf3),
+];
 
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -24,38 +34,70 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn read(check: Check, stdout: &[u8], stderr: &[u8]) -> Parsed {
-    parse(check, Output { stdout, stderr, exit: Exit::Status(0) })
+/// The exit statuses, where the folder's index knows them: the sixth cell of a row that begins with the file's name.
+fn statuses(folder: &Path) -> BTreeMap<String, i32> {
+    let index = std::fs::read_to_string(folder.join("INDEX.md")).unwrap_or_default();
+    let status = |line: &str| {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let name = cells.first()?.split('`').nth(1)?;
+        Some((name.to_string(), cells.get(5)?.trim().parse().ok()?))
+    };
+    index.lines().filter_map(status).collect()
+}
+
+fn finding(tool: ToolName, stdout: &[u8], stderr: &[u8], status: i32) -> Finding {
+    let output = Output { stdout, stderr, exit: Exit::Status(status) };
+    let ending = if matches!(status, 124 | 137) { Ending::TimedOut(output) } else { Ending::Ended(output) };
+    judge(tool, ending, Known { passed_before: true, ..Known::default() }, Bounds::default())
+}
+
+fn line(name: &str, finding: &Finding) -> String {
+    let verdict = finding.judgement.verdict;
+    let read = match &finding.facts {
+        Some(Facts::Gpus(gpus)) => {
+            let partitions: u32 = gpus.iter().map(|gpu| gpu.partitions).sum();
+            format!("{} GPUs, {partitions} partitions", gpus.len())
+        }
+        Some(Facts::Network(transfer)) => {
+            let megabits = |speed: Option<f64>| speed.map_or("-".to_string(), |bits| format!("{:.1}", bits / 1e6));
+            let (down, up) = (transfer.download_bits_per_second, transfer.upload_bits_per_second);
+            format!("{} down, {} up Mbit/s", megabits(down), megabits(up))
+        }
+        None => "-".to_string(),
+    };
+    let odd = finding.not_understood.len();
+    format!("{name:75} {:8} {:18} {read:32} {odd}", verdict.as_str(), verdict.reason().unwrap_or("-"))
 }
 
 #[test]
-fn foreign_samples_are_read_and_break_nothing() {
+fn foreign_samples_get_their_verdicts_and_break_nothing() {
     let Some(folder) = std::env::var_os("OSSCI_SAMPLES").map(PathBuf::from) else {
         println!("OSSCI_SAMPLES is not set: 0 files read");
         return;
     };
-    let mut count = 0;
-    for (check, tool) in [(Check::RocmSmi, "rocm-smi"), (Check::Rocminfo, "rocminfo"), (Check::Network, "iperf3")] {
-        for path in files(&folder.join(tool)) {
+    let statuses = statuses(&folder);
+    let mut table = vec!["# file, verdict, reason, what was read, how many things were not understood".to_string()];
+    for (name, tool) in FOLDERS {
+        for path in files(&folder.join(name)) {
             let stdout = std::fs::read(&path).unwrap();
             let stderr = std::fs::read(path.with_extension("stderr.txt")).unwrap_or_default();
-            let parsed = read(check, &stdout, &stderr);
+            let name = path.strip_prefix(&folder).unwrap().to_string_lossy().into_owned();
+            let status = statuses.get(&name).copied().unwrap_or(0);
+            table.push(line(&name, &finding(tool, &stdout, &stderr, status)));
             for end in (0..stdout.len()).step_by(stdout.len() / 100 + 1) {
-                read(check, &stdout[..end], &stderr);
+                finding(tool, &stdout[..end], &stderr, status);
             }
-            let name = path.file_name().unwrap().to_string_lossy();
-            let json = path.extension().is_some_and(|extension| extension == "json");
-            let whole = !stdout.trim_ascii().is_empty() && !FRAGMENTS.iter().any(|part| name.contains(part));
-            if check == Check::RocmSmi && json && whole {
-                assert!(matches!(parsed.reading, Reading::Whole(_)), "{}: {parsed:?}", path.display());
-                assert!(parsed.not_understood.is_empty(), "{}: {:?}", path.display(), parsed.not_understood);
-            }
-            if check == Check::Rocminfo && String::from_utf8_lossy(&stdout).contains("*** Done ***") {
-                assert!(matches!(parsed.reading, Reading::Whole(_)), "{}: {parsed:?}", path.display());
-            }
-            count += 1;
         }
     }
-    println!("{count} files read");
-    assert!(count > 0, "no samples below {}", folder.display());
+    println!("{} files read", table.len() - 1);
+    assert!(table.len() > 1, "no samples below {}", folder.display());
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/foreign.txt");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(&golden, table.join("\n") + "\n").unwrap();
+    }
+    let expected = std::fs::read_to_string(golden).unwrap_or_default();
+    for (made, wanted) in table.iter().zip(expected.lines()) {
+        assert_eq!(made, wanted);
+    }
+    assert_eq!(table.len(), expected.lines().count());
 }

@@ -1,23 +1,25 @@
 //! Pure: `iperf3 -J`, 3.7 to 3.21: one JSON document on success and on failure alike; a failure has a key `error`, and 3.12 exits
-//! with 0 all the same. Decides nothing.
+//! with 0 all the same. `--json-stream`: the same parts as events, one a line. Decides nothing.
 
-use super::{Document, Output, Parsed, Reading, first_document, number, plain, quote};
+use super::blame::blame;
+use super::documents::{Wanted, documents};
+use super::leaf::number;
+use super::{Output, Parsed, Reading, plain, quote};
 use crate::verdict::{Facts, Transfer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Bytes of one run: 8 MiB end a test of a sound network within a second and cannot fill a fabric even when a fleet runs it.
-const BYTES: &str = "8M";
 /// Milliseconds until an unanswered connection is given up; without it iperf3 waits for the kernel, minutes.
 const CONNECT_TIMEOUT: &str = "3000";
 /// Seconds between two looks of iperf3 at its own progress. Releases from 3.16 on notice the end of a test only then, and the second
 /// that is the default would turn 8 MiB into at most 67 Mbit/s.
 const LOOK: &str = "0.1";
 
-/// The arguments of one run. The direction is always towards this node (`-R`): two directions in turn would let a pass of one reset
+/// The arguments of one run. Its volume is bounded: 8 MiB end a test of a sound network within a second and cannot fill a fabric even
+/// when a fleet runs it. The direction is always towards this node (`-R`): two directions in turn would let a pass of one reset
 /// the strikes of the other, and three failures in a row of a half-broken link would never come.
-pub fn arguments(host: &str, port: u16) -> Vec<String> {
+pub fn arguments(host: &str, port: u16, bytes: &str) -> Vec<String> {
     let port = port.to_string();
-    ["-c", host, "-p", &port, "-J", "--connect-timeout", CONNECT_TIMEOUT, "-n", BYTES, "-R", "-i", LOOK]
+    ["-c", host, "-p", &port, "-J", "--connect-timeout", CONNECT_TIMEOUT, "-n", bytes, "-R", "-i", LOOK]
         .map(str::to_string)
         .to_vec()
 }
@@ -26,29 +28,72 @@ pub fn arguments(host: &str, port: u16) -> Vec<String> {
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
-    match first_document(&stdout) {
-        Document::Whole { value, .. } => document(&value).into(),
-        Document::Cut => Reading::Cut.into(),
-        Document::Absent if stdout.trim().is_empty() && stderr.trim().is_empty() => Reading::Nothing.into(),
-        Document::Absent if stdout.trim().is_empty() => Reading::Foreign(quote(&stderr)).into(),
-        Document::Absent => Reading::Foreign(quote(&stdout)).into(),
+    let found = documents(&stdout, Wanted::All);
+    let mut not_understood = Vec::new();
+    let reading = match found.whole.first() {
+        Some(first) if first.get("event").is_some() => {
+            let joined = joined(&found.whole);
+            match joined.get("end").is_some() || joined.get("error").is_some() {
+                true => document(&joined),
+                false => Reading::Cut,
+            }
+        }
+        Some(Value::Object(_)) => {
+            if found.rest > 0 || found.whole.len() > 1 {
+                not_understood.push("more than one document".to_string());
+            }
+            document(&found.whole[0])
+        }
+        _ if found.cut => Reading::Cut,
+        _ => without_document(&stdout, &stderr),
+    };
+    Parsed { reading, not_understood }
+}
+
+fn without_document(stdout: &str, stderr: &str) -> Reading {
+    let said = if stdout.trim().is_empty() { stderr } else { stdout };
+    // The usage text speaks of timeouts too.
+    if stderr.contains("Usage: iperf") {
+        return Reading::Foreign(quote(said));
     }
+    match (stdout.trim().is_empty(), stderr.trim().is_empty()) {
+        (true, true) => Reading::Nothing,
+        _ => blame(stderr).unwrap_or_else(|| Reading::Foreign(quote(said))),
+    }
+}
+
+/// The events of a stream as the one document that `-J` prints.
+fn joined(events: &[Value]) -> Value {
+    let mut document = Map::new();
+    let mut intervals = Vec::new();
+    for event in events {
+        let Some(data) = event.get("data") else { continue };
+        match event.get("event").and_then(Value::as_str) {
+            Some("interval") => intervals.push(data.clone()),
+            Some(part) => {
+                document.insert(part.to_string(), data.clone());
+            }
+            None => {}
+        }
+    }
+    document.insert("intervals".to_string(), Value::Array(intervals));
+    Value::Object(document)
 }
 
 fn document(value: &Value) -> Reading {
     let transfer = transfer(value);
     match (value.get("error").and_then(Value::as_str), transfer) {
         (Some(error), transfer) => failure(error, value, transfer),
-        (None, Some(transfer)) if transfer.bytes > 0.0 => Reading::Whole(Facts::Network(transfer)),
+        (None, Some(transfer)) if transfer.bytes.is_some_and(|bytes| bytes > 0.0) => {
+            Reading::Whole(Facts::Network(transfer))
+        }
         (None, _) => Reading::Foreign("a JSON object without a received volume".to_string()),
     }
 }
 
 /// What an error text says about. Only what names this node's way to the server counts against the network.
 fn failure(error: &str, value: &Value, transfer: Option<Transfer>) -> Reading {
-    let said = quote(error);
-    let has = |words: &[&str]| words.iter().any(|word| error.contains(word));
-    if has(&["interrupt - the client has terminated"]) {
+    if error.contains("interrupt - the client has terminated") {
         let connected = value.pointer("/start/connected").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
         return match transfer {
             Some(transfer) if connected => Reading::Unfinished(Facts::Network(transfer)),
@@ -56,56 +101,71 @@ fn failure(error: &str, value: &Value, transfer: Option<Transfer>) -> Reading {
             _ => Reading::FarEnd("the server accepted the connection and stayed silent".to_string()),
         };
     }
-    let unreachable = [
-        "timed out",
-        "No route to host",
-        "Network is unreachable",
-        "Network is down",
-        "Operation now in progress",
-        "idle timeout",
-    ];
-    let far_end = [
-        "server is busy",
-        "Connection refused",
-        "Connection reset by peer",
-        "Broken pipe",
-        "control socket has closed",
-        "server has terminated",
-        "unknown control message",
-        "Resource temporarily unavailable",
-        "Name or service not known",
-        "Temporary failure in name resolution",
-        "No address associated with hostname",
-        "try again later",
-    ];
-    if has(&unreachable) {
-        Reading::Unreachable(said)
-    } else if has(&far_end) {
-        Reading::FarEnd(said)
-    } else {
-        Reading::Foreign(said)
-    }
+    blame(error).unwrap_or_else(|| Reading::Foreign(quote(error)))
 }
 
-/// What arrived. In an interrupted test the sum at the end may be zero while the intervals are not.
+/// What arrived at either end. The direction is this node's unless the test was reversed, and both ways in a test of both.
 fn transfer(value: &Value) -> Option<Transfer> {
     let end = value.get("end")?;
-    let sum = end.get("sum_received").or_else(|| end.get("sum"))?;
-    let field = |of: &Value, name: &str| of.get(name).and_then(|value| number(value).ok().flatten());
-    let seconds = field(sum, "seconds")?;
-    let mut bytes = field(sum, "bytes")?;
-    let mut download_bits_per_second = field(sum, "bits_per_second")?;
-    if bytes <= 0.0 && seconds > 0.0 {
-        let intervals = value.get("intervals").and_then(Value::as_array);
-        bytes = intervals.into_iter().flatten().filter_map(|interval| field(interval.get("sum")?, "bytes")).sum();
-        download_bits_per_second = bytes * 8.0 / seconds;
-    }
+    let first = Way::of(value, end.get("sum_received").or_else(|| end.get("sum"))?, "sum")?;
+    let second = end.get("sum_received_bidir_reverse").and_then(|sum| Way::of(value, sum, "sum_bidir_reverse"));
+    let reversed = value.pointer("/start/test_start/reverse").and_then(Value::as_f64) == Some(1.0);
+    let (download, upload) = match (second, reversed) {
+        (Some(second), false) => (Some(second), Some(first)),
+        (None, false) => (None, Some(first)),
+        (second, true) => (Some(first), second),
+    };
     let server = value.pointer("/start/connecting_to").and_then(|to| {
         let host = to.get("host")?.as_str()?;
         Some(format!("{host}:{}", to.get("port")?))
     });
-    let retransmits = end.get("sum_sent").and_then(|sent| field(sent, "retransmits"));
-    Some(Transfer { download_bits_per_second, bytes, seconds, retransmits, server })
+    let udp = end.get("sum");
+    let ways = [&download, &upload];
+    Some(Transfer {
+        download_bits_per_second: download.as_ref().map(|way| way.bits_per_second),
+        upload_bits_per_second: upload.as_ref().map(|way| way.bits_per_second),
+        latency_seconds: round_trip(end),
+        jitter_seconds: udp.and_then(|sum| field(sum, "jitter_ms")).map(|ms| ms / 1e3),
+        loss_ratio: udp.and_then(|sum| field(sum, "lost_percent")).map(|percent| percent / 100.0),
+        bytes: ways.iter().filter_map(|way| Some(way.as_ref()?.bytes)).reduce(|one, two| one + two),
+        seconds: ways.iter().filter_map(|way| Some(way.as_ref()?.seconds)).reduce(f64::max),
+        retransmits: end.get("sum_sent").and_then(|sent| field(sent, "retransmits")),
+        server,
+    })
+}
+
+/// One direction.
+struct Way {
+    bits_per_second: f64,
+    bytes: f64,
+    seconds: f64,
+}
+
+impl Way {
+    /// In an interrupted test the sum at the end may be zero while the intervals are not.
+    fn of(value: &Value, sum: &Value, name: &str) -> Option<Way> {
+        let seconds = field(sum, "seconds")?;
+        let mut bytes = field(sum, "bytes")?;
+        let mut bits_per_second = field(sum, "bits_per_second")?;
+        if bytes <= 0.0 && seconds > 0.0 {
+            let intervals = value.get("intervals").and_then(Value::as_array);
+            bytes = intervals.into_iter().flatten().filter_map(|interval| field(interval.get(name)?, "bytes")).sum();
+            bits_per_second = bytes * 8.0 / seconds;
+        }
+        let sound = [bytes, seconds, bits_per_second].iter().all(|number| number.is_finite() && *number >= 0.0);
+        sound.then_some(Way { bits_per_second, bytes, seconds })
+    }
+}
+
+fn field(of: &Value, name: &str) -> Option<f64> {
+    number(of.get(name)?).ok().flatten().filter(|number| number.is_finite() && *number >= 0.0)
+}
+
+/// Only the sending side knows it, and only from TCP: microseconds. 0 means that it was not measured.
+fn round_trip(end: &Value) -> Option<f64> {
+    let streams = end.get("streams")?.as_array()?;
+    let means = streams.iter().filter_map(|stream| field(stream.get("sender")?, "mean_rtt"));
+    means.filter(|mean| *mean > 0.0).reduce(f64::max).map(|microseconds| microseconds / 1e6)
 }
 
 #[cfg(test)]
@@ -124,9 +184,9 @@ mod tests {
         else {
             panic!("not whole");
         };
-        assert_eq!(transfer.bytes, 8_388_608.0);
+        assert_eq!((transfer.bytes, transfer.upload_bits_per_second), (Some(8_388_608.0), None));
         assert_eq!(transfer.server.as_deref(), Some("127.0.0.1:15201"));
-        assert!(transfer.download_bits_per_second > 1e9);
+        assert!(transfer.download_bits_per_second > Some(1e9));
     }
 
     #[test]
@@ -136,7 +196,27 @@ mod tests {
         else {
             panic!("not unfinished");
         };
-        assert!(transfer.bytes > 0.0 && transfer.download_bits_per_second < 3e6);
+        assert!(transfer.bytes > Some(0.0) && transfer.download_bits_per_second < Some(3e6));
+    }
+
+    #[test]
+    fn a_test_away_from_this_node_is_an_upload_and_udp_has_loss() {
+        let Reading::Whole(Facts::Network(udp)) = read(include_str!("../../testdata/iperf3/312-ok-udp.json")) else {
+            panic!("not whole");
+        };
+        assert_eq!((udp.download_bits_per_second, udp.loss_ratio), (None, Some(0.0)));
+        assert!(udp.upload_bits_per_second > Some(5e7) && udp.jitter_seconds.is_some());
+    }
+
+    #[test]
+    fn a_stream_of_events_is_the_same_as_one_document() {
+        let end = r#"{"event":"end","data":{"sum_received":{"seconds":1,"bytes":100,"bits_per_second":800}}}"#;
+        let start = r#"{"event":"start","data":{"test_start":{"reverse":1}}}"#;
+        let Reading::Whole(Facts::Network(transfer)) = read(&format!("{start}\n{end}\n")) else { panic!("not whole") };
+        assert_eq!(transfer.download_bits_per_second, Some(800.0));
+        assert_eq!(read(&format!("{start}\n")), Reading::Cut);
+        let error = r#"{"event":"error","data":"unable to connect to server: Connection refused"}"#;
+        assert!(matches!(read(&format!("{start}\n{error}\n")), Reading::FarEnd(_)));
     }
 
     #[test]
@@ -172,7 +252,7 @@ mod tests {
 
     #[test]
     fn the_test_runs_towards_this_node() {
-        let arguments = arguments("speed.example", 5203);
+        let arguments = arguments("speed.example", 5203, "8M");
         assert_eq!(arguments[..4], ["-c", "speed.example", "-p", "5203"]);
         assert!(arguments.contains(&"-R".to_string()));
     }

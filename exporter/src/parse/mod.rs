@@ -1,12 +1,22 @@
 //! Pure: tool outputs to facts, one file a tool. A parser never panics, never does I/O, takes linear time and decides nothing:
 //! it says how far the output can be read, and [`crate::judge`] says what that means for the node.
 
+pub mod amd_smi;
+mod amd_smi_text;
+mod blame;
+mod devices;
+mod documents;
 pub mod iperf3;
+mod leaf;
+pub mod librespeed_cli;
 pub mod rocm_smi;
+mod rocm_smi_json;
+mod rocm_smi_text;
 pub mod rocminfo;
+pub mod speedtest;
+pub mod speedtest_cli;
 
-use crate::verdict::{Check, Facts};
-use serde_json::Value;
+use crate::verdict::{Facts, ToolName};
 use std::borrow::Cow;
 
 /// How a process ended.
@@ -29,6 +39,8 @@ pub struct Output<'a> {
 pub enum Reading {
     /// The output is there up to its end.
     Whole(Facts),
+    /// A whole output that names only some of the node's GPUs by its nature: it can prove a fault, never that a GPU is missing.
+    Excerpt(Facts),
     /// It began and stops before its end.
     Cut,
     /// Nothing was printed that belongs to a result.
@@ -62,45 +74,30 @@ impl From<Reading> for Parsed {
     }
 }
 
-/// Reads the output of the tool that this check runs.
-pub fn parse(check: Check, output: Output<'_>) -> Parsed {
-    match check {
-        Check::RocmSmi => rocm_smi::parse(output),
-        Check::Rocminfo => rocminfo::parse(output),
-        Check::Network => iperf3::parse(output),
-    }
+/// Reads the output of a tool.
+pub fn parse(tool: ToolName, output: Output<'_>) -> Parsed {
+    let mut parsed = match tool {
+        ToolName::RocmSmi => rocm_smi::parse(output),
+        ToolName::AmdSmi => amd_smi::parse(output),
+        ToolName::Rocminfo => rocminfo::parse(output),
+        ToolName::Speedtest => speedtest::parse(output),
+        ToolName::SpeedtestCli => speedtest_cli::parse(output),
+        ToolName::LibrespeedCli => librespeed_cli::parse(output),
+        ToolName::Iperf3 => iperf3::parse(output),
+    };
+    bound(&mut parsed.not_understood);
+    parsed
 }
 
-/// At most this many places are tried as the start of a JSON document, so that an output full of braces stays linear.
-const DOCUMENT_STARTS: usize = 16;
+/// More complaints about one output help nobody and would fill a log.
+const COMPLAINTS: usize = 50;
 
-/// The outcome of looking for a JSON object in an output.
-enum Document {
-    Whole { value: Value, rest: usize },
-    Cut,
-    Absent,
-}
-
-/// The first whole JSON object. Warnings and library noise may stand before it, in lines of their own or not.
-fn first_document(text: &str) -> Document {
-    let mut cut = false;
-    let starts = text.match_indices('{').map(|(at, _)| at).take(DOCUMENT_STARTS);
-    for start in starts {
-        let mut stream = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
-        match stream.next() {
-            Some(Ok(value)) => {
-                let rest = text[start + stream.byte_offset()..].trim().len();
-                return Document::Whole { value, rest };
-            }
-            // Later braces are inside this document: whatever parses there is only a part of it.
-            Some(Err(error)) if error.is_eof() => {
-                cut = true;
-                break;
-            }
-            _ => {}
-        }
+fn bound(not_understood: &mut Vec<String>) {
+    let more = not_understood.len().saturating_sub(COMPLAINTS);
+    if more > 0 {
+        not_understood.truncate(COMPLAINTS);
+        not_understood.push(format!("and {more} more"));
     }
-    if cut { Document::Cut } else { Document::Absent }
 }
 
 /// Text without invalid UTF-8 and without terminal colours.
@@ -110,44 +107,18 @@ fn plain(bytes: &[u8]) -> Cow<'_, str> {
         return text;
     }
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        if c != '\u{1b}' {
-            out.push(c);
-            continue;
-        }
+    let mut rest = &*text;
+    while let Some(at) = rest.find('\u{1b}') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
         // A colour is ESC [ digits and semicolons, and one final letter.
-        if let Some(rest) = chars.as_str().strip_prefix('[') {
-            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
-            chars = rest.strip_prefix(|c: char| c.is_ascii_alphabetic()).unwrap_or(rest).chars();
+        if let Some(colour) = rest.strip_prefix('[') {
+            let colour = colour.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';');
+            rest = colour.strip_prefix(|c: char| c.is_ascii_alphabetic()).unwrap_or(colour);
         }
     }
+    out.push_str(rest);
     Cow::Owned(out)
-}
-
-/// Spellings of "the tool has no value for this".
-const NO_VALUE: [&str; 9] =
-    ["", "n/a", "n/a (secondary die)", "none", "unknown", "unsupported", "not supported", "null", "nan"];
-
-/// A leaf as text; `None` when it is one of the spellings of no value, or no leaf.
-fn text(value: &Value) -> Option<String> {
-    let text = match value {
-        Value::String(text) => text.trim().to_string(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
-    };
-    (!NO_VALUE.contains(&text.to_ascii_lowercase().as_str())).then_some(text)
-}
-
-/// A leaf as a number: `Ok(None)` when the tool says that it has none, `Err` with the odd text otherwise.
-fn number(value: &Value) -> Result<Option<f64>, String> {
-    let Some(text) = text(value) else {
-        return if value.is_object() || value.is_array() { Err(value.to_string()) } else { Ok(None) };
-    };
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(Some(number)),
-        _ => Err(text),
-    }
 }
 
 /// At most this much of a foreign text goes into a sentence for people.
@@ -155,7 +126,9 @@ const QUOTE_CHARS: usize = 160;
 
 /// The last line of an error output: tracebacks and complaints end with what matters. Empty when there is none.
 pub fn last_words(stderr: &[u8]) -> String {
-    let text = plain(stderr);
+    // The last line is short or of no use: the rest of a flood is not looked at.
+    let tail = &stderr[stderr.len().saturating_sub(4096)..];
+    let text = plain(tail);
     quote(text.trim_end().lines().next_back().unwrap_or(""))
 }
 
@@ -169,10 +142,20 @@ fn quote(text: &str) -> String {
     quoted
 }
 
+/// The first line that holds these words.
+fn line_with<'a>(text: &'a str, words: &str) -> Option<&'a str> {
+    text.lines().find(|line| line.contains(words))
+}
+
+/// How a Python program dies. What it says then stands in its last line.
+fn traceback(text: &str) -> Option<String> {
+    let at = text.find("Traceback (most recent call last)")?;
+    Some(quote(text[at..].trim_end().lines().next_back().unwrap_or("")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn colours_are_removed_and_the_text_stays() {
@@ -182,33 +165,22 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_found_behind_noise_and_its_rest_is_measured() {
-        let Document::Whole { value, rest } = first_document("WARNING {x}\n\n{\"a\": 1}\n{}\n") else {
-            panic!("no document");
-        };
-        assert_eq!((value, rest), (json!({"a": 1}), 2));
-    }
-
-    #[test]
-    fn a_cut_document_is_cut_although_a_part_of_it_parses() {
-        assert!(matches!(first_document("{\"card0\": {\"a\": \"1\"}, \"card1\""), Document::Cut));
-        assert!(matches!(first_document("no braces"), Document::Absent));
-        assert!(matches!(first_document(&"{x".repeat(100_000)), Document::Absent));
-    }
-
-    #[test]
-    fn no_value_is_not_zero_and_odd_values_are_named() {
-        assert_eq!(number(&json!("N/A (Secondary die)")), Ok(None));
-        assert_eq!(number(&json!("41.0")), Ok(Some(41.0)));
-        assert_eq!(number(&json!(7)), Ok(Some(7.0)));
-        assert_eq!(number(&json!("41.0 C")), Err("41.0 C".to_string()));
-        assert_eq!(number(&json!("inf")), Err("inf".to_string()));
-        assert_eq!(number(&json!("1e999")), Err("1e999".to_string()));
-    }
-
-    #[test]
     fn a_quote_is_one_bounded_line() {
         assert_eq!(quote("\n\n  first \nsecond"), "first");
         assert_eq!(quote(&"x".repeat(1000)).chars().count(), QUOTE_CHARS + 1);
+    }
+
+    #[test]
+    fn a_flood_of_complaints_is_bounded() {
+        let mut complaints = vec![String::new(); 1000];
+        bound(&mut complaints);
+        assert_eq!((complaints.len(), complaints[50].as_str()), (51, "and 950 more"));
+    }
+
+    #[test]
+    fn a_traceback_is_told_by_its_last_line() {
+        let text = "x\nTraceback (most recent call last):\n  File \"a\"\nValueError: no\n";
+        assert_eq!(traceback(text).as_deref(), Some("ValueError: no"));
+        assert_eq!(traceback("all is well"), None);
     }
 }

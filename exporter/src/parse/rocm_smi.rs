@@ -1,10 +1,14 @@
-//! Pure: `rocm-smi ... --json`, ROCm 5.3 to 7.x. One document at the very end of the run, one object `card<N>` a device, all values
-//! strings. Key names changed with the releases, so each fact has a list of names. Decides nothing.
+//! Pure: `rocm-smi`, ROCm 4.x to 7.x. With `--json` one document at the very end of the run, one object `card<N>` a device, all values
+//! strings. Key names changed with the releases, so each fact has a list of names. Tables and text blocks: [`super::rocm_smi_text`].
+//! Decides nothing.
 
-use super::{Document, Exit, Output, Parsed, Reading, first_document, number, plain, quote, text};
+use super::devices::{Device, bus_address, physical};
+use super::documents::{Wanted, documents_of};
+use super::leaf::{BYTES, CELSIUS, PERCENT, WATTS, quantity, within, word};
+use super::rocm_smi_json::{Cards, Document, Fields};
+use super::{Exit, Output, Parsed, Reading, line_with, plain, quote, rocm_smi_text, traceback};
 use crate::verdict::{Facts, Gpu, Temperatures};
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 /// Asks for the facts and nothing heavier: `-a`, `--showmemuse` (one bad GPU takes the data of all away), `--showtopo` and
@@ -24,21 +28,23 @@ pub const ARGUMENTS: [&str; 12] = [
     "--json",
 ];
 
-// Outside of these a value is a sensor's nonsense and is dropped.
-const CELSIUS: RangeInclusive<f64> = -20.0..=150.0;
-const WATTS: RangeInclusive<f64> = 0.0..=2000.0;
-const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
-const BYTES: RangeInclusive<f64> = 0.0..=1e15;
-
 /// Reads one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
-    match first_document(&stdout) {
-        Document::Whole { value: Value::Object(document), rest } => cards(&document, rest),
-        Document::Whole { .. } => Reading::Foreign(quote(&stdout)).into(),
-        Document::Cut => Reading::Cut.into(),
-        Document::Absent => without_document(&stdout, &stderr, output.exit).into(),
+    if rocm_smi_text::is_it(&stdout) {
+        let parsed = rocm_smi_text::parse(&stdout);
+        return match (&parsed.reading, traceback(&stderr)) {
+            (Reading::Cut, Some(said)) => Reading::ToolFailed(said).into(),
+            _ => parsed,
+        };
+    }
+    let found = documents_of::<Document<'_>>(&stdout, Wanted::First);
+    match found.whole.first() {
+        Some(Document::Cards(cards)) => read(cards, found.rest),
+        Some(Document::Other) => Reading::Foreign(quote(&stdout)).into(),
+        None if found.cut => Reading::Cut.into(),
+        None => without_document(&stdout, &stderr, output.exit).into(),
     }
 }
 
@@ -47,6 +53,10 @@ fn without_document(stdout: &str, stderr: &str, exit: Exit) -> Reading {
         Reading::DriverNotLoaded(quote(line))
     } else if stderr.contains("No JSON data to report") {
         Reading::Foreign("the tool had nothing to report in JSON".to_string())
+    } else if let Some(said) = line_with(stdout, "rsmi_init() failed") {
+        Reading::ToolFailed(quote(said))
+    } else if let Some(said) = traceback(stdout) {
+        Reading::ToolFailed(said)
     } else if exit != Exit::Status(0) || stdout.trim().is_empty() {
         Reading::Nothing
     } else {
@@ -54,121 +64,64 @@ fn without_document(stdout: &str, stderr: &str, exit: Exit) -> Reading {
     }
 }
 
-fn line_with<'a>(text: &'a str, words: &str) -> Option<&'a str> {
-    text.lines().find(|line| line.contains(words))
-}
-
-fn cards(document: &Map<String, Value>, rest: usize) -> Parsed {
-    let mut not_understood = Vec::new();
+fn read(cards: &Cards<'_>, rest: usize) -> Parsed {
+    let mut not_understood = cards.odd.clone();
     if rest > 0 {
         not_understood.push(format!("{rest} bytes after the document"));
     }
-    let mut rows = Vec::new();
-    for (key, value) in document {
-        match (key.strip_prefix("card").and_then(|number| number.parse::<u32>().ok()), value) {
-            (Some(card), Value::Object(fields)) => rows.push((card, Row::new(key, fields, &mut not_understood))),
-            _ if key == "system" => {}
-            _ => not_understood.push(format!("key {}", quote(key))),
-        }
-    }
-    if rows.is_empty() && !document.contains_key("system") {
+    if cards.cards.is_empty() && !cards.system {
         return Parsed { reading: Reading::Foreign("a JSON object without cards".to_string()), not_understood };
     }
-    rows.sort_by_key(|(card, _)| *card);
-    Parsed { reading: Reading::Whole(Facts::Gpus(physical(rows))), not_understood }
+    let device = |(index, fields): &(u32, Fields<'_>)| {
+        let gpu = gpu(&format_args!("card{index}"), fields, &mut not_understood);
+        Device { index: *index, gpu, ..Device::default() }
+    };
+    let mut devices: Vec<Device> = cards.cards.iter().map(device).collect();
+    // A sensor that cannot be read has no key at all: what one card has was asked of all.
+    let asked = devices.iter().any(|device| device.gpu.asked_for_sensors);
+    devices.iter_mut().for_each(|device| device.gpu.asked_for_sensors = asked);
+    Parsed { reading: Reading::Whole(Facts::Gpus(physical(devices))), not_understood }
 }
 
-/// One device of the document: a GPU, a die, or a partition of a GPU.
-struct Row(Gpu);
-
-impl Row {
-    fn new(card: &str, fields: &Map<String, Value>, odd: &mut Vec<String>) -> Row {
-        let fields: BTreeMap<String, &Value> = fields.iter().map(|(key, value)| (normalised(key), value)).collect();
-        let word = |names: &[&str]| names.iter().find_map(|name| fields.get(*name).and_then(|value| text(value)));
-        let mut measure = |names: &[&str], range: RangeInclusive<f64>| {
-            let (name, value) = names.iter().find_map(|name| Some((name, fields.get(*name)?)))?;
-            match number(value) {
-                Ok(Some(number)) if range.contains(&number) => Some(number),
-                Ok(Some(number)) => {
-                    odd.push(format!("{card}: {name} is {number}"));
-                    None
-                }
-                Ok(None) => None,
-                Err(other) => {
-                    odd.push(format!("{card}: {name} is {}", quote(&other)));
-                    None
-                }
-            }
-        };
-        let total = measure(&["vram total memory (b)"], BYTES).filter(|total| *total > 0.0);
-        let used = measure(&["vram total used memory (b)"], BYTES);
-        Row(Gpu {
-            pci_bus: word(&["pci bus"]).map(|bus| bus.to_ascii_lowercase()),
-            unique_id: word(&["unique id"]).map(|id| id.to_ascii_lowercase()),
-            serial: word(&["serial number"]),
-            name: word(&["card series", "device name", "card model", "device id", "gpu id"]),
-            temperature_celsius: Temperatures {
-                edge: measure(&["temperature (sensor edge) (c)"], CELSIUS),
-                junction: measure(&["temperature (sensor junction) (c)"], CELSIUS),
-                memory: measure(&["temperature (sensor memory) (c)"], CELSIUS),
-            },
-            power_watts: measure(
-                &["current socket graphics package power (w)", "average graphics package power (w)"],
-                WATTS,
-            ),
-            use_ratio: measure(&["gpu use (%)"], PERCENT).map(ratio),
-            memory_use_ratio: measure(&["gpu memory allocated (vram%)"], PERCENT).map(ratio),
-            memory_used_bytes: used.filter(|used| total.is_some_and(|total| *used <= total)),
-            memory_total_bytes: total,
-            partitions: 1,
-        })
+/// The facts of one device.
+pub fn gpu(card: &dyn fmt::Display, fields: &Fields<'_>, odd: &mut Vec<String>) -> Gpu {
+    let word = |names: &[&str]| names.iter().find_map(|name| word(fields.get(name)?)).map(str::to_string);
+    let bus = word(&["pci bus"]).and_then(|bus| bus_address(&bus, odd));
+    let mut asked = false;
+    let mut measure = |names: &[&str], range: &RangeInclusive<f64>, sensor: bool| {
+        let (name, value) = names.iter().find_map(|name| Some((name, fields.get(name)?)))?;
+        asked |= sensor;
+        let mut said = Vec::new();
+        let measured = within(name, quantity(value), range, &mut said);
+        odd.extend(said.into_iter().map(|said| format!("{card}: {said}")));
+        measured
+    };
+    let temperature_celsius = Temperatures {
+        edge: measure(&["temperature (sensor edge) (c)"], &CELSIUS, true),
+        junction: measure(&["temperature (sensor junction) (c)"], &CELSIUS, true),
+        memory: measure(&["temperature (sensor memory) (c)"], &CELSIUS, true),
+    };
+    let power = ["current socket graphics package power (w)", "average graphics package power (w)"];
+    let power_watts = measure(&power, &WATTS, true);
+    let ratio = |percent: f64| percent / 100.0;
+    let use_ratio = measure(&["gpu use (%)"], &PERCENT, false).map(ratio);
+    let memory_use_ratio = measure(&["gpu memory allocated (vram%)"], &PERCENT, false).map(ratio);
+    let memory_total_bytes = measure(&["vram total memory (b)"], &BYTES, false);
+    let memory_used_bytes = measure(&["vram total used memory (b)"], &BYTES, false);
+    Gpu {
+        pci_bus: bus,
+        unique_id: word(&["unique id"]).map(|id| id.to_ascii_lowercase()),
+        serial: word(&["serial number"]),
+        name: word(&["card series", "device name", "card model", "device id", "gpu id"]),
+        temperature_celsius,
+        power_watts,
+        use_ratio,
+        memory_use_ratio,
+        memory_used_bytes,
+        memory_total_bytes,
+        asked_for_sensors: asked,
+        ..Gpu::default()
     }
-}
-
-fn ratio(percent: f64) -> f64 {
-    percent / 100.0
-}
-
-/// Lower case, single blanks, no colon at the end.
-fn normalised(key: &str) -> String {
-    let words: Vec<&str> = key.trim_end_matches(':').split_whitespace().collect();
-    words.join(" ").to_ascii_lowercase()
-}
-
-/// Devices to physical GPUs in bus order. Partitions differ in the function digit alone; releases before 6.4.1 repeat the parent's
-/// values on each, later ones give them on the first only: of each fact the first one that is there counts.
-fn physical(rows: Vec<(u32, Row)>) -> Vec<Gpu> {
-    let mut gpus: BTreeMap<String, Gpu> = BTreeMap::new();
-    for (card, Row(row)) in rows {
-        let place = match &row.pci_bus {
-            Some(bus) => bus.rsplit_once('.').map_or(bus.as_str(), |(device, _)| device).to_string(),
-            // After every bus address, in the tool's own order.
-            None => format!("~{card:08}"),
-        };
-        match gpus.get_mut(&place) {
-            Some(gpu) => merge(gpu, row),
-            None => {
-                gpus.insert(place, row);
-            }
-        }
-    }
-    gpus.into_values().collect()
-}
-
-fn merge(gpu: &mut Gpu, partition: Gpu) {
-    gpu.partitions += 1;
-    gpu.unique_id = gpu.unique_id.take().or(partition.unique_id);
-    gpu.serial = gpu.serial.take().or(partition.serial);
-    gpu.name = gpu.name.take().or(partition.name);
-    let here = &mut gpu.temperature_celsius;
-    here.edge = here.edge.or(partition.temperature_celsius.edge);
-    here.junction = here.junction.or(partition.temperature_celsius.junction);
-    here.memory = here.memory.or(partition.temperature_celsius.memory);
-    gpu.power_watts = gpu.power_watts.or(partition.power_watts);
-    gpu.use_ratio = gpu.use_ratio.or(partition.use_ratio);
-    gpu.memory_use_ratio = gpu.memory_use_ratio.or(partition.memory_use_ratio);
-    gpu.memory_used_bytes = gpu.memory_used_bytes.or(partition.memory_used_bytes);
-    gpu.memory_total_bytes = gpu.memory_total_bytes.or(partition.memory_total_bytes);
 }
 
 #[cfg(test)]
@@ -238,6 +191,13 @@ mod tests {
             let reading = read(&whole[..end], "").reading;
             assert!(matches!(reading, Reading::Cut | Reading::Nothing), "{end}: {reading:?}");
         }
+    }
+
+    #[test]
+    fn sensors_that_one_card_has_were_asked_of_all_and_without_any_their_absence_means_nothing() {
+        let dead = r#"{"card0": {"Temperature (Sensor edge) (C)": "40.0"}, "card1": {"GPU use (%)": "0"}}"#;
+        assert!(gpus(dead).0.iter().all(|gpu| gpu.asked_for_sensors));
+        assert!(!gpus(r#"{"card0": {"PCI Bus": "0000:05:00.0"}}"#).0[0].asked_for_sensors);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The tests that look at the crate from outside: its samples, its shape, and the program itself.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bad_input;
+mod metrics;
+mod node;
 mod pure;
 mod running;
 mod samples;
+mod served;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-const PURE: [&str; 9] = [
+const PURE: [&str; 21] = [
+    "config_values.rs",
     "verdict.rs",
     "judge.rs",
     "inventory.rs",
@@ -12,6 +13,17 @@ const PURE: [&str; 9] = [
     "parse/rocm_smi.rs",
     "parse/rocminfo.rs",
     "parse/iperf3.rs",
+    "parse/amd_smi.rs",
+    "parse/amd_smi_text.rs",
+    "parse/blame.rs",
+    "parse/devices.rs",
+    "parse/documents.rs",
+    "parse/leaf.rs",
+    "parse/librespeed_cli.rs",
+    "parse/rocm_smi_json.rs",
+    "parse/rocm_smi_text.rs",
+    "parse/speedtest.rs",
+    "parse/speedtest_cli.rs",
 ];
 
 const WORLD: [&str; 10] = [

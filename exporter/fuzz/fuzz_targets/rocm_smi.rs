@@ -1,0 +1,5 @@
+#![no_main]
+
+use ossci_exporter::verdict::ToolName;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ossci_exporter_fuzz::check(ToolName::RocmSmi, data));

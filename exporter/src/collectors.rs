@@ -1,0 +1,78 @@
+//! The flags that switch single checks on and off.
+
+use crate::verdict::Check;
+use clap::Args;
+
+/// Which checks there are. Unset: rocm-smi or amd-smi, whichever is there; rocminfo; the network check where it has a target.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Collectors {
+    /// Runs rocm-smi, whether or not it is there.
+    #[arg(
+        id = "collector_rocm_smi",
+        long = "collector.rocm-smi",
+        env = "OSSCI_EXPORTER_COLLECTOR_ROCM_SMI",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        overrides_with = "no_collector_rocm_smi"
+    )]
+    rocm_smi: Option<bool>,
+    /// Never runs rocm-smi.
+    #[arg(id = "no_collector_rocm_smi", long = "no-collector.rocm-smi")]
+    no_rocm_smi: bool,
+    /// Runs amd-smi, beside rocm-smi too.
+    #[arg(
+        id = "collector_amd_smi",
+        long = "collector.amd-smi",
+        env = "OSSCI_EXPORTER_COLLECTOR_AMD_SMI",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        overrides_with = "no_collector_amd_smi"
+    )]
+    amd_smi: Option<bool>,
+    /// Never runs amd-smi.
+    #[arg(id = "no_collector_amd_smi", long = "no-collector.amd-smi")]
+    no_amd_smi: bool,
+    /// Runs rocminfo.
+    #[arg(
+        id = "collector_rocminfo",
+        long = "collector.rocminfo",
+        env = "OSSCI_EXPORTER_COLLECTOR_ROCMINFO",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        overrides_with = "no_collector_rocminfo"
+    )]
+    rocminfo: Option<bool>,
+    /// Never runs rocminfo.
+    #[arg(id = "no_collector_rocminfo", long = "no-collector.rocminfo")]
+    no_rocminfo: bool,
+    /// Tests the network.
+    #[arg(
+        id = "collector_network",
+        long = "collector.network",
+        env = "OSSCI_EXPORTER_COLLECTOR_NETWORK",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        overrides_with = "no_collector_network"
+    )]
+    network: Option<bool>,
+    /// Never tests the network.
+    #[arg(id = "no_collector_network", long = "no-collector.network")]
+    no_network: bool,
+}
+
+impl Collectors {
+    /// Whether this check was switched on or off; `None` when nobody said.
+    pub fn choice(&self, check: Check) -> Option<bool> {
+        let (on, off) = match check {
+            Check::RocmSmi => (self.rocm_smi, self.no_rocm_smi),
+            Check::AmdSmi => (self.amd_smi, self.no_amd_smi),
+            Check::Rocminfo => (self.rocminfo, self.no_rocminfo),
+            Check::Network => (self.network, self.no_network),
+        };
+        if off { Some(false) } else { on }
+    }
+}

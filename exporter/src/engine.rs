@@ -1,0 +1,221 @@
+//! Which checks run, and their tasks: starts them, exchanges them when the configuration or the tools on the node change, stops them.
+//! A check that stays keeps its standing and whatever it could not kill. Runs no tool itself.
+
+use crate::config::Config;
+use crate::parse::{amd_smi, librespeed_cli, rocm_smi, rocminfo, speedtest, speedtest_cli};
+use crate::runner::{Checker, Node, Settings, Target, Turn, Work};
+use crate::tool::Tool;
+use crate::verdict::{Check, ToolName};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// A run that is under way when the checks are exchanged is waited for so long: the longest budget and its graces.
+const RUN_PATIENCE: Duration = Duration::from_secs(150);
+
+/// A task that is told to stop has nothing to do but to drop its child.
+const STOP_PATIENCE: Duration = Duration::from_millis(300);
+
+/// The checks of this node.
+#[derive(Debug)]
+pub struct Engine {
+    node: Arc<Node>,
+    state: Mutex<State>,
+    /// The checks as they are now; the probe runs the same ones.
+    checkers: RwLock<Vec<Arc<Checker>>>,
+    ended: mpsc::UnboundedSender<String>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tasks: BTreeMap<Check, Task>,
+    turns: BTreeMap<Check, Arc<tokio::sync::Mutex<Turn>>>,
+}
+
+impl Engine {
+    /// No check runs yet. What ends by itself, which nothing may, is sent through `ended`.
+    pub fn new(node: Arc<Node>, ended: mpsc::UnboundedSender<String>) -> Engine {
+        Engine { node, state: Mutex::default(), checkers: RwLock::default(), ended }
+    }
+
+    /// The checks that look at GPUs.
+    pub fn gpu_checkers(&self) -> Vec<Arc<Checker>> {
+        let checkers = self.checkers.read().unwrap_or_else(PoisonError::into_inner);
+        checkers.iter().filter(|checker| checker.check != Check::Network).cloned().collect()
+    }
+
+    /// All checks.
+    pub fn checkers(&self) -> Vec<Arc<Checker>> {
+        self.checkers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a configuration in force, without starting tasks. Waits for runs that are under way.
+    pub async fn configure(&self, config: &Config) {
+        let checks = choose(config, &self.node).await;
+        let (tasks, turns) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut state.tasks), state.turns.clone())
+        };
+        for (check, task) in tasks {
+            // Held while the task is ended, so that no run is cut in the middle.
+            let turn = turns.get(&check).map(|turn| timeout(RUN_PATIENCE, turn.lock()));
+            let _held = match turn {
+                Some(turn) => turn.await.ok(),
+                None => None,
+            };
+            task.check.abort();
+            let _ = task.watcher.await;
+        }
+        let standing = |check: Check| self.node.memory.standing(check);
+        self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
+        self.node.set_settings(Settings {
+            bounds: config.bounds(),
+            expected_gpus: config.expected_gpus,
+            expected_partitions: config.expected_partitions,
+            boot_grace: config.boot_grace,
+            tests_network: checks.contains(&Check::Network),
+        });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = checks.iter().filter_map(|check| {
+            let turn = Arc::clone(state.turns.entry(*check).or_default());
+            Some(Arc::new(checker(*check, config, &self.node, turn)?))
+        });
+        *self.checkers.write().unwrap_or_else(PoisonError::into_inner) = made.collect();
+        let names: Vec<&str> = checks.iter().map(|check| check.as_str()).collect();
+        info!(checks = names.join(","), "configured");
+    }
+
+    /// Starts a task for each check.
+    pub fn start(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for checker in self.checkers() {
+            let check = checker.check;
+            let task = tokio::spawn(async move { checker.run_for_ever().await });
+            let abort = task.abort_handle();
+            let watcher = tokio::spawn(watch(check, task, self.ended.clone()));
+            state.tasks.insert(check, Task { check: abort, watcher });
+        }
+    }
+
+    /// Whether other checks would run now than do: a tool came or went.
+    pub async fn is_outdated(&self, config: &Config) -> bool {
+        let running: Vec<Check> = self.checkers().iter().map(|checker| checker.check).collect();
+        choose(config, &self.node).await != running
+    }
+
+    /// Ends all tasks; their children go with them.
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).tasks);
+        for task in tasks.values() {
+            task.check.abort();
+        }
+        for (check, task) in tasks {
+            if timeout(STOP_PATIENCE, task.watcher).await.is_err() {
+                warn!(check = check.as_str(), "a task does not end");
+            }
+        }
+    }
+}
+
+/// A check's task, and the one that notices its end.
+#[derive(Debug)]
+struct Task {
+    check: AbortHandle,
+    watcher: JoinHandle<()>,
+}
+
+/// Reports a check whose task ends by itself: a panic is a fault of ours that must not look like a quiet node.
+async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<String>) {
+    match task.await {
+        Err(error) if error.is_cancelled() => {}
+        how => {
+            let _ = ended.send(format!("{}: {how:?}", check.as_str()));
+        }
+    }
+}
+
+/// The checks that this configuration asks for, on this node as it is now. Looks at the disk on a thread of its own.
+async fn choose(config: &Config, node: &Arc<Node>) -> Vec<Check> {
+    let collectors = &config.collectors;
+    let wanted = |check| collectors.choice(check);
+    let (rocm_smi, amd_smi) = match (wanted(Check::RocmSmi), wanted(Check::AmdSmi)) {
+        (Some(rocm), Some(amd)) => (rocm, amd),
+        (Some(false), None) => (false, true),
+        (Some(true), None) => (true, false),
+        (None, Some(true)) => (one_is_there(config, ToolName::RocmSmi).await, true),
+        (None, Some(false)) => (true, false),
+        (None, None) => automatic(config, node).await,
+    };
+    let on = |check: Check, on: bool| on.then_some(check);
+    let checks = [
+        on(Check::RocmSmi, rocm_smi),
+        on(Check::AmdSmi, amd_smi),
+        on(Check::Rocminfo, wanted(Check::Rocminfo) != Some(false)),
+        on(Check::Network, config.tests_network()),
+    ];
+    checks.into_iter().flatten().collect()
+}
+
+/// rocm-smi where it is; amd-smi where it alone is; where neither is, the one that has passed here, so that its loss is noticed.
+async fn automatic(config: &Config, node: &Arc<Node>) -> (bool, bool) {
+    if one_is_there(config, ToolName::RocmSmi).await {
+        return (true, false);
+    }
+    let known = |check| node.memory.passed_before(check);
+    let amd = one_is_there(config, ToolName::AmdSmi).await || (known(Check::AmdSmi) && !known(Check::RocmSmi));
+    (!amd, amd)
+}
+
+/// How long a disk may take to say whether a tool is there; a silent one counts as "as it was", which is rocm-smi.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
+
+async fn one_is_there(config: &Config, name: ToolName) -> bool {
+    let tool = tool(name, config);
+    let looking = tokio::task::spawn_blocking(move || tool.is_there());
+    timeout(DISK_PATIENCE, looking).await.is_ok_and(|there| there.unwrap_or(false))
+}
+
+fn tool(name: ToolName, config: &Config) -> Tool {
+    Tool { name: name.as_str(), rootfs: config.rootfs.clone(), path: config.tool_path(name) }
+}
+
+fn interval(check: Check, config: &Config) -> Duration {
+    match check {
+        Check::Network => config.network_interval(),
+        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.interval,
+    }
+}
+
+/// None for a network check without a target.
+fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
+    let (name, work) = match (check, config.network_tool) {
+        (Check::RocmSmi, _) => (ToolName::RocmSmi, Work::calls(&[&rocm_smi::ARGUMENTS])),
+        (Check::AmdSmi, _) => (ToolName::AmdSmi, Work::calls(&amd_smi::CALLS)),
+        (Check::Rocminfo, _) => (ToolName::Rocminfo, Work::calls(&[&rocminfo::ARGUMENTS])),
+        (Check::Network, ToolName::Speedtest) => (ToolName::Speedtest, Work::calls(&[&speedtest::ARGUMENTS])),
+        (Check::Network, ToolName::SpeedtestCli) => (ToolName::SpeedtestCli, Work::calls(&[&speedtest_cli::ARGUMENTS])),
+        (Check::Network, ToolName::LibrespeedCli) => {
+            (ToolName::LibrespeedCli, Work::calls(&[&librespeed_cli::ARGUMENTS]))
+        }
+        (Check::Network, _) => {
+            let host = config.network_target.clone()?;
+            let target = Target { host, ports: config.network_ports, bytes: config.network_bytes.clone() };
+            (ToolName::Iperf3, Work::Iperf3(target))
+        }
+    };
+    let timeout = if check == Check::Network { config.network_timeout() } else { config.timeout };
+    Some(Checker {
+        check,
+        tool_name: name,
+        node: Arc::clone(node),
+        tool: tool(name, config),
+        work,
+        interval: interval(check, config),
+        timeout,
+        turn,
+    })
+}

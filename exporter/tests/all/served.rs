@@ -1,0 +1,233 @@
+//! What the program shows and to whom: configuration files and their reload, users, TLS, gzip, one-shot mode.
+#![allow(clippy::disallowed_methods, reason = "these tests start the program")]
+
+use crate::node::{Exporter, FAST, Node, STRIKES, wait_for};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::ServerName;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::symlink;
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+const RELOADED: &str = "ossci_exporter_config_last_reload_successful";
+const INTERVAL: &str = "ossci_check_interval_seconds{check=\"rocm-smi\"}";
+
+fn hang_up(exporter: &Exporter) {
+    kill_process(Pid::from_child(&exporter.child), Signal::HUP).unwrap();
+}
+
+#[test]
+fn a_reload_takes_a_good_file_keeps_the_old_for_a_bad_one_and_forgets_no_strike() {
+    let node = Node::new("reload");
+    node.does("rocm-smi", "exit 9");
+    let file = node.path.join("exporter.yaml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("check:\n  interval: 500ms\n");
+    let exporter = node.start(&[&format!("--config.file={}", file.display())]);
+    let strikes = exporter.wait_for(STRIKES, |strikes| strikes >= 2.0);
+    write("check:\n  interval: soon\n");
+    hang_up(&exporter);
+    exporter.wait_for(RELOADED, |successful| successful == 0.0);
+    assert_eq!(exporter.value(INTERVAL), Some(0.5));
+    write("check:\n  interval: 700ms\ncollector.network: false\n");
+    hang_up(&exporter);
+    exporter.wait_for(RELOADED, |successful| successful == 1.0);
+    assert_eq!(exporter.value(INTERVAL), Some(0.7));
+    assert_eq!(exporter.value("ossci_check_interval_seconds{check=\"network\"}"), None);
+    assert!(exporter.value(STRIKES) >= Some(strikes));
+}
+
+#[test]
+fn amd_smi_runs_where_rocm_smi_is_not_there() {
+    let node = Node::new("amd-smi");
+    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
+    // Each of the three calls prints its own document.
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/healthy.json");
+    node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; metric) echo '[]';; *) exit 2;; esac"));
+    let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
+    let exporter = node.start(&["--check.interval=500ms", &tool]);
+    exporter.wait_for("ossci_check_success{check=\"amd-smi\"}", |value| value == 1.0);
+    assert_eq!(exporter.value(STRIKES), None);
+    assert!(exporter.metrics().contains("ossci_gpu_info{gpu=\"0\",pci_bus=\"0000:05:00.0\""));
+    node.prints("rocm-smi", "rocm-smi/healthy.json");
+    hang_up(&exporter);
+    exporter.wait_for("ossci_check_success{check=\"rocm-smi\"}", |value| value == 1.0);
+    assert_eq!(exporter.value("ossci_check_success{check=\"amd-smi\"}"), None);
+}
+
+#[test]
+fn a_failure_right_after_the_boot_is_no_strike() {
+    let node = Node::new("grace");
+    std::fs::write(node.path.join("proc/uptime"), "5.00 9.00\n").unwrap();
+    node.does("rocm-smi", "exit 9");
+    let exporter = node.start(&FAST);
+    exporter.wait_for("ossci_check_failures_total{check=\"rocm-smi\"}", |failures| failures >= 3.0);
+    assert_eq!(exporter.value(STRIKES), Some(0.0));
+    std::fs::write(node.path.join("proc/uptime"), "500.00 9.00\n").unwrap();
+    exporter.wait_for(STRIKES, |strikes| strikes >= 1.0);
+}
+
+#[test]
+fn a_full_disk_costs_the_memory_of_the_next_restart_and_nothing_else() {
+    let node = Node::new("full");
+    node.does("rocm-smi", "exit 9");
+    // Every write to this device says that there is no space left.
+    symlink("/dev/full", node.path.join("state/strikes.json.tmp")).unwrap();
+    let exporter = node.start(&FAST);
+    exporter.wait_for(STRIKES, |strikes| strikes >= 3.0);
+    assert!(exporter.value("ossci_exporter_state_write_failures_total") >= Some(3.0));
+}
+
+fn run(node: &Node, flags: &[&str]) -> Output {
+    let of = |flag: &str, name: &str| format!("--{flag}={}", node.path.join(name).display());
+    Command::new(env!("CARGO_BIN_EXE_ossci-exporter"))
+        .args([of("path.procfs", "proc"), of("path.run-dir", "run"), of("path.state-dir", "state")])
+        .args([of("tool.rocm-smi", "rocm-smi"), of("tool.rocminfo", "rocminfo")])
+        .args(flags)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn once_prints_the_page_and_its_status_says_whether_a_check_failed() {
+    let node = Node::new("once");
+    let healthy = run(&node, &["--once"]);
+    assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
+    let page = String::from_utf8(healthy.stdout).unwrap();
+    assert!(page.contains("ossci_check_success{check=\"rocminfo\"} 1"), "{page}");
+    node.prints("rocm-smi", "rocm-smi/seven-of-eight.json");
+    let file = node.path.join("ossci.prom");
+    let failed = run(&node, &["--once", &format!("--output={}", file.display())]);
+    assert_eq!((failed.status.code(), failed.stdout.len()), (Some(1), 0));
+    let page = std::fs::read_to_string(&file).unwrap();
+    assert!(page.contains("reason=\"gpu-missing\"") && !page.contains("# EOF"), "{page}");
+    let nowhere = run(&node, &["--once", "--output=/nonexistent/ossci.prom"]);
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("cannot write /nonexistent/ossci.prom"));
+}
+
+#[test]
+fn a_configuration_is_checked_without_being_run() {
+    let node = Node::new("check");
+    assert_eq!(run(&node, &["--config.check"]).status.code(), Some(0));
+    let file = node.path.join("exporter.yaml");
+    std::fs::write(&file, "# mine\nnetwork:\n  max-loss: 5\n").unwrap();
+    let wrong = run(&node, &["--config.check", &format!("--config.file={}", file.display())]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(said.contains("exporter.yaml: line 3: network.max-loss: write a share between 0 and 1"), "{said}");
+    std::fs::write(&file, "basic_auth_users:\n  prometheus: plain\n").unwrap();
+    let wrong = run(&node, &["--config.check", &format!("--web.config.file={}", file.display())]);
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("must be a bcrypt hash"));
+}
+
+fn ask(stream: impl Read + Write, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = stream;
+    // A peer that wants a certificate may be gone before the question.
+    if write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\n{headers}Connection: close\r\n\r\n").is_err() {
+        return (0, String::new(), Vec::new());
+    }
+    let mut answer = Vec::new();
+    // A peer that closes TLS without a farewell is an error to the library, and none here.
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(answer.len());
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, head, answer.split_off((end + 4).min(answer.len())))
+}
+
+#[test]
+fn gzip_is_sent_when_asked_for() {
+    let node = Node::new("gzip");
+    let exporter = node.start(&["--check.interval=24h", "--web.telemetry-path=/data"]);
+    let get = |headers| ask(TcpStream::connect(&exporter.address).unwrap(), "/data", headers);
+    let (status, head, packed) = get("Accept-Encoding: gzip\r\n");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    assert_eq!(packed[..2], [0x1f, 0x8b]);
+    assert!(!get("").1.contains("content-encoding"));
+    assert_eq!(exporter.get("/metrics", "*/*").0, 404);
+    assert!(exporter.get("/", "*/*").2.contains("href=\"/data\""));
+}
+
+#[test]
+fn a_probe_with_debug_shows_what_the_tools_printed() {
+    let node = Node::new("debug");
+    node.does("rocm-smi", "echo strange; echo stranger >&2; exit 3");
+    let exporter = node.start(&["--check.interval=24h"]);
+    let (status, answer) = exporter.probe("check=gpu&debug=true");
+    assert_eq!(status, 200);
+    let debug = &answer["results"][0]["debug"];
+    assert_eq!(
+        (&debug["stdout"], &debug["stderr"], &debug["exitStatus"]),
+        (&"strange\n".into(), &"stranger\n".into(), &3.into())
+    );
+}
+
+#[test]
+fn users_must_know_their_password_and_only_they_may_probe_over_tcp() {
+    let node = Node::new("users");
+    let hash = bcrypt::hash("secret", 4).unwrap();
+    let file = node.path.join("web.yml");
+    std::fs::write(&file, format!("basic_auth_users:\n  prometheus: {hash}\n")).unwrap();
+    let exporter = node.start(&["--check.interval=24h", &format!("--web.config.file={}", file.display())]);
+    let get = |path: &str, pair: &str| {
+        let headers = format!("Authorization: Basic {}\r\n", STANDARD.encode(pair));
+        ask(TcpStream::connect(&exporter.address).unwrap(), path, &headers)
+    };
+    assert_eq!(exporter.get("/metrics", "*/*").0, 401);
+    assert_eq!(exporter.get("/probe?check=gpu", "*/*").0, 401);
+    assert_eq!(get("/metrics", "prometheus:wrong").0, 401);
+    assert_eq!(get("/metrics", "prometheus:secret").0, 200);
+    assert_eq!(get("/probe?check=gpu", "prometheus:secret").0, 200);
+    assert_eq!(exporter.probe("check=gpu").0, 429, "the socket is for the agent, who needs none");
+}
+
+#[test]
+fn a_certificate_is_shown_and_one_is_asked_for() {
+    let node = Node::new("tls");
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let authority_certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let leaf = |name: &str| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate =
+            rcgen::CertificateParams::new(vec![name.to_string()]).unwrap().signed_by(&key, &issuer).unwrap();
+        (certificate, key)
+    };
+    let (certificate, key) = leaf("node");
+    let write = |name: &str, text: String| std::fs::write(node.path.join(name), text).unwrap();
+    write("ca.pem", authority_certificate.pem());
+    write("cert.pem", certificate.pem());
+    write("key.pem", key.serialize_pem());
+    let text = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n  client_ca_file: ca.pem\n  \
+                client_auth_type: RequireAndVerifyClientCert\n";
+    write("web.yml", text.to_string());
+    let file = format!("--web.config.file={}", node.path.join("web.yml").display());
+    let exporter = node.start(&["--check.interval=24h", &file]);
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority_certificate.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = || {
+        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider));
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots.clone())
+    };
+    let (own, own_key) = leaf("prometheus");
+    let own_key = rustls::pki_types::PrivateKeyDer::try_from(own_key.serialize_der()).unwrap();
+    let known = client().with_client_auth_cert(vec![own.der().clone()], own_key).unwrap();
+    let stranger = client().with_no_client_auth();
+    let get = |config: &rustls::ClientConfig, path: &str| {
+        let name = ServerName::try_from("node").unwrap();
+        let connection = rustls::ClientConnection::new(Arc::new(config.clone()), name).unwrap();
+        ask(rustls::StreamOwned::new(connection, TcpStream::connect(&exporter.address).unwrap()), path, "").0
+    };
+    wait_for("TLS", || (get(&known, "/metrics") == 200).then_some(()));
+    assert_eq!(get(&known, "/probe?check=gpu"), 200);
+    assert_eq!(get(&stranger, "/metrics"), 0, "no certificate, no answer");
+    assert_ne!(ask(TcpStream::connect(&exporter.address).unwrap(), "/metrics", "").0, 200);
+}
