@@ -50,6 +50,8 @@ fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
     let why = Reason::new(Why::NodeRecreated, "the Node object was created again on a new boot");
     next.taint = next.taint.or(Some(Taint::placing(episode.rung.taint())));
+    // Another boot needs another proof: the order's id counts the boots, so what was said of the old one is not taken for it.
+    next.unexpected_boots += 1;
     stabilising(moment, next, node, why)
 }
 

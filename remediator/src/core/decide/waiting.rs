@@ -92,8 +92,10 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
         if let Some(next) = &mut opinion.next {
             next.until = Some(moment.after(CHECK_FIRST));
             next.boot_id.clone_from(&node.boot_id);
-            next.attempt += u32::from(rebooted);
             next.unexpected_boots += u32::from(rebooted);
+            // What was said of an earlier check is old as well: this one gets an id of its own.
+            let said = act::order_id(next).is_some_and(|id| moment.record.report_on(&id).is_some());
+            next.attempt += u32::from(rebooted || said);
         }
         return Some(opinion);
     }

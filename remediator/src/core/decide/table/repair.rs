@@ -228,3 +228,47 @@ fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
     println!("{inputs} inputs");
     golden("edges.txt", &edges, &place(None));
 }
+
+/// The one node of these tests, and the policy that lets it be reimaged.
+fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observation, Policy) {
+    let repair = Repair { episode: Some(episode.clone()), ..Repair::default() };
+    let record = Record { repair, agent: report, ..Record::default() };
+    let node = nodes().into_iter().flatten().find(|node| node.taints.contains(&episode.rung.taint()));
+    let seen = Observation { node, seat: Some(Seat::Held), ..Observation::default() };
+    (record, seen, policy(Some(Mode::Reimage)))
+}
+
+fn passed(order_id: String) -> AgentReport {
+    let (state, proof) = (AgentState::Done, Some(Proof::Passed));
+    AgentReport { order_id, state, at: at(5), message: "passed".into(), proof, verdicts: vec![] }
+}
+
+fn confirmed(phase: Phase) -> Episode {
+    let confirmed = Some(TaintState::Confirmed);
+    let fits =
+        |e: &Episode| e.rung == Rung::Reboot && e.phase == phase && e.taint.map(|taint| taint.state) == confirmed;
+    episodes().into_iter().flatten().find(fits).unwrap()
+}
+
+#[test]
+fn a_proof_of_the_old_boot_says_nothing_about_a_node_created_again_on_a_new_one() {
+    let episode = confirmed(Phase::Proving);
+    let (record, mut seen, policy) = moment_of(&episode, act::order_id(&episode).map(passed));
+    seen.node.as_mut().unwrap().uid = "uid-2".into();
+    seen.node.as_mut().unwrap().boot_id = "boot-2".into();
+    let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();
+    assert_eq!(next.phase, Phase::Stabilising);
+    let proving = Episode { phase: Phase::Proving, ..next };
+    assert_ne!(act::order_id(&proving), act::order_id(&episode));
+}
+
+#[test]
+fn an_earlier_check_is_not_taken_for_a_fresh_one() {
+    let waiting = confirmed(Phase::Waiting);
+    let checked = Reason::new(Why::CheckingFirst, "the complaint is old");
+    let earlier = act::order_id(&Episode { why: checked, ..waiting.clone() });
+    let (record, seen, policy) = moment_of(&waiting, earlier.clone().map(passed));
+    let next = decide(&record, &seen, at(100_000), &policy).next.episode.unwrap();
+    assert_eq!(next.why.why, Why::CheckingFirst);
+    assert_ne!(act::order_id(&next), earlier);
+}
