@@ -59,13 +59,17 @@ pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) ->
     let (name, uid) = (repair.name_any(), repair.uid().unwrap_or_default());
     let map = get(context).await?;
     let mut places = read(&map);
-    let over: Vec<String> = places
+    let seem_over: Vec<(String, Holder)> = places
         .iter()
         .filter(|(node, place)| context.fleet.is_over(node, &place.holder))
-        .map(|(n, _)| n.clone())
+        .map(|(node, place)| (node.clone(), place.holder.clone()))
         .collect();
-    for node in &over {
-        places.remove(node);
+    let mut over = Vec::new();
+    for (node, holder) in seem_over {
+        if is_over(context, &node, &holder).await? {
+            places.remove(&node);
+            over.push(node);
+        }
     }
     let seat = context.fleet.seat_among(&places, &name, &uid, &episode, &context.policy, clock::monotonic());
     if seat != Some(Seat::Free) {
@@ -77,6 +81,17 @@ pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) ->
     let mut data: Map<String, Value> = over.into_iter().map(|node| (node, Value::Null)).collect();
     data.insert(name, Value::String(json!(written).to_string()));
     patch(context, &map, data).await
+}
+
+/// The watch may be behind an episode that has just taken its place, so its record is read before the place is taken away.
+async fn is_over(context: &Context, node: &str, holder: &Holder) -> Result<bool, TurnError> {
+    let repairs: Api<NodeRepair> = Api::all(context.client.clone());
+    let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a place's holder"))?;
+    let Some(repair) = repair else { return Ok(true) };
+    let holds = repair.record().repair.episode.is_some_and(|episode| {
+        fleet::holder(&repair.uid().unwrap_or_default(), &episode) == *holder && !fleet::is_done(&episode)
+    });
+    Ok(!holds)
 }
 
 /// Gives the node's place back.

@@ -67,7 +67,7 @@ impl Fleet {
         let episode = record.repair.episode.as_ref();
         let glance = RepairGlance {
             holder: episode.map(|episode| holder(uid.unwrap_or_default(), episode)),
-            over: episode.is_none_or(|episode| episode.phase.is_over() || episode.rung == Rung::Manual),
+            over: episode.is_none_or(is_done),
             waits: episode
                 .filter(|episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget)
                 .map(|episode| waiter(name, episode)),
@@ -123,7 +123,7 @@ impl Fleet {
         self.read(|known| known.seat(places, node, uid, episode, policy, now))
     }
 
-    /// Whether the episode that holds this place is known to be over: then whoever sees it gives the place back.
+    /// Whether the episode that holds this place seems to be over, as far as the watch has come.
     pub fn is_over(&self, node: &str, holder: &Holder) -> bool {
         self.read(|known| {
             known.repairs_listed
@@ -181,6 +181,11 @@ impl Known {
         }
         census
     }
+}
+
+/// An episode that needs no place any more: it is over, or a person has the node.
+pub fn is_done(episode: &Episode) -> bool {
+    episode.phase.is_over() || episode.rung == Rung::Manual
 }
 
 /// Who an episode is, in the budget.
