@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -56,6 +57,16 @@ pub struct Metrics {
     pub acts: Family<ByKind, Counter>,
     /// Turns that ended in an error and will be taken again.
     pub turn_errors: Counter,
+    /// 1 while this process leads.
+    pub leader: Gauge,
+    /// Questions to the replicas of Alertmanager, by what came of them.
+    pub alertmanager_polls: Family<Outcome, Counter>,
+    /// 1 while our clock and the API server's disagree.
+    pub clock_skewed: Gauge,
+    /// 1 when the policy file that is there now is the one in force.
+    policy_current: Gauge,
+    /// When the policy in force was read, Unix seconds.
+    policy_read_at: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -69,6 +80,11 @@ impl Metrics {
             decisions: Family::default(),
             acts: Family::default(),
             turn_errors: Counter::default(),
+            leader: Gauge::default(),
+            alertmanager_polls: Family::default(),
+            clock_skewed: Gauge::default(),
+            policy_current: Gauge::default(),
+            policy_read_at: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("webhook_requests", "Answers to Alertmanager", metrics.webhook_requests.clone());
@@ -82,7 +98,36 @@ impl Metrics {
         registry.register("decisions", "Decisions that changed the record", metrics.decisions.clone());
         registry.register("acts", "Acts on the cluster", metrics.acts.clone());
         registry.register("turn_errors", "Turns that failed and are taken again", metrics.turn_errors.clone());
+        registry.register("leader", "1 while this replica leads", metrics.leader.clone());
+        registry.register(
+            "alertmanager_polls",
+            "Questions to the replicas of Alertmanager, by what came of them",
+            metrics.alertmanager_polls.clone(),
+        );
+        registry.register(
+            "clock_skewed",
+            "1 while our clock and the API server's disagree, and nothing disruptive starts",
+            metrics.clock_skewed.clone(),
+        );
+        registry.register(
+            "policy_last_reload_successful",
+            "1 when the policy file that is there now is the one in force",
+            metrics.policy_current.clone(),
+        );
+        registry.register(
+            "policy_last_reload_success_timestamp_seconds",
+            "When the policy in force was read",
+            metrics.policy_read_at.clone(),
+        );
         Arc::new(metrics)
+    }
+
+    /// The policy file was read; `None`: it could not be used.
+    pub fn policy_read(&self, at: Option<Timestamp>) {
+        self.policy_current.set(i64::from(at.is_some()));
+        if let Some(at) = at {
+            self.policy_read_at.set(seconds(at));
+        }
     }
 
     /// The page, OpenMetrics text.
@@ -91,4 +136,9 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut page, &self.registry)?;
         Ok(page)
     }
+}
+
+/// Unix seconds, as Prometheus has them.
+pub fn seconds(time: Timestamp) -> f64 {
+    time.as_microsecond() as f64 / 1e6
 }

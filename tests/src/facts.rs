@@ -23,9 +23,9 @@ pub struct Facts {
     pub smtp: String,
     pub inbox: String,
     pub mail_dir: PathBuf,
-    /// host:port of the remediator's webhook (TLS) and of its metrics.
+    /// host:port of the remediator's webhook (TLS), and of each replica's metrics.
     pub webhook: String,
-    pub remediator_metrics: String,
+    pub remediator_metrics: Vec<String>,
     /// node name to host:port
     pub exporters: BTreeMap<String, String>,
 }

@@ -23,14 +23,14 @@ use crate::parts::{self, Site, alertmanager, apiserver, controller_manager, etcd
 use crate::pki::{Pki, write_secret};
 use crate::pods::{App, Pods};
 use crate::process::{self, Process};
-use crate::programs::{Binaries, Controller, Programs};
+use crate::programs::{Binaries, Controller, Programs, Replica};
 use crate::setup::Tools;
-use crate::{environment, ports, wait};
+use crate::{environment, ports, service, wait};
 
 /// GPUs that a simulated node is sold with; the recorded outputs show as many.
 const GPUS: u32 = 8;
-/// The node without GPUs, on which the remediator runs.
-const INFRA: &str = "infra1";
+/// The nodes without GPUs, on which the remediator's replicas run.
+const INFRA: [&str; 2] = ["infra1", "infra2"];
 /// How long a simulated reboot keeps a machine dark.
 const DOWNTIME: Duration = Duration::from_millis(2500);
 const NODE_UP: Duration = Duration::from_secs(60);
@@ -66,7 +66,6 @@ impl Lab {
         let pki = Pki::create(&dir.join("pki"))?;
         told("starting etcd, mailpit and Alertmanager");
         let webhook = format!("127.0.0.1:{}", ports::free()?);
-        let metrics = format!("127.0.0.1:{}", ports::free()?);
         let alertmanager = format!("127.0.0.1:{}", ports::free()?);
         let token = uuid::Uuid::new_v4().simple().to_string();
         let alerts = repository.join("alerts");
@@ -85,14 +84,8 @@ impl Lab {
         let controller_manager = controller_manager::start(&site, &pki, &api).await?;
         let scheduler = scheduler::start(&site, &pki, &api).await?;
 
-        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &webhook, &metrics, &token)?);
+        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &alertmanager, &token)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
-        told("applying deploy/");
-        deploy::apply_all(&kubectl, &repository.join("deploy")).await?;
-        let reimage = dir.join("reimage.yaml");
-        fs::write(&reimage, include_str!("reimage.yaml")).with_context(|| format!("writing {}", reimage.display()))?;
-        kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &reimage.display().to_string()]).await?;
-
         let facts = Facts {
             dir: dir.to_owned(),
             api: api.cluster.server.clone(),
@@ -105,7 +98,7 @@ impl Lab {
             inbox: mail.url.clone(),
             mail_dir: dir.join("mail"),
             webhook: webhook.clone(),
-            remediator_metrics: metrics.clone(),
+            remediator_metrics: controller.replicas.values().map(|replica| replica.metrics.clone()).collect(),
             exporters: BTreeMap::new(),
         };
         let admin = kubeconfig::client(&api.admin).await?;
@@ -123,9 +116,22 @@ impl Lab {
             tasks: JoinSet::new(),
             _parts: parts,
         };
-        told("starting the remediator");
-        lab.switch_on(INFRA, 0).await?;
-        lab.prometheus.scrape("ossci-remediator", "remediator", &metrics, None)?;
+        told("applying deploy/, starting the remediator");
+        for node in INFRA {
+            lab.switch_on(node, 0).await?;
+        }
+        // When there is a node for each of the replicas already, the scheduler spreads them.
+        lab.apply().await?;
+        let replicas = lab.controller.replicas.clone();
+        for (node, replica) in &replicas {
+            lab.prometheus.scrape("ossci-remediator", node, &replica.metrics, None)?;
+        }
+        let pods = replicas.values().map(|replica| replica.webhook.clone()).collect();
+        lab.tasks.spawn(async move {
+            if let Err(error) = service::serve(webhook, pods).await {
+                tracing::error!("the remediator's Service: {error:#}");
+            }
+        });
         lab.await_remediator().await?;
         lab.facts.write()?;
         Ok(lab)
@@ -167,6 +173,14 @@ impl Lab {
             }
         })
         .await
+    }
+
+    async fn apply(&self) -> Result<()> {
+        deploy::apply_all(&self.kubectl, &environment::repository().join("deploy")).await?;
+        let reimage = self.facts.dir.join("reimage.yaml");
+        fs::write(&reimage, include_str!("reimage.yaml")).with_context(|| format!("writing {}", reimage.display()))?;
+        let path = reimage.display().to_string();
+        self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
     }
 
     /// Begins one node's life: machine, kubelet, pods.
@@ -213,12 +227,15 @@ impl Lab {
     }
 
     async fn await_remediator(&self) -> Result<()> {
-        let log = self.node_dir(INFRA).log(App::Controller.word());
-        let webhook = &self.facts.webhook;
-        let listens = wait::until("the remediator's webhook listens", NODE_UP, || async move {
-            tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
-        });
-        listens.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))
+        for (node, replica) in &self.controller.replicas {
+            let log = self.node_dir(node).log(App::Controller.word());
+            let webhook = &replica.webhook;
+            let listens = wait::until("the remediator's webhook listens", NODE_UP, || async move {
+                tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
+            });
+            listens.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))?;
+        }
+        Ok(())
     }
 
     async fn await_node(&self, name: &str) -> Result<()> {
@@ -257,19 +274,25 @@ impl Lab {
     }
 }
 
-fn controller(site: &Site, pki: &Pki, smtp: &str, webhook: &str, metrics: &str, token: &str) -> Result<Controller> {
+fn controller(site: &Site, pki: &Pki, smtp: &str, alertmanager: &str, token: &str) -> Result<Controller> {
     let folder: PathBuf = site.folder("remediator")?;
     let policy = folder.join("policy.yaml");
     let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
     let text = include_str!("policy.yaml");
+    let text = text.replace("ALERTMANAGER", &format!("http://{alertmanager}"));
     let text = text.replace("SMTP_PORT", smtp_port).replace("CA_FILE", &pki.ca_file().display().to_string());
     fs::write(&policy, text).with_context(|| format!("writing {}", policy.display()))?;
     let token_file = folder.join("token");
     write_secret(&token_file, token)?;
     Ok(Controller {
         policy,
-        webhook: webhook.to_owned(),
-        metrics: metrics.to_owned(),
+        replicas: INFRA
+            .iter()
+            .map(|node| {
+                let address = || ports::free().map(|port| format!("127.0.0.1:{port}"));
+                Ok(((*node).to_owned(), Replica { webhook: address()?, metrics: address()? }))
+            })
+            .collect::<Result<_>>()?,
         tls: pki.server("webhook")?,
         token_file,
     })

@@ -34,6 +34,7 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod runner;
+pub mod service;
 pub mod setup;
 pub mod sim_host;
 pub mod stand_in;

@@ -1,5 +1,6 @@
 //! The command lines of our own programs in a lab: ordinary flags only, shortened times among them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,10 +48,17 @@ pub struct Programs {
 #[derive(Debug)]
 pub struct Controller {
     pub policy: PathBuf,
-    pub webhook: String,
-    pub metrics: String,
+    /// Where the replica on each node listens.
+    pub replicas: BTreeMap<String, Replica>,
     pub tls: Pair,
     pub token_file: PathBuf,
+}
+
+/// The addresses of one replica, host:port.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    pub webhook: String,
+    pub metrics: String,
 }
 
 impl Launch for Programs {
@@ -58,7 +66,7 @@ impl Launch for Programs {
         match app {
             App::Exporter => self.exporter(node, node_name),
             App::Agent => self.agent(node, node_name).env("KUBECONFIG", kubeconfig),
-            App::Controller => self.controller().env("KUBECONFIG", kubeconfig),
+            App::Controller => self.controller(node_name).env("KUBECONFIG", kubeconfig),
         }
     }
 }
@@ -80,11 +88,16 @@ impl Programs {
             .args([flag("exporter-socket", &node.socket()), flag("run-dir", &node.run())])
     }
 
-    fn controller(&self) -> Program {
-        let Controller { policy, webhook, metrics, tls, token_file } = &*self.controller;
+    fn controller(&self, node_name: &str) -> Program {
+        let Controller { policy, replicas, tls, token_file } = &*self.controller;
+        let listens = replicas.get(node_name).into_iter().flat_map(|Replica { webhook, metrics }| {
+            [format!("--webhook.listen-address={webhook}"), format!("--metrics.listen-address={metrics}")]
+        });
         Program::new("controller", self.binaries.get("ossci-remediator"))
             .args(["controller".into(), flag("policy", policy)])
-            .args([format!("--webhook.listen-address={webhook}"), format!("--metrics.listen-address={metrics}")])
+            .args(listens)
+            .args(["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s"])
+            .args([format!("--leader-elect-retry-period=500ms"), format!("--leader-elect-identity={node_name}")])
             .args([flag("webhook.tls-cert", &tls.cert), flag("webhook.tls-key", &tls.key)])
             .arg(flag("webhook.token-file", token_file))
     }

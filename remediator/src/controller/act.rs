@@ -76,7 +76,8 @@ fn kind(action: &Action) -> &'static str {
 /// A mail that is not accepted is tried again for ever: a person has to hear of the node.
 async fn mail(context: &Context, repair: &NodeRepair, seen: &Observation, message_id: String) -> Outcome {
     let node = repair.name_any();
-    let Some(mailer) = &context.mailer else {
+    let site = context.site();
+    let Some(mailer) = &site.mailer else {
         tracing::error!(node, "a person is needed, and the policy names no mail server");
         return Outcome::MailRefused;
     };

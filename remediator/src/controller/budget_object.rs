@@ -7,6 +7,7 @@ use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::fleet::{Asking, Switches};
 use super::turn::{TurnError, doing};
 use super::{Context, fleet};
 use crate::clock;
@@ -51,11 +52,27 @@ pub fn read(map: &ConfigMap) -> Places {
         .collect()
 }
 
+/// Stops everything disruptive in the cluster; the value says why.
+const PAUSE: &str = "ossci.amd.com/pause";
+/// A time (RFC 3339): the brakes forget what was before it.
+const RESUMED_AT: &str = "ossci.amd.com/resumed-at";
+
+/// What people switched, as annotations of the object.
+pub fn switches(map: &ConfigMap) -> Switches {
+    let resumed = map.annotations().get(RESUMED_AT).and_then(|text| {
+        let time = text.parse();
+        time.inspect_err(|error| tracing::error!(text, %error, "annotation {RESUMED_AT} is no time; it is ignored"))
+            .ok()
+    });
+    Switches { paused: map.annotations().get(PAUSE).cloned(), resumed }
+}
+
 /// Takes a place for the record's episode, when by the places just read it is still its turn; gives back, in the same
 /// write, places whose episode is over.
 pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) -> Result<(), TurnError> {
     let (Some(node), Some(episode)) = (&seen.node, repair.record().repair.episode) else { return Ok(()) };
-    let Some(pool) = context.policy.pool_of(&node.labels) else { return Ok(()) };
+    let site = context.site();
+    let Some(pool) = site.policy.pool_of(&node.labels) else { return Ok(()) };
     let (name, uid) = (repair.name_any(), repair.uid().unwrap_or_default());
     let map = get(context).await?;
     let mut places = read(&map);
@@ -71,13 +88,14 @@ pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) ->
             over.push(node);
         }
     }
-    let seat = context.fleet.seat_among(&places, &name, &uid, &episode, &context.policy, clock::monotonic());
-    if seat != Some(Seat::Free) {
+    let (now, at) = (context.now(), clock::monotonic());
+    let asking = Asking { node: &name, uid: &uid, episode: Some(&episode), policy: &site.policy, now, at };
+    if context.fleet.standing(asking, Some(&places)).and_then(|standing| standing.seat) != Some(Seat::Free) {
         context.fleet.saw_places(places);
         return Ok(());
     }
     let Holder { repair_uid, episode } = fleet::holder(&uid, &episode);
-    let written = Written { repair_uid, episode, pool: pool.name.clone(), since: clock::now() };
+    let written = Written { repair_uid, episode, pool: pool.name.clone(), since: now };
     let mut data: Map<String, Value> = over.into_iter().map(|node| (node, Value::Null)).collect();
     data.insert(name, Value::String(json!(written).to_string()));
     patch(context, &map, data).await

@@ -1,15 +1,18 @@
 //! What the watches know of all nodes and all records: little of each, for what is decided about one node in the light of
-//! the others (the budget, and later the brakes). It is as old as the watches are; what it is used for is guarded by a
-//! write that the API server orders.
+//! the others (the budget, the brakes). It is as old as the watches are; what it is used for is guarded by a write that the
+//! API server orders.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
+use crate::core::brakes::{self, Past, Storm};
 use crate::core::budget::{self, Census, Holder, Places, Seat, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
-use crate::core::record::{Episode, Phase, Record, Rung};
+use crate::core::record::{Ask, Complaint, Episode, Phase, Record, Rung};
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 
@@ -23,6 +26,8 @@ struct NodeGlance {
     /// Since when we have seen it cordoned.
     cordoned: Option<Instant>,
     manual: bool,
+    /// It carries a taint of ours.
+    tainted: bool,
 }
 
 #[derive(Debug)]
@@ -30,10 +35,48 @@ struct RepairGlance {
     holder: Option<Holder>,
     over: bool,
     waits: Option<Waiter>,
+    /// A taint is about to be placed.
+    placing: bool,
+    past: Past,
+    firing: Vec<Complaint>,
+}
+
+/// What people switched for the whole cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Switches {
+    /// Nothing disruptive starts; the text says why.
+    pub paused: Option<String>,
+    /// The brakes forget what was before.
+    pub resumed: Option<Timestamp>,
+}
+
+/// What the other nodes of its pool mean for one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it stands in its pool's budget; `None` until everything was listed once.
+    pub seat: Option<Seat>,
+    pub storm: Storm,
+    pub rung_fails: bool,
+    pub taints_full: bool,
+    pub many_slow: bool,
+    pub paused: Option<String>,
+}
+
+/// Who asks, by what rules, at what time.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    pub node: &'a str,
+    /// The record's UID.
+    pub uid: &'a str,
+    pub episode: Option<&'a Episode>,
+    pub policy: &'a Policy,
+    pub now: Timestamp,
+    pub at: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Known {
+    switches: Switches,
     nodes: HashMap<String, NodeGlance>,
     repairs: HashMap<String, RepairGlance>,
     places: Option<Places>,
@@ -54,6 +97,7 @@ impl Fleet {
                 ready: view.ready,
                 cordoned: view.cordoned.then(|| cordoned.unwrap_or(now)),
                 manual: view.taints.contains(&TaintKey::RepairManual),
+                tainted: !view.taints.is_empty(),
             };
             known.nodes.insert(name.to_owned(), glance);
         });
@@ -71,6 +115,14 @@ impl Fleet {
             waits: episode
                 .filter(|episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget)
                 .map(|episode| waiter(name, episode)),
+            placing: [
+                episode.filter(|episode| !episode.phase.is_over()).and_then(|episode| episode.taint),
+                record.repair.network.as_ref().filter(|track| !track.phase.is_over()).and_then(|track| track.taint),
+            ]
+            .iter()
+            .any(Option::is_some),
+            past: Past::of(record),
+            firing: record.complaints.iter().filter(|complaint| complaint.firing).cloned().collect(),
         };
         self.write(|known| drop(known.repairs.insert(name.to_owned(), glance)));
     }
@@ -81,6 +133,44 @@ impl Fleet {
 
     pub fn saw_places(&self, places: Places) {
         self.write(|known| known.places = Some(places));
+    }
+
+    pub fn saw_switches(&self, switches: Switches) {
+        self.write(|known| known.switches = switches);
+    }
+
+    /// Whether the node holds a place in the budget.
+    pub fn holds(&self, node: &str) -> bool {
+        self.read(|known| known.places.as_ref().is_some_and(|places| places.contains_key(node)))
+    }
+
+    /// Every node that something is known of beyond its being there: a record, or a taint of ours.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.read(|known| {
+            let tainted = known.nodes.iter().filter(|(_, node)| node.tainted).map(|(name, _)| name);
+            known.repairs.keys().chain(tainted).cloned().collect()
+        })
+    }
+
+    /// Whether the record of the node does not know yet that this alert fires, or was not told so since `again`.
+    pub fn is_news(&self, node: &str, complaint: &Complaint, again: Duration) -> bool {
+        self.read(|known| {
+            let firing = known.repairs.get(node).map(|repair| repair.firing.as_slice()).unwrap_or_default();
+            let same = firing.iter().find(|other| other.fingerprint == complaint.fingerprint);
+            same.is_none_or(|other| {
+                let age = complaint.seen.duration_since(other.seen);
+                complaint.since > other.since || age.unsigned_abs() >= again
+            })
+        })
+    }
+
+    /// Complaints that fire by the records and are not among the `listed` fingerprints.
+    pub fn firing_but(&self, listed: &BTreeSet<String>) -> Vec<(String, Complaint)> {
+        self.read(|known| {
+            let all = known.repairs.iter().flat_map(|(name, repair)| repair.firing.iter().map(move |c| (name, c)));
+            let gone = all.filter(|(_, complaint)| !listed.contains(&complaint.fingerprint));
+            gone.map(|(name, complaint)| (name.clone(), complaint.clone())).collect()
+        })
     }
 
     /// There is no budget object: nobody may take a place.
@@ -105,22 +195,9 @@ impl Fleet {
         })
     }
 
-    /// Where an episode stands by the places as the watch last told them; `None` until everything was listed once.
-    pub fn seat(&self, node: &str, uid: &str, episode: &Episode, policy: &Policy, now: Instant) -> Option<Seat> {
-        self.read(|known| known.seat(known.places.as_ref()?, node, uid, episode, policy, now))
-    }
-
-    /// The same by places just read, without those whose episode is over.
-    pub fn seat_among(
-        &self,
-        places: &Places,
-        node: &str,
-        uid: &str,
-        episode: &Episode,
-        policy: &Policy,
-        now: Instant,
-    ) -> Option<Seat> {
-        self.read(|known| known.seat(places, node, uid, episode, policy, now))
+    /// What the pool means for a node, by the places just read, or else as the watch last told them.
+    pub fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
+        self.read(|known| known.standing(asking, places.or(known.places.as_ref())))
     }
 
     /// Whether the episode that holds this place seems to be over, as far as the watch has come.
@@ -141,20 +218,47 @@ impl Fleet {
 }
 
 impl Known {
-    fn seat(
-        &self,
-        places: &Places,
-        node: &str,
-        uid: &str,
-        episode: &Episode,
-        policy: &Policy,
-        now: Instant,
-    ) -> Option<Seat> {
+    /// `None`: the node is in no pool.
+    fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
+        let Asking { node, episode, policy, now, .. } = asking;
         let pool = self.nodes.get(node)?.pool.as_deref()?;
+        let members: Vec<&String> = self
+            .nodes
+            .iter()
+            .filter(|(_, glance)| glance.pool.as_deref() == Some(pool))
+            .map(|(name, _)| name)
+            .collect();
+        let size = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        let mut past = Past::default();
+        let (mut tainted, mut slow) = (0_u32, 0_u32);
+        for name in members {
+            let repair = self.repairs.get(name);
+            let carries = self.nodes.get(name).is_some_and(|glance| glance.tainted);
+            tainted += u32::from(name != node && (carries || repair.is_some_and(|repair| repair.placing)));
+            let Some(repair) = repair else { continue };
+            past.add(&repair.past);
+            slow += u32::from(repair.firing.iter().any(|complaint| complaint.ask == Ask::SlowNetwork));
+        }
+        let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
+        let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
+        let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
+        Some(Standing {
+            seat,
+            storm,
+            rung_fails: episode.is_some_and(fails),
+            taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
+            many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
+            paused: self.switches.paused.clone(),
+        })
+    }
+
+    fn seat(&self, asking: Asking, episode: &Episode, pool: &str, places: &Places, storm: Storm) -> Option<Seat> {
+        let Asking { node, uid, policy, at, .. } = asking;
         if !(self.nodes_listed && self.repairs_listed) {
             return None;
         }
-        let limit = budget::places(self.census(pool, node, places, now), policy.budget);
+        let limit = budget::places(self.census(pool, node, places, at), policy.budget);
+        let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
         let mut waiting: Vec<Waiter> = self
             .repairs
             .iter()

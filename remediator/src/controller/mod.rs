@@ -1,13 +1,17 @@
 //! The controller: what it is made of, and how the pieces hang together.
 
 mod act;
+mod alerts;
+mod api_time;
 mod budget_object;
 mod evictions;
 mod fleet;
+mod leader;
 mod observe;
 mod record;
 mod report;
 mod server;
+mod site;
 mod taints;
 mod turn;
 mod wake;
@@ -17,16 +21,16 @@ mod webhook;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::watch as watch_channel;
 use tokio::task::JoinSet;
 
-use crate::core::policy::Policy;
-use crate::kube_client;
-use crate::mail::Mailer;
+use self::site::Site;
+use crate::core::lease::{Candidate, Terms};
 use crate::metrics::Metrics;
-use crate::wire::policy_file::PolicyFile;
-use crate::wire::slim_node::TaintNames;
+use crate::{clock, kube_client};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -46,51 +50,105 @@ pub struct Config {
     /// Where metrics and health are served.
     #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_LISTEN_ADDRESS", default_value = "0.0.0.0:19401")]
     pub metrics_address: SocketAddr,
-    /// The namespace of the budget object.
+    /// The namespace of the budget object and of the Lease.
     #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
     pub namespace: String,
+    /// Who this replica is, in the Lease; a part that is new at each start is added.
+    #[arg(long = "leader-elect-identity", env = "HOSTNAME", default_value = "ossci-remediator")]
+    pub identity: String,
+    /// How long the Lease is held after its last renewal.
+    #[arg(long = "leader-elect-lease-duration", default_value = "15s", value_parser = duration)]
+    pub lease_duration: Duration,
+    /// How long the leader acts after its last renewal; less than the Lease's duration.
+    #[arg(long = "leader-elect-renew-deadline", default_value = "10s", value_parser = duration)]
+    pub renew_deadline: Duration,
+    /// How often the Lease is renewed, or looked at.
+    #[arg(long = "leader-elect-retry-period", default_value = "2s", value_parser = duration)]
+    pub retry_period: Duration,
+}
+
+impl Config {
+    fn lease_terms(&self) -> anyhow::Result<Terms> {
+        let (duration, acts_for, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
+        anyhow::ensure!(
+            retry < acts_for && acts_for < duration && duration.subsec_nanos() == 0,
+            "the lease's duration has to be whole seconds and longer than the renew deadline, and that longer than the \
+             retry period: {duration:?}, {acts_for:?}, {retry:?}"
+        );
+        Ok(Terms { duration, acts_for, retry })
+    }
+}
+
+/// `15s`, `1m`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().map_err(|error| format!("{error}; write it like 15s"))?;
+    Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
 }
 
 /// What every part of the controller shares.
 struct Context {
     /// For requests: bounded, and never retried behind our back.
     client: kube::Client,
-    policy: Policy,
-    names: TaintNames,
-    cluster: Option<String>,
-    mailer: Option<Mailer>,
+    /// The policy in force.
+    sites: watch_channel::Sender<Arc<Site>>,
     metrics: Arc<Metrics>,
     wakes: wake::Wakes,
     fleet: fleet::Fleet,
     namespace: String,
     reporter: report::Reporter,
+    leadership: leader::Leadership,
+    alerts: alerts::Alerts,
+    time: api_time::ApiTime,
+    /// New taints are decided one at a time: each counts against the next.
+    tainting: tokio::sync::Mutex<()>,
+}
+
+impl Context {
+    fn site(&self) -> Arc<Site> {
+        Arc::clone(&self.sites.borrow())
+    }
+
+    /// The time by which everything is decided.
+    fn now(&self) -> jiff::Timestamp {
+        self.time.now()
+    }
+
+    /// Everything that anything is known of is looked at again.
+    fn wake_all(&self) {
+        for node in self.fleet.names() {
+            self.wakes.wake(&node);
+        }
+    }
 }
 
 /// Runs until `stop` resolves or a part that should run for ever ends.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    let yaml = std::fs::read_to_string(&config.policy)
-        .with_context(|| format!("reading the policy file {}", config.policy.display()))?;
-    let file = PolicyFile::parse(&yaml).with_context(|| format!("the policy file {}", config.policy.display()))?;
-    let mailer = file.mail.clone().map(Mailer::new).transpose().context("setting up mail")?;
-    if mailer.is_none() {
+    let terms = config.lease_terms()?;
+    let yaml = site::read(&config.policy)?;
+    let site = Site::of(&yaml).with_context(|| format!("the policy file {}", config.policy.display()))?;
+    if site.mailer.is_none() {
         tracing::warn!("the policy names no mail server: escalations will wait for one");
     }
 
     let client = kube_client::requests().await.context("connecting to the Kubernetes API")?;
     let metrics = Metrics::new();
+    metrics.policy_read(Some(clock::now()));
     let (wakes, queue) = wake::queue();
+    let time = api_time::ApiTime::begin(&client).await;
     let context = Arc::new(Context {
-        policy: file.policy(),
-        names: file.taint_names(),
-        cluster: file.cluster.clone(),
-        mailer,
+        sites: watch_channel::Sender::new(Arc::new(site)),
         metrics,
         wakes,
         fleet: fleet::Fleet::default(),
         namespace: config.namespace.clone(),
         reporter: report::Reporter::new(client.clone()),
-        client,
+        leadership: leader::Leadership::default(),
+        alerts: alerts::Alerts::default(),
+        time,
+        tainting: tokio::sync::Mutex::default(),
+        client: client.clone(),
     });
+    let me = format!("{}_{}", config.identity, uuid::Uuid::new_v4());
 
     let mut parts = JoinSet::new();
     let watching = kube_client::watches().await.context("connecting to the Kubernetes API")?;
@@ -100,10 +158,18 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(server::plain(config.metrics_address, context.clone()));
     parts.spawn(webhook::serve(config.clone(), context.clone()));
     parts.spawn(wake::dispatch(queue, context.clone()));
-    tracing::info!(policy = %config.policy.display(), pools = context.policy.pools.len(), "controller started");
+    parts.spawn(leader::run(context.clone(), Candidate::new(me.clone(), terms)));
+    parts.spawn(alerts::follow(context.clone()));
+    parts.spawn(api_time::follow(client, context.clone()));
+    parts.spawn(site::follow(config.policy.clone(), yaml, context.clone()));
+    tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");
 
     tokio::select! {
-        () = stop => Ok(()),
+        () = stop => {
+            parts.shutdown().await;
+            leader::give_back(&context, &me).await;
+            Ok(())
+        }
         Some(ended) = parts.join_next() => match ended {
             Ok(Ok(())) => anyhow::bail!("a part of the controller ended by itself"),
             Ok(Err(error)) => Err(error),

@@ -5,10 +5,12 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 
 use super::Context;
+use super::fleet::Asking;
 use super::turn::{TurnError, doing};
 use crate::clock;
 use crate::core::decide::{Observation, PodName};
-use crate::core::record::{Phase, Record};
+use crate::core::gates::{self, Around};
+use crate::core::record::{Phase, Record, Rung};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
@@ -22,7 +24,7 @@ pub async fn repair(context: &Context, name: &str) -> Result<Option<NodeRepair>,
     }
     let nodes: Api<Node> = Api::all(context.client.clone());
     let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
-    let tainted = node.is_some_and(|node| !slim_node::view(&node, &context.names).taints.is_empty());
+    let tainted = node.is_some_and(|node| !slim_node::view(&node, &context.site().names).taints.is_empty());
     if !tainted {
         return Ok(None);
     }
@@ -50,14 +52,39 @@ pub async fn world(
     let nodes: Api<Node> = Api::all(context.client.clone());
     let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
     let uid = repair.uid().unwrap_or_default();
-    let seat = record
-        .repair
-        .episode
-        .as_ref()
-        .and_then(|episode| context.fleet.seat(name, &uid, episode, &context.policy, clock::monotonic()));
+    let site = context.site();
+    let episode = record.repair.episode.as_ref();
+    let node = node.map(|node| slim_node::view(&node, &site.names));
+    let asking =
+        Asking { node: name, uid: &uid, episode, policy: &site.policy, now: context.now(), at: clock::monotonic() };
+    // A node at rest needs no comparison with all others.
+    let at_rest = episode.is_none_or(|episode| episode.phase.is_over())
+        && record.complaints.iter().all(|complaint| !complaint.firing)
+        && !context.fleet.holds(name);
+    let standing = if at_rest { None } else { context.fleet.standing(asking, None) };
+    let pool = node.as_ref().and_then(|node| site.policy.pool_of(&node.labels));
+    let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
+        let around = Around {
+            skewed: context.time.skewed(),
+            paused: standing.paused.as_deref(),
+            alerts_unknown: site.alertmanager.as_ref().is_some_and(|replicas| context.alerts.unknown(replicas)),
+            storm: standing.storm,
+            rung_fails: standing.rung_fails,
+        };
+        gates::halt(around, pool, episode.map_or(Rung::Reboot, |episode| episode.rung), asking.now)
+    });
     let draining = record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
     let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
-    Ok(Observation { node: node.map(|node| slim_node::view(&node, &context.names)), pods, accepted_mail, seat })
+    Ok(Observation {
+        node,
+        pods,
+        accepted_mail,
+        seat: standing.as_ref().and_then(|standing| standing.seat),
+        halt,
+        taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
+        many_slow: standing.is_some_and(|standing| standing.many_slow),
+        silenced: context.alerts.silenced(&record.complaints),
+    })
 }
 
 /// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.

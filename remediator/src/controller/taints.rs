@@ -28,7 +28,7 @@ async fn change(
     let nodes: Api<Node> = Api::all(context.client.clone());
     let node = nodes.get(name).await.map_err(doing("reading the node"))?;
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let edited = edit(&context.names, &taints);
+    let edited = edit(&context.site().names, &taints);
     if edited == taints {
         return Ok(());
     }

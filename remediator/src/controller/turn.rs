@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
-use super::{Context, act, observe, record};
-use crate::clock;
+use super::{Context, act, alerts, observe, record};
 use crate::core::decide::{Action, decide};
+use crate::core::record::{OrderKind, Phase, Record};
 use crate::kube_client;
 
 /// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
@@ -46,20 +46,50 @@ pub async fn take(context: &Context, node: &str) -> Option<Duration> {
     }
 }
 
+/// The next decision may be the first taint of an episode.
+fn wants_taint(record: &Record) -> bool {
+    record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Waiting && episode.taint.is_none())
+}
+
+/// An order that ends a boot or changes what is installed.
+fn is_disruptive(action: &Action) -> bool {
+    matches!(action, Action::IssueOrder(order) if order.kind != OrderKind::Prove)
+}
+
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {
     let mut accepted_mail = None;
+    let mut tainting = None;
     for _ in 0..ROUNDS {
+        if !context.leadership.leads() {
+            return Ok(None);
+        }
         let Some(repair) = observe::repair(context, name).await? else { return Ok(None) };
         let known = repair.record();
         let seen = observe::world(context, &repair, &known, accepted_mail.take()).await?;
-        let decision = decide(&known, &seen, clock::now(), &context.policy);
+        if wants_taint(&known) && tainting.is_none() {
+            // What others are about to taint has to be seen first.
+            tainting = Some(context.tainting.lock().await);
+            continue;
+        }
+        let site = context.site();
+        let decision = decide(&known, &seen, context.now(), &site.policy);
 
         if decision.next != known.repair {
             let repair = record::write(context, &repair, &decision.next).await?;
+            context.fleet.saw_record(name, repair.uid().as_deref(), &repair.record());
+            tainting = None;
             context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
             continue;
         }
         let Some(action) = decision.action else { return Ok(decision.look_again.or(Some(Duration::MAX))) };
+        if is_disruptive(&action) && site.alertmanager.is_some() && !context.alerts.fresh() {
+            alerts::ask_again(context).await;
+            if context.alerts.fresh() {
+                continue;
+            }
+            tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
+            return Ok(Some(AFTER_ERROR));
+        }
         let evicting = matches!(action, Action::Evict(_));
         tracing::debug!(node = repair.name_any(), ?action, "acting");
         match act::act(context, &repair, &seen, action).await? {

@@ -52,6 +52,7 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
             Ok(Some(watcher::Event::Apply(map) | watcher::Event::InitApply(map))) => {
                 there = true;
                 context.fleet.saw_places(budget_object::read(&map));
+                context.fleet.saw_switches(budget_object::switches(&map));
                 wake_waiting(&context);
             }
             Ok(Some(watcher::Event::Init)) => there = false,
@@ -105,9 +106,10 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
     let mut known: HashMap<String, Glance> = HashMap::new();
     let mut listed: HashSet<String> = HashSet::new();
     let look = |known: &mut HashMap<String, Glance>, node: &Node| {
-        let view = slim_node::view(node, &context.names);
+        let site = context.site();
+        let view = slim_node::view(node, &site.names);
         let name = node.name_any();
-        context.fleet.saw_node(&name, &view, &context.policy, clock::monotonic());
+        context.fleet.saw_node(&name, &view, &site.policy, clock::monotonic());
         let glance = Glance::from(view);
         if known.get(&name) != Some(&glance) {
             context.wakes.wake(&name);

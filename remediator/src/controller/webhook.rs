@@ -24,7 +24,7 @@ use crate::clock;
 use crate::core::complaints;
 use crate::core::record::Complaint;
 use crate::kube_client;
-use crate::metrics::{Code, Outcome};
+use crate::metrics::{self, Code, Outcome};
 use crate::wire::alertmanager::{Meaning, Payload, VERSION};
 use crate::wire::node_repair::{self, NodeRepair};
 
@@ -105,14 +105,15 @@ fn authentic(headers: &HeaderMap, token: &str) -> bool {
 /// The complaints of each node; what is not for us is counted and logged.
 fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
     let mut told: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    let site = context.site();
     for alert in &payload.alerts {
-        let outcome = match alert.meaning(context.cluster.as_deref(), clock::now()) {
+        let outcome = match alert.meaning(site.cluster.as_deref(), context.now()) {
             Meaning::Complaint { node, complaint } => {
                 told.entry(node).or_default().push(complaint);
                 "complaint"
             }
             Meaning::Heartbeat => {
-                context.metrics.heartbeat.set(clock::now().as_microsecond() as f64 / 1e6);
+                context.metrics.heartbeat.set(metrics::seconds(clock::now()));
                 "heartbeat"
             }
             Meaning::Ignored(why) => {
@@ -126,7 +127,7 @@ fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>
 }
 
 /// Makes the complaints of one node durable; `false` when that did not succeed.
-async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> bool {
+pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> bool {
     match write(context, &node, &told).await {
         Ok(true) => {
             context.wakes.wake(&node);

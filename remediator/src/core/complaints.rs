@@ -77,6 +77,7 @@ mod tests {
             seen: at(since + 1),
             firing,
             summary: String::new(),
+            labels: Default::default(),
         }
     }
 

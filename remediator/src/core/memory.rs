@@ -49,7 +49,15 @@ mod tests {
     fn past(ended_at: i64, rung: Rung, outcome: Phase) -> PastEpisode {
         let at = |second| Timestamp::from_second(second).unwrap();
         let why = Reason::new(Why::ProofPassed, "passed");
-        PastEpisode { number: 1, started_at: at(ended_at - 60), ended_at: at(ended_at), rung, outcome, why }
+        PastEpisode {
+            number: 1,
+            started_at: at(ended_at - 60),
+            ended_at: at(ended_at),
+            rung,
+            outcome,
+            why,
+            attempts: vec![],
+        }
     }
 
     fn check(history: &[PastEpisode], now: i64, expected: Rung) {

@@ -1,11 +1,17 @@
 //! What decides. Nothing in here imports a client, a clock or the environment: a test over the `use` lines holds that.
 
+pub mod brakes;
 pub mod budget;
 pub mod complaints;
 pub mod decide;
+pub mod gates;
+pub mod kept_time;
+pub mod lease;
 pub mod memory;
 pub mod policy;
 pub mod record;
+pub mod silence;
 pub mod taint;
 pub mod why;
+pub mod window;
 pub mod word;

@@ -2,10 +2,13 @@
 //!
 //! The file form, with its defaults, is `wire::policy_file`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::brakes::Brakes;
 use super::budget::Limits;
+use super::decide::NodeView;
+use super::window::Window;
 use crate::closed_words;
 
 closed_words! {
@@ -28,6 +31,30 @@ pub struct Pool {
     pub drain: DrainMode,
     /// Control-plane nodes are in a pool only when it says so.
     pub control_plane: bool,
+    /// A cordoned node is repaired like any other.
+    pub repair_cordoned: bool,
+    /// When something disruptive may start; empty: always.
+    pub windows: Vec<Window>,
+}
+
+/// What a site puts on a node that people work on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Maintenance {
+    /// Labels; an empty value stands for any.
+    pub labels: BTreeMap<String, String>,
+    /// Keys of taints.
+    pub taints: BTreeSet<String>,
+}
+
+impl Maintenance {
+    /// The first of the marks that is on the node, in words.
+    pub fn on(&self, node: &NodeView) -> Option<String> {
+        let label = self.labels.iter().find_map(|(key, wanted)| {
+            let value = node.labels.get(key).filter(|value| wanted.is_empty() || *value == wanted)?;
+            Some(format!("the label {key}={value}"))
+        });
+        label.or_else(|| self.taints.intersection(&node.other_taints).next().map(|key| format!("the taint {key}")))
+    }
 }
 
 /// How long things may take.
@@ -76,6 +103,9 @@ pub struct Policy {
     pub reimage: Script,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,
+    /// When a pool as a whole says stop.
+    pub brakes: Brakes,
+    pub maintenance: Maintenance,
 }
 
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";

@@ -1,11 +1,13 @@
 //! The record of one node, as the core sees it: complaints, the open or last episode, the network track, the order, what
 //! the agent says of it, and history. The wire form is `NodeRepair` (`wire::node_repair`).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::policy::Script;
 use super::taint::{Taint, TaintKey};
-use super::why::Reason;
+use super::why::{Reason, Why};
 use super::word::ClosedWord;
 use crate::closed_words;
 
@@ -76,6 +78,8 @@ pub struct Complaint {
     pub seen: Timestamp,
     pub firing: bool,
     pub summary: String,
+    /// The alert's labels, for silences.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A closed account of something that was tried, for the mail and for history.
@@ -134,6 +138,34 @@ pub struct Episode {
     pub mails: Vec<Mail>,
 }
 
+impl Episode {
+    /// The rungs that were carried out to their end, and whether the node was healthy then.
+    pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
+        self.steps.iter().filter_map(|step| {
+            let passed = match step.outcome.why {
+                Why::ProofPassed => true,
+                Why::ProofFailed | Why::ReimageFailed => false,
+                _ => return None,
+            };
+            Some(Attempt { rung: step.rung, at: step.at, passed })
+        })
+    }
+
+    /// A person began it, by putting a taint on the node.
+    pub fn by_person(&self) -> bool {
+        self.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson)
+    }
+}
+
+/// A rung that was carried out to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    pub rung: Rung,
+    pub at: Timestamp,
+    /// The node was healthy afterwards.
+    pub passed: bool,
+}
+
 /// An episode that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastEpisode {
@@ -143,6 +175,7 @@ pub struct PastEpisode {
     pub rung: Rung,
     pub outcome: Phase,
     pub why: Reason,
+    pub attempts: Vec<Attempt>,
 }
 
 closed_words! {

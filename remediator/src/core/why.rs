@@ -18,6 +18,26 @@ closed_words! {
         OnHold = "OnHold",
         /// The node is cordoned: it may be tainted, it is not drained, rebooted or reimaged.
         Cordoned = "Cordoned",
+        /// The node carries a label or a taint that the policy lists as a mark of maintenance.
+        UnderMaintenance = "UnderMaintenance",
+        /// A person stopped everything disruptive.
+        Paused = "Paused",
+        /// The alert is silenced: it starts nothing, and nothing goes on because of it.
+        Silenced = "Silenced",
+        /// No Alertmanager answers, so nobody knows what is silenced.
+        AlertsUnknown = "AlertsUnknown",
+        /// Our clock and the API server's disagree: no deadline can be trusted.
+        ClockSkew = "ClockSkew",
+        /// The pool's maintenance window is closed.
+        WindowClosed = "WindowClosed",
+        /// Too many nodes of the pool asked for a repair within minutes.
+        StormBrake = "StormBrake",
+        /// The last attempts of this rung in the pool all failed their proof.
+        RungNotWorking = "RungNotWorking",
+        /// As much of the pool as may be carries our taints.
+        TaintLimit = "TaintLimit",
+        /// So many nodes are slow that it is not the nodes' fault.
+        ManySlow = "ManySlow",
         /// The pool's mode stops at the taint.
         ModeTaintOnly = "ModeTaintOnly",
         /// A person took the taint off less than the quiet time ago.

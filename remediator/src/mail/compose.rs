@@ -170,6 +170,7 @@ mod tests {
             seen: at(1),
             firing: true,
             summary: "three strikes".into(),
+            labels: BTreeMap::new(),
         };
         let repair = Repair { episode: Some(episode), ..Repair::default() };
         Record { complaints: vec![complaint], repair, ..Record::default() }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::core::record::{Ask, Complaint};
+use crate::core::silence::{Matcher, Silence};
 use crate::core::word::ClosedWord;
 
 /// The version of the payload that we understand.
@@ -45,6 +46,83 @@ pub enum Meaning {
     Ignored(&'static str),
 }
 
+/// An alert as `GET /api/v2/alerts` lists it (prometheus/alertmanager, api/v2/openapi.yaml, `gettableAlert`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedAlert {
+    pub labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    pub starts_at: Timestamp,
+    pub fingerprint: String,
+    pub status: ListedStatus,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ListedStatus {
+    /// `unprocessed`, `active`, or `suppressed` when it is silenced or inhibited.
+    pub state: String,
+}
+
+impl ListedAlert {
+    /// It fires, and neither a silence nor another alert suppresses it.
+    pub fn is_active(&self) -> bool {
+        self.status.state == "active"
+    }
+
+    /// What it is to us: whatever is listed fires.
+    pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
+        let alert = Alert {
+            status: "firing".to_owned(),
+            labels: self.labels.clone(),
+            annotations: self.annotations.clone(),
+            starts_at: self.starts_at,
+            fingerprint: self.fingerprint.clone(),
+        };
+        alert.meaning(cluster, now)
+    }
+}
+
+/// A silence as `GET /api/v2/silences` lists it (`gettableSilence`).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedSilence {
+    pub id: String,
+    pub matchers: Vec<ListedMatcher>,
+    pub status: ListedStatus,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedMatcher {
+    pub name: String,
+    pub value: String,
+    pub is_regex: bool,
+    /// Absent before 0.22: equal.
+    #[serde(default = "equal")]
+    pub is_equal: bool,
+}
+
+fn equal() -> bool {
+    true
+}
+
+impl ListedSilence {
+    pub fn is_active(&self) -> bool {
+        self.status.state == "active"
+    }
+
+    /// # Errors
+    /// A matcher's pattern is not a regular expression that we understand.
+    pub fn read(&self) -> Result<Silence, regex::Error> {
+        let matchers = self
+            .matchers
+            .iter()
+            .map(|matcher| Matcher::new(matcher.name.clone(), &matcher.value, matcher.is_regex, matcher.is_equal));
+        Ok(Silence { id: self.id.clone(), matchers: matchers.collect::<Result<_, _>>()? })
+    }
+}
+
 impl Alert {
     /// Reads the contract's labels and the annotation `summary`; never `alertname`.
     pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
@@ -79,9 +157,18 @@ impl Alert {
                 seen: now,
                 firing,
                 summary: summary.chars().take(SUMMARY).collect(),
+                labels: bounded(&self.labels),
             },
         }
     }
+}
+
+/// The labels of an alert that go into the record: of very many or very long ones only the first.
+fn bounded(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    const MOST: usize = 32;
+    const LONGEST: usize = 256;
+    let short = labels.iter().filter(|(name, value)| name.len() <= LONGEST && value.len() <= LONGEST);
+    short.take(MOST).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// A DNS subdomain (RFC 1123), as Kubernetes wants node names: nothing else reaches a request path.

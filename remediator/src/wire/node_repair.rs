@@ -3,6 +3,8 @@
 //! `spec.order` is written by the controller alone, `status.agent` by that node's agent alone, `status.complaints` by
 //! whoever received the alert, the rest of `status` by the controller.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime as Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -107,6 +109,8 @@ pub struct Complaint {
     pub seen: Time,
     pub firing: bool,
     pub summary: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -190,6 +194,18 @@ pub struct PastEpisode {
     pub rung: Word<Rung>,
     pub outcome: Word<Phase>,
     pub why: Reason,
+    /// The rungs that were carried out to their end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    pub rung: Word<Rung>,
+    pub at: Time,
+    /// The node was healthy afterwards.
+    pub passed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -290,9 +306,18 @@ twins!(
     AgentReport,
     core::AgentReport { order_id: plain, state: word, at: time, message: plain, proof: word_opt, verdicts: list }
 );
+twins!(Attempt, core::Attempt { rung: word, at: time, passed: plain });
 twins!(
     PastEpisode,
-    core::PastEpisode { number: plain, started_at: time, ended_at: time, rung: word, outcome: word, why: nested }
+    core::PastEpisode {
+        number: plain,
+        started_at: time,
+        ended_at: time,
+        rung: word,
+        outcome: word,
+        why: nested,
+        attempts: list,
+    }
 );
 twins!(
     NetworkTrack,
@@ -338,6 +363,7 @@ impl From<&Complaint> for core::Complaint {
             seen: wire.seen.0,
             firing: wire.firing,
             summary: wire.summary.clone(),
+            labels: wire.labels.clone(),
         }
     }
 }
@@ -352,6 +378,7 @@ impl From<&core::Complaint> for Complaint {
             seen: Time(core.seen),
             firing: core.firing,
             summary: core.summary.clone(),
+            labels: core.labels.clone(),
         }
     }
 }

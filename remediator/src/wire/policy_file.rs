@@ -1,18 +1,22 @@
 //! The policy file: YAML, one file, unknown keys refused. Every value has a default but the pools' selectors and the
 //! mail's addresses; every unit is in the name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::slim_node::TaintNames;
 use super::word::Word;
 use crate::closed_words;
+use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Mode, Policy, Pool, ProofPolicy, Script, Times};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Policy, Pool, ProofPolicy, Script, Times};
+use crate::core::window::{DAYS, Window};
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -33,6 +37,13 @@ pub struct PolicyFile {
     pub reimage: ReimageFile,
     #[serde(default)]
     pub budget: BudgetFile,
+    #[serde(default)]
+    pub brakes: BrakesFile,
+    #[serde(default)]
+    pub maintenance: MaintenanceFile,
+    /// Absent: only the webhook tells of alerts, and silences are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alertmanager: Option<AlertmanagerFile>,
     /// Absent: escalations are only logged, and stay in phase Escalating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailFile>,
@@ -52,6 +63,115 @@ pub struct PoolFile {
     /// Control-plane nodes are in the pool only when this is true.
     #[serde(default)]
     pub control_plane: bool,
+    /// Cordoned nodes are drained, rebooted and reimaged like any other.
+    #[serde(default)]
+    pub repair_cordoned: bool,
+    /// When something disruptive may start. Absent: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowFile>,
+}
+
+/// A time of the week. One that ends before it begins ends on the next day.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WindowFile {
+    /// The days on which it begins: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent: every day.
+    #[serde(default = "every_day")]
+    pub days: Vec<String>,
+    /// `22:00`.
+    pub from: String,
+    /// `06:00`.
+    pub to: String,
+    /// A name of the IANA time zone database, `Europe/Berlin`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+}
+
+fn every_day() -> Vec<String> {
+    DAYS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl WindowFile {
+    fn window(&self, pool: &str) -> Result<Window, PolicyError> {
+        let time = |text: &str| {
+            Time::strptime("%H:%M", text).map_err(|_| PolicyError::NoTime(pool.to_owned(), text.to_owned()))
+        };
+        let day = |name: &String| {
+            let known = DAYS.iter().find(|(known, _)| known == name);
+            known.map(|(_, day)| *day).ok_or_else(|| PolicyError::NoDay(pool.to_owned(), name.clone()))
+        };
+        let zone = TimeZone::get(&self.time_zone);
+        Ok(Window {
+            days: self.days.iter().map(day).collect::<Result<_, _>>()?,
+            from: time(&self.from)?,
+            to: time(&self.to)?,
+            zone: zone.map_err(|_| PolicyError::NoZone(pool.to_owned(), self.time_zone.clone()))?,
+        })
+    }
+}
+
+/// When a pool as a whole says stop.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct BrakesFile {
+    /// When more than this many percent of a pool (and more than three nodes) newly ask for a reboot or a reimage within
+    /// `stormSeconds`, nothing disruptive starts until fewer did; then one node at a time until the first is healed.
+    pub storm_percent: u32,
+    pub storm_seconds: u32,
+    /// After so many attempts of one rung in a row that all failed in a pool, the rung stops there until a person resumes it.
+    pub failed_attempts: u32,
+    /// At this many percent of a pool with a taint of ours, no further one is placed.
+    pub taint_percent: u32,
+    /// When more than this many percent of a pool (and more than three nodes) are slow, no further one is called slow.
+    pub slow_percent: u32,
+}
+
+impl Default for BrakesFile {
+    fn default() -> Self {
+        Self { storm_percent: 20, storm_seconds: 600, failed_attempts: 3, taint_percent: 50, slow_percent: 20 }
+    }
+}
+
+/// What a site puts on a node that people work on: such a node may be tainted, it is not drained, rebooted or reimaged.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MaintenanceFile {
+    /// Labels; an empty value stands for any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Keys of taints.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub taints: BTreeSet<String>,
+}
+
+/// Where Alertmanager is asked what fires and what is silenced.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AlertmanagerFile {
+    /// Every replica by itself: `https://alertmanager-0.alertmanager:9093`.
+    pub urls: Vec<String>,
+    #[serde(default = "a_minute")]
+    pub poll_seconds: u32,
+    /// A PEM file with the CA of the replicas, where it is not a public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// A file that holds a bearer token, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+fn a_minute() -> u32 {
+    60
+}
+
+impl PoolFile {
+    fn windows(&self) -> Result<Vec<Window>, PolicyError> {
+        self.windows.iter().map(|window| window.window(&self.name)).collect()
+    }
 }
 
 fn observe() -> Word<Mode> {
@@ -199,6 +319,18 @@ pub enum PolicyError {
     NoRuns(&'static str),
     #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
     NoShare(&'static str),
+    #[error("pools.{0}.windows: {1:?} is not a time of day; write it like 22:00")]
+    NoTime(String, String),
+    #[error("pools.{0}.windows: {1:?} is not a day; use Mon, Tue, Wed, Thu, Fri, Sat or Sun")]
+    NoDay(String, String),
+    #[error("pools.{0}.windows: {1:?} is not a time zone; use a name like Europe/Berlin")]
+    NoZone(String, String),
+    #[error("brakes.{0} is 0; leave it out for its default, or give the number that the brake begins at")]
+    NoBrake(&'static str),
+    #[error("alertmanager.urls: {0:?} is not an address like http://alertmanager-0:9093")]
+    NoAddress(String),
+    #[error("alertmanager.pollSeconds is 0; say how often to ask")]
+    NoPoll,
     #[error("mail.to is empty; name at least one address")]
     NoReader,
 }
@@ -230,6 +362,30 @@ impl PolicyFile {
         if file.budget.down_percent > 100 {
             return Err(PolicyError::NoShare("downPercent"));
         }
+        let brakes = &file.brakes;
+        let zeros = [
+            ("stormSeconds", brakes.storm_seconds),
+            ("failedAttempts", brakes.failed_attempts),
+            ("taintPercent", brakes.taint_percent),
+        ];
+        if let Some((name, _)) = zeros.into_iter().find(|(_, value)| *value == 0) {
+            return Err(PolicyError::NoBrake(name));
+        }
+        if let Some(alertmanager) = &file.alertmanager {
+            let address = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
+            if let Some(url) = alertmanager.urls.iter().find(|url| !address(url)) {
+                return Err(PolicyError::NoAddress(url.clone()));
+            }
+            if alertmanager.urls.is_empty() {
+                return Err(PolicyError::NoAddress(String::new()));
+            }
+            if alertmanager.poll_seconds == 0 {
+                return Err(PolicyError::NoPoll);
+            }
+        }
+        for pool in &file.pools {
+            pool.windows()?;
+        }
         if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
             return Err(PolicyError::NoReader);
         }
@@ -250,6 +406,9 @@ impl PolicyFile {
                     mode: pool.mode.0,
                     drain: pool.drain.0,
                     control_plane: pool.control_plane,
+                    repair_cordoned: pool.repair_cordoned,
+                    // Every window was read once by `parse`.
+                    windows: pool.windows().unwrap_or_default(),
                 })
                 .collect(),
             times: Times {
@@ -269,6 +428,17 @@ impl PolicyFile {
                 gap: seconds(self.proof.gap_seconds),
             },
             budget: Limits { percent: self.budget.at_most_percent, down_percent: self.budget.down_percent },
+            brakes: Brakes {
+                storm_percent: self.brakes.storm_percent,
+                storm_window: seconds(self.brakes.storm_seconds),
+                failed_attempts: self.brakes.failed_attempts,
+                taint_percent: self.brakes.taint_percent,
+                slow_percent: self.brakes.slow_percent,
+            },
+            maintenance: Maintenance {
+                labels: self.maintenance.labels.clone(),
+                taints: self.maintenance.taints.clone(),
+            },
             reimage: Script { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
         }
     }

@@ -54,6 +54,13 @@ pub fn view(node: &Node, names: &TaintNames) -> NodeView {
         boot_id: status.node_info.map(|info| info.boot_id).unwrap_or_default(),
         ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
         taints: spec.taints.iter().flatten().filter_map(|taint| names.read(taint)).collect::<BTreeSet<_>>(),
+        other_taints: spec
+            .taints
+            .iter()
+            .flatten()
+            .filter(|taint| names.read(taint).is_none())
+            .map(|taint| taint.key.clone())
+            .collect(),
         hold: node.metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
         cordoned: spec.unschedulable.unwrap_or_default(),
         labels: node.metadata.labels.clone().unwrap_or_default(),

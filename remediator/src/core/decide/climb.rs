@@ -99,8 +99,8 @@ fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<
         .iter()
         .filter_map(|key| Rung::of_taint(*key).map(|rung| (rung, "a person put this rung's taint on the node")));
     let last_end = moment.last_end(moment.record.repair.history.last().map(|past| past.ended_at));
-    let by_alert = complaints::asked(&moment.record.complaints, last_end)
-        .map(|(rung, complaint)| (rung, complaint.summary.as_str()));
+    let board = moment.board();
+    let by_alert = complaints::asked(&board, last_end).map(|(rung, complaint)| (rung, complaint.summary.as_str()));
     let (rung, text) = by_person.chain(by_alert).max_by_key(|(rung, _)| *rung)?;
     (rung > episode.rung).then(|| climb_to(moment, episode, rung, Reason::new(Why::Complaint, text)))
 }
@@ -177,5 +177,6 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
         rung: episode.rung,
         outcome: episode.phase,
         why: episode.why.clone(),
+        attempts: episode.attempts().collect(),
     }
 }

@@ -15,7 +15,8 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
     let times = &moment.policy.times;
 
     let by_person = node.taints.iter().rev().find_map(|key| Rung::of_taint(*key));
-    let asked = complaints::asked(&moment.record.complaints, moment.last_end(last.map(|past| past.ended_at)));
+    let board = moment.board();
+    let asked = complaints::asked(&board, moment.last_end(last.map(|past| past.ended_at)));
 
     let (rung, why) = match (by_person, asked) {
         (Some(rung), asked) if asked.is_none_or(|(other, _)| other <= rung) => {
@@ -29,8 +30,11 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
             }
         }
         (_, None) => {
-            if complaints::fires(&moment.record.complaints, false) {
+            if complaints::fires(&board, false) {
                 return nothing(Why::OlderThanProof, "the alert began before the last repair ended");
+            }
+            if complaints::fires(&moment.record.complaints, false) {
+                return nothing(Why::Silenced, "the alert is silenced; a silenced alert starts nothing");
             }
             return nothing(Why::Healthy, "no complaint is open");
         }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use super::budget::Seat;
 use super::complaints::LastEnd;
 use super::policy::Policy;
-use super::record::{Order, Record, Repair};
+use super::record::{Complaint, Order, Record, Repair};
 use super::taint::TaintKey;
 use super::why::Reason;
 
@@ -40,6 +40,8 @@ pub struct NodeView {
     /// `spec.unschedulable`.
     pub cordoned: bool,
     pub labels: BTreeMap<String, String>,
+    /// Keys of the taints that are not ours.
+    pub other_taints: BTreeSet<String>,
     /// Addresses with their type, for the mail.
     pub addresses: Vec<(String, String)>,
 }
@@ -69,6 +71,14 @@ pub struct Observation {
     pub accepted_mail: Option<String>,
     /// Where the episode stands in its pool's budget; `None`: not known yet, so nothing disruptive starts.
     pub seat: Option<Seat>,
+    /// What of the site or of the other nodes keeps anything disruptive from starting on this one.
+    pub halt: Option<Reason>,
+    /// So many nodes of the pool carry our taints that no further one gets one.
+    pub taints_full: bool,
+    /// So many nodes of the pool have a slow network that it is the network's fault.
+    pub many_slow: bool,
+    /// Fingerprints of complaints that an active silence matches.
+    pub silenced: BTreeSet<String>,
 }
 
 /// One thing done to the world.
@@ -126,6 +136,12 @@ struct Moment<'a> {
 }
 
 impl Moment<'_> {
+    /// The complaints that nobody silenced.
+    fn board(&self) -> Vec<Complaint> {
+        let complaints = self.record.complaints.iter();
+        complaints.filter(|complaint| !self.seen.silenced.contains(&complaint.fingerprint)).cloned().collect()
+    }
+
     /// A time from now, for deadlines; far times saturate.
     fn after(&self, wait: Duration) -> Timestamp {
         self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)

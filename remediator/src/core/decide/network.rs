@@ -22,10 +22,14 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
     let Some(node) = &moment.seen.node else { return stays(Why::NodeGone, "the node does not exist") };
     let times = &moment.policy.times;
     let by_person = node.taints.contains(&TaintKey::SlowNetwork);
-    let complaint = complaints::slow(&moment.record.complaints, moment.last_end(last.map(|track| track.since)));
+    let board = moment.board();
+    let complaint = complaints::slow(&board, moment.last_end(last.map(|track| track.since)));
     if !by_person && complaint.is_none() {
-        if complaints::fires(&moment.record.complaints, true) {
+        if complaints::fires(&board, true) {
             return stays(Why::OlderThanProof, "the alert began before the last proof of the network");
+        }
+        if complaints::fires(&moment.record.complaints, true) {
+            return stays(Why::Silenced, "the alert about the network is silenced; a silenced alert starts nothing");
         }
         return stays(Why::Healthy, "no complaint about the network is open");
     }
@@ -35,6 +39,9 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
             return stays(Why::ObserveOnly, "mode observe; else the node would get the taint slow-network");
         }
         Some(_) => {}
+    }
+    if moment.seen.many_slow && !by_person {
+        return stays(Why::ManySlow, "so many nodes of the pool are slow that it is the network, not the node");
     }
     if let Some(track) = last.filter(|track| track.phase == NetworkPhase::Released && !by_person) {
         let quiet_ends = track.since.saturating_add(times.released_quiet).unwrap_or(track.since);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
-use super::waiting::{self, hands_off};
+use super::waiting::{self, hands_off, marked};
 use super::{Moment, NodeView, Opinion, act};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
@@ -42,7 +42,7 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
 }
 
 fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    if let Some(why) = hands_off(node) {
+    if let Some(why) = hands_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
     let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
@@ -158,9 +158,12 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
 }
 
-/// The order is out and no agent has taken it: a hold or a cordon still calls it back.
+/// The order is out and no agent has taken it: what keeps a repair from starting still calls it back. The reboot that ends a
+/// reimage starts nothing: only a mark on the node holds it.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    match hands_off(node) {
+    let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
+    let why = if ends_reimage { marked(moment, node) } else { hands_off(moment, episode, node) };
+    match why {
         Some(why) => to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why),
         None => stays(episode, episode.until.map(|until| moment.until(until))),
     }
@@ -168,7 +171,7 @@ fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
 
 /// The agent refused. Where a person's mark on the node explains it, the repair waits; else a person has to look.
 fn refused(moment: Moment, episode: &Episode, node: &NodeView, message: &str) -> Opinion<Episode> {
-    if let Some(why) = hands_off(node) {
+    if let Some(why) = marked(moment, node) {
         return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
     }
     climb_to(moment, episode, Rung::Manual, Reason::new(Why::OrderRefused, message))

@@ -15,12 +15,43 @@ use crate::core::why::{Reason, Why};
 /// A node whose agent does not answer for so long is not healthy enough to be let off.
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
-/// What keeps a node from being drained, rebooted or reimaged, whatever its rung.
-pub(super) fn hands_off(node: &NodeView) -> Option<Reason> {
+/// What keeps anything disruptive from starting: a mark on the node, or what is around it.
+pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    if let Some(why) = marked(moment, node) {
+        return Some(why);
+    }
+    if silenced(moment, episode) {
+        return Some(Reason::new(Why::Silenced, "every alert behind this repair is silenced"));
+    }
+    moment.seen.halt.clone()
+}
+
+/// What people put on a node that nobody is to drain, reboot or reimage.
+pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
     if let Some(text) = &node.hold {
         return Some(Reason::new(Why::OnHold, format!("a person said hands off: {text}")));
     }
-    node.cordoned.then(|| Reason::new(Why::Cordoned, "the node is cordoned"))
+    let repairs_cordoned = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.repair_cordoned);
+    if node.cordoned && !repairs_cordoned {
+        return Some(Reason::new(Why::Cordoned, "the node is cordoned"));
+    }
+    let mark = moment.policy.maintenance.on(node)?;
+    Some(Reason::new(Why::UnderMaintenance, format!("the node carries {mark}, a mark of maintenance")))
+}
+
+/// All that was told of the node in this episode is silenced. What a person began is not an alert's affair.
+fn silenced(moment: Moment, episode: &Episode) -> bool {
+    let mut behind = moment
+        .record
+        .complaints
+        .iter()
+        .filter(|complaint| {
+            complaint.ask.rung().is_some() && (complaint.firing || complaint.seen >= episode.started_at)
+        })
+        .peekable();
+    !episode.by_person()
+        && behind.peek().is_some()
+        && behind.all(|complaint| moment.seen.silenced.contains(&complaint.fingerprint))
 }
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -38,7 +69,7 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
         Some(_) => None,
     };
     if let Some(why) = untouched {
-        let asked = moment.record.complaints.iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
+        let asked = moment.board().iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
         if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
             let why = Reason::new(Why::ComplaintResolved, "the complaints went away; nothing had been done");
             return to(moment, episode, Phase::Recovered, why);
@@ -47,13 +78,17 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
     let Some(pool) = pool else { return stays(episode, None) };
     if episode.taint.is_none() {
+        if moment.seen.taints_full && !node.taints.contains(&episode.rung.taint()) {
+            let why = format!("as many nodes of pool {} as may be carry our taints already", pool.name);
+            return stays_because(moment, episode, Reason::new(Why::TaintLimit, why));
+        }
         let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
         return Opinion { next: Some(next), why: episode.why.clone(), look_again: None };
     }
     if episode.rung == Rung::Manual {
         return escalating(moment, episode);
     }
-    if let Some(why) = hands_off(node) {
+    if let Some(why) = hands_off(moment, episode, node) {
         return stays_because(moment, episode, why);
     }
     match (pool.mode, episode.rung) {
@@ -78,10 +113,9 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
 /// taint is not doubted, and a repair that has begun is proven anyway.
 fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
-    let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
     let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);
     let old = moment.until(episode.started_at.saturating_add(moment.policy.times.fresh_evidence).unwrap_or(moment.now));
-    if by_person || settled || !old.is_zero() {
+    if episode.by_person() || settled || !old.is_zero() {
         return None;
     }
     let checking = episode.why.why == Why::CheckingFirst;
@@ -155,7 +189,7 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
             let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
             // On its way from one rung to the next the episode keeps its place.
             let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
-            allowed && (tainted || moving) && hands_off(node).is_none()
+            allowed && (tainted || moving) && hands_off(moment, episode, node).is_none()
         }
         _ => false,
     }

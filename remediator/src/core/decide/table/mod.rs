@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Mode, Pool, ProofPolicy, Script, Times};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, Script, Times};
 use crate::core::word::ClosedWord;
 
 const UID: &str = "uid-1";
@@ -30,6 +31,8 @@ fn policy(mode: Option<Mode>) -> Policy {
         mode,
         drain: DrainMode::Evict,
         control_plane: false,
+        repair_cordoned: false,
+        windows: vec![],
     };
     Policy {
         pools: mode.map(pool).into_iter().collect(),
@@ -46,6 +49,14 @@ fn policy(mode: Option<Mode>) -> Policy {
         },
         proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10) },
         budget: Limits { percent: 10, down_percent: 20 },
+        brakes: Brakes {
+            storm_percent: 20,
+            storm_window: seconds(600),
+            failed_attempts: 3,
+            taint_percent: 50,
+            slow_percent: 20,
+        },
+        maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
         reimage: Script { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
     }
 }
@@ -63,7 +74,13 @@ fn nodes() -> Vec<Option<NodeView>> {
         for taints in
             [vec![], vec![TaintKey::RepairReboot], vec![TaintKey::RepairReimage], vec![TaintKey::RepairManual]]
         {
-            for (hold, cordoned) in [(None, false), (Some("a person works here".to_owned()), false), (None, true)] {
+            let technician = BTreeSet::from(["site/technician".to_owned()]);
+            for (hold, cordoned, other_taints) in [
+                (None, false, BTreeSet::new()),
+                (Some("a person works here".to_owned()), false, BTreeSet::new()),
+                (None, true, BTreeSet::new()),
+                (None, false, technician),
+            ] {
                 all.push(Some(NodeView {
                     name: "gpu-1".into(),
                     uid: uid.into(),
@@ -72,6 +89,7 @@ fn nodes() -> Vec<Option<NodeView>> {
                     taints: taints.iter().copied().collect(),
                     hold,
                     cordoned,
+                    other_taints,
                     labels: BTreeMap::from([("gpu".into(), "true".into())]),
                     addresses: vec![],
                 }));

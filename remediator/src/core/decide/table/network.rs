@@ -66,6 +66,7 @@ fn complaints() -> [Vec<Complaint>; 3] {
         seen: at(since),
         firing: true,
         summary: "slow".into(),
+        labels: BTreeMap::new(),
     };
     [vec![], vec![complaint(-10)], vec![complaint(5)]]
 }

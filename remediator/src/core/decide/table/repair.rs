@@ -74,6 +74,7 @@ fn complaints() -> Vec<Vec<Complaint>> {
         seen: at(-5),
         firing: true,
         summary: "three strikes".into(),
+        labels: BTreeMap::new(),
     };
     vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
 }
@@ -96,7 +97,22 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
         let seat = Some(Seat::Waiting { position: 3, of: 7 });
         [Observation { seat, ..plain.clone() }, Observation { seat: None, ..plain.clone() }]
     });
-    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).collect()
+    // What others mean for this node, where a phase asks for it.
+    let around = match episode.map(|episode| episode.phase) {
+        None | Some(Phase::Waiting) => {
+            let silenced = BTreeSet::from(["f".to_owned()]);
+            let full = Observation { taints_full: true, seat: Some(Seat::Free), ..plain.clone() };
+            vec![halted(&plain), full, Observation { silenced, ..plain.clone() }]
+        }
+        Some(Phase::Draining | Phase::Reimaging | Phase::Rebooting) => vec![halted(&plain)],
+        _ => vec![],
+    };
+    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).chain(around).collect()
+}
+
+fn halted(seen: &Observation) -> Observation {
+    let halt = Some(Reason::new(Why::StormBrake, "too many nodes asked at once"));
+    Observation { halt, ..seen.clone() }
 }
 
 fn place(episode: Option<&Episode>) -> String {
@@ -147,6 +163,10 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     if changed && after.is_some_and(|e| disruptive(e.phase)) && !before.is_some_and(|e| disruptive(e.phase)) {
         let node = seen.node.as_ref().unwrap();
         assert!(node.hold.is_none() && !node.cordoned, "hands off: {}", context());
+        assert!(node.other_taints.is_empty(), "hands off a node under maintenance: {}", context());
+        assert_eq!(seen.halt, None, "a brake, a window, a pause: {}", context());
+        let silenced = !seen.silenced.is_empty() && !record.complaints.is_empty();
+        assert!(!silenced, "a silenced alert goes on: {}", context());
         let allowed = match after.unwrap().rung {
             Rung::Reboot => mode >= Some(Mode::Reboot),
             Rung::Reimage => mode >= Some(Mode::Reimage),
@@ -164,6 +184,16 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     if let Some(Action::PlaceTaint { key, .. } | Action::RemoveTaint { key }) = &decision.action {
         assert_eq!(Some(*key), before.and_then(|e| e.taint).map(|taint| taint.key), "never-foreign: {}", context());
     }
+    if let Some(Action::PlaceTaint { key, .. }) = &decision.action {
+        // What is placed is on record; what goes on record beyond the limit is only what the node carries already.
+        assert_eq!(record.repair, decision.next, "{key} without its record: {}", context());
+    }
+    if seen.taints_full && changed {
+        let had = before.is_some_and(|e| e.taint.is_some());
+        let has = after.is_some_and(|e| e.taint.is_some());
+        let there = seen.node.as_ref().is_some_and(|node| !node.taints.is_empty());
+        assert!(!has || had || there || node_is_new(moment), "one taint too many: {}", context());
+    }
     let untouched = before.is_none_or(|e| e.taint.is_none() && e.phase == Phase::Waiting);
     if mode.is_none_or(|mode| mode == Mode::Observe) && untouched {
         let acts = !matches!(decision.action, None | Some(Action::GivePlaceBack));
@@ -172,6 +202,12 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     if before.is_some_and(|e| !e.phase.is_over()) && after.is_some_and(|e| e.phase.is_over()) {
         assert_eq!(decision.next.history.len(), 1, "never-lost: an end without its account: {}", context());
     }
+}
+
+/// The Node was created again since the episode began.
+fn node_is_new(moment: &Moment) -> bool {
+    let (node, episode) = (moment.seen.node.as_ref(), moment.record.repair.episode.as_ref());
+    node.zip(episode).is_some_and(|(node, episode)| node.uid != episode.node_uid)
 }
 
 /// With the world standing still, the record comes to rest: no pair of states that undo each other.

@@ -1,0 +1,210 @@
+//! What the other nodes of a pool say against repairing one more: too many ask at once (storm), a rung that heals nobody
+//! (efficacy), too many taints of ours. Everything is counted from recorded times, so a restart forgets nothing.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::{Attempt, Phase, Record, Rung};
+
+/// How much is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Brakes {
+    /// More than this many percent of a pool, and more than [`FEW`] nodes, that newly ask within `storm_window`.
+    pub storm_percent: u32,
+    pub storm_window: Duration,
+    /// So many attempts of one rung in a row that all failed their proof.
+    pub failed_attempts: u32,
+    /// At this many percent of a pool with a taint of ours no further one is placed.
+    pub taint_percent: u32,
+    /// More than this many percent of a pool, and more than [`FEW`] nodes, with a slow network: the network is slow, not the
+    /// node.
+    pub slow_percent: u32,
+}
+
+/// Three nodes say nothing about a pool.
+const FEW: u32 = 3;
+
+/// What the records of a pool tell about earlier repairs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Past {
+    /// When episodes began that asked for a reboot or a reimage.
+    pub asked: Vec<Timestamp>,
+    /// When episodes ended with a node healed.
+    pub healed: Vec<Timestamp>,
+    /// Rungs that were carried out to their proof.
+    pub attempts: Vec<Attempt>,
+}
+
+impl Past {
+    /// What one record tells.
+    pub fn of(record: &Record) -> Self {
+        let mut past = Self::default();
+        for episode in &record.repair.history {
+            if episode.rung != Rung::Manual || !episode.attempts.is_empty() {
+                past.asked.push(episode.started_at);
+            }
+            if episode.outcome == Phase::Healed {
+                past.healed.push(episode.ended_at);
+            }
+            past.attempts.extend(&episode.attempts);
+        }
+        if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
+            if episode.steps.first().is_none_or(|step| step.rung != Rung::Manual) {
+                past.asked.push(episode.started_at);
+            }
+            past.attempts.extend(episode.attempts());
+        }
+        past
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.asked.extend(&other.asked);
+        self.healed.extend(&other.healed);
+        self.attempts.extend(&other.attempts);
+    }
+}
+
+/// Whether a pool may be repaired as usual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storm {
+    Calm,
+    /// Nothing disruptive starts before this time.
+    Braking(Timestamp),
+    /// The storm is over; one node at a time, until the first is healed.
+    Probation,
+}
+
+fn share(members: u32, percent: u32) -> u32 {
+    u32::try_from(u64::from(members) * u64::from(percent) / 100).unwrap_or(u32::MAX)
+}
+
+/// The last storm of a pool with `members` nodes. What was before `resumed`, a person has seen and let go.
+pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timestamp>, now: Timestamp) -> Storm {
+    let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
+    let mut asked: Vec<Timestamp> =
+        past.asked.iter().copied().filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect();
+    asked.sort_unstable();
+    let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
+    // More than `many` within one window: it lasts until the oldest of those that make it so leaves the window.
+    let last = (many..asked.len()).rev().find(|&newest| asked[newest] < leaves(asked[newest - many]));
+    let Some(newest) = last else { return Storm::Calm };
+    let end = leaves(asked[newest - many]);
+    if now < end {
+        Storm::Braking(end)
+    } else if past.healed.iter().any(|healed| *healed > end) {
+        Storm::Calm
+    } else {
+        Storm::Probation
+    }
+}
+
+/// Whether the last attempts of a rung all failed their proof.
+pub fn rung_fails(past: &Past, rung: Rung, brakes: &Brakes, resumed: Option<Timestamp>) -> bool {
+    let mut attempts: Vec<&Attempt> = past
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.rung == rung && resumed.is_none_or(|resumed| attempt.at > resumed))
+        .collect();
+    attempts.sort_by_key(|attempt| attempt.at);
+    let last = usize::try_from(brakes.failed_attempts).unwrap_or(usize::MAX);
+    attempts.len() >= last && attempts.iter().rev().take(last).all(|attempt| !attempt.passed)
+}
+
+/// Whether one more taint would put more than the allowed share of a pool out of service.
+pub fn taints_are_full(tainted: u32, members: u32, brakes: &Brakes) -> bool {
+    // In a small pool the first node may always be tainted.
+    tainted >= share(members, brakes.taint_percent).max(1)
+}
+
+/// Whether so many nodes are slow that no node is.
+pub fn many_are_slow(slow: u32, members: u32, brakes: &Brakes) -> bool {
+    slow > share(members, brakes.slow_percent).max(FEW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRAKES: Brakes = Brakes {
+        storm_percent: 20,
+        storm_window: Duration::from_secs(600),
+        failed_attempts: 3,
+        taint_percent: 50,
+        slow_percent: 20,
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn past(asked: &[i64], healed: &[i64]) -> Past {
+        let times = |seconds: &[i64]| seconds.iter().map(|second| at(*second)).collect();
+        Past { asked: times(asked), healed: times(healed), attempts: vec![] }
+    }
+
+    fn storm_at(asked: &[i64], healed: &[i64], now: i64) -> Storm {
+        storm(&past(asked, healed), 10, &BRAKES, None, at(now))
+    }
+
+    #[test]
+    fn three_nodes_are_no_storm_and_four_within_ten_minutes_are() {
+        assert_eq!(storm_at(&[0, 10, 20], &[], 30), Storm::Calm);
+        assert_eq!(storm_at(&[0, 10, 20, 599], &[], 599), Storm::Braking(at(600)));
+        assert_eq!(storm_at(&[0, 10, 20, 600], &[], 600), Storm::Calm);
+        // A fifth of a large pool.
+        let many: Vec<i64> = (0..=20).collect();
+        assert_eq!(storm(&past(&many, &[]), 100, &BRAKES, None, at(30)), Storm::Braking(at(600)));
+        assert_eq!(storm(&past(&many[1..], &[]), 100, &BRAKES, None, at(30)), Storm::Calm);
+    }
+
+    #[test]
+    fn after_a_storm_the_first_repair_has_to_heal_before_the_second_starts() {
+        let asked = [0, 10, 20, 30];
+        assert_eq!(storm_at(&asked, &[], 600), Storm::Probation);
+        assert_eq!(storm_at(&asked, &[500], 700), Storm::Probation, "what healed during the storm proves nothing");
+        assert_eq!(storm_at(&asked, &[650], 700), Storm::Calm);
+    }
+
+    #[test]
+    fn what_a_person_has_seen_is_no_storm_any_more() {
+        let asked = past(&[0, 10, 20, 30], &[]);
+        assert_eq!(storm(&asked, 10, &BRAKES, Some(at(30)), at(40)), Storm::Calm);
+        assert_eq!(storm(&asked, 10, &BRAKES, Some(at(-1)), at(40)), Storm::Braking(at(600)));
+    }
+
+    #[test]
+    fn a_storm_that_goes_on_brakes_until_its_last_window_is_over() {
+        assert_eq!(storm_at(&[0, 1, 2, 3, 500], &[], 590), Storm::Braking(at(601)));
+    }
+
+    fn attempts(passed: &[bool]) -> Past {
+        let attempts =
+            passed.iter().zip(0..).map(|(&passed, second)| Attempt { rung: Rung::Reimage, at: at(second), passed });
+        Past { attempts: attempts.collect(), ..Past::default() }
+    }
+
+    #[test]
+    fn a_rung_that_failed_three_times_in_a_row_stops() {
+        let fails = |passed: &[bool]| rung_fails(&attempts(passed), Rung::Reimage, &BRAKES, None);
+        assert!(!fails(&[false, false]));
+        assert!(fails(&[false, false, false]));
+        assert!(fails(&[true, false, false, false]));
+        assert!(!fails(&[false, false, false, true]));
+        assert!(!rung_fails(&attempts(&[false; 3]), Rung::Reboot, &BRAKES, None), "another rung's failures");
+        assert!(!rung_fails(&attempts(&[false; 3]), Rung::Reimage, &BRAKES, Some(at(2))), "a person resumed it");
+    }
+
+    #[test]
+    fn half_a_pool_is_the_most_that_our_taints_take_away() {
+        let full = |tainted, members| taints_are_full(tainted, members, &BRAKES);
+        assert!(!full(499, 1000) && full(500, 1000));
+        assert!(!full(0, 1) && full(1, 1) && !full(0, 3) && full(1, 3));
+    }
+
+    #[test]
+    fn many_slow_nodes_are_a_slow_network() {
+        let slow = |slow, members| many_are_slow(slow, members, &BRAKES);
+        assert!(!slow(3, 4) && slow(4, 4) && !slow(20, 100) && slow(21, 100));
+    }
+}

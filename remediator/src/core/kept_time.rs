@@ -1,0 +1,114 @@
+//! The time that decisions are made by: the API server's, carried on by a clock that never jumps. A wall clock that is set
+//! while we run changes nothing; one that disagrees with the API server at the start, or a time of the API server's that
+//! jumps, keeps everything disruptive from starting.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// More than this apart, two clocks disagree.
+const SKEW: Duration = Duration::from_secs(30);
+/// The API server's `Date` has whole seconds, and took a while to come here.
+const PRECISION: Duration = Duration::from_secs(3);
+
+/// A time and when it was so; since then it goes on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptTime {
+    anchor: Timestamp,
+    at: Instant,
+    skewed: bool,
+}
+
+/// Three clocks read at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading {
+    /// The API server's `Date`.
+    pub api: Timestamp,
+    pub wall: Timestamp,
+    pub at: Instant,
+}
+
+impl KeptTime {
+    /// Begins with the API server's time; where our own wall clock agrees, it is the more precise of the two.
+    pub fn begin(reading: Reading) -> Self {
+        let anchor = if apart(reading.api, reading.wall) <= PRECISION { reading.wall } else { reading.api };
+        Self { anchor, at: reading.at, skewed: apart(reading.api, reading.wall) > SKEW }
+    }
+
+    pub fn now(&self, at: Instant) -> Timestamp {
+        self.anchor.saturating_add(at.saturating_duration_since(self.at)).unwrap_or(self.anchor)
+    }
+
+    /// The clocks disagreed when they were last compared.
+    pub fn skewed(&self) -> bool {
+        self.skewed
+    }
+
+    /// Compares again. Where the other two agree with each other and not with us, we were asleep: their time is taken.
+    pub fn compare(self, reading: Reading) -> Self {
+        if apart(reading.api, self.now(reading.at)) <= SKEW {
+            return Self { skewed: false, ..self };
+        }
+        if apart(reading.api, reading.wall) <= SKEW {
+            return Self::begin(reading);
+        }
+        Self { skewed: true, ..self }
+    }
+}
+
+fn apart(a: Timestamp, b: Timestamp) -> Duration {
+    a.duration_since(b).unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "any moment will do")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn reading(api: i64, wall: i64, at_: Instant) -> Reading {
+        Reading { api: at(api), wall: at(wall), at: at_ }
+    }
+
+    #[test]
+    fn a_wall_clock_that_jumps_moves_no_deadline() {
+        let t = start();
+        let later = t + Duration::from_secs(60);
+        for wall in [1060 + 3600, 1060 - 3600] {
+            let kept = KeptTime::begin(reading(1000, 1000, t)).compare(reading(1060, wall, later));
+            assert_eq!((kept.now(later), kept.skewed()), (at(1060), false));
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_wrong_at_the_start_stops_us_until_it_is_set() {
+        let t = start();
+        let kept = KeptTime::begin(reading(1000, 4600, t));
+        assert!(kept.skewed());
+        assert_eq!(kept.now(t), at(1000));
+    }
+
+    #[test]
+    fn a_time_of_the_api_servers_that_jumps_is_not_followed() {
+        let t = start();
+        let later = t + Duration::from_secs(60);
+        let kept = KeptTime::begin(reading(1000, 1000, t)).compare(reading(4660, 1060, later));
+        assert!(kept.skewed());
+        assert_eq!(kept.now(later), at(1060));
+        assert!(!kept.compare(reading(1060, 1060, later)).skewed());
+    }
+
+    #[test]
+    fn after_a_sleep_the_others_are_right() {
+        let t = start();
+        let kept = KeptTime::begin(reading(1000, 1000, t)).compare(reading(9000, 9001, t));
+        assert_eq!((kept.now(t), kept.skewed()), (at(9001), false));
+    }
+}
