@@ -97,7 +97,7 @@ impl Programs {
             .args(["controller".into(), flag("policy", policy)])
             .args(listens)
             .args(["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s"])
-            .args([format!("--leader-elect-retry-period=500ms"), format!("--leader-elect-identity={node_name}")])
+            .args(["--leader-elect-retry-period=500ms".into(), format!("--leader-elect-identity={node_name}")])
             .args([flag("webhook.tls-cert", &tls.cert), flag("webhook.tls-key", &tls.key)])
             .arg(flag("webhook.token-file", token_file))
     }

@@ -1,7 +1,9 @@
 //! Step four: the one act of a decision.
 
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 
+use super::observe::Sight;
 use super::turn::TurnError;
 use super::{Context, budget_object, evictions, record, taints};
 use crate::core::decide::{Action, Observation};
@@ -11,40 +13,36 @@ use crate::wire::node_repair::NodeRepair;
 /// What came of an act, beyond what the next look at the world shows.
 pub enum Outcome {
     Done,
+    /// The node as our write left it.
+    Node(Box<Node>),
+    /// The record as our write left it.
+    Record(Box<NodeRepair>),
     MailAccepted(String),
     MailRefused,
 }
 
-pub async fn act(
-    context: &Context,
-    repair: &NodeRepair,
-    seen: &Observation,
-    action: Action,
-) -> Result<Outcome, TurnError> {
+pub async fn act(context: &Context, sight: &Sight, seen: &Observation, action: Action) -> Result<Outcome, TurnError> {
+    let repair = &sight.repair;
     let node = repair.name_any();
     let kind = kind(&action);
     let outcome = match action {
         Action::PlaceTaint { key, replaces } => {
-            taints::place(context, &node, key, replaces).await?;
-            Outcome::Done
+            Outcome::Node(Box::new(taints::place(context, sight, key, replaces).await?))
         }
-        Action::RemoveTaint { key } => {
-            taints::remove(context, &node, key).await?;
-            Outcome::Done
-        }
+        Action::RemoveTaint { key } => Outcome::Node(Box::new(taints::remove(context, sight, key).await?)),
         Action::Evict(pods) => {
             evictions::evict(context, &node, &pods).await?;
             Outcome::Done
         }
         Action::IssueOrder(order) => {
-            record::write_order(context, repair, Some(&order)).await?;
+            let repair = record::write_order(context, repair, Some(&order)).await?;
             tracing::info!(node, order = order.id, kind = %order.kind, "order issued");
-            Outcome::Done
+            Outcome::Record(Box::new(repair))
         }
         Action::WithdrawOrder { id } => {
-            record::write_order(context, repair, None).await?;
+            let repair = record::write_order(context, repair, None).await?;
             tracing::info!(node, order = id, "order withdrawn");
-            Outcome::Done
+            Outcome::Record(Box::new(repair))
         }
         Action::TakePlace => {
             budget_object::take(context, repair, seen).await?;

@@ -41,6 +41,13 @@ struct RepairGlance {
     firing: Vec<Complaint>,
 }
 
+/// Which of a node's two objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Node,
+    Record,
+}
+
 /// What people switched for the whole cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
@@ -77,6 +84,8 @@ pub struct Asking<'a> {
 #[derive(Debug, Default)]
 struct Known {
     switches: Switches,
+    /// The versions of objects that our own last writes made.
+    written: HashMap<(Kind, String), String>,
     nodes: HashMap<String, NodeGlance>,
     repairs: HashMap<String, RepairGlance>,
     places: Option<Places>,
@@ -104,7 +113,10 @@ impl Fleet {
     }
 
     pub fn lost_node(&self, name: &str) {
-        self.write(|known| drop(known.nodes.remove(name)));
+        self.write(|known| {
+            known.nodes.remove(name);
+            known.written.remove(&(Kind::Node, name.to_owned()));
+        });
     }
 
     pub fn saw_record(&self, name: &str, uid: Option<&str>, record: &Record) {
@@ -128,7 +140,10 @@ impl Fleet {
     }
 
     pub fn lost_record(&self, name: &str) {
-        self.write(|known| drop(known.repairs.remove(name)));
+        self.write(|known| {
+            known.repairs.remove(name);
+            known.written.remove(&(Kind::Record, name.to_owned()));
+        });
     }
 
     pub fn saw_places(&self, places: Places) {
@@ -137,6 +152,16 @@ impl Fleet {
 
     pub fn saw_switches(&self, switches: Switches) {
         self.write(|known| known.switches = switches);
+    }
+
+    /// An object's version comes from a write of ours.
+    pub fn wrote(&self, kind: Kind, node: &str, version: Option<String>) {
+        self.write(|known| drop(known.written.insert((kind, node.to_owned()), version.unwrap_or_default())));
+    }
+
+    /// Whether it does: then the turn that wrote it goes on anyway.
+    pub fn is_ours(&self, kind: Kind, node: &str, version: Option<&str>) -> bool {
+        self.read(|known| known.written.get(&(kind, node.to_owned())).map(String::as_str) == version)
     }
 
     /// Whether the node holds a place in the budget.

@@ -4,6 +4,7 @@ mod act;
 mod alerts;
 mod api_time;
 mod budget_object;
+mod condition;
 mod evictions;
 mod fleet;
 mod leader;

@@ -15,20 +15,29 @@ use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 
-/// The node's record. A node that carries a taint of ours and has none gets one: a person's `kubectl taint` starts a
-/// rung. `None`: nothing was ever asked for this node.
-pub async fn repair(context: &Context, name: &str) -> Result<Option<NodeRepair>, TurnError> {
+/// A node and its record, as they were read or as our last write left them.
+pub struct Sight {
+    pub repair: NodeRepair,
+    /// `None`: the API server said that there is no such node.
+    pub node: Option<Node>,
+}
+
+/// Reads both. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
+/// `None`: nothing was ever asked for this node.
+pub async fn sight(context: &Context, name: &str) -> Result<Option<Sight>, TurnError> {
     let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    if let Some(repair) = repairs.get_opt(name).await.map_err(doing("reading the record"))? {
-        return Ok(Some(repair));
-    }
     let nodes: Api<Node> = Api::all(context.client.clone());
+    let repair = repairs.get_opt(name).await.map_err(doing("reading the record"))?;
     let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
-    let tainted = node.is_some_and(|node| !slim_node::view(&node, &context.site().names).taints.is_empty());
+    if let Some(repair) = repair {
+        return Ok(Some(Sight { repair, node }));
+    }
+    let tainted = node.as_ref().is_some_and(|node| !slim_node::view(node, &context.site().names).taints.is_empty());
     if !tainted {
         return Ok(None);
     }
-    create(&repairs, name).await.map(Some).map_err(doing("creating the record"))
+    let repair = create(&repairs, name).await.map_err(doing("creating the record"))?;
+    Ok(Some(Sight { repair, node }))
 }
 
 /// Creates the record of a node; creating it is the lock, so a twin's record is as good as ours.
@@ -41,20 +50,19 @@ pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair,
     }
 }
 
-/// The node, and its pods where the phase asks for them.
+/// What the core is to see: the node, what is around it, and its pods where the phase asks for them.
 pub async fn world(
     context: &Context,
-    repair: &NodeRepair,
+    sight: &Sight,
     record: &Record,
     accepted_mail: Option<String>,
 ) -> Result<Observation, TurnError> {
+    let Sight { repair, node } = sight;
     let name = &repair.name_any();
-    let nodes: Api<Node> = Api::all(context.client.clone());
-    let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
     let uid = repair.uid().unwrap_or_default();
     let site = context.site();
     let episode = record.repair.episode.as_ref();
-    let node = node.map(|node| slim_node::view(&node, &site.names));
+    let node = node.as_ref().map(|node| slim_node::view(node, &site.names));
     let asking =
         Asking { node: name, uid: &uid, episode, policy: &site.policy, now: context.now(), at: clock::monotonic() };
     // A node at rest needs no comparison with all others.

@@ -1,10 +1,11 @@
 //! Step three: the controller's part of the record, as one guarded write of what changed and nothing else.
 
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::Context;
+use super::fleet::Kind;
 use super::turn::{TurnError, doing};
 use crate::core::record::{Order, Repair};
 use crate::wire::merge;
@@ -16,20 +17,44 @@ pub async fn write(context: &Context, repair: &NodeRepair, next: &Repair) -> Res
     let new = node_repair::controllers_part(next);
     let status = merge::difference(&json!(old), &json!(new)).unwrap_or_else(|| json!({}));
     let patch = json!({ "metadata": guard(repair), "status": status });
-    repairs(context)
-        .patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map_err(doing("recording the decision"))
+    let written =
+        repairs(context).patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    let repair = written.map_err(doing("recording the decision"))?;
+    saw(context, &repair);
+    Ok(repair)
+}
+
+/// Our own write is known before the watch tells of it, and wakes nobody.
+fn saw(context: &Context, repair: &NodeRepair) {
+    let name = repair.name_any();
+    context.fleet.saw_record(&name, repair.uid().as_deref(), &repair.record());
+    context.fleet.wrote(Kind::Record, &name, repair.resource_version());
+}
+
+/// Takes the record away, unless anybody wrote to it since it was read.
+pub async fn delete(context: &Context, repair: &NodeRepair) -> Result<(), TurnError> {
+    let as_read = Preconditions { uid: repair.uid(), resource_version: repair.resource_version() };
+    let guarded = DeleteParams { preconditions: Some(as_read), ..DeleteParams::default() };
+    let deleted = repairs(context).delete(&repair.name_any(), &guarded).await;
+    deleted.map_err(doing("deleting a record that is old"))?;
+    tracing::info!(node = repair.name_any(), "a record that is over and old was deleted");
+    Ok(())
 }
 
 /// Writes or withdraws the order.
-pub async fn write_order(context: &Context, repair: &NodeRepair, order: Option<&Order>) -> Result<(), TurnError> {
+pub async fn write_order(
+    context: &Context,
+    repair: &NodeRepair,
+    order: Option<&Order>,
+) -> Result<NodeRepair, TurnError> {
     let old = json!({ "order": repair.spec.order });
     let new = json!({ "order": order.map(node_repair::Order::from) });
     let spec = merge::difference(&old, &new).unwrap_or_else(|| json!({}));
     let patch = json!({ "metadata": guard(repair), "spec": spec });
     let written = repairs(context).patch(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
-    written.map(drop).map_err(doing("writing the order"))
+    let repair = written.map_err(doing("writing the order"))?;
+    saw(context, &repair);
+    Ok(repair)
 }
 
 fn repairs(context: &Context) -> Api<NodeRepair> {

@@ -2,43 +2,54 @@
 //! our own entries, and a write that is refused when anybody wrote in between.
 
 use k8s_openapi::api::core::v1::{Node, Taint};
-use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::Context;
+use super::fleet::Kind;
+use super::observe::Sight;
 use super::turn::{TurnError, doing};
 use crate::core::taint::TaintKey;
 use crate::wire::slim_node::TaintNames;
 
 /// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
-pub async fn place(context: &Context, node: &str, key: TaintKey, replaces: Option<TaintKey>) -> Result<(), TurnError> {
-    change(context, node, |names, taints| with(names, taints, Some(key), replaces)).await
+pub async fn place(
+    context: &Context,
+    sight: &Sight,
+    key: TaintKey,
+    replaces: Option<TaintKey>,
+) -> Result<Node, TurnError> {
+    change(context, sight, |names, taints| with(names, taints, Some(key), replaces)).await
 }
 
-pub async fn remove(context: &Context, node: &str, key: TaintKey) -> Result<(), TurnError> {
-    change(context, node, |names, taints| with(names, taints, None, Some(key))).await
+pub async fn remove(context: &Context, sight: &Sight, key: TaintKey) -> Result<Node, TurnError> {
+    change(context, sight, |names, taints| with(names, taints, None, Some(key))).await
 }
 
+/// Loses when anybody wrote to the node since it was read.
 async fn change(
     context: &Context,
-    name: &str,
+    sight: &Sight,
     edit: impl FnOnce(&TaintNames, &[Taint]) -> Vec<Taint>,
-) -> Result<(), TurnError> {
+) -> Result<Node, TurnError> {
+    let name = sight.repair.name_any();
     let nodes: Api<Node> = Api::all(context.client.clone());
-    let node = nodes.get(name).await.map_err(doing("reading the node"))?;
+    let node = match &sight.node {
+        Some(node) => node.clone(),
+        None => nodes.get(&name).await.map_err(doing("reading the node"))?,
+    };
     let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
     let edited = edit(&context.site().names, &taints);
     if edited == taints {
-        return Ok(());
+        return Ok(node);
     }
     let guard = json!({ "resourceVersion": node.meta().resource_version, "uid": node.meta().uid });
     let patch = json!({ "metadata": guard, "spec": { "taints": edited } });
-    nodes
-        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map(drop)
-        .map_err(doing("changing the node's taints"))
+    let written = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    let node = written.map_err(doing("changing the node's taints"))?;
+    context.fleet.wrote(Kind::Node, &name, node.resource_version());
+    Ok(node)
 }
 
 /// The list with `add` on it and `drop` off it; every taint that is not one of these two stays as and where it is.

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use kube::ResourceExt;
-
-use super::{Context, act, alerts, observe, record};
+use super::observe::Sight;
+use super::{Context, act, alerts, condition, observe, record};
 use crate::core::decide::{Action, decide};
 use crate::core::record::{OrderKind, Phase, Record};
+use crate::core::retention;
 use crate::kube_client;
 
 /// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
@@ -59,44 +59,68 @@ fn is_disruptive(action: &Action) -> bool {
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {
     let mut accepted_mail = None;
     let mut tainting = None;
+    // What came back from our last write is as good as another read: whoever writes in between wins the next one.
+    let mut at_hand: Option<Sight> = None;
     for _ in 0..ROUNDS {
         if !context.leadership.leads() {
             return Ok(None);
         }
-        let Some(repair) = observe::repair(context, name).await? else { return Ok(None) };
-        let known = repair.record();
-        let seen = observe::world(context, &repair, &known, accepted_mail.take()).await?;
+        let fresh = at_hand.is_none();
+        let sight = match at_hand.take() {
+            Some(sight) => sight,
+            None => match observe::sight(context, name).await? {
+                Some(sight) => sight,
+                None => return Ok(None),
+            },
+        };
+        let known = sight.repair.record();
         if wants_taint(&known) && tainting.is_none() {
             // What others are about to taint has to be seen first.
             tainting = Some(context.tainting.lock().await);
             continue;
         }
-        let site = context.site();
-        let decision = decide(&known, &seen, context.now(), &site.policy);
+        let seen = observe::world(context, &sight, &known, accepted_mail.take()).await?;
+        let (site, now) = (context.site(), context.now());
+        let decision = decide(&known, &seen, now, &site.policy);
 
         if decision.next != known.repair {
-            let repair = record::write(context, &repair, &decision.next).await?;
-            context.fleet.saw_record(name, repair.uid().as_deref(), &repair.record());
+            let repair = record::write(context, &sight.repair, &decision.next).await?;
             tainting = None;
             context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
+            at_hand = Some(Sight { repair, ..sight });
             continue;
         }
-        let Some(action) = decision.action else { return Ok(decision.look_again.or(Some(Duration::MAX))) };
-        if is_disruptive(&action) && site.alertmanager.is_some() && !context.alerts.fresh() {
-            alerts::ask_again(context).await;
-            if context.alerts.fresh() {
+        let Some(action) = decision.action else {
+            if retention::is_due(&known, sight.node.is_some(), now) {
+                record::delete(context, &sight.repair).await?;
+                return Ok(None);
+            }
+            condition::show(context, &sight, &decision.why).await?;
+            return Ok(decision.look_again.or(Some(Duration::MAX)));
+        };
+        if is_disruptive(&action) {
+            if !fresh {
                 continue;
             }
-            tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
-            return Ok(Some(AFTER_ERROR));
+            if site.alertmanager.is_some() && !context.alerts.fresh() {
+                alerts::ask_again(context).await;
+                if context.alerts.fresh() {
+                    continue;
+                }
+                tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
+                return Ok(Some(AFTER_ERROR));
+            }
         }
         let evicting = matches!(action, Action::Evict(_));
-        tracing::debug!(node = repair.name_any(), ?action, "acting");
-        match act::act(context, &repair, &seen, action).await? {
+        tracing::debug!(node = name, ?action, "acting");
+        match act::act(context, &sight, &seen, action).await? {
             act::Outcome::Done if evicting => {
+                condition::show(context, &sight, &decision.why).await?;
                 return Ok(Some(decision.look_again.unwrap_or(EVICTING).min(EVICTING)));
             }
-            act::Outcome::Done => {}
+            act::Outcome::Done => at_hand = Some(sight),
+            act::Outcome::Node(node) => at_hand = Some(Sight { node: Some(*node), ..sight }),
+            act::Outcome::Record(repair) => at_hand = Some(Sight { repair: *repair, ..sight }),
             act::Outcome::MailAccepted(message_id) => accepted_mail = Some(message_id),
             act::Outcome::MailRefused => return Ok(Some(MAILING)),
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, ResourceExt};
+use kube::{Api, Resource, ResourceExt};
 
+use super::fleet::Kind;
 use super::{Context, budget_object};
 use crate::clock;
 use crate::core::decide::NodeView;
@@ -21,7 +22,9 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
     let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
     let look = |repair: &NodeRepair| {
         context.fleet.saw_record(&repair.name_any(), repair.uid().as_deref(), &repair.record());
-        context.wakes.wake(&repair.name_any());
+        if !context.fleet.is_ours(Kind::Record, &repair.name_any(), repair.meta().resource_version.as_deref()) {
+            context.wakes.wake(&repair.name_any());
+        }
     };
     loop {
         match stream.try_next().await {
@@ -112,7 +115,9 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
         context.fleet.saw_node(&name, &view, &site.policy, clock::monotonic());
         let glance = Glance::from(view);
         if known.get(&name) != Some(&glance) {
-            context.wakes.wake(&name);
+            if !context.fleet.is_ours(Kind::Node, &name, node.meta().resource_version.as_deref()) {
+                context.wakes.wake(&name);
+            }
             known.insert(name, glance);
         }
     };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 
 use crate::core::decide::NodeView;
+use crate::core::health::Condition;
 use crate::core::taint::TaintKey;
 use crate::core::word::ClosedWord;
 
@@ -12,6 +13,8 @@ use crate::core::word::ClosedWord;
 pub const HOLD: &str = "ossci.amd.com/hold";
 /// The expected number of GPUs.
 pub const GPUS: &str = "ossci.amd.com/gpus";
+/// The node condition that says what we think of the node.
+pub const CONDITION: &str = "OssciHealthy";
 const NO_SCHEDULE: &str = "NoSchedule";
 
 /// How a site spells our taints: bare keys, or all four qualified with one DNS prefix.
@@ -41,6 +44,21 @@ impl TaintNames {
     pub fn to_wire(&self, key: TaintKey) -> Taint {
         Taint { key: self.spell(key), effect: NO_SCHEDULE.to_owned(), ..Taint::default() }
     }
+}
+
+fn ours(node: &Node) -> Option<&NodeCondition> {
+    node.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == CONDITION)
+}
+
+/// Our condition as it stands on the node.
+pub fn condition(node: &Node) -> Option<Condition> {
+    let NodeCondition { status, reason, message, .. } = ours(node)?.clone();
+    Some(Condition { status, reason: reason.unwrap_or_default(), message: message.unwrap_or_default() })
+}
+
+/// Since when it has its status.
+pub fn condition_since(node: &Node) -> Option<String> {
+    ours(node)?.last_transition_time.as_ref().map(|time| format!("{:.0}", time.0))
 }
 
 /// What the core needs of a Node.
