@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
 use tokio::task::JoinSet;
 
+use crate::alerting::Alerting;
 use crate::deploy::{self, Kubectl};
 use crate::facts::Facts;
 use crate::kubeconfig::{self, Cluster};
 use crate::kubelet::{Identity, Kubelet};
 use crate::machine::Machine;
 use crate::node_dir::NodeDir;
-use crate::parts::prometheus::Prometheus;
-use crate::parts::{self, Site, alertmanager, apiserver, controller_manager, etcd, mailpit, prometheus, scheduler};
+use crate::parts::{self, Site, apiserver, controller_manager, etcd, mailpit, scheduler};
 use crate::pki::{Pki, write_secret};
 use crate::pods::{App, Pods};
 use crate::process::{self, Process};
@@ -43,7 +44,7 @@ pub struct Lab {
     pub facts: Facts,
     pub kubectl: Kubectl,
     pub admin: Client,
-    prometheus: Prometheus,
+    pub alerting: Alerting,
     binaries: Binaries,
     controller: Arc<Controller>,
     cluster: Cluster,
@@ -64,23 +65,17 @@ impl Lab {
         let site = Site { dir: dir.to_owned(), tools: Tools::find()? };
         let binaries = Binaries::take(&site.folder("bin")?)?;
         let pki = Pki::create(&dir.join("pki"))?;
-        told("starting etcd, mailpit and Alertmanager");
+        told("starting etcd, mailpit, Prometheus and Alertmanager, two each");
         let webhook = format!("127.0.0.1:{}", ports::free()?);
         let metrics = format!("127.0.0.1:{}", ports::free()?);
-        let alertmanager = format!("127.0.0.1:{}", ports::free()?);
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let alerts = repository.join("alerts");
-        let alertmanager_file = alerts.join("alertmanager.yml");
-        let (etcd, mail, alertmanager_process) = tokio::try_join!(
+        let (etcd, mail, alerting) = tokio::try_join!(
             etcd::start(&site),
             mailpit::start(&site, &pki),
-            alertmanager::start(&site, &alertmanager_file, &alertmanager, &webhook, &token, pki.ca_pem()),
+            Alerting::start(&site, &pki, &webhook, &token),
         )?;
-        told("starting the API server and Prometheus");
-        let (api, prometheus) = tokio::try_join!(
-            apiserver::start(&site, &pki, &etcd.url),
-            prometheus::start(&site, &alerts, &alertmanager),
-        )?;
+        told("starting the API server");
+        let api = apiserver::start(&site, &pki, &etcd.url).await?;
         told("starting the controller manager and the scheduler");
         let controller_manager = controller_manager::start(&site, &pki, &api).await?;
         let scheduler = scheduler::start(&site, &pki, &api).await?;
@@ -99,8 +94,8 @@ impl Lab {
             kubeconfig: api.admin.clone(),
             kubectl: site.tools.get("kubectl")?,
             audit_log: api.audit_log.clone(),
-            prometheus: prometheus.url.clone(),
-            alertmanager: format!("http://{alertmanager}"),
+            prometheus: alerting.prometheus.replicas[0].url.clone(),
+            alertmanager: alerting.alertmanager.replicas[0].url.clone(),
             smtp: mail.smtp.clone(),
             inbox: mail.url.clone(),
             mail_dir: dir.join("mail"),
@@ -109,12 +104,12 @@ impl Lab {
             exporters: BTreeMap::new(),
         };
         let admin = kubeconfig::client(&api.admin).await?;
-        let parts = vec![etcd.process, api.process, mail.process, alertmanager_process, controller_manager, scheduler];
+        let parts = vec![etcd.process, api.process, mail.process, controller_manager, scheduler];
         let mut lab = Self {
             facts,
             kubectl,
             admin,
-            prometheus,
+            alerting,
             binaries,
             controller,
             cluster: api.cluster,
@@ -125,7 +120,7 @@ impl Lab {
         };
         told("starting the remediator");
         lab.switch_on(INFRA, 0).await?;
-        lab.prometheus.scrape("ossci-remediator", "remediator", &metrics, None)?;
+        lab.alerting.prometheus.scrape("ossci-remediator", "remediator", &metrics, None)?;
         lab.await_remediator().await?;
         lab.facts.write()?;
         Ok(lab)
@@ -148,6 +143,26 @@ impl Lab {
 
     pub fn node_dir(&self, node: &str) -> NodeDir {
         NodeDir::of(&self.facts.dir, node)
+    }
+
+    /// The consecutive failures of each check of a node as its exporter tells them now, and when its latest run ended.
+    pub async fn strikes(&self, node: &str) -> Result<Vec<(u32, Timestamp)>> {
+        let address = self.facts.exporters.get(node).with_context(|| format!("there is no node {node} in this lab"))?;
+        // An exporter that is just starting says nothing.
+        let Ok(page) = parts::page(&parts::http()?, &format!("http://{address}/metrics")).await else {
+            return Ok(Vec::new());
+        };
+        let values = |name: &str| -> BTreeMap<String, f64> {
+            let series = page.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+            series.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?))).collect()
+        };
+        let ends = values("ossci_check_last_run_timestamp_seconds");
+        let counts = values("ossci_check_consecutive_failures");
+        let both = counts.iter().filter_map(|(check, count)| {
+            let end = Timestamp::from_microsecond((ends.get(check)? * 1e6) as i64).ok()?;
+            Some((*count as u32, end))
+        });
+        Ok(both.collect())
     }
 
     /// kill -9 of one of our programs: the controller, or one node's exporter or agent. The stand-in kubelet starts it
@@ -190,7 +205,7 @@ impl Lab {
         };
         if gpus > 0 {
             let exporter = format!("127.0.0.1:{}", programs.exporter);
-            self.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
+            self.alerting.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
             self.facts.exporters.insert(name.to_owned(), exporter);
         }
         let identity = Identity { name: name.to_owned(), address: address.clone(), gpus };
