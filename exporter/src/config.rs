@@ -300,6 +300,18 @@ pub struct Config {
     )]
     pub max_junction_celsius: Option<f64>,
 
+    /// Asks amd-smi for all its metrics too, which is where it says whether and why a GPU throttles itself. One call more in each run; the
+    /// driver takes two samples for it, a tenth of a second apart. Without effect on rocm-smi, which does not say it.
+    #[arg(
+        long = "gpus.throttling",
+        env = "OSSCI_EXPORTER_GPUS_THROTTLING",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub throttling: bool,
+
     /// Time between two probes of the GPUs, from the end of one to the start of the next.
     #[arg(
         long = "probe.min-gap",

@@ -194,7 +194,11 @@ fn interval(check: Check, config: &Config) -> Duration {
 fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
     let (name, work) = match (check, config.network_tool) {
         (Check::RocmSmi, _) => (ToolName::RocmSmi, Work::calls(&[&rocm_smi::ARGUMENTS])),
-        (Check::AmdSmi, _) => (ToolName::AmdSmi, Work::calls(&amd_smi::CALLS)),
+        (Check::AmdSmi, _) => {
+            let more = config.throttling.then_some(amd_smi::ALL_METRICS);
+            let calls: Vec<&[&str]> = amd_smi::CALLS.into_iter().chain(more).collect();
+            (ToolName::AmdSmi, Work::calls(&calls))
+        }
         (Check::Rocminfo, _) => (ToolName::Rocminfo, Work::calls(&[&rocminfo::ARGUMENTS])),
         (Check::Network, ToolName::Speedtest) => (ToolName::Speedtest, Work::calls(&[&speedtest::ARGUMENTS])),
         (Check::Network, ToolName::SpeedtestCli) => (ToolName::SpeedtestCli, Work::calls(&[&speedtest_cli::ARGUMENTS])),

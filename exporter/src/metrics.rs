@@ -191,6 +191,22 @@ pub const TABLE: &[Metric] = &[
         |s| per_gpu(s, |gpu| gpu.uncorrectable_errors),
     ),
     row(
+        "ossci_gpu_correctable_errors",
+        "ECC errors of this boot that were corrected, where the tool says it.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_gpu(s, |gpu| gpu.correctable_errors),
+    ),
+    row(
+        "ossci_gpu_throttled",
+        "1 while the GPU slows itself down for this cause, where the tool says it.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "cause"],
+        throttled,
+    ),
+    row(
         "ossci_gpu_bad_pages",
         "Pages of the memory out of use or to be, where the tool says it.",
         None,
@@ -322,6 +338,16 @@ fn temperatures(snapshot: &Snapshot) -> Vec<Sample> {
         of.map(|(sensor, celsius)| Some(([labels.as_slice(), &[sensor.to_string()]].concat(), celsius?)))
     };
     gpus(snapshot).into_iter().flat_map(sensors).flatten().collect()
+}
+
+fn throttled(snapshot: &Snapshot) -> Vec<Sample> {
+    let causes = |(labels, gpu): (Vec<String>, &Gpu)| {
+        let sample = |(cause, yes): (&str, Option<bool>)| {
+            Some(([labels.as_slice(), &[cause.to_string()]].concat(), f64::from(yes?)))
+        };
+        gpu.throttled.causes().map(sample)
+    };
+    gpus(snapshot).into_iter().flat_map(causes).flatten().collect()
 }
 
 fn bad_pages(snapshot: &Snapshot) -> Vec<Sample> {

@@ -226,7 +226,7 @@ mod tests {
     fn every_metric_of_the_table_is_on_the_page_of_a_healthy_node() {
         // Not every tool says everything.
         let others = [
-            run_of(ToolName::AmdSmi, include_str!("../testdata/amd-smi/healthy.json")),
+            run_of(ToolName::AmdSmi, include_str!("../testdata/amd-smi/throttled.json")),
             run_of(ToolName::Speedtest, include_str!("../testdata/speedtest/healthy.json")),
         ];
         let page = page(&healthy(), Form::Classic) + &page(&others, Form::Classic);
@@ -259,6 +259,22 @@ mod tests {
         assert!(page.contains("# TYPE ossci_check_runs counter\n"), "{page}");
         assert!(page.contains("# UNIT ossci_gpu_power_watts watts\n"), "{page}");
         assert!(!page.contains("node="));
+    }
+
+    #[test]
+    fn corrected_errors_and_each_cause_of_throttling_have_their_series() {
+        let page = page(&[run(Check::AmdSmi, include_str!("../testdata/amd-smi/throttled.json"))], Form::Classic);
+        for line in [
+            "ossci_check_success{check=\"amd-smi\"} 1",
+            "ossci_gpu_correctable_errors{gpu=\"3\",pci_bus=\"0000:65:00.0\"} 17",
+            "ossci_gpu_correctable_errors{gpu=\"4\",pci_bus=\"0000:85:00.0\"} 0",
+            "ossci_gpu_throttled{gpu=\"2\",pci_bus=\"0000:46:00.0\",cause=\"power\"} 1",
+            "ossci_gpu_throttled{gpu=\"2\",pci_bus=\"0000:46:00.0\",cause=\"socket-thermal\"} 1",
+            "ossci_gpu_throttled{gpu=\"2\",pci_bus=\"0000:46:00.0\",cause=\"prochot\"} 0",
+        ] {
+            assert!(page.lines().any(|shown| shown.trim_end_matches(".0") == line), "{line}\n{page}");
+        }
+        assert_eq!(page.matches("\nossci_gpu_throttled{").count(), 8 * 5);
     }
 
     #[test]

@@ -240,6 +240,9 @@ pub struct Gpu {
     pub critical_junction_celsius: Option<f64>,
     /// ECC errors of this boot that could not be corrected, all blocks together.
     pub uncorrectable_errors: Option<f64>,
+    /// ECC errors of this boot that were corrected, all blocks together. No fault: they are what ECC is for.
+    pub correctable_errors: Option<f64>,
+    pub throttled: Throttled,
     pub bad_pages: BadPages,
     /// Whether the output had a place for temperature or power. Without one their absence means nothing.
     pub asked_for_sensors: bool,
@@ -263,6 +266,8 @@ impl Default for Gpu {
             partitions: 1,
             critical_junction_celsius: None,
             uncorrectable_errors: None,
+            correctable_errors: None,
+            throttled: Throttled::default(),
             bad_pages: BadPages::default(),
             asked_for_sensors: false,
             other_sign_of_life: false,
@@ -287,6 +292,32 @@ pub struct BadPages {
     pub unreservable: Option<f64>,
     /// The device's own word that there are too many.
     pub threshold_exceeded: bool,
+}
+
+/// Whether the device slows itself down at this moment, and what for; `None` where the tool does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Throttled {
+    /// The power limit of the package. Common, and no fault, under full load.
+    pub power: Option<bool>,
+    pub socket_thermal: Option<bool>,
+    pub memory_thermal: Option<bool>,
+    /// The voltage regulators.
+    pub vr_thermal: Option<bool>,
+    /// The signal of the board that some part of it is too hot.
+    pub prochot: Option<bool>,
+}
+
+impl Throttled {
+    /// Each cause by the word that is its label value. Closed: rules know each word.
+    pub fn causes(&self) -> [(&'static str, Option<bool>); 5] {
+        [
+            ("power", self.power),
+            ("socket-thermal", self.socket_thermal),
+            ("memory-thermal", self.memory_thermal),
+            ("vr-thermal", self.vr_thermal),
+            ("prochot", self.prochot),
+        ]
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

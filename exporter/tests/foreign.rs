@@ -3,9 +3,13 @@
 #![allow(clippy::disallowed_methods, reason = "the folder is named by the environment")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "all/digest.rs"]
+mod digest;
+
+use digest::digest;
 use ossci_exporter::judge::{Bounds, Ending, Finding, Known, judge};
 use ossci_exporter::parse::{Exit, Output};
-use ossci_exporter::verdict::{Facts, ToolName};
+use ossci_exporter::verdict::ToolName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -53,20 +57,9 @@ fn finding(tool: ToolName, stdout: &[u8], stderr: &[u8], status: i32) -> Finding
 
 fn line(name: &str, finding: &Finding) -> String {
     let verdict = finding.judgement.verdict;
-    let read = match &finding.facts {
-        Some(Facts::Gpus(gpus)) => {
-            let partitions: u32 = gpus.iter().map(|gpu| gpu.partitions).sum();
-            format!("{} GPUs, {partitions} partitions", gpus.len())
-        }
-        Some(Facts::Network(transfer)) => {
-            let megabits = |speed: Option<f64>| speed.map_or("-".to_string(), |bits| format!("{:.1}", bits / 1e6));
-            let (down, up) = (transfer.download_bits_per_second, transfer.upload_bits_per_second);
-            format!("{} down, {} up Mbit/s", megabits(down), megabits(up))
-        }
-        None => "-".to_string(),
-    };
     let odd = finding.not_understood.len();
-    format!("{name:75} {:8} {:18} {read:32} {odd}", verdict.as_str(), verdict.reason().unwrap_or("-"))
+    let facts = digest(finding.facts.as_ref());
+    format!("{name:75} {:8} {:18} {odd:2} {facts}", verdict.as_str(), verdict.reason().unwrap_or("-"))
 }
 
 #[test]
@@ -76,7 +69,7 @@ fn foreign_samples_get_their_verdicts_and_break_nothing() {
         return;
     };
     let statuses = statuses(&folder);
-    let mut table = vec!["# file, verdict, reason, what was read, how many things were not understood".to_string()];
+    let mut table = vec!["# file, verdict, reason, how many things were not understood, what was read".to_string()];
     for (name, tool) in FOLDERS {
         for path in files(&folder.join(name)) {
             let stdout = std::fs::read(&path).unwrap();

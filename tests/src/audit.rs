@@ -93,6 +93,8 @@ pub struct NodeStory {
     pub phases: Vec<PhaseChange>,
     pub network: Vec<PhaseChange>,
     pub orders: Vec<OrderSeen>,
+    /// Every alert that was ever on the board, by its fingerprint.
+    pub complaints: BTreeSet<String>,
     /// What our programs changed that is not theirs.
     pub foreign: Vec<String>,
     /// The newest reason, for people: of the episode, or of the network track when no episode is open.
@@ -170,6 +172,9 @@ impl NodeStory {
         let change = |rung: String, phase: String| PhaseChange { at: write.at, rung, phase };
         push_changed(&mut self.phases, change(text("/status/episode/rung"), text("/status/episode/phase")));
         push_changed(&mut self.network, change(String::new(), text("/status/network/phase")));
+        let board = write.object.pointer("/status/complaints").and_then(Value::as_array);
+        let known = board.into_iter().flatten().filter_map(|complaint| complaint["fingerprint"].as_str());
+        self.complaints.extend(known.map(str::to_owned));
         let id = text("/spec/order/id");
         if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
             self.orders.push(OrderSeen { id, kind: text("/spec/order/kind"), boot_id: text("/spec/order/bootID") });

@@ -17,6 +17,7 @@ pub struct Facts {
     pub kubeconfig: PathBuf,
     pub kubectl: PathBuf,
     pub audit_log: PathBuf,
+    /// The first replica of each.
     pub prometheus: String,
     pub alertmanager: String,
     /// host:port

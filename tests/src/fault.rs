@@ -25,6 +25,10 @@ pub enum Until {
     /// A reimage, once the reboot after it has made it effective.
     Reimage,
     Forever,
+    /// Two runs of the tool that shows it: two strikes, and no third.
+    TwoRuns,
+    #[value(skip)]
+    OneRun,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +59,19 @@ impl Faults {
         self.0.retain(|broken| match broken.until {
             Until::Reboot => false,
             Until::Reimage => !reimaged,
-            Until::Forever => true,
+            Until::Forever | Until::TwoRuns | Until::OneRun => true,
         });
+        self
+    }
+
+    /// What is still broken after a run of the tool that shows these faults.
+    pub fn after_run(mut self, shown: &[Fault]) -> Self {
+        self.0.retain(|broken| broken.until != Until::OneRun || !shown.contains(&broken.fault));
+        for broken in self.0.iter_mut().filter(|broken| broken.until == Until::TwoRuns) {
+            if shown.contains(&broken.fault) {
+                broken.until = Until::OneRun;
+            }
+        }
         self
     }
 }
@@ -81,6 +96,15 @@ mod tests {
             let after = broken(until).after_reboot(reimaged);
             assert_eq!(!after.has(Fault::GpuMissing), mended, "{until:?}, reimaged: {reimaged}");
         }
+    }
+
+    #[test]
+    fn a_fault_of_two_runs_shows_in_two_runs_of_its_own_tool() {
+        let runs = |shown: &[Fault], times: usize| {
+            (0..times).fold(broken(Until::TwoRuns), |faults, _| faults.after_run(shown)).has(Fault::GpuMissing)
+        };
+        let own = [Fault::GpuMissing];
+        assert_eq!([runs(&own, 1), runs(&own, 2), runs(&[Fault::SlowNetwork], 2)], [true, false, true]);
     }
 
     #[test]

@@ -7,23 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
 use tokio::task::JoinSet;
 
+use crate::alerting::Alerting;
 use crate::deploy::{self, Kubectl};
 use crate::facts::Facts;
 use crate::kubeconfig::{self, Cluster};
 use crate::kubelet::{Identity, Kubelet};
 use crate::machine::Machine;
 use crate::node_dir::NodeDir;
-use crate::parts::prometheus::Prometheus;
-use crate::parts::{self, Site, alertmanager, apiserver, controller_manager, etcd, mailpit, prometheus, scheduler};
+use crate::parts::{self, Site, apiserver, controller_manager, etcd, mailpit, scheduler};
 use crate::pki::{Pki, write_secret};
 use crate::pods::{App, Pods};
 use crate::process::{self, Process};
-use crate::programs::{Binaries, Controller, Programs, Replica};
+use crate::programs::{Addresses, Binaries, Controller, Programs};
 use crate::setup::Tools;
 use crate::{environment, ports, service, wait};
 
@@ -43,7 +44,7 @@ pub struct Lab {
     pub facts: Facts,
     pub kubectl: Kubectl,
     pub admin: Client,
-    prometheus: Prometheus,
+    pub alerting: Alerting,
     binaries: Binaries,
     controller: Arc<Controller>,
     cluster: Cluster,
@@ -60,31 +61,26 @@ impl Lab {
         if dir.as_os_str().len() > LONGEST_DIR {
             bail!("{} is too long a path for the unix sockets in it: choose a shorter --state-dir", dir.display());
         }
-        let repository = environment::repository();
         let site = Site { dir: dir.to_owned(), tools: Tools::find()? };
         let binaries = Binaries::take(&site.folder("bin")?)?;
         let pki = Pki::create(&dir.join("pki"))?;
-        told("starting etcd, mailpit and Alertmanager");
+        told("starting etcd, mailpit, Prometheus and Alertmanager, two each");
         let webhook = format!("127.0.0.1:{}", ports::free()?);
-        let alertmanager = format!("127.0.0.1:{}", ports::free()?);
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let alerts = repository.join("alerts");
-        let alertmanager_file = alerts.join("alertmanager.yml");
-        let (etcd, mail, alertmanager_process) = tokio::try_join!(
+        let (etcd, mail, alerting) = tokio::try_join!(
             etcd::start(&site),
             mailpit::start(&site, &pki),
-            alertmanager::start(&site, &alertmanager_file, &alertmanager, &webhook, &token, pki.ca_pem()),
+            Alerting::start(&site, &pki, &webhook, &token),
         )?;
-        told("starting the API server and Prometheus");
-        let (api, prometheus) = tokio::try_join!(
-            apiserver::start(&site, &pki, &etcd.url),
-            prometheus::start(&site, &alerts, &alertmanager),
-        )?;
+        told("starting the API server");
+        let api = apiserver::start(&site, &pki, &etcd.url).await?;
         told("starting the controller manager and the scheduler");
         let controller_manager = controller_manager::start(&site, &pki, &api).await?;
         let scheduler = scheduler::start(&site, &pki, &api).await?;
 
-        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &alertmanager, &token)?);
+        let alertmanagers: Vec<String> =
+            alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
+        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &alertmanagers, &token)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
         let facts = Facts {
             dir: dir.to_owned(),
@@ -92,8 +88,8 @@ impl Lab {
             kubeconfig: api.admin.clone(),
             kubectl: site.tools.get("kubectl")?,
             audit_log: api.audit_log.clone(),
-            prometheus: prometheus.url.clone(),
-            alertmanager: format!("http://{alertmanager}"),
+            prometheus: alerting.prometheus.replicas[0].url.clone(),
+            alertmanager: alerting.alertmanager.replicas[0].url.clone(),
             smtp: mail.smtp.clone(),
             inbox: mail.url.clone(),
             mail_dir: dir.join("mail"),
@@ -102,12 +98,12 @@ impl Lab {
             exporters: BTreeMap::new(),
         };
         let admin = kubeconfig::client(&api.admin).await?;
-        let parts = vec![etcd.process, api.process, mail.process, alertmanager_process, controller_manager, scheduler];
+        let parts = vec![etcd.process, api.process, mail.process, controller_manager, scheduler];
         let mut lab = Self {
             facts,
             kubectl,
             admin,
-            prometheus,
+            alerting,
             binaries,
             controller,
             cluster: api.cluster,
@@ -124,7 +120,7 @@ impl Lab {
         lab.apply().await?;
         let replicas = lab.controller.replicas.clone();
         for (node, replica) in &replicas {
-            lab.prometheus.scrape("ossci-remediator", node, &replica.metrics, None)?;
+            lab.alerting.prometheus.scrape("ossci-remediator", node, &replica.metrics, None)?;
         }
         let pods = replicas.values().map(|replica| replica.webhook.clone()).collect();
         lab.tasks.spawn(async move {
@@ -154,6 +150,26 @@ impl Lab {
 
     pub fn node_dir(&self, node: &str) -> NodeDir {
         NodeDir::of(&self.facts.dir, node)
+    }
+
+    /// The consecutive failures of each check of a node as its exporter tells them now, and when its latest run ended.
+    pub async fn strikes(&self, node: &str) -> Result<Vec<(u32, Timestamp)>> {
+        let address = self.facts.exporters.get(node).with_context(|| format!("there is no node {node} in this lab"))?;
+        // An exporter that is just starting says nothing.
+        let Ok(page) = parts::page(&parts::http()?, &format!("http://{address}/metrics")).await else {
+            return Ok(Vec::new());
+        };
+        let values = |name: &str| -> BTreeMap<String, f64> {
+            let series = page.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+            series.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?))).collect()
+        };
+        let ends = values("ossci_check_last_run_timestamp_seconds");
+        let counts = values("ossci_check_consecutive_failures");
+        let both = counts.iter().filter_map(|(check, count)| {
+            let end = Timestamp::from_microsecond((ends.get(check)? * 1e6) as i64).ok()?;
+            Some((*count as u32, end))
+        });
+        Ok(both.collect())
     }
 
     /// kill -9 of one of our programs: the controller, or one node's exporter or agent. The stand-in kubelet starts it
@@ -204,7 +220,7 @@ impl Lab {
         };
         if gpus > 0 {
             let exporter = format!("127.0.0.1:{}", programs.exporter);
-            self.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
+            self.alerting.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
             self.facts.exporters.insert(name.to_owned(), exporter);
         }
         let identity = Identity { name: name.to_owned(), address: address.clone(), gpus };
@@ -274,12 +290,12 @@ impl Lab {
     }
 }
 
-fn controller(site: &Site, pki: &Pki, smtp: &str, alertmanager: &str, token: &str) -> Result<Controller> {
+fn controller(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String], token: &str) -> Result<Controller> {
     let folder: PathBuf = site.folder("remediator")?;
     let policy = folder.join("policy.yaml");
     let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
     let text = include_str!("policy.yaml");
-    let text = text.replace("ALERTMANAGER", &format!("http://{alertmanager}"));
+    let text = text.replace("ALERTMANAGERS", &alertmanagers.join(", "));
     let text = text.replace("SMTP_PORT", smtp_port).replace("CA_FILE", &pki.ca_file().display().to_string());
     fs::write(&policy, text).with_context(|| format!("writing {}", policy.display()))?;
     let token_file = folder.join("token");
@@ -290,7 +306,7 @@ fn controller(site: &Site, pki: &Pki, smtp: &str, alertmanager: &str, token: &st
             .iter()
             .map(|node| {
                 let address = || ports::free().map(|port| format!("127.0.0.1:{port}"));
-                Ok(((*node).to_owned(), Replica { webhook: address()?, metrics: address()? }))
+                Ok(((*node).to_owned(), Addresses { webhook: address()?, metrics: address()? }))
             })
             .collect::<Result<_>>()?,
         tls: pki.server("webhook")?,

@@ -5,9 +5,11 @@
 //!                             |-- one simulated node: machine (boots), kubelet (Node, Lease), pods (our programs)
 //!                             |      agent on sim_host --reboot request--> machine      exporter on stand_in tools
 //! story --play--> faults, kills     |
+//!  alerting: 2 Prometheus --> 2 Alertmanager --> tap --> the remediator's webhook
 //!                  witness (audit log, inbox) --> audit (chronicle) --> verdict (invariants, golden text)
 //! ```
 
+pub mod alerting;
 pub mod audit;
 pub mod bench;
 pub mod clock;
@@ -19,6 +21,7 @@ pub mod environment;
 pub mod facts;
 pub mod fault;
 pub mod golden;
+pub mod heard;
 pub mod inbox;
 pub mod kubeconfig;
 pub mod kubelet;
@@ -40,6 +43,7 @@ pub mod sim_host;
 pub mod stand_in;
 pub mod story;
 pub mod table;
+pub mod tap;
 pub mod verdict;
 pub mod wait;
 pub mod witness;

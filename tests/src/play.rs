@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
@@ -13,9 +13,10 @@ use crate::audit::{Chronicle, NodeStory};
 use crate::clock::{self, Stopwatch};
 use crate::fault::Faults;
 use crate::lab::Lab;
-use crate::story::{Fact, Step, Story};
+use crate::story::{Fact, Moment, Step, Story};
 use crate::verdict::{self, POWER};
 use crate::witness::Witness;
+use crate::{heard, parts};
 
 /// How often the player looks.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -60,11 +61,22 @@ struct Player<'a> {
     audience: &'a mut dyn Audience,
     cursors: BTreeMap<String, Cursor>,
     broken: BTreeMap<String, Timestamp>,
+    /// When the check that had three strikes first had ended its third run.
+    struck: BTreeMap<String, Timestamp>,
+    client: reqwest::Client,
 }
 
 pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> Result<Outcome> {
     let witness = Witness::new(&lab.facts)?;
-    let mut player = Player { lab, witness, audience, cursors: BTreeMap::new(), broken: BTreeMap::new() };
+    let mut player = Player {
+        lab,
+        witness,
+        audience,
+        cursors: BTreeMap::new(),
+        broken: BTreeMap::new(),
+        struck: BTreeMap::new(),
+        client: parts::http()?,
+    };
     for (line, step) in &story.steps {
         player.audience.step(line, step);
         player.step(step).await.with_context(|| format!("story {}: {line}", story.name))?;
@@ -92,6 +104,17 @@ impl Player<'_> {
                 self.lab.kubectl.run(&args).await?;
             }
             Step::Quiet(time) => self.quiet(*time).await?,
+            Step::Routes(routes) => self.lab.alerting.route(*routes).await?,
+            Step::KillReplica(name) => self.lab.alerting.kill(name).await?,
+            Step::StartReplica(name) => self.lab.alerting.revive(name).await?,
+            Step::Silence { node } => self.lab.alerting.silence(node).await?,
+            Step::Unsilence { node } => self.lab.alerting.unsilence(node).await?,
+            Step::Alert { node, labels } => self.lab.alerting.post(node, labels).await?,
+            Step::Unheard { node } => {
+                let heard = self.lab.alerting.tap.heard(node);
+                ensure!(heard.is_empty(), "the webhook has heard of {node}: {heard:?}");
+            }
+            Step::Order { node, moments } => self.in_order(node, moments)?,
         }
         Ok(())
     }
@@ -122,8 +145,25 @@ impl Player<'_> {
             let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
             return Ok(pods.get_opt(pod).await?.is_none());
         }
-        if *fact == Fact::Mail {
-            return Ok(!self.witness.mails_about(node).is_empty());
+        match fact {
+            Fact::Mail => return Ok(!self.witness.mails_about(node).is_empty()),
+            Fact::Strikes(count) => return self.has_strikes(node, *count).await,
+            Fact::Alert(standing) => return self.lab.alerting.stands(node, *standing).await,
+            Fact::Webhook { word, by_both } => {
+                let needed = if *by_both { 2 } else { 1 };
+                return Ok(heard::senders(&self.lab.alerting.tap.heard(node), *word) >= needed);
+            }
+            Fact::Ignored(reason) => {
+                let counter = format!("ossci_remediator_webhook_alerts_total{{outcome=\"{reason}\"}} ");
+                for replica in &self.lab.facts.remediator_metrics {
+                    let page = parts::page(&self.client, &format!("http://{replica}/metrics")).await?;
+                    if page.lines().any(|line| line.starts_with(&counter)) {
+                        return Ok(true);
+                    }
+                }
+                return Ok(false);
+            }
+            _ => {}
         }
         let Some(story) = self.witness.so_far().node(node) else { return Ok(false) };
         let cursor = self.cursors.entry(node.to_owned()).or_default();
@@ -141,8 +181,40 @@ impl Player<'_> {
                 found.map(|steps| cursor.taints += steps + 1).is_some()
             }
             Fact::NoTaint => story.taints_now().is_empty(),
-            Fact::Mail | Fact::PodGone(_) => false,
+            _ => false,
         })
+    }
+
+    /// Whether the check that has most strikes has exactly so many; the time of the third is kept.
+    async fn has_strikes(&mut self, node: &str, count: u32) -> Result<bool> {
+        let strikes = self.lab.strikes(node).await?;
+        let Some((most, last_run)) = strikes.into_iter().max_by_key(|(most, _)| *most) else { return Ok(false) };
+        if most == 3 {
+            self.struck.entry(node.to_owned()).or_insert(last_run);
+        }
+        Ok(most == count)
+    }
+
+    fn in_order(&self, node: &str, moments: &[Moment]) -> Result<()> {
+        let heard = self.lab.alerting.tap.heard(node);
+        let first = heard.first().context("the webhook has heard nothing")?;
+        let mut before: Option<(Moment, Timestamp)> = None;
+        for moment in moments {
+            let at = match moment {
+                Moment::Strike => self.struck.get(node).copied(),
+                Moment::Alert => Some(first.since),
+                Moment::Webhook => Some(first.at),
+                Moment::Taint => self.witness.so_far().node(node).and_then(|story| Some(story.taints.first()?.at)),
+            };
+            let at = at.with_context(|| format!("{moment:?} was not awaited before"))?;
+            if let Some((earlier, time)) = before
+                && at < time
+            {
+                bail!("{moment:?} came at {at}, before {earlier:?} at {time}");
+            }
+            before = Some((*moment, at));
+        }
+        Ok(())
     }
 
     async fn quiet(&mut self, time: Duration) -> Result<()> {
@@ -196,6 +268,11 @@ impl Player<'_> {
             let boots = self.lab.node_dir(name).boot_ends()?;
             outcome.violations.extend(verdict::violations(name, node, &boots));
             outcome.told.push_str(&self.told(name)?);
+            if story.tells_the_way() {
+                let heard = heard::told(&self.lab.alerting.tap.heard(name));
+                let heard = if heard.is_empty() { "nothing".to_owned() } else { heard };
+                outcome.told.push_str(&format!("  webhook: {heard}\n  complaints: {}\n", node.complaints.len()));
+            }
             let times = Times {
                 broken: self.broken.get(name).copied(),
                 tainted: node.taints.iter().find(|change| change.before.is_empty()).map(|change| change.at),

@@ -49,14 +49,14 @@ pub struct Programs {
 pub struct Controller {
     pub policy: PathBuf,
     /// Where the replica on each node listens.
-    pub replicas: BTreeMap<String, Replica>,
+    pub replicas: BTreeMap<String, Addresses>,
     pub tls: Pair,
     pub token_file: PathBuf,
 }
 
 /// The addresses of one replica, host:port.
 #[derive(Debug, Clone)]
-pub struct Replica {
+pub struct Addresses {
     pub webhook: String,
     pub metrics: String,
 }
@@ -90,7 +90,7 @@ impl Programs {
 
     fn controller(&self, node_name: &str) -> Program {
         let Controller { policy, replicas, tls, token_file } = &*self.controller;
-        let listens = replicas.get(node_name).into_iter().flat_map(|Replica { webhook, metrics }| {
+        let listens = replicas.get(node_name).into_iter().flat_map(|Addresses { webhook, metrics }| {
             [format!("--webhook.listen-address={webhook}"), format!("--metrics.listen-address={metrics}")]
         });
         Program::new("controller", self.binaries.get("ossci-remediator"))

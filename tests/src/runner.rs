@@ -64,7 +64,9 @@ pub async fn run(dir: &Path, files: &[PathBuf], stay: bool, mut end: watch::Rece
 
 async fn tell(lab: &mut Lab, file: &Path) -> Result<()> {
     let story = read(file)?;
-    let Outcome { told, violations, .. } = play::play(lab, &story, &mut Nobody).await?;
+    let played = play::play(lab, &story, &mut Nobody).await;
+    lab.alerting.restore().await.context("undoing what the story did to the alerting")?;
+    let Outcome { told, violations, .. } = played?;
     if !violations.is_empty() {
         bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
     }

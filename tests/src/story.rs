@@ -4,7 +4,7 @@
 //! ```text
 //! say TEXT
 //! node NAME...
-//! break NODE gpu-missing|gpu-not-responding|hung|slow-network until reboot|reimage|forever
+//! break NODE gpu-missing|gpu-not-responding|hung|slow-network until reboot|reimage|forever|two-runs
 //! mend NODE
 //! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
 //! await NODE taint KEY|none within 60s
@@ -16,6 +16,21 @@
 //! kubectl ARGUMENTS
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
 //! ```
+//!
+//! Of the way of an alert. A story that says `routes` is about that way: its golden file also tells what the webhook
+//! heard and how many complaints the record had.
+//! ```text
+//! routes 2s 4s 600s                            (group wait, group interval, repeat interval, shortened)
+//! kill prometheus-1 | start prometheus-1       (or -2, or alertmanager-1, -2; a dead one stays dead until the end)
+//! silence NODE | unsilence NODE
+//! alert NODE LABEL=VALUE...                    (somebody else's alert about the node)
+//! await NODE strikes 2 within 60s              (exactly so many, of the check that has most)
+//! await NODE alert firing|suppressed|none within 60s        (at every Alertmanager that lives)
+//! await NODE webhook firing|resolved|refused [by both] within 60s
+//! await NODE ignored another cluster within 60s             (the remediator counted an alert so)
+//! unheard NODE                                 (the webhook has heard nothing of it)
+//! order NODE strike alert webhook taint        (they came in this order)
+//! ```
 
 use std::time::Duration;
 
@@ -23,6 +38,8 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use crate::fault::Broken;
+use crate::heard::Word;
+use crate::parts::alertmanager::Routes;
 use crate::pods::App;
 
 /// A story that a reader can hold in the head.
@@ -40,6 +57,14 @@ pub enum Step {
     Power { node: String },
     Kubectl(Vec<String>),
     Quiet(Duration),
+    Routes(Routes),
+    KillReplica(String),
+    StartReplica(String),
+    Silence { node: String },
+    Unsilence { node: String },
+    Alert { node: String, labels: Vec<(String, String)> },
+    Unheard { node: String },
+    Order { node: String, moments: Vec<Moment> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +74,39 @@ pub enum Fact {
     NoTaint,
     Mail,
     PodGone(String),
+    /// Of the check that has most of them.
+    Strikes(u32),
+    Alert(Standing),
+    Webhook {
+        word: Word,
+        by_both: bool,
+    },
+    /// The remediator counted an alert that it ignored, for this reason.
+    Ignored(String),
 }
+
+/// How Alertmanager sees the alerts of a node that ask for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Standing {
+    Firing,
+    Suppressed,
+    None,
+}
+
+/// The moments on the way from a failed run to a taint, in the order in which they have to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Moment {
+    /// The third failed run ended.
+    Strike,
+    /// Prometheus let the alert fire.
+    Alert,
+    /// The webhook heard of it.
+    Webhook,
+    Taint,
+}
+
+/// The parts that a story may kill and start.
+const REPLICAS: [&str; 4] = ["prometheus-1", "prometheus-2", "alertmanager-1", "alertmanager-2"];
 
 /// A script, with the line that each step was written as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +140,11 @@ impl Story {
         });
         named.flatten().map(String::as_str).collect()
     }
+
+    /// Whether the golden file tells the way of the alerts, too.
+    pub fn tells_the_way(&self) -> bool {
+        self.steps.iter().any(|(_, step)| matches!(step, Step::Routes(_)))
+    }
 }
 
 fn step(line: &str) -> Result<Step> {
@@ -97,24 +159,61 @@ fn step(line: &str) -> Result<Step> {
         }
         ["mend", node] => Step::Mend { node: owned(node) },
         ["await", node, fact @ .., "within", time] => {
-            let fact = match fact {
-                ["phase", phase] => Fact::Phase(owned(phase)),
-                ["taint", "none"] => Fact::NoTaint,
-                ["taint", key] => Fact::Taint(owned(key)),
-                ["mail"] => Fact::Mail,
-                ["pod", pod, "gone"] => Fact::PodGone(owned(pod)),
-                _ => bail!("what is awaited is not known"),
-            };
+            let fact = awaited(fact)?;
             Step::Await { node: owned(node), fact, within: seconds(time)? }
         }
         ["pod", name, "on", node] => Step::Pod { name: owned(name), node: owned(node) },
         ["kill", "controller"] => Step::Kill { app: App::Controller, node: None },
         ["kill", "agent", node] => Step::Kill { app: App::Agent, node: Some(owned(node)) },
         ["kill", "exporter", node] => Step::Kill { app: App::Exporter, node: Some(owned(node)) },
+        ["kill", name] if REPLICAS.contains(name) => Step::KillReplica(owned(name)),
+        ["start", name] if REPLICAS.contains(name) => Step::StartReplica(owned(name)),
+        ["routes", wait, interval, repeat] => Step::Routes(Routes {
+            group_wait: seconds(wait)?.as_secs(),
+            group_interval: seconds(interval)?.as_secs(),
+            repeat_interval: seconds(repeat)?.as_secs(),
+        }),
+        ["silence", node] => Step::Silence { node: owned(node) },
+        ["unsilence", node] => Step::Unsilence { node: owned(node) },
+        ["alert", node, labels @ ..] if !labels.is_empty() => {
+            let pair = |label: &&str| label.split_once('=').map(|(name, value)| (owned(name), owned(value)));
+            let labels = labels.iter().map(pair).collect::<Option<_>>().context("labels are written like cluster=x")?;
+            Step::Alert { node: owned(node), labels }
+        }
+        ["unheard", node] => Step::Unheard { node: owned(node) },
+        ["order", node, moments @ ..] if moments.len() > 1 => {
+            let moments = moments.iter().map(|moment| word(moment)).collect::<Result<_>>()?;
+            Step::Order { node: owned(node), moments }
+        }
         ["power", node] => Step::Power { node: owned(node) },
         ["kubectl", args @ ..] => Step::Kubectl(args.iter().map(|arg| owned(arg)).collect()),
         ["quiet", time] => Step::Quiet(seconds(time)?),
         _ => bail!("no such command"),
+    })
+}
+
+fn awaited(fact: &[&str]) -> Result<Fact> {
+    let webhook = |said: &str, by_both| -> Result<Fact> {
+        let word = match said {
+            "firing" => Word::Firing,
+            "resolved" => Word::Resolved,
+            "refused" => Word::Refused,
+            _ => bail!("{said} is none of firing, resolved, refused"),
+        };
+        Ok(Fact::Webhook { word, by_both })
+    };
+    Ok(match fact {
+        ["phase", phase] => Fact::Phase((*phase).to_owned()),
+        ["taint", "none"] => Fact::NoTaint,
+        ["taint", key] => Fact::Taint((*key).to_owned()),
+        ["mail"] => Fact::Mail,
+        ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),
+        ["strikes", count] => Fact::Strikes(count.parse().context("strikes are a number")?),
+        ["alert", standing] => Fact::Alert(word(standing)?),
+        ["webhook", said] => webhook(said, false)?,
+        ["webhook", said, "by", "both"] => webhook(said, true)?,
+        ["ignored", reason @ ..] => Fact::Ignored(reason.join(" ")),
+        _ => bail!("what is awaited is not known"),
     })
 }
 
@@ -153,6 +252,10 @@ mod tests {
             ("\nbreak a gpu-lost until reboot", "gpu-missing, gpu-not-responding"),
             ("await a phase Healed within 9", "60s"),
             ("dance", "no such command"),
+            ("kill alertmanager-3", "no such command"),
+            ("await a webhook heard within 9s", "none of firing, resolved, refused"),
+            ("order a strike alarm", "strike, alert, webhook, taint"),
+            ("alert a cluster", "cluster=x"),
         ] {
             let error = format!("{:#}", Story::parse("x", text).unwrap_err());
             assert!(error.contains(told) && error.contains("line"), "{error}");

@@ -112,7 +112,9 @@ impl Audience for Table {
             Step::Break { .. } | Step::Mend { .. } | Step::Kill { .. } | Step::Power { .. } | Step::Kubectl(_) => {
                 self.say(line)
             }
-            Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) => {}
+            Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) | Step::Unheard { .. } | Step::Order { .. } => {}
+            Step::Routes(_) | Step::KillReplica(_) | Step::StartReplica(_) => self.say(line),
+            Step::Silence { .. } | Step::Unsilence { .. } | Step::Alert { .. } => self.say(line),
         }
     }
 

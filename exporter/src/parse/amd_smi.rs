@@ -6,7 +6,7 @@ use super::devices::{Device, add, bus_address, physical};
 use super::documents::{Wanted, documents};
 use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, is_bus_address, is_sentinel, number, text, within};
 use super::{Output, Parsed, Reading, amd_smi_text, line_with, plain, quote, rocm_smi_text, traceback};
-use crate::verdict::{BadPages, Facts, Gpu, Temperatures};
+use crate::verdict::{BadPages, Facts, Gpu, Temperatures, Throttled};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,6 +17,10 @@ pub const CALLS: [&[&str]; 3] = [
     &["metric", "--power", "--temperature", "--usage", "--mem-usage", "--ecc", "--json"],
     &["bad-pages", "--json"],
 ];
+
+/// One call more where somebody wants to know about throttling. Its flag is `--throttle` up to 25 and `--violation` later, and a wrong
+/// one is refused: all metrics together have it in every release, at the price of whatever else they ask the device.
+pub const ALL_METRICS: &[&str] = &["metric", "--json"];
 
 /// Reads one run: the output of one call, or of several behind one another.
 pub fn parse(output: Output<'_>) -> Parsed {
@@ -192,7 +196,9 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
             memory_total_bytes,
             memory_used_bytes,
             critical_junction_celsius,
-            uncorrectable_errors: uncorrectable(fields),
+            uncorrectable_errors: errors(fields, "uncorrectable"),
+            correctable_errors: errors(fields, "correctable"),
+            throttled: throttled(index, fields, odd),
             bad_pages: bad_pages(fields),
             asked_for_sensors: fields.has("power") || fields.has("temperature"),
             ..Gpu::default()
@@ -201,15 +207,38 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
 }
 
 /// Counts of errors. Negative ones are differences of unreadable totals, and the largest number of a width means that there is none.
-fn uncorrectable(fields: &Fields<'_>) -> Option<f64> {
+fn errors(fields: &Fields<'_>, kind: &str) -> Option<f64> {
     let count =
         |value: &Value| number(value).ok().flatten().filter(|count| COUNT.contains(count) && !is_sentinel(*count));
-    if let Some(total) = fields.get("ecc.total_uncorrectable_count").and_then(count) {
+    if let Some(total) = fields.get(&format!("ecc.total_{kind}_count")).and_then(count) {
         return Some(total);
     }
     let blocks = fields.get("ecc_blocks").and_then(Value::as_object)?;
-    let counts = blocks.values().filter_map(|block| count(block.get("uncorrectable_count")?));
+    let key = format!("{kind}_count");
+    let counts = blocks.values().filter_map(|block| count(block.get(&key)?));
     counts.reduce(|one, two| one + two)
+}
+
+/// The state of each limit at this moment. `power.throttle_status` names no cause, and Radeons set it when they are idle: it is not read.
+fn throttled(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Throttled {
+    let mut active = |limit: &str| {
+        let said = text(fields.get(&format!("throttle.{limit}_violation_status"))?)?;
+        match said.to_ascii_uppercase().as_str() {
+            "ACTIVE" | "TRUE" => Some(true),
+            "NOT ACTIVE" | "FALSE" => Some(false),
+            _ => {
+                odd.push(format!("gpu {index}: {limit} violation is {}", quote(&said)));
+                None
+            }
+        }
+    };
+    Throttled {
+        power: active("ppt"),
+        socket_thermal: active("socket_thermal"),
+        memory_thermal: active("hbm_thermal"),
+        vr_thermal: active("vr_thermal"),
+        prochot: active("prochot"),
+    }
 }
 
 fn bad_pages(fields: &Fields<'_>) -> BadPages {
@@ -261,7 +290,7 @@ mod tests {
     const METRIC: &str = r#"{"gpu": 0, "power": {"socket_power": {"value": 140, "unit": "W"}}, "usage": {"gfx_activity": {"value": 50, "unit": "%"}},
         "temperature": {"edge": "N/A", "hotspot": {"value": 44, "unit": "C"}, "mem": {"value": 36, "unit": "C"}},
         "mem_usage": {"total_vram": {"value": 200, "unit": "MB"}, "used_vram": {"value": 50, "unit": "MB"}},
-        "ecc": {"total_uncorrectable_count": 2, "cache_uncorrectable_count": -2}}"#;
+        "ecc": {"total_correctable_count": 7, "total_uncorrectable_count": 2, "cache_uncorrectable_count": -2}}"#;
 
     #[test]
     fn array_wrapper_and_bare_object_are_the_same() {
@@ -270,8 +299,40 @@ mod tests {
             let gpu = &gpus[0];
             assert_eq!((gpu.temperature_celsius.junction, gpu.power_watts), (Some(44.0), Some(140.0)));
             assert_eq!((gpu.use_ratio, gpu.memory_total_bytes), (Some(0.5), Some(200.0 * 1_048_576.0)));
-            assert_eq!((gpu.memory_use_ratio, gpu.uncorrectable_errors), (Some(0.25), Some(2.0)));
+            assert_eq!(gpu.memory_use_ratio, Some(0.25));
+            assert_eq!((gpu.uncorrectable_errors, gpu.correctable_errors), (Some(2.0), Some(7.0)));
         }
+    }
+
+    #[test]
+    fn errors_without_a_total_are_those_of_the_blocks() {
+        let gpu = &gpus(
+            r#"[{"gpu": 0, "ecc": {"total_correctable_count": "N/A"}, "ecc_blocks": {
+                "UMC": {"correctable_count": 2, "uncorrectable_count": 0}, "GFX": {"correctable_count": 1, "uncorrectable_count": "N/A"}}}]"#,
+        )[0];
+        assert_eq!((gpu.correctable_errors, gpu.uncorrectable_errors), (Some(3.0), Some(0.0)));
+    }
+
+    #[test]
+    fn a_limit_is_active_or_not_or_nothing_is_said_of_it() {
+        let Parsed { reading: Reading::Whole(Facts::Gpus(gpus)), not_understood } = read(
+            r#"{"gpu_data": [{"gpu": 0, "power": {"throttle_status": "THROTTLED"}, "throttle": {
+                "ppt_accumulated": 5, "ppt_violation_status": "ACTIVE", "socket_thermal_violation_status": "NOT ACTIVE",
+                "hbm_thermal_violation_status": "N/A", "vr_thermal_violation_status": "FALSE", "prochot_violation_status": "MAYBE"}}]}"#,
+            "",
+        ) else {
+            panic!()
+        };
+        let wanted = Throttled {
+            power: Some(true),
+            socket_thermal: Some(false),
+            vr_thermal: Some(false),
+            ..Throttled::default()
+        };
+        assert_eq!(
+            (gpus[0].throttled, not_understood.as_slice()),
+            (wanted, &["gpu 0: prochot violation is MAYBE".to_string()][..])
+        );
     }
 
     #[test]

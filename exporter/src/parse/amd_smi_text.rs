@@ -30,8 +30,8 @@ pub fn parse(text: &str) -> Option<Parsed> {
 }
 
 /// Sections that hold facts; what others hold is skipped, and so is how deep.
-const SECTIONS: [&str; 11] =
-    ["usage", "power", "temperature", "ecc", "mem_usage", "limit", "asic", "bus", "board", "ras", "vram"];
+const SECTIONS: [&str; 12] =
+    ["usage", "power", "temperature", "ecc", "mem_usage", "limit", "asic", "bus", "board", "ras", "vram", "throttle"];
 
 /// `GPU: 0`, then keys with an indentation of four, sections with keys of eight.
 fn keys(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
@@ -110,6 +110,7 @@ impl Cells<'_> {
             "UNCORRECTABLE_ECC" | "DOUBLE_ECC" | "UEC" => {
                 self.gpu.uncorrectable_errors = self.measure(column, cell, &COUNT)
             }
+            "CORRECTABLE_ECC" | "SINGLE_ECC" => self.gpu.correctable_errors = self.measure(column, cell, &COUNT),
             _ => {}
         }
     }
@@ -222,11 +223,14 @@ mod tests {
         let gpus = gpus(
             "GPU: 0\n    BDF: 0000:05:00.0\n    USAGE:\n        GFX_ACTIVITY: 50 %\n    POWER:\n        SOCKET_POWER: 140 W\n\
              \x20   TEMPERATURE:\n        EDGE: N/A\n        HOTSPOT: 44 °C\n    MEM_USAGE:\n        TOTAL_VRAM: 200 MB\n        USED_VRAM: 50 MB\n\
+             \x20   ECC:\n        TOTAL_CORRECTABLE_COUNT: 4\n    THROTTLE:\n        PPT_ACCUMULATED: 0\n        PPT_VIOLATION_STATUS: NOT ACTIVE\n\
+             \x20       GFX_CLK_BELOW_HOST_LIMIT_POWER_VIOLATION_STATUS:\n            XCP_0: [ACTIVE, N/A]\n\
              \x20   RETIRED: No bad pages found.\n\nGPU: 1\n    POWER: N/A\n",
         );
         assert_eq!((gpus[0].temperature_celsius.junction, gpus[0].power_watts), (Some(44.0), Some(140.0)));
         assert_eq!((gpus[0].use_ratio, gpus[0].memory_use_ratio), (Some(0.5), Some(0.25)));
         assert_eq!((gpus[0].pci_bus.as_deref(), gpus[0].bad_pages.retired), (Some("0000:05:00.0"), Some(0.0)));
+        assert_eq!((gpus[0].correctable_errors, gpus[0].throttled.power), (Some(4.0), Some(false)));
         assert!(gpus[1].asked_for_sensors && !gpus[1].responds());
     }
 

@@ -97,6 +97,13 @@ pub fn add(gpu: &mut Gpu, more: Gpu) {
     gpu.memory_total_bytes = gpu.memory_total_bytes.or(more.memory_total_bytes);
     gpu.critical_junction_celsius = gpu.critical_junction_celsius.or(more.critical_junction_celsius);
     gpu.uncorrectable_errors = gpu.uncorrectable_errors.or(more.uncorrectable_errors);
+    gpu.correctable_errors = gpu.correctable_errors.or(more.correctable_errors);
+    let (here, there) = (&mut gpu.throttled, more.throttled);
+    here.power = here.power.or(there.power);
+    here.socket_thermal = here.socket_thermal.or(there.socket_thermal);
+    here.memory_thermal = here.memory_thermal.or(there.memory_thermal);
+    here.vr_thermal = here.vr_thermal.or(there.vr_thermal);
+    here.prochot = here.prochot.or(there.prochot);
     let (here, there) = (&mut gpu.bad_pages, more.bad_pages);
     here.retired = here.retired.or(there.retired);
     here.pending = here.pending.or(there.pending);

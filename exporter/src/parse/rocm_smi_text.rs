@@ -2,11 +2,11 @@
 //! blocks of `--showX`. The banner begins an output and `End of ROCm SMI Log` ends it. Decides nothing.
 
 use super::devices::{Device, physical};
-use super::leaf::{CELSIUS, PERCENT, WATTS, is_bus_address, quantity, within, word};
+use super::leaf::{CELSIUS, COUNT, PERCENT, WATTS, is_bus_address, quantity, within, word};
 use super::rocm_smi::gpu as gpu_of_fields;
 use super::rocm_smi_json::Fields;
 use super::{Parsed, Reading, quote};
-use crate::verdict::{Facts, Gpu};
+use crate::verdict::Facts;
 use std::collections::BTreeMap;
 
 /// Begins each output.
@@ -200,19 +200,18 @@ impl Page {
 
     /// `block status [correctable uncorrectable]`. Releases up to 5.4 swap the names in the header, not the numbers.
     fn ras(&mut self, index: u32, cells: &[&str]) {
-        let numbers = |gpu: &Gpu| gpu.uncorrectable_errors.unwrap_or(0.0);
-        match *cells {
-            [_, _, correctable, uncorrectable] if correctable.parse::<f64>().is_ok() => {
-                match uncorrectable.parse::<f64>() {
-                    Ok(count) if count >= 0.0 && count.is_finite() => {
-                        let gpu = &mut self.device(index).gpu;
-                        gpu.uncorrectable_errors = Some(numbers(gpu) + count);
-                    }
-                    _ => self.odd.push(format!("GPU {index}: uncorrectable errors {}", quote(uncorrectable))),
-                }
-            }
-            _ => {}
+        let [_, _, correctable, uncorrectable] = *cells else { return };
+        if correctable.parse::<f64>().is_err() {
+            return;
         }
+        let mut odd = Vec::new();
+        let mut count = |name: &str, cell: &str| within(name, quantity(cell), &COUNT, &mut odd);
+        let counts = (count("correctable errors", correctable), count("uncorrectable errors", uncorrectable));
+        let gpu = &mut self.device(index).gpu;
+        for (sum, count) in [(&mut gpu.correctable_errors, counts.0), (&mut gpu.uncorrectable_errors, counts.1)] {
+            *sum = count.map(|count| sum.unwrap_or(0.0) + count).or(*sum);
+        }
+        self.odd.extend(odd.into_iter().map(|said| format!("GPU {index}: {said}")));
     }
 
     /// `address size status`.
@@ -253,6 +252,7 @@ fn block_line(line: &str) -> Option<(u32, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::Gpu;
 
     fn read(body: &str) -> (Vec<Gpu>, Vec<String>) {
         let text = format!("=== {BANNER} ===\n{body}\n=== {END} ===\n");
@@ -327,6 +327,7 @@ mod tests {
                 panic!("{body}")
             };
             assert_eq!((gpus[0].uncorrectable_errors, gpus[0].bad_pages.unreservable), wanted, "{body}");
+            assert_eq!(gpus[0].correctable_errors, wanted.0.map(|_| 18.0), "{body}");
         }
     }
 

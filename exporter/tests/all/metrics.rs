@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test is told by the environment to write its page again")]
 
 use ossci_exporter::metrics::{Kind, Metric, TABLE};
-use ossci_exporter::verdict::{Fault, Trouble};
+use ossci_exporter::verdict::{Fault, Throttled, Trouble};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -34,6 +34,11 @@ fn page() -> String {
     let _ = write!(
         page,
         "\nLabel `verdict`: `passed`, `failed` or `unknown`. Label `reason`: empty for a pass; for a failure {failed}; for unknown {unknown}.\n",
+    );
+    let causes = words(Throttled::default().causes().iter().map(|(cause, _)| *cause).collect());
+    let _ = write!(
+        page,
+        "\nLabel `cause`: {causes}. Only amd-smi says it, and only with `--gpus.throttling`: it costs one call more in each run.\n"
     );
     page
 }

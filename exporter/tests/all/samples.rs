@@ -1,10 +1,11 @@
 //! What the exporter makes of each output in testdata/, as one golden table. `UPDATE_EXPECTED=1` writes the table again.
 #![allow(clippy::disallowed_methods, reason = "a test is told by the environment to write its table again")]
 
+use crate::digest::digest;
 use ossci_exporter::inventory::{Expected, Source};
 use ossci_exporter::judge::{Bounds, Ending, Finding, Known, judge};
 use ossci_exporter::parse::{Exit, Output};
-use ossci_exporter::verdict::{Facts, ToolName, Transfer};
+use ossci_exporter::verdict::ToolName;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -47,25 +48,15 @@ fn finding(tool: ToolName, sample: &str) -> Finding {
     judge(tool, ending, known, Bounds::default())
 }
 
-fn speeds(transfer: &Transfer) -> String {
-    let speed = |way: &str, speed: Option<f64>| Some(format!("{way} {:.0} bit/s", speed?));
-    let ways = [speed("down", transfer.download_bits_per_second), speed("up", transfer.upload_bits_per_second)];
-    ways.into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
 fn line(tool: ToolName, sample: &str) -> String {
     let Finding { judgement, facts, not_understood } = finding(tool, sample);
-    let read = match &facts {
-        Some(Facts::Gpus(gpus)) => format!("{} GPUs", gpus.len()),
-        Some(Facts::Network(transfer)) => speeds(transfer),
-        None => "-".to_string(),
-    };
     let verdict = judgement.verdict;
     let reason = verdict.reason().unwrap_or("-");
-    let mut line = format!("{sample:48} {:8} {reason:18} {read:16} {}", verdict.as_str(), judgement.detail);
+    let mut line = format!("{sample:48} {:8} {reason:18} {}", verdict.as_str(), judgement.detail);
     for odd in not_understood {
         let _ = write!(line, " [not understood: {odd}]");
     }
+    let _ = write!(line, "\n    {}", digest(facts.as_ref()));
     line
 }
 

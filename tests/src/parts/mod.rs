@@ -13,6 +13,7 @@ pub mod controller_manager;
 pub mod etcd;
 pub mod mailpit;
 pub mod prometheus;
+pub mod replica;
 pub mod scheduler;
 
 /// How long a part may take to answer for the first time; the API server needs 4 s on an idle machine.

@@ -1,19 +1,21 @@
-//! Prometheus: reads the real rule files of `alerts/` where they lie; targets come from one file for each node.
+//! Prometheus, twice: both read the real rule files of `alerts/` where they lie, and send every alert to every
+//! Alertmanager; targets come from one file for each node.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{START, Site, flag, http, page};
+use super::replica::Replica;
+use super::{Site, flag};
 use crate::ports;
-use crate::process::{Process, Program};
+use crate::process::Program;
 
-/// A running Prometheus.
+/// The replicas, and where both find their targets.
+#[derive(Debug)]
 pub struct Prometheus {
-    pub process: Process,
-    pub url: String,
+    pub replicas: [Replica; 2],
     targets: PathBuf,
 }
 
@@ -40,6 +42,9 @@ impl Prometheus {
 
 /// The jobs of a site that runs OSSCI Ops.
 pub const JOBS: [&str; 2] = ["ossci-exporter", "ossci-remediator"];
+/// The external label that tells the replicas apart. It is dropped from alerts: two replicas that say the same say it
+/// once.
+const REPLICA: &str = "replica";
 
 /// The rule files of a folder: every YAML file but the tests, the thresholds and Alertmanager's own.
 pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
@@ -57,41 +62,49 @@ pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-pub async fn start(site: &Site, alerts: &Path, alertmanager: &str) -> Result<Prometheus> {
+/// `alertmanagers` are addresses (host:port).
+pub async fn start(site: &Site, alerts: &Path, alertmanagers: &[String]) -> Result<Prometheus> {
     let folder = site.folder("prometheus")?;
     let targets = folder.join("targets");
     for job in JOBS {
         let folder = targets.join(job);
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     }
-    let jobs: Vec<_> = JOBS
-        .iter()
-        .map(|job| {
-            json!({
-                "job_name": job,
-                "file_sd_configs": [{"files": [targets.join(job).join("*.json")], "refresh_interval": "1s"}],
-            })
+    let rules = rule_files(alerts)?;
+    let replica = |name: &str| -> Result<Replica> {
+        let file = folder.join(format!("{name}.yml"));
+        let config = config(name, &rules, alertmanagers, &targets);
+        fs::write(&file, serde_json::to_string_pretty(&config)?)
+            .with_context(|| format!("writing {}", file.display()))?;
+        let address = format!("127.0.0.1:{}", ports::free()?);
+        let program = Program::new(name, site.tools.get("prometheus")?)
+            .args([flag("config.file", &file), flag("storage.tsdb.path", &folder.join(format!("data-{name}")))])
+            // In proportion to the other times: an Alertmanager that has forgotten an alert hears of it again.
+            .args([format!("--web.listen-address={address}"), "--rules.alert.resend-delay=5s".into()]);
+        Ok(Replica::new(name.to_owned(), &address, program, site.log(name)))
+    };
+    let (mut one, mut two) = (replica("prometheus-1")?, replica("prometheus-2")?);
+    tokio::try_join!(one.start(), two.start())?;
+    Ok(Prometheus { replicas: [one, two], targets })
+}
+
+fn config(name: &str, rules: &[PathBuf], alertmanagers: &[String], targets: &Path) -> Value {
+    let job = |job: &&str| {
+        json!({
+            "job_name": job,
+            "file_sd_configs": [{"files": [targets.join(job).join("*.json")], "refresh_interval": "1s"}],
         })
-        .collect();
-    let config = json!({
+    };
+    json!({
         "global": {
             "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s",
-            "external_labels": {"cluster": "lab"},
+            "external_labels": {"cluster": "lab", REPLICA: name},
         },
-        "rule_files": rule_files(alerts)?,
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
-        "scrape_configs": jobs,
-    });
-    let file = folder.join("prometheus.yml");
-    fs::write(&file, serde_json::to_string_pretty(&config)?).with_context(|| format!("writing {}", file.display()))?;
-
-    let address = format!("127.0.0.1:{}", ports::free()?);
-    let mut process = Program::new("prometheus", site.tools.get("prometheus")?)
-        .args([flag("config.file", &file), flag("storage.tsdb.path", &folder.join("data"))])
-        .arg(format!("--web.listen-address={address}"))
-        .start(&site.log("prometheus"))?;
-    let url = format!("http://{address}");
-    let client = http()?;
-    process.ready(START, || async { page(&client, &format!("{url}/-/ready")).await.map(drop) }).await?;
-    Ok(Prometheus { process, url, targets })
+        "rule_files": rules,
+        "alerting": {
+            "alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA}],
+            "alertmanagers": [{"static_configs": [{"targets": alertmanagers}]}],
+        },
+        "scrape_configs": JOBS.iter().map(job).collect::<Vec<_>>(),
+    })
 }

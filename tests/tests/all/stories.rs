@@ -6,7 +6,19 @@ use ossci_tests::environment;
 
 use crate::support::{lab, note, story_files};
 
-const STORIES: [&str; 5] = ["by-hand", "demo", "demo-killed", "hung-tool", "reboot-heals"];
+const STORIES: [&str; 11] = [
+    "alert-over",
+    "alert-silenced",
+    "alertmanager-killed",
+    "by-hand",
+    "demo",
+    "demo-killed",
+    "hung-tool",
+    "other-cluster",
+    "prometheus-killed",
+    "reboot-heals",
+    "receiver-down",
+];
 
 async fn told(story: &str) {
     let lab = lab();
@@ -45,6 +57,36 @@ async fn a_reboot_heals_and_pods_make_way_for_it() {
 #[tokio::test]
 async fn people_have_the_first_and_the_last_word() {
     told("by-hand").await;
+}
+
+#[tokio::test]
+async fn an_alert_comes_in_order_and_one_that_is_over_before_its_group_waited_is_told_to_nobody() {
+    told("alert-over").await;
+}
+
+#[tokio::test]
+async fn a_silenced_alert_is_told_when_the_silence_ends() {
+    told("alert-silenced").await;
+}
+
+#[tokio::test]
+async fn no_alert_is_lost_with_an_alertmanager_or_with_both() {
+    told("alertmanager-killed").await;
+}
+
+#[tokio::test]
+async fn strikes_are_neither_lost_nor_made_up_while_both_prometheis_are_dead() {
+    told("prometheus-killed").await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_nobody_took_is_delivered_by_both_replicas_and_is_one_complaint() {
+    told("receiver-down").await;
+}
+
+#[tokio::test]
+async fn an_alert_of_another_cluster_is_counted_and_nothing_is_done() {
+    told("other-cluster").await;
 }
 
 #[tokio::test]

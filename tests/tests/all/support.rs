@@ -13,7 +13,7 @@ use ossci_tests::setup::Tools;
 use ossci_tests::{environment, wait};
 
 /// All stories together, on a slow machine.
-const STORIES: Duration = Duration::from_secs(900);
+const STORIES: Duration = Duration::from_secs(1500);
 
 /// A lab in a process of its own, which goes away with the handle or with this process.
 pub struct TestLab {

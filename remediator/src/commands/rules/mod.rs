@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 /// The rules as they are written, with `@key@` for each threshold.
 const SOURCES: [(&str, &str); 4] = [
-    ("strikes", include_str!("../../../alerts/source/strikes.yml")),
-    ("people", include_str!("../../../alerts/source/people.yml")),
-    ("remediator", include_str!("../../../alerts/source/remediator.yml")),
-    ("recording", include_str!("../../../alerts/source/recording.yml")),
+    ("strikes", include_str!("../../../../alerts/source/strikes.yml")),
+    ("people", include_str!("../../../../alerts/source/people.yml")),
+    ("remediator", include_str!("../../../../alerts/source/remediator.yml")),
+    ("recording", include_str!("../../../../alerts/source/recording.yml")),
 ];
 
 /// The thresholds of a site; each has the default that `alerts/thresholds.yml` shows.
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_documented_thresholds_are_the_defaults() {
-        let documented = Thresholds::parse(include_str!("../../../alerts/thresholds.yml")).unwrap();
+        let documented = Thresholds::parse(include_str!("../../../../alerts/thresholds.yml")).unwrap();
         assert_eq!(documented, Thresholds::default());
     }
 

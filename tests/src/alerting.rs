@@ -1,0 +1,155 @@
+//! The alerting half of a lab: two Prometheis, two Alertmanagers, and the tap before the remediator's webhook.
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::parts::alertmanager::{self, Alertmanager, Routes};
+use crate::parts::prometheus::{self, Prometheus};
+use crate::parts::replica::Replica;
+use crate::parts::{self, Site};
+use crate::pki::Pki;
+use crate::story::Standing;
+use crate::tap::Tap;
+use crate::{clock, environment, ports};
+
+pub struct Alerting {
+    pub prometheus: Prometheus,
+    pub alertmanager: Alertmanager,
+    pub tap: Tap,
+    client: reqwest::Client,
+    shortened: bool,
+}
+
+/// How long a silence lasts that nobody ends: longer than any story.
+const SILENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+
+impl Alerting {
+    /// `webhook` (host:port) is the remediator's.
+    pub async fn start(site: &Site, pki: &Pki, webhook: &str, token: &str) -> Result<Self> {
+        let alerts = environment::repository().join("alerts");
+        let address = || Ok::<_, anyhow::Error>(format!("127.0.0.1:{}", ports::free()?));
+        let addresses = [address()?, address()?];
+        let tapped = address()?;
+        let senders =
+            addresses.iter().enumerate().map(|(at, address)| (format!("alertmanager-{}", at + 1), address.clone()));
+        let tap = Tap::start(&tapped, webhook, pki, senders.collect()).await?;
+        let config = alerts.join("alertmanager.yml");
+        let (alertmanager, prometheus) = tokio::try_join!(
+            alertmanager::start(site, &config, &addresses, &tapped, token, pki.ca_pem()),
+            prometheus::start(site, &alerts, &addresses),
+        )?;
+        Ok(Self { prometheus, alertmanager, tap, client: parts::http()?, shortened: false })
+    }
+
+    /// kill -9; it stays dead until it is started.
+    pub async fn kill(&mut self, name: &str) -> Result<()> {
+        let replica = self.replica(name)?;
+        if !replica.lives() {
+            bail!("{name} is dead already");
+        }
+        replica.kill().await;
+        Ok(())
+    }
+
+    pub async fn revive(&mut self, name: &str) -> Result<()> {
+        self.replica(name)?.start().await
+    }
+
+    pub async fn route(&mut self, routes: Routes) -> Result<()> {
+        self.shortened = true;
+        self.alertmanager.route(Some(routes)).await
+    }
+
+    /// Whatever a story did to it is undone, so that the next one finds everything as shipped.
+    pub async fn restore(&mut self) -> Result<()> {
+        for replica in self.replicas() {
+            replica.start().await?;
+        }
+        if std::mem::take(&mut self.shortened) {
+            self.alertmanager.route(None).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether every living Alertmanager sees the node's alerts that ask for something so.
+    pub async fn stands(&self, node: &str, standing: Standing) -> Result<bool> {
+        for url in self.alertmanagers() {
+            let url = reqwest::Url::parse_with_params(
+                &format!("{url}/api/v2/alerts"),
+                [("filter", format!("node=\"{node}\"")), ("filter", "remediation=~\".+\"".to_owned())],
+            )?;
+            let alerts: Vec<Value> = serde_json::from_str(&parts::page(&self.client, url.as_str()).await?)
+                .with_context(|| format!("reading {url}"))?;
+            let holds = match standing {
+                Standing::None => alerts.is_empty(),
+                Standing::Firing => alerts.iter().any(|alert| alert["status"]["state"] == "active"),
+                Standing::Suppressed => alerts.iter().any(|alert| alert["status"]["state"] == "suppressed"),
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Posts an alert of somebody else's about a node to every Alertmanager.
+    pub async fn post(&self, node: &str, labels: &[(String, String)]) -> Result<()> {
+        let mut alert = json!({"labels": {"alertname": "SomebodyElses", "node": node}, "annotations": {}});
+        for (name, value) in labels {
+            alert["labels"][name] = json!(value);
+        }
+        for url in self.alertmanagers() {
+            self.send(&format!("{url}/api/v2/alerts"), &json!([alert])).await?;
+        }
+        Ok(())
+    }
+
+    /// Silences everything about a node, at one Alertmanager: the other one hears of it by gossip.
+    pub async fn silence(&self, node: &str) -> Result<()> {
+        let now = clock::now();
+        let silence = json!({
+            "matchers": [{"name": "node", "value": node, "isRegex": false, "isEqual": true}],
+            "startsAt": now.to_string(), "endsAt": (now + SILENCE).to_string(),
+            "createdBy": "a person", "comment": "a story",
+        });
+        let url = self.alertmanagers().next().context("no Alertmanager lives")?;
+        self.send(&format!("{url}/api/v2/silences"), &silence).await
+    }
+
+    /// Ends every silence of a node before its time.
+    pub async fn unsilence(&self, node: &str) -> Result<()> {
+        let url = self.alertmanagers().next().context("no Alertmanager lives")?;
+        let all: Vec<Value> =
+            serde_json::from_str(&parts::page(&self.client, &format!("{url}/api/v2/silences")).await?)?;
+        let of_node = |silence: &&Value| {
+            silence["status"]["state"] == "active" && silence.pointer("/matchers/0/value").is_some_and(|of| of == node)
+        };
+        for silence in all.iter().filter(of_node) {
+            let id = silence["id"].as_str().context("a silence without id")?;
+            let answer = self.client.delete(format!("{url}/api/v2/silence/{id}")).send().await.context("deleting")?;
+            answer.error_for_status().context("ending a silence")?;
+        }
+        Ok(())
+    }
+
+    fn alertmanagers(&self) -> impl Iterator<Item = &str> {
+        self.alertmanager.replicas.iter().filter(|replica| replica.lives()).map(|replica| replica.url.as_str())
+    }
+
+    async fn send(&self, url: &str, body: &Value) -> Result<()> {
+        let answer = self.client.post(url).json(body).send().await.with_context(|| format!("asking {url}"))?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("{url} answered {status}: {}", answer.text().await.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn replica(&mut self, name: &str) -> Result<&mut Replica> {
+        self.replicas().find(|replica| replica.name == name).with_context(|| format!("there is no {name}"))
+    }
+
+    fn replicas(&mut self) -> impl Iterator<Item = &mut Replica> {
+        self.prometheus.replicas.iter_mut().chain(&mut self.alertmanager.replicas)
+    }
+}

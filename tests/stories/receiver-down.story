@@ -1,0 +1,14 @@
+# Nobody listens at the webhook: both Alertmanagers try until somebody does, and both deliver. It is one complaint, and
+# one repair.
+routes 2s 3s 600s
+node lost1
+kubectl scale deployment ossci-remediator --namespace ossci --replicas 0
+break lost1 gpu-not-responding until reboot
+await lost1 webhook refused by both within 90s
+kubectl scale deployment ossci-remediator --namespace ossci --replicas 1
+await lost1 webhook firing by both within 90s
+await lost1 taint repair-reboot within 60s
+await lost1 phase Healed within 90s
+await lost1 taint none within 10s
+await lost1 webhook resolved within 30s
+quiet 3s
