@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::machine::Power;
+use crate::site_policy::STORY;
 
 /// How often a kubelet renews its Lease; the node is given up after 40 s of silence.
 const LEASE_EVERY: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ pub struct Identity {
     pub address: String,
     /// GPUs that the node is sold with; a node without is there for the controller.
     pub gpus: u32,
+    /// The story that the node is of.
+    pub story: String,
 }
 
 pub struct Kubelet {
@@ -96,19 +99,20 @@ impl Kubelet {
     }
 
     fn node_object(&self) -> Value {
-        let Identity { name, gpus, .. } = &self.identity;
+        let Identity { name, gpus, story, .. } = &self.identity;
         let mut labels = json!({
             "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
         });
         if *gpus > 0 {
             labels["feature.node.kubernetes.io/amd-gpu"] = json!("true");
             labels["ossci.amd.com/gpus"] = json!(gpus.to_string());
+            labels[STORY] = json!(story);
         }
         json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}})
     }
 
     fn status(&self, boot_id: &str, ready: bool) -> Value {
-        let Identity { name, address, gpus } = &self.identity;
+        let Identity { name, address, gpus, .. } = &self.identity;
         let now = format!("{:.0}", clock::now());
         let since = format!("{:.0}", self.ready_since);
         let condition = |kind: &str, yes: bool, reason: &str, message: &str| {

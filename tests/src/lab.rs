@@ -26,6 +26,7 @@ use crate::pods::{App, Pods};
 use crate::process::{self, Process};
 use crate::programs::{Addresses, Binaries, Controller, Programs};
 use crate::setup::Tools;
+use crate::site_policy::SitePolicy;
 use crate::{environment, ports, service, wait};
 
 /// GPUs that a simulated node is sold with; the recorded outputs show as many.
@@ -34,6 +35,7 @@ const GPUS: u32 = 8;
 const INFRA: [&str; 2] = ["infra1", "infra2"];
 /// How long a simulated reboot keeps a machine dark.
 const DOWNTIME: Duration = Duration::from_millis(2500);
+const POLICY_READ_AT: &str = "ossci_remediator_policy_last_reload_success_timestamp_seconds ";
 const NODE_UP: Duration = Duration::from_secs(60);
 /// How long a program that is to be killed may take to be there: it may just have been killed.
 const KILLED: Duration = Duration::from_secs(10);
@@ -47,6 +49,9 @@ pub struct Lab {
     pub alerting: Alerting,
     binaries: Binaries,
     controller: Arc<Controller>,
+    policy: SitePolicy,
+    /// The story that is played.
+    story: String,
     cluster: Cluster,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
@@ -80,7 +85,8 @@ impl Lab {
 
         let alertmanagers: Vec<String> =
             alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
-        let controller = Arc::new(controller(&site, &pki, &mail.smtp, &alertmanagers, &token)?);
+        let policy = policy(&site, &pki, &mail.smtp, &alertmanagers)?;
+        let controller = Arc::new(controller(&site, &pki, policy.file(), &token)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
         let facts = Facts {
             dir: dir.to_owned(),
@@ -106,6 +112,8 @@ impl Lab {
             alerting,
             binaries,
             controller,
+            policy,
+            story: String::new(),
             cluster: api.cluster,
             pki,
             machines: BTreeMap::new(),
@@ -131,6 +139,38 @@ impl Lab {
         lab.await_remediator().await?;
         lab.facts.write()?;
         Ok(lab)
+    }
+
+    /// The nodes that come now are of this story, and a pool of its own.
+    pub async fn begin(&mut self, story: &str) -> Result<()> {
+        story.clone_into(&mut self.story);
+        self.policy.begin(story)?;
+        self.await_policy().await
+    }
+
+    /// Changes the policy, until the next story begins.
+    pub async fn change_policy(&self, yaml: &str) -> Result<()> {
+        self.policy.change(yaml)?;
+        self.await_policy().await
+    }
+
+    /// Until every replica of the remediator has read what the policy file says now.
+    async fn await_policy(&self) -> Result<()> {
+        let written = fs::metadata(self.policy.file()).and_then(|file| file.modified()).context("the policy file")?;
+        let written =
+            jiff::Timestamp::try_from(written).context("the policy file's time")?.as_microsecond() as f64 / 1e6;
+        let http = &parts::http()?;
+        for replica in self.controller.replicas.values() {
+            let url = &format!("http://{}/metrics", replica.metrics);
+            wait::until("the remediator reads the policy", NODE_UP, || async move {
+                let page = parts::page(http, url).await?;
+                let line = page.lines().find_map(|line| line.strip_prefix(POLICY_READ_AT)).context("no such metric")?;
+                let read: f64 = line.trim().parse().context("a time")?;
+                if read >= written { Ok(()) } else { bail!("it has not") }
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// Adds simulated GPU nodes and waits until each is Ready and its checks pass.
@@ -223,7 +263,8 @@ impl Lab {
             self.alerting.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
             self.facts.exporters.insert(name.to_owned(), exporter);
         }
-        let identity = Identity { name: name.to_owned(), address: address.clone(), gpus };
+        let story = self.story.clone();
+        let identity = Identity { name: name.to_owned(), address: address.clone(), gpus, story };
         let kubelet = Kubelet::new(identity, client.clone(), machine.power());
         kubelet.register().await?;
         let pods = Pods {
@@ -290,18 +331,21 @@ impl Lab {
     }
 }
 
-fn controller(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String], token: &str) -> Result<Controller> {
-    let folder: PathBuf = site.folder("remediator")?;
-    let policy = folder.join("policy.yaml");
+fn policy(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String]) -> Result<SitePolicy> {
     let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
-    let text = include_str!("policy.yaml");
-    let text = text.replace("ALERTMANAGERS", &alertmanagers.join(", "));
-    let text = text.replace("SMTP_PORT", smtp_port).replace("CA_FILE", &pki.ca_file().display().to_string());
-    fs::write(&policy, text).with_context(|| format!("writing {}", policy.display()))?;
+    let base = include_str!("policy.yaml")
+        .replace("ALERTMANAGERS", &alertmanagers.join(", "))
+        .replace("SMTP_PORT", smtp_port)
+        .replace("CA_FILE", &pki.ca_file().display().to_string());
+    SitePolicy::write(site.folder("remediator")?.join("policy.yaml"), &base)
+}
+
+fn controller(site: &Site, pki: &Pki, policy: &Path, token: &str) -> Result<Controller> {
+    let folder: PathBuf = site.folder("remediator")?;
     let token_file = folder.join("token");
     write_secret(&token_file, token)?;
     Ok(Controller {
-        policy,
+        policy: policy.to_owned(),
         replicas: INFRA
             .iter()
             .map(|node| {

@@ -40,6 +40,7 @@ pub mod runner;
 pub mod service;
 pub mod setup;
 pub mod sim_host;
+pub mod site_policy;
 pub mod stand_in;
 pub mod story;
 pub mod table;

@@ -67,6 +67,7 @@ struct Player<'a> {
 }
 
 pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> Result<Outcome> {
+    lab.begin(&story.name).await?;
     let witness = Witness::new(&lab.facts)?;
     let mut player = Player {
         lab,
@@ -103,6 +104,7 @@ impl Player<'_> {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 self.lab.kubectl.run(&args).await?;
             }
+            Step::Policy(yaml) => self.lab.change_policy(yaml).await?,
             Step::Quiet(time) => self.quiet(*time).await?,
             Step::Routes(routes) => self.lab.alerting.route(*routes).await?,
             Step::KillReplica(name) => self.lab.alerting.kill(name).await?,
@@ -180,6 +182,7 @@ impl Player<'_> {
                 let found = changes.position(|change| change.after.contains(key) && !change.before.contains(key));
                 found.map(|steps| cursor.taints += steps + 1).is_some()
             }
+            Fact::Why(why) => story.why == *why,
             Fact::NoTaint => story.taints_now().is_empty(),
             _ => false,
         })
@@ -261,7 +264,7 @@ impl Player<'_> {
         self.look().await?;
         let chronicle = self.witness.whole();
         let mut outcome = Outcome { told: String::new(), violations: Vec::new(), times: BTreeMap::new() };
-        outcome.violations.extend(verdict::crowds(&chronicle));
+        outcome.violations.extend(verdict::crowds(&chronicle, &story.nodes(), story.budget_percent()));
         let nothing = NodeStory::default();
         for name in story.nodes() {
             let node = chronicle.node(name).unwrap_or(&nothing);

@@ -8,12 +8,14 @@
 //! mend NODE
 //! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
 //! await NODE taint KEY|none within 60s
+//! await NODE why REASON within 60s
 //! await NODE mail within 60s
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
 //! power NODE                                   (a power failure: the boot ends without an order)
 //! kubectl ARGUMENTS
+//! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
 //! ```
 //!
@@ -56,6 +58,7 @@ pub enum Step {
     Kill { app: App, node: Option<String> },
     Power { node: String },
     Kubectl(Vec<String>),
+    Policy(String),
     Quiet(Duration),
     Routes(Routes),
     KillReplica(String),
@@ -72,6 +75,8 @@ pub enum Fact {
     Phase(String),
     Taint(String),
     NoTaint,
+    /// The reason that the record gives now.
+    Why(String),
     Mail,
     PodGone(String),
     /// Of the check that has most of them.
@@ -108,6 +113,9 @@ pub enum Moment {
 /// The parts that a story may kill and start.
 const REPLICAS: [&str; 4] = ["prometheus-1", "prometheus-2", "alertmanager-1", "alertmanager-2"];
 
+/// The share of a pool that the remediator repairs at a time unless it is told otherwise.
+const BUDGET_PERCENT: u64 = 10;
+
 /// A script, with the line that each step was written as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
@@ -139,6 +147,16 @@ impl Story {
             _ => None,
         });
         named.flatten().map(String::as_str).collect()
+    }
+
+    /// The share of the story's pool that may be under disruptive repair at a time, where it changes that.
+    pub fn budget_percent(&self) -> usize {
+        let policies = self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Policy(yaml) => serde_saphyr::from_str::<serde_json::Value>(yaml).ok(),
+            _ => None,
+        });
+        let said = policies.filter_map(|policy| policy.pointer("/budget/atMostPercent")?.as_u64()).max();
+        usize::try_from(said.unwrap_or(BUDGET_PERCENT)).unwrap_or(usize::MAX)
     }
 
     /// Whether the golden file tells the way of the alerts, too.
@@ -187,6 +205,7 @@ fn step(line: &str) -> Result<Step> {
         }
         ["power", node] => Step::Power { node: owned(node) },
         ["kubectl", args @ ..] => Step::Kubectl(args.iter().map(|arg| owned(arg)).collect()),
+        ["policy", ..] => Step::Policy(line["policy".len()..].trim().to_owned()),
         ["quiet", time] => Step::Quiet(seconds(time)?),
         _ => bail!("no such command"),
     })
@@ -206,6 +225,7 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["phase", phase] => Fact::Phase((*phase).to_owned()),
         ["taint", "none"] => Fact::NoTaint,
         ["taint", key] => Fact::Taint((*key).to_owned()),
+        ["why", why] => Fact::Why((*why).to_owned()),
         ["mail"] => Fact::Mail,
         ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),
         ["strikes", count] => Fact::Strikes(count.parse().context("strikes are a number")?),

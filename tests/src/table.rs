@@ -114,7 +114,7 @@ impl Audience for Table {
             }
             Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) | Step::Unheard { .. } | Step::Order { .. } => {}
             Step::Routes(_) | Step::KillReplica(_) | Step::StartReplica(_) => self.say(line),
-            Step::Silence { .. } | Step::Unsilence { .. } | Step::Alert { .. } => self.say(line),
+            Step::Silence { .. } | Step::Unsilence { .. } | Step::Alert { .. } | Step::Policy(_) => self.say(line),
         }
     }
 

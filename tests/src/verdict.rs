@@ -47,14 +47,13 @@ pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<Strin
 
 /// A repair in one of these phases keeps its node from work.
 const DISRUPTIVE: [&str; 5] = ["Draining", "Reimaging", "Rebooting", "Stabilising", "Proving"];
-/// The default budget: a tenth of the nodes, and always one.
-const BUDGET_PERCENT: usize = 10;
 
-/// Whether more nodes than the budget allows were ever under disruptive repair at the same time.
-pub fn crowds(chronicle: &Chronicle) -> Vec<String> {
-    let at_most = (chronicle.nodes().count() * BUDGET_PERCENT / 100).max(1);
+/// Whether more nodes of a pool than so many percent (and one) were ever under disruptive repair at the same time.
+pub fn crowds(chronicle: &Chronicle, pool: &[&str], percent: usize) -> Vec<String> {
+    let at_most = (pool.len() * percent / 100).max(1);
     let mut changes: Vec<_> = chronicle
         .nodes()
+        .filter(|(name, _)| pool.contains(name))
         .flat_map(|(name, story)| story.phases.iter().map(move |change| (change.at, name, change)))
         .collect();
     changes.sort_by_key(|(at, ..)| *at);
@@ -201,7 +200,7 @@ mod tests {
             resource_version: version,
             object: serde_json::json!({ "status": { "episode": { "rung": "reboot", "phase": phase } } }),
         };
-        let check = |writes: &[Write]| crowds(&Chronicle::of(writes)).len();
+        let check = |writes: &[Write]| crowds(&Chronicle::of(writes), &["a", "b"], 10).len();
         let one =
             [write(1, "a", "Draining"), write(2, "b", "Waiting"), write(3, "a", "Healed"), write(4, "b", "Draining")];
         assert_eq!(check(&one), 0);

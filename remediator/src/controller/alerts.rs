@@ -18,8 +18,6 @@ use crate::wire::policy_file::AlertmanagerFile;
 
 /// A replica that takes longer than this does not answer.
 const REQUEST: Duration = Duration::from_secs(5);
-/// An answer is for a disruptive act when it is not older than this.
-const FRESH: Duration = Duration::from_secs(5);
 /// So many polls without any answer, and nobody knows any more what is silenced.
 const MISSED: u32 = 3;
 /// An alert is gone when so many polls in a row did not have it, on any replica.
@@ -81,11 +79,6 @@ impl Alerts {
         self.read(|heard| silence::silenced(board, &heard.silences))
     }
 
-    /// Whether an answer is recent enough for something disruptive.
-    pub fn fresh(&self) -> bool {
-        self.age().is_some_and(|age| age <= FRESH)
-    }
-
     /// Whether nobody answered for so long that nothing is known.
     pub fn unknown(&self, replicas: &Replicas) -> bool {
         self.age().is_none_or(|age| age > replicas.every * MISSED)
@@ -126,11 +119,11 @@ struct Union {
 /// Asks again and again while we lead.
 pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     let mut absent: BTreeMap<(String, String), u32> = BTreeMap::new();
-    let mut leadership = context.leadership.changes();
+    let (mut leadership, mut sites) = (context.leadership.changes(), context.sites.subscribe());
     loop {
         let site = context.site();
         let Some(replicas) = &site.alertmanager else {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            let _ = sites.changed().await;
             continue;
         };
         if context.leadership.leads() {
@@ -141,14 +134,17 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
         tokio::select! {
             () = tokio::time::sleep(replicas.every) => {}
             _ = leadership.changed() => {}
+            _ = sites.changed() => {}
         }
     }
 }
 
-/// Asks now, for a disruptive act that is about to be done.
-pub async fn ask_again(context: &Context) {
-    if let Some(replicas) = &context.site().alertmanager {
-        ask(context, replicas).await;
+/// Asks now, for a disruptive act that is about to be done; whether anybody answered. Where nobody is to be asked, nobody has
+/// to answer.
+pub async fn ask_again(context: &Context) -> bool {
+    match &context.site().alertmanager {
+        Some(replicas) => ask(context, replicas).await.answers > 0,
+        None => true,
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::fleet::{Asking, Switches};
 use super::turn::{TurnError, doing};
-use super::{Context, fleet};
+use super::{Context, fleet, notices};
 use crate::clock;
 use crate::core::budget::{Holder, Place, Places, Seat};
 use crate::core::decide::Observation;
@@ -64,7 +64,7 @@ pub fn switches(map: &ConfigMap) -> Switches {
         time.inspect_err(|error| tracing::error!(text, %error, "annotation {RESUMED_AT} is no time; it is ignored"))
             .ok()
     });
-    Switches { paused: map.annotations().get(PAUSE).cloned(), resumed }
+    Switches { told: notices::told(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
 }
 
 /// Takes a place for the record's episode, when by the places just read it is still its turn; gives back, in the same

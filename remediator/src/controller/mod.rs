@@ -8,6 +8,7 @@ mod condition;
 mod evictions;
 mod fleet;
 mod leader;
+mod notices;
 mod observe;
 mod record;
 mod report;
@@ -161,6 +162,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(wake::dispatch(queue, context.clone()));
     parts.spawn(leader::run(context.clone(), Candidate::new(me.clone(), terms)));
     parts.spawn(alerts::follow(context.clone()));
+    parts.spawn(notices::follow(context.clone()));
     parts.spawn(api_time::follow(client, context.clone()));
     parts.spawn(site::follow(config.policy.clone(), yaml, context.clone()));
     tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");

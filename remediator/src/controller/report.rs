@@ -1,15 +1,17 @@
 //! Step five: what was decided, said to people: one log line, one Event on the Node, the counters.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as By};
 
 use super::Context;
 use crate::core::decide::{Decision, Observation};
-use crate::core::record::{Phase, Repair};
+use crate::core::record::{Complaint, Episode, Phase, Repair};
+use crate::core::taint::TaintState;
 use crate::core::why::Reason;
 use crate::core::word::ClosedWord;
-use crate::metrics::{ByPhase, ByWhy};
+use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
 use crate::wire::node_repair::NodeRepair;
 
 pub struct Reporter {
@@ -51,6 +53,7 @@ impl Reporter {
             let entered = ByPhase { rung: episode.rung.as_str(), phase: episode.phase.as_str() };
             context.metrics.phases.get_or_create_owned(&entered).inc();
         }
+        measure(context, &repair.record().complaints, before, after);
         let phase_moved = moved.is_some()
             || old.network.as_ref().map(|track| track.phase) != decision.next.network.as_ref().map(|track| track.phase);
         if phase_moved && let Some(view) = &seen.node {
@@ -68,6 +71,38 @@ impl Reporter {
                 tracing::warn!(node, %error, "publishing an Event");
             }
         }
+    }
+}
+
+/// Counts what began, ended, or came to a stage of its repair.
+fn measure(context: &Context, complaints: &[Complaint], before: Option<&Episode>, after: Option<&Episode>) {
+    let (metrics, Some(after)) = (&context.metrics, after) else { return };
+    let same = before.filter(|before| before.number == after.number);
+    let begun = complaints.iter().map(|complaint| complaint.since).min().unwrap_or(after.started_at);
+    let now = context.now();
+    let took = |stage, since: Timestamp| {
+        let seconds = now.duration_since(since).as_secs_f64();
+        metrics.stage_seconds.get_or_create_owned(&ByStage { stage }).observe(seconds);
+    };
+    let rung = after.rung.as_str();
+    if same.is_none() {
+        metrics.repairs_started.get_or_create_owned(&ByKind { kind: rung }).inc();
+    }
+    let confirmed = |episode: &Episode| episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    if confirmed(after) && after.steps.len() == 1 && !same.is_some_and(confirmed) {
+        took("taint", begun);
+    }
+    let entered = |phase| after.phase == phase && same.is_none_or(|before| before.phase != phase);
+    if entered(Phase::Rebooting) {
+        took("reboot", begun);
+    }
+    if entered(Phase::Healed) {
+        took("heal", begun);
+        let ordered = after.steps.iter().find(|step| step.outcome.why != after.steps[0].outcome.why);
+        ordered.map_or_else(|| (), |step| took("repair", step.at));
+    }
+    if after.phase.is_over() && same.is_none_or(|before| !before.phase.is_over()) {
+        metrics.repairs_ended.get_or_create_owned(&ByEnd { rung, outcome: after.phase.as_str() }).inc();
     }
 }
 

@@ -9,9 +9,15 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::Context;
-use crate::metrics::CONTENT_TYPE;
+use crate::clock;
+use crate::core::brakes::Storm;
+use crate::core::record::Rung;
+use crate::core::word::ClosedWord;
+use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE};
 
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
     let routes = Router::new()
@@ -26,8 +32,41 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
+    count(&context);
     match context.metrics.page() {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Counts nodes and pools as the watches know them.
+fn count(context: &Context) {
+    let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
+    let shown = &context.metrics.standings;
+    shown.clear();
+    for ((rung, phase), nodes) in counts.repairs {
+        shown.repairs.get_or_create_owned(&ByPhase { rung: rung.as_str(), phase: phase.as_str() }).set(nodes);
+    }
+    for (why, nodes) in counts.waiting {
+        shown.waiting.get_or_create_owned(&ByWhy { why: why.as_str() }).set(nodes);
+    }
+    shown.slow_networks.set(counts.slow);
+    shown.paused.set(i64::from(counts.paused));
+    for (pool, standing) in counts.pools {
+        let of = ByPool { pool };
+        let set = |family: &Family<ByPool, Gauge>, value: i64| {
+            family.get_or_create_owned(&of).set(value);
+        };
+        set(&shown.pool_nodes, standing.nodes.into());
+        set(&shown.pool_tainted, standing.tainted.into());
+        set(&shown.pool_taints_full, standing.taints_full.into());
+        set(&shown.budget_places, standing.places.into());
+        set(&shown.budget_places_taken, standing.taken.into());
+        set(&shown.storm_brake, matches!(standing.storm, Storm::Braking(_)).into());
+        for rung in [Rung::Reboot, Rung::Reimage] {
+            let stopped = standing.stopped.contains(&rung);
+            let rung = ByPoolAndRung { pool: of.pool.clone(), rung: rung.as_str() };
+            shown.rung_stopped.get_or_create_owned(&rung).set(stopped.into());
+        }
     }
 }

@@ -18,8 +18,8 @@ use crate::mail::Mailer;
 use crate::wire::policy_file::PolicyFile;
 use crate::wire::slim_node::{self, TaintNames};
 
-/// How often the file is looked at: a ConfigMap that is mounted changes within a minute or two anyway.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Nodes in one page of a list.
 const PAGE: u32 = 500;
 

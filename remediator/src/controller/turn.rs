@@ -61,11 +61,11 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
     let mut tainting = None;
     // What came back from our last write is as good as another read: whoever writes in between wins the next one.
     let mut at_hand: Option<Sight> = None;
+    let mut asked = false;
     for _ in 0..ROUNDS {
         if !context.leadership.leads() {
             return Ok(None);
         }
-        let fresh = at_hand.is_none();
         let sight = match at_hand.take() {
             Some(sight) => sight,
             None => match observe::sight(context, name).await? {
@@ -85,7 +85,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
 
         if decision.next != known.repair {
             let repair = record::write(context, &sight.repair, &decision.next).await?;
-            tainting = None;
+            (tainting, asked) = (None, false);
             context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
             at_hand = Some(Sight { repair, ..sight });
             continue;
@@ -98,18 +98,14 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             condition::show(context, &sight, &decision.why).await?;
             return Ok(decision.look_again.or(Some(Duration::MAX)));
         };
-        if is_disruptive(&action) {
-            if !fresh {
-                continue;
-            }
-            if site.alertmanager.is_some() && !context.alerts.fresh() {
-                alerts::ask_again(context).await;
-                if context.alerts.fresh() {
-                    continue;
-                }
+        if is_disruptive(&action) && !asked {
+            if !alerts::ask_again(context).await {
                 tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
                 return Ok(Some(AFTER_ERROR));
             }
+            // Decided once more, on what is read after the answer.
+            asked = true;
+            continue;
         }
         let evicting = matches!(action, Action::Evict(_));
         tracing::debug!(node = name, ?action, "acting");

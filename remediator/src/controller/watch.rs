@@ -1,6 +1,7 @@
 //! The two watches. They only wake: what a turn decides on, it reads afresh.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -55,7 +56,9 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
             Ok(Some(watcher::Event::Apply(map) | watcher::Event::InitApply(map))) => {
                 there = true;
                 context.fleet.saw_places(budget_object::read(&map));
-                context.fleet.saw_switches(budget_object::switches(&map));
+                if context.fleet.saw_switches(budget_object::switches(&map)) {
+                    context.wake_all();
+                }
                 wake_waiting(&context);
             }
             Ok(Some(watcher::Event::Init)) => there = false,
@@ -88,11 +91,16 @@ struct Glance {
     ready: bool,
     taints: BTreeSet<TaintKey>,
     hands_off: (Option<String>, bool),
+    /// Of the labels, which say whose pool it is, and of the taints that are not ours.
+    marks: u64,
 }
 
 impl From<NodeView> for Glance {
     fn from(view: NodeView) -> Self {
+        let mut marks = DefaultHasher::new();
+        (&view.labels, &view.other_taints).hash(&mut marks);
         Self {
+            marks: marks.finish(),
             uid: view.uid,
             boot_id: view.boot_id,
             ready: view.ready,

@@ -92,11 +92,18 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
     let end = leaves(asked[newest - many]);
     if now < end {
         Storm::Braking(end)
-    } else if past.healed.iter().any(|healed| *healed > end) {
+    } else if past.healed.iter().any(|healed| *healed > end) || now > long_after(end) {
         Storm::Calm
     } else {
         Storm::Probation
     }
+}
+
+/// So long after a storm nobody remembers it.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+fn long_after(end: Timestamp) -> Timestamp {
+    end.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether the last attempts of a rung all failed their proof.
@@ -164,6 +171,8 @@ mod tests {
         assert_eq!(storm_at(&asked, &[], 600), Storm::Probation);
         assert_eq!(storm_at(&asked, &[500], 700), Storm::Probation, "what healed during the storm proves nothing");
         assert_eq!(storm_at(&asked, &[650], 700), Storm::Calm);
+        assert_eq!(storm_at(&asked, &[], 600 + 24 * 3600), Storm::Probation);
+        assert_eq!(storm_at(&asked, &[], 601 + 24 * 3600), Storm::Calm);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod health;
 pub mod kept_time;
 pub mod lease;
 pub mod memory;
+pub mod notices;
 pub mod policy;
 pub mod record;
 pub mod retention;

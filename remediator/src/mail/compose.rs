@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::core::decide::NodeView;
+use crate::core::notices::Notice;
 use crate::core::record::{Episode, Record, Verdict};
 
 /// A mail without its envelope.
@@ -13,7 +14,7 @@ pub struct Letter {
     pub text: String,
     pub html: String,
     /// Attached: what the checks said, one line for each run.
-    pub log: String,
+    pub log: Option<String>,
 }
 
 /// One heading of the mail with its lines.
@@ -45,7 +46,15 @@ pub fn escalation(
         sections.push(Section { heading: "Links", lines });
     }
     let log = said(episode).join("\n") + "\n";
-    Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log })
+    Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log: Some(log) })
+}
+
+/// Tells of a pool as a whole.
+pub fn notice(notice: &Notice) -> Letter {
+    let lines = notice.text.lines().map(|line| line.trim().to_owned()).collect();
+    let sections = [Section { heading: "What happened, and what is asked of you", lines }];
+    let subject = notice.subject.clone();
+    Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log: None }
 }
 
 fn wrong(record: &Record, cause: &str) -> Vec<String> {
@@ -198,7 +207,7 @@ mod tests {
         ] {
             assert!(letter.text.contains(part), "{part:?} is missing in\n{}", letter.text);
         }
-        assert!(letter.log.contains("rocm-smi failed gpu-missing: 7 of 8"));
+        assert!(letter.log.unwrap().contains("rocm-smi failed gpu-missing: 7 of 8"));
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Mailer {
     ) -> anyhow::Result<()> {
         let letter =
             compose::escalation(name, node, record, &self.settings.links).context("the record holds no episode")?;
-        self.smtp.send(message_id, &letter).await
+        self.send(message_id, &letter).await
+    }
+
+    /// Returns when the server has accepted the letter.
+    pub async fn send(&self, message_id: &str, letter: &compose::Letter) -> anyhow::Result<()> {
+        self.smtp.send(message_id, letter).await
     }
 }

@@ -53,9 +53,12 @@ impl Smtp {
         let body = MultiPart::alternative()
             .singlepart(SinglePart::plain(letter.text.clone()))
             .singlepart(SinglePart::html(letter.html.clone()));
-        let log = Attachment::new("checks.log".to_owned()).body(letter.log.clone(), ContentType::TEXT_PLAIN);
-        let message =
-            message.multipart(MultiPart::mixed().multipart(body).singlepart(log)).context("building the mail")?;
+        let mut parts = MultiPart::mixed().multipart(body);
+        if let Some(log) = &letter.log {
+            parts =
+                parts.singlepart(Attachment::new("checks.log".to_owned()).body(log.clone(), ContentType::TEXT_PLAIN));
+        }
+        let message = message.multipart(parts).context("building the mail")?;
         self.transport.send(message).await.map(drop).context("handing the mail to the server")
     }
 }

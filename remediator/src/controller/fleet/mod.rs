@@ -2,22 +2,23 @@
 //! the others (the budget, the brakes). It is as old as the watches are; what it is used for is guarded by a write that the
 //! API server orders.
 
+mod pool;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::core::brakes::{self, Past, Storm};
-use crate::core::budget::{self, Census, Holder, Places, Seat, Waiter};
+use crate::core::brakes::Past;
+use crate::core::budget::{Holder, Places, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
-use crate::core::record::{Ask, Complaint, Episode, Phase, Record, Rung};
+use crate::core::record::{Complaint, Episode, Phase, Record, Rung};
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 
-/// A node that has been cordoned for longer than this is a person's, and no longer counts.
-const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
+pub use self::pool::{Asking, Counts, Standing};
 
 #[derive(Debug)]
 struct NodeGlance {
@@ -35,7 +36,10 @@ struct RepairGlance {
     holder: Option<Holder>,
     over: bool,
     waits: Option<Waiter>,
-    /// A taint is about to be placed.
+    /// The open episode.
+    open: Option<(Rung, Phase, Why)>,
+    slow: bool,
+    /// A taint is on its way to the node, or there.
     placing: bool,
     past: Past,
     firing: Vec<Complaint>,
@@ -51,34 +55,12 @@ pub enum Kind {
 /// What people switched for the whole cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
+    /// What people were told of the pools: names of annotations.
+    pub told: Vec<String>,
     /// Nothing disruptive starts; the text says why.
     pub paused: Option<String>,
     /// The brakes forget what was before.
     pub resumed: Option<Timestamp>,
-}
-
-/// What the other nodes of its pool mean for one node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Where it stands in its pool's budget; `None` until everything was listed once.
-    pub seat: Option<Seat>,
-    pub storm: Storm,
-    pub rung_fails: bool,
-    pub taints_full: bool,
-    pub many_slow: bool,
-    pub paused: Option<String>,
-}
-
-/// Who asks, by what rules, at what time.
-#[derive(Clone, Copy)]
-pub struct Asking<'a> {
-    pub node: &'a str,
-    /// The record's UID.
-    pub uid: &'a str,
-    pub episode: Option<&'a Episode>,
-    pub policy: &'a Policy,
-    pub now: Timestamp,
-    pub at: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +109,10 @@ impl Fleet {
             waits: episode
                 .filter(|episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget)
                 .map(|episode| waiter(name, episode)),
+            open: episode
+                .filter(|episode| !episode.phase.is_over())
+                .map(|episode| (episode.rung, episode.phase, episode.why.why)),
+            slow: record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over()),
             placing: [
                 episode.filter(|episode| !episode.phase.is_over()).and_then(|episode| episode.taint),
                 record.repair.network.as_ref().filter(|track| !track.phase.is_over()).and_then(|track| track.taint),
@@ -150,8 +136,17 @@ impl Fleet {
         self.write(|known| known.places = Some(places));
     }
 
-    pub fn saw_switches(&self, switches: Switches) {
-        self.write(|known| known.switches = switches);
+    /// What people were told of the pools; `None` before the budget object was seen.
+    pub fn told(&self) -> Option<Vec<String>> {
+        self.read(|known| known.places.as_ref().map(|_| known.switches.told.clone()))
+    }
+
+    /// Whether people switched anything.
+    pub fn saw_switches(&self, switches: Switches) -> bool {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = known.switches != switches;
+        known.switches = switches;
+        changed
     }
 
     /// An object's version comes from a write of ours.
@@ -225,6 +220,11 @@ impl Fleet {
         self.read(|known| known.standing(asking, places.or(known.places.as_ref())))
     }
 
+    /// How many nodes are where, and how each pool stands.
+    pub fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
+        self.read(|known| known.counts(policy, now, at))
+    }
+
     /// Whether the episode that holds this place seems to be over, as far as the watch has come.
     pub fn is_over(&self, node: &str, holder: &Holder) -> bool {
         self.read(|known| {
@@ -239,76 +239,6 @@ impl Fleet {
 
     fn read<T>(&self, ask: impl FnOnce(&Known) -> T) -> T {
         ask(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Known {
-    /// `None`: the node is in no pool.
-    fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
-        let Asking { node, episode, policy, now, .. } = asking;
-        let pool = self.nodes.get(node)?.pool.as_deref()?;
-        let members: Vec<&String> = self
-            .nodes
-            .iter()
-            .filter(|(_, glance)| glance.pool.as_deref() == Some(pool))
-            .map(|(name, _)| name)
-            .collect();
-        let size = u32::try_from(members.len()).unwrap_or(u32::MAX);
-        let mut past = Past::default();
-        let (mut tainted, mut slow) = (0_u32, 0_u32);
-        for name in members {
-            let repair = self.repairs.get(name);
-            let carries = self.nodes.get(name).is_some_and(|glance| glance.tainted);
-            tainted += u32::from(name != node && (carries || repair.is_some_and(|repair| repair.placing)));
-            let Some(repair) = repair else { continue };
-            past.add(&repair.past);
-            slow += u32::from(repair.firing.iter().any(|complaint| complaint.ask == Ask::SlowNetwork));
-        }
-        let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
-        let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
-        let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
-        Some(Standing {
-            seat,
-            storm,
-            rung_fails: episode.is_some_and(fails),
-            taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
-            many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
-            paused: self.switches.paused.clone(),
-        })
-    }
-
-    fn seat(&self, asking: Asking, episode: &Episode, pool: &str, places: &Places, storm: Storm) -> Option<Seat> {
-        let Asking { node, uid, policy, at, .. } = asking;
-        if !(self.nodes_listed && self.repairs_listed) {
-            return None;
-        }
-        let limit = budget::places(self.census(pool, node, places, at), policy.budget);
-        let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
-        let mut waiting: Vec<Waiter> = self
-            .repairs
-            .iter()
-            .filter(|(name, _)| *name != node && self.nodes.get(*name).is_some_and(|n| n.pool.as_deref() == Some(pool)))
-            .filter_map(|(_, repair)| repair.waits.clone())
-            .collect();
-        waiting.push(waiter(node, episode));
-        Some(budget::seat(node, &holder(uid, episode), pool, places, &waiting, limit))
-    }
-
-    /// A node under a repair of ours is not down for other reasons; neither is the one that asks.
-    fn census(&self, pool: &str, asks: &str, places: &Places, now: Instant) -> Census {
-        let mut census = Census::default();
-        for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
-            let long_cordoned = node.cordoned.is_some_and(|since| now.duration_since(since) > CORDONED_LONG);
-            if name != asks && (node.manual || long_cordoned) {
-                continue;
-            }
-            census.members += 1;
-            let down = !node.ready || node.cordoned.is_some();
-            if down && name != asks && !places.contains_key(name) {
-                census.down += 1;
-            }
-        }
-        census
     }
 }
 

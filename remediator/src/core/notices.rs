@@ -1,0 +1,140 @@
+//! What people have to be told of a pool as a whole: it stands still, and only a person can say why. One mail for each, when
+//! it begins.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::brakes::Storm;
+use super::record::Rung;
+use super::why::Why;
+
+/// How a pool stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolStanding {
+    pub nodes: u32,
+    pub tainted: u32,
+    /// Places in the budget, and how many of them are taken.
+    pub places: u32,
+    pub taken: u32,
+    /// Since when the first of those that wait for a place does.
+    pub waits_since: Option<Timestamp>,
+    pub storm: Storm,
+    /// Rungs that stopped because they heal nobody.
+    pub stopped: Vec<Rung>,
+    pub taints_full: bool,
+}
+
+/// A pool without any place may recover by itself for so long before people hear of it.
+const STARVED: Duration = Duration::from_secs(3600);
+
+/// One thing to be told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notice {
+    /// Stays the same while the notice stands: `storm-brake.gpu`. It is part of an annotation's name and of a Message-ID.
+    pub key: String,
+    pub why: Why,
+    pub subject: String,
+    pub text: String,
+}
+
+/// All that stands of a pool now.
+pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
+    let notice = |word: &str, why, subject: String, text: String| Notice {
+        key: format!("{word}.{pool}"),
+        why,
+        subject: format!("[OSSCI] pool {pool}: {subject}"),
+        text,
+    };
+    let resume =
+        "kubectl -n ossci annotate --overwrite configmap ossci-budget ossci.amd.com/resumed-at=$(date -u +%FT%TZ)";
+    let mut all = Vec::new();
+    if let Storm::Braking(until) = of.storm {
+        let text = format!(
+            "Too many nodes asked for a repair within minutes. All of them are tainted as far as the limit allows; nothing is \
+             drained, rebooted or reimaged before {until:.0}, then one node at a time until the first is healed. Look for what \
+             they have in common: a power or network fault, a new driver, a broken check. To go on at once:\n  {resume}"
+        );
+        all.push(notice("storm-brake", Why::StormBrake, "too many nodes ask at once".to_owned(), text));
+    }
+    for rung in &of.stopped {
+        let text = format!(
+            "The last attempts to {rung} a node of this pool all failed their proof, so no further node is: what {rung} does \
+             not heal one after the other has a cause that {rung} does not reach. When you have found it:\n  {resume}"
+        );
+        all.push(notice(&format!("rung-stopped-{rung}"), Why::RungNotWorking, format!("{rung} heals no node"), text));
+    }
+    if of.taints_full {
+        let text = format!(
+            "{} of {} nodes carry a taint of ours. No further one is placed: nodes that complain from now on stay in service, \
+             with the reason TaintLimit in their NodeRepair.",
+            of.tainted, of.nodes
+        );
+        all.push(notice("taint-limit", Why::TaintLimit, "as many nodes as may be are tainted".to_owned(), text));
+    }
+    let long_since =
+        |since: Timestamp| now.duration_since(since) > SignedDuration::try_from(STARVED).unwrap_or_default();
+    if of.places == 0 && of.waits_since.is_some_and(long_since) {
+        let text = "Nodes have waited for a repair for over an hour, and none is allowed: so many nodes of the pool are down for \
+                    other reasons (not Ready, or cordoned) that a repair would take capacity that is not there. Bring nodes \
+                    back, or raise budget.downPercent in the policy."
+            .to_owned();
+        all.push(notice(
+            "budget-starved",
+            Why::WaitingForBudget,
+            "nobody is repaired for over an hour".to_owned(),
+            text,
+        ));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calm() -> PoolStanding {
+        PoolStanding {
+            nodes: 10,
+            tainted: 0,
+            places: 1,
+            taken: 0,
+            waits_since: None,
+            storm: Storm::Calm,
+            stopped: vec![],
+            taints_full: false,
+        }
+    }
+
+    fn keys(of: &PoolStanding, now: i64) -> Vec<String> {
+        let now = Timestamp::from_second(now).unwrap();
+        standing("gpu", of, now).into_iter().map(|notice| notice.key).collect()
+    }
+
+    #[test]
+    fn a_calm_pool_has_nothing_to_tell() {
+        assert!(keys(&calm(), 0).is_empty());
+    }
+
+    #[test]
+    fn each_brake_is_told_by_itself() {
+        let of = PoolStanding {
+            storm: Storm::Braking(Timestamp::UNIX_EPOCH),
+            stopped: vec![Rung::Reimage],
+            taints_full: true,
+            ..calm()
+        };
+        assert_eq!(keys(&of, 0), ["storm-brake.gpu", "rung-stopped-reimage.gpu", "taint-limit.gpu"]);
+    }
+
+    #[test]
+    fn a_pool_without_places_is_told_after_an_hour() {
+        let of = PoolStanding { places: 0, waits_since: Some(Timestamp::UNIX_EPOCH), ..calm() };
+        assert!(keys(&of, 3600).is_empty());
+        assert_eq!(keys(&of, 3601), ["budget-starved.gpu"]);
+        assert!(
+            keys(&PoolStanding { places: 1, ..of }, 9999).is_empty(),
+            "whoever waits for a taken place waits rightly"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+# Nobody knows what is silenced: nothing disruptive starts until an Alertmanager answers again.
+node gone1
+policy {alertmanager: {pollSeconds: 1}}
+kubectl annotate node gone1 ossci.amd.com/hold=until-nobody-answers
+break gone1 gpu-missing until reboot
+await gone1 why OnHold within 60s
+kill alertmanager-1
+kill alertmanager-2
+kubectl annotate node gone1 ossci.amd.com/hold-
+await gone1 why AlertsUnknown within 30s
+quiet 4s
+start alertmanager-1
+await gone1 phase Healed within 60s

@@ -1,0 +1,22 @@
+# A technician's mark, and a cordon while pods are asked to leave: nothing disruptive starts, and what has started but is
+# not out yet stops. A budget of pods that never yields is overruled at the drain's deadline.
+node marked1 cordon1
+policy {maintenance: {taints: [site.example/technician]}}
+kubectl taint node marked1 site.example/technician=:NoSchedule
+break marked1 gpu-missing until reboot
+await marked1 why UnderMaintenance within 60s
+quiet 3s
+kubectl taint node marked1 site.example/technician-
+await marked1 phase Healed within 60s
+
+pod stubborn-1 on cordon1
+kubectl create poddisruptionbudget stubborn --selector=app=stubborn-1 --min-available=1
+break cordon1 gpu-missing until reboot
+await cordon1 phase Draining within 60s
+kubectl cordon cordon1
+await cordon1 why Cordoned within 20s
+quiet 3s
+kubectl uncordon cordon1
+await cordon1 phase Draining within 20s
+await cordon1 phase Rebooting within 40s
+await cordon1 phase Healed within 60s

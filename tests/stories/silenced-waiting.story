@@ -1,0 +1,14 @@
+# A silence that is set while a node waits stops its repair, although the alert was told before. When it ends, the repair
+# goes on.
+node waits1
+policy {alertmanager: {pollSeconds: 1}}
+kubectl annotate node waits1 ossci.amd.com/hold=until-it-is-silenced
+break waits1 gpu-missing until reboot
+await waits1 why OnHold within 60s
+silence waits1
+kubectl annotate node waits1 ossci.amd.com/hold-
+await waits1 why Silenced within 30s
+quiet 4s
+unsilence waits1
+await waits1 phase Healed within 60s
+await waits1 taint none within 10s

@@ -1,0 +1,21 @@
+# Four nodes of a pool ask within seconds. All are tainted, none is rebooted while the storm lasts. After it the first has to
+# heal before the second starts.
+node storm1 storm2 storm3 storm4
+policy {brakes: {stormSeconds: 40}, budget: {atMostPercent: 100}}
+kubectl -n ossci annotate configmap ossci-budget ossci.amd.com/pause=until-all-four-have-asked
+break storm1 gpu-missing until reboot
+break storm2 gpu-missing until reboot
+break storm3 gpu-missing until reboot
+break storm4 gpu-missing until reboot
+await storm1 why Paused within 60s
+await storm2 why Paused within 60s
+await storm3 why Paused within 60s
+await storm4 why Paused within 60s
+kubectl -n ossci annotate configmap ossci-budget ossci.amd.com/pause-
+await storm1 why StormBrake within 30s
+await storm4 why StormBrake within 30s
+quiet 4s
+await storm1 phase Healed within 120s
+await storm2 phase Healed within 120s
+await storm3 phase Healed within 120s
+await storm4 phase Healed within 120s
