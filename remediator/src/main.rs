@@ -23,6 +23,9 @@ enum Command {
     Controller(controller::Config),
     /// Carries out the orders of one node; runs on it.
     Agent(agent::Config),
+    /// The policy file: its defaults, its schema, and whether one is right.
+    #[command(subcommand)]
+    Config(commands::config::Command),
     /// Prints the CustomResourceDefinition of NodeRepair.
     Crd,
     /// Renders the alert rules with a site's thresholds.
@@ -49,6 +52,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
         Command::Rules(arguments) => commands::rules::write(&arguments),
+        Command::Config(command) => {
+            print!("{}", commands::config::run(&command)?);
+            Ok(())
+        }
         Command::Crd => {
             print!("{}", commands::crd::yaml()?);
             Ok(())

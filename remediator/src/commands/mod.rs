@@ -1,4 +1,5 @@
 //! What an operator runs by hand, one file each.
 
+pub mod config;
 pub mod crd;
 pub mod rules;

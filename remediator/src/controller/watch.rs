@@ -14,6 +14,7 @@ use super::{Context, budget_object};
 use crate::clock;
 use crate::core::decide::NodeView;
 use crate::core::taint::TaintKey;
+use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 
@@ -37,7 +38,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
             Ok(Some(watcher::Event::Init)) => {}
             Ok(Some(watcher::Event::InitDone)) => {
                 context.fleet.listed_records();
-                wake_waiting(&context);
+                wake_waiting(&context, Why::WaitingForBudget);
             }
             Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),
             Err(error) => tracing::warn!(%error, "watching NodeRepair"),
@@ -59,7 +60,7 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
                 if context.fleet.saw_switches(budget_object::switches(&map)) {
                     context.wake_all();
                 }
-                wake_waiting(&context);
+                wake_waiting(&context, Why::WaitingForBudget);
             }
             Ok(Some(watcher::Event::Init)) => there = false,
             Ok(Some(watcher::Event::InitDone)) if there => {}
@@ -77,8 +78,8 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
     }
 }
 
-fn wake_waiting(context: &Context) {
-    for node in context.fleet.waiting() {
+fn wake_waiting(context: &Context, why: Why) {
+    for node in context.fleet.waiting_for(why) {
         context.wakes.wake(&node);
     }
 }
@@ -122,7 +123,11 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
         let name = node.name_any();
         context.fleet.saw_node(&name, &view, &site.policy, clock::monotonic());
         let glance = Glance::from(view);
-        if known.get(&name) != Some(&glance) {
+        let before = known.get(&name);
+        if before.is_some_and(|before| before.taints.len() > glance.taints.len()) {
+            wake_waiting(&context, Why::TaintLimit);
+        }
+        if before != Some(&glance) {
             if !context.fleet.is_ours(Kind::Node, &name, node.meta().resource_version.as_deref()) {
                 context.wakes.wake(&name);
             }
@@ -147,7 +152,7 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
                     there
                 });
                 context.fleet.listed_nodes();
-                wake_waiting(&context);
+                wake_waiting(&context, Why::WaitingForBudget);
             }
             Ok(Some(watcher::Event::Delete(node))) => {
                 known.remove(&node.name_any());

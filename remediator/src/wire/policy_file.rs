@@ -52,12 +52,14 @@ pub struct PolicyFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolFile {
+    /// As it stands in reasons, metrics and mails.
     pub name: String,
     /// Labels that a node of the pool has, all of them.
     pub node_selector: BTreeMap<String, String>,
     /// How far the ladder may be climbed: `observe` records what would be done and changes nothing.
     #[serde(default = "observe")]
     pub mode: Word<Mode>,
+    /// What happens to the pods of a node before it is rebooted.
     #[serde(default = "evict")]
     pub drain: Word<DrainMode>,
     /// Control-plane nodes are in the pool only when this is true.
@@ -121,6 +123,7 @@ pub struct BrakesFile {
     /// When more than this many percent of a pool (and more than three nodes) newly ask for a reboot or a reimage within
     /// `stormSeconds`, nothing disruptive starts until fewer did; then one node at a time until the first is healed.
     pub storm_percent: u32,
+    /// The time within which they ask.
     pub storm_seconds: u32,
     /// After so many attempts of one rung in a row that all failed in a pool, the rung stops there until a person resumes it.
     pub failed_attempts: u32,
@@ -154,6 +157,7 @@ pub struct MaintenanceFile {
 pub struct AlertmanagerFile {
     /// Every replica by itself: `https://alertmanager-0.alertmanager:9093`.
     pub urls: Vec<String>,
+    /// How often every replica is asked.
     #[serde(default = "a_minute")]
     pub poll_seconds: u32,
     /// A PEM file with the CA of the replicas, where it is not a public one.
@@ -182,6 +186,7 @@ fn evict() -> Word<DrainMode> {
     Word(DrainMode::Evict)
 }
 
+/// How long things may take.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TimesFile {
@@ -189,9 +194,11 @@ pub struct TimesFile {
     pub drain_seconds: u32,
     /// From the reboot order to a new boot id, and from there to Ready.
     pub boot_seconds: u32,
+    /// From the reimage order to the end of its script.
     pub reimage_seconds: u32,
     /// How long a new boot must have lasted before it is proven.
     pub stabilise_seconds: u32,
+    /// From the first proof order to its end; what could not be proven by then goes to a person.
     pub proof_seconds: u32,
     /// When a complaint is older than this at the first disruptive order, the node is checked once more before it.
     pub fresh_evidence_seconds: u32,
@@ -220,6 +227,7 @@ impl Default for TimesFile {
     }
 }
 
+/// What has to be shown before a node is released.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ProofFile {
@@ -237,11 +245,13 @@ impl Default for ProofFile {
     }
 }
 
+/// Where the script of a reimage lies.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReimageFile {
     /// A ConfigMap of our namespace.
     pub config_map: String,
+    /// The script's name in it.
     pub key: String,
 }
 
@@ -275,17 +285,22 @@ closed_words! {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MailFile {
+    /// `OSSCI Ops <ossci@example.com>`.
     pub from: String,
+    /// Whoever is to be asked.
     pub to: Vec<String>,
     /// Host name of the SMTP server, as it is in its certificate.
     pub server: String,
+    /// Of the SMTP server; 587.
     #[serde(default = "submission")]
     pub port: u16,
+    /// How the connection is protected.
     #[serde(default = "starttls")]
     pub tls: Word<Tls>,
     /// A PEM file with the CA of the server, where it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Absent: the server asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
     /// A file that holds the password, and nothing else.
@@ -470,6 +485,13 @@ mod tests {
         assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
         let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");
         assert!(mode.contains("observe, taint, reboot, reimage"), "{mode}");
+        let window =
+            |text: &str| refused(&format!("pools: [{{name: gpu, nodeSelector: {{a: b}}, windows: [{text}]}}]"));
+        assert!(window("{from: '25:00', to: '06:00'}").contains("write it like 22:00"));
+        assert!(window("{days: [Monday], from: '22:00', to: '06:00'}").contains("use Mon, Tue"));
+        assert!(window("{from: '22:00', to: '06:00', timeZone: Berlin}").contains("Europe/Berlin"));
+        assert!(refused(&format!("{SMALLEST}\nbrakes: {{failedAttempts: 0}}")).contains("failedAttempts"));
+        assert!(refused(&format!("{SMALLEST}\nalertmanager: {{urls: [alertmanager:9093]}}")).contains("http://"));
         let unknown = refused(&format!("{SMALLEST}\nbudgets: 3"));
         assert!(unknown.contains("budgets") && unknown.contains('2'), "{unknown}");
     }

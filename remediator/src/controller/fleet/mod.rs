@@ -208,10 +208,13 @@ impl Fleet {
         self.write(|known| known.repairs_listed = true);
     }
 
-    /// Nodes that a free place may be for.
-    pub fn waiting(&self) -> Vec<String> {
+    /// Nodes that wait for this.
+    pub fn waiting_for(&self, why: Why) -> Vec<String> {
         self.read(|known| {
-            known.repairs.iter().filter(|(_, repair)| repair.waits.is_some()).map(|(name, _)| name.clone()).collect()
+            let waiting = known.repairs.iter().filter(|(_, repair)| {
+                repair.open.is_some_and(|(_, phase, open_why)| phase == Phase::Waiting && open_why == why)
+            });
+            waiting.map(|(name, _)| name.clone()).collect()
         })
     }
 
