@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alerting::Alerting;
 use crate::deploy::{self, Kubectl};
@@ -25,6 +25,7 @@ use crate::pki::{Pki, write_secret};
 use crate::pods::{App, Pods};
 use crate::process::{self, Process};
 use crate::programs::{Addresses, Binaries, Controller, Programs};
+use crate::proxy::Proxy;
 use crate::setup::Tools;
 use crate::site_policy::SitePolicy;
 use crate::{environment, ports, service, wait};
@@ -53,8 +54,12 @@ pub struct Lab {
     /// The story that is played.
     story: String,
     cluster: Cluster,
+    /// Between the remediator and the API server.
+    pub proxy: Proxy,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
+    /// What keeps each node alive.
+    lives: BTreeMap<String, Vec<AbortHandle>>,
     tasks: JoinSet<()>,
     /// Held so that the parts live as long as the lab.
     _parts: Vec<Process>,
@@ -83,6 +88,7 @@ impl Lab {
         let controller_manager = controller_manager::start(&site, &pki, &api).await?;
         let scheduler = scheduler::start(&site, &pki, &api).await?;
 
+        let proxy = Proxy::start(&pki, &api.cluster.server).await?;
         let alertmanagers: Vec<String> =
             alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
         let policy = policy(&site, &pki, &mail.smtp, &alertmanagers)?;
@@ -115,8 +121,10 @@ impl Lab {
             policy,
             story: String::new(),
             cluster: api.cluster,
+            proxy,
             pki,
             machines: BTreeMap::new(),
+            lives: BTreeMap::new(),
             tasks: JoinSet::new(),
             _parts: parts,
         };
@@ -142,10 +150,9 @@ impl Lab {
     }
 
     /// The nodes that come now are of this story, and a pool of its own.
-    pub async fn begin(&mut self, story: &str) -> Result<()> {
+    pub fn begin(&mut self, story: &str) -> Result<()> {
         story.clone_into(&mut self.story);
-        self.policy.begin(story)?;
-        self.await_policy().await
+        self.policy.begin(story)
     }
 
     /// Changes the policy, until the next story begins.
@@ -175,6 +182,7 @@ impl Lab {
 
     /// Adds simulated GPU nodes and waits until each is Ready and its checks pass.
     pub async fn add_nodes(&mut self, names: &[String]) -> Result<()> {
+        self.await_policy().await?;
         for name in names {
             self.switch_on(name, GPUS).await?;
         }
@@ -216,7 +224,7 @@ impl Lab {
     /// again, as a real one would.
     pub async fn kill(&self, app: App, node: Option<&str>) -> Result<()> {
         let sign = match (app, node) {
-            (App::Controller, _) => "ossci-remediator\0controller\0".to_owned(),
+            (App::Controller, _) => app.sign().to_owned(),
             (App::Agent, Some(node)) => format!("\0agent\0--node-dir={}\0", self.node_dir(node).path().display()),
             (App::Exporter, Some(node)) => format!("--node-name={node}\0--web.probe-socket="),
             _ => bail!("say on which node"),
@@ -253,6 +261,9 @@ impl Lab {
         kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
         let client = kubeconfig::client(&config).await?;
 
+        // The remediator is on the nodes without GPUs.
+        let server = if gpus > 0 { &self.cluster.server } else { &self.proxy.url };
+        let cluster = Cluster { server: server.clone(), ..self.cluster.clone() };
         let programs = Programs {
             binaries: self.binaries.clone(),
             exporter: ports::free()?,
@@ -271,16 +282,34 @@ impl Lab {
             node_name: name.to_owned(),
             address,
             node,
-            cluster: self.cluster.clone(),
+            cluster,
             client,
             power: machine.power(),
             launch: programs,
         };
-        self.tasks.spawn(kubelet.run());
-        self.tasks.spawn(pods.run());
-        self.tasks.spawn(machine.clone().run());
+        let life = vec![
+            self.tasks.spawn(kubelet.run()),
+            self.tasks.spawn(pods.run()),
+            self.tasks.spawn(machine.clone().run()),
+        ];
+        self.lives.insert(name.to_owned(), life);
         self.machines.insert(name.to_owned(), machine);
         Ok(())
+    }
+
+    /// Ends one node's life, and takes every trace of it out of the cluster.
+    pub async fn switch_off(&mut self, name: &str) -> Result<()> {
+        let machine = self.machines.remove(name).with_context(|| format!("there is no node {name}"))?;
+        for task in self.lives.remove(name).unwrap_or_default() {
+            task.abort();
+        }
+        machine.end_processes();
+        self.facts.exporters.remove(name);
+        self.alerting.prometheus.forget("ossci-exporter", name);
+        let here = format!("--field-selector=spec.nodeName={name}");
+        self.kubectl.run(&["delete", "node", name]).await?;
+        self.kubectl.run(&["delete", "pods", "-A", "--force", "--grace-period=0", &here]).await?;
+        self.kubectl.run(&["delete", "noderepair", name, "--ignore-not-found"]).await.map(drop)
     }
 
     async fn await_remediator(&self) -> Result<()> {

@@ -72,7 +72,7 @@ impl Machine {
     }
 
     /// Every process of this node names the node's directory in its command line or environment.
-    fn end_processes(&self) {
+    pub fn end_processes(&self) {
         let root = self.dir.path().display().to_string();
         process::kill_all(|text| {
             text.match_indices(&root)

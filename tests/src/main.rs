@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use ossci_tests::cuts::{self, Choice};
 use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
@@ -41,6 +42,22 @@ enum Command {
         /// Keep the state directory
         #[arg(long)]
         keep: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Plays stories with the remediator killed at its durable writes
+    Cuts {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Play all cuts that this file does not have yet, and note them in it
+        #[arg(long, conflicts_with = "sample")]
+        ledger: Option<PathBuf>,
+        /// Play so many of them
+        #[arg(long, default_value_t = 4)]
+        sample: usize,
+        /// Which ones
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
         #[command(flatten)]
         place: Place,
     },
@@ -144,6 +161,13 @@ async fn run(command: Command) -> Result<i32> {
         Command::Story { files, stay, keep, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
             Some(dir) => runner::run(&dir, &files, stay, enclosure::end_wanted()?).await?,
+        },
+        Command::Cuts { files, ledger, sample: count, seed, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => {
+                let choice = ledger.map_or(Choice::Sample { count, seed }, |ledger| Choice::All { ledger });
+                cuts::run(&dir, &files, &choice, enclosure::end_wanted()?).await?;
+            }
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

@@ -67,7 +67,7 @@ struct Player<'a> {
 }
 
 pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> Result<Outcome> {
-    lab.begin(&story.name).await?;
+    lab.begin(&story.name)?;
     let witness = Witness::new(&lab.facts)?;
     let mut player = Player {
         lab,
@@ -99,6 +99,7 @@ impl Player<'_> {
             Step::Await { node, fact, within } => self.awaited(node, fact, *within).await?,
             Step::Pod { name, node } => self.pod(name, node).await?,
             Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,
+            Step::Api { down } => self.lab.proxy.set_down(*down),
             Step::Power { node } => self.lab.machine(node)?.reboot(POWER).await?,
             Step::Kubectl(args) => {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();

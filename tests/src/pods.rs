@@ -51,6 +51,15 @@ impl App {
             .find_map(|(prefix, app)| name.starts_with(prefix).then_some(app))
     }
 
+    /// By what in its command line a process of it is known from all others.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Exporter => "ossci-exporter\0",
+            Self::Agent => "ossci-lab\0agent\0",
+            Self::Controller => "ossci-remediator\0controller\0",
+        }
+    }
+
     /// The sub-command or program word by which its process is found again.
     pub fn word(self) -> &'static str {
         match self {

@@ -76,7 +76,8 @@ async fn tell(lab: &mut Lab, file: &Path) -> Result<()> {
     golden::check(&file.with_extension("golden"), &told)
 }
 
-struct Nobody;
+/// Nobody watches.
+pub struct Nobody;
 
 impl Audience for Nobody {
     fn step(&mut self, _: &str, _: &Step) {}

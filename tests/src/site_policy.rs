@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// The label by which a story's nodes are a pool.
 pub const STORY: &str = "lab.example/story";
 
+/// The pools of earlier stories that stay: what their nodes still do is theirs.
+const POOLS: usize = 4;
+
 #[derive(Debug)]
 pub struct SitePolicy {
     file: PathBuf,
@@ -36,6 +39,8 @@ impl SitePolicy {
     pub fn begin(&mut self, story: &str) -> Result<()> {
         self.pools.retain(|known| known["name"] != story);
         self.pools.push(pool(story));
+        let surplus = self.pools.len().saturating_sub(POOLS);
+        self.pools.drain(..surplus);
         self.put(&json!({}))
     }
 

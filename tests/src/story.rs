@@ -14,6 +14,7 @@
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
 //! power NODE                                   (a power failure: the boot ends without an order)
+//! api down | api up                            (from where the remediator stands)
 //! kubectl ARGUMENTS
 //! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
@@ -57,6 +58,7 @@ pub enum Step {
     Pod { name: String, node: String },
     Kill { app: App, node: Option<String> },
     Power { node: String },
+    Api { down: bool },
     Kubectl(Vec<String>),
     Policy(String),
     Quiet(Duration),
@@ -140,6 +142,23 @@ impl Story {
         Ok(Self { name: name.to_owned(), steps })
     }
 
+    /// The same story with other nodes: each has the mark behind its name, and so has the story.
+    pub fn marked(&self, mark: &str) -> Self {
+        let nodes = self.nodes();
+        let word = |word: &str| {
+            let named = nodes.iter().find(|node| word.ends_with(**node));
+            named.map_or(word.to_owned(), |_| format!("{word}-{mark}"))
+        };
+        let steps = self.steps.iter().map(|(line, _)| {
+            let line = line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+            let step = step(&line);
+            (line, step)
+        });
+        // What was read once is read again, with longer names.
+        let steps = steps.filter_map(|(line, step)| Some((line, step.ok()?))).collect();
+        Self { name: format!("{}-{mark}", self.name), steps }
+    }
+
     /// The nodes of the story, in the order of their appearance.
     pub fn nodes(&self) -> Vec<&str> {
         let named = self.steps.iter().filter_map(|(_, step)| match step {
@@ -203,6 +222,8 @@ fn step(line: &str) -> Result<Step> {
             let moments = moments.iter().map(|moment| word(moment)).collect::<Result<_>>()?;
             Step::Order { node: owned(node), moments }
         }
+        ["api", "down"] => Step::Api { down: true },
+        ["api", "up"] => Step::Api { down: false },
         ["power", node] => Step::Power { node: owned(node) },
         ["kubectl", args @ ..] => Step::Kubectl(args.iter().map(|arg| owned(arg)).collect()),
         ["policy", ..] => Step::Policy(line["policy".len()..].trim().to_owned()),
@@ -264,6 +285,15 @@ mod tests {
         assert_eq!(story.steps.len(), 4);
         let within = Duration::from_secs(9);
         assert_eq!(story.steps[2].1, Step::Await { node: "a".into(), fact: Fact::NoTaint, within });
+    }
+
+    #[test]
+    fn a_marked_story_is_the_same_with_other_nodes() {
+        let story = Story::parse("x", "node a1 b1\nkill agent a1\npod job-b1 on b1\nsay a1 is not well\n").unwrap();
+        let other = story.marked("7");
+        assert_eq!(other.nodes(), ["a1-7", "b1-7"]);
+        assert_eq!(other.steps[2].1, Step::Pod { name: "job-b1-7".into(), node: "b1-7".into() });
+        assert_eq!((other.name.as_str(), other.steps.len()), ("x-7", story.steps.len()));
     }
 
     #[test]

@@ -109,9 +109,12 @@ impl Audience for Table {
         match step {
             Step::Say(text) => self.say(text),
             Step::Nodes(names) => self.nodes.extend(names.iter().cloned()),
-            Step::Break { .. } | Step::Mend { .. } | Step::Kill { .. } | Step::Power { .. } | Step::Kubectl(_) => {
-                self.say(line)
-            }
+            Step::Break { .. }
+            | Step::Mend { .. }
+            | Step::Kill { .. }
+            | Step::Power { .. }
+            | Step::Api { .. }
+            | Step::Kubectl(_) => self.say(line),
             Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) | Step::Unheard { .. } | Step::Order { .. } => {}
             Step::Routes(_) | Step::KillReplica(_) | Step::StartReplica(_) => self.say(line),
             Step::Silence { .. } | Step::Unsilence { .. } | Step::Alert { .. } | Step::Policy(_) => self.say(line),
