@@ -16,6 +16,7 @@ timed = start=$$(date +%s); $(2) && printf '%8d s  %s\n' $$(($$(date +%s) - star
 help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
 	@echo "make test   builds everything and runs every test"
+	@echo "make soak   plays every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
 	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
 
 .PHONY: toolchain
@@ -49,6 +50,13 @@ test: root fresh-parts setup build
 	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
+
+# Every story of tests/stories/cuts with the remediator killed at every durable write, before and after its answer. What was
+# played is kept in the ledger; the campaign is complete when nothing is left.
+.PHONY: soak
+LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
+soak: root setup build
+	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain

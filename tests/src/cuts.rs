@@ -54,9 +54,10 @@ pub async fn run(dir: &Path, files: &[PathBuf], choice: &Choice, mut end: watch:
     }
 }
 
-async fn campaign(lab: &mut Lab, files: &[PathBuf], choice: &Choice) -> Result<()> {
+pub async fn campaign(lab: &mut Lab, files: &[PathBuf], choice: &Choice) -> Result<()> {
     let watch = Stopwatch::start();
     let mut all = Vec::new();
+    // Each story is played uncut first: that counts its writes.
     for file in files {
         let story = runner::read(file)?;
         let writes = play_one(lab, file, &story, None).await.with_context(|| format!("{} uncut", story.name))?;

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::Api;
+use rustix::process::Signal;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alerting::Alerting;
@@ -58,6 +60,10 @@ pub struct Lab {
     pub proxy: Proxy,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
+    /// What each kubelet is.
+    identities: BTreeMap<String, (Identity, Client)>,
+    /// The node of the remediator that was stopped.
+    frozen: Option<String>,
     /// What keeps each node alive.
     lives: BTreeMap<String, Vec<AbortHandle>>,
     tasks: JoinSet<()>,
@@ -124,6 +130,8 @@ impl Lab {
             proxy,
             pki,
             machines: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            frozen: None,
             lives: BTreeMap::new(),
             tasks: JoinSet::new(),
             _parts: parts,
@@ -247,6 +255,37 @@ impl Lab {
         self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
     }
 
+    /// Stops the leading remediator as a debugger or a paused machine would: it goes on later, and believes to lead.
+    pub async fn freeze_leader(&mut self) -> Result<()> {
+        let leases: Api<Lease> = Api::namespaced(self.admin.clone(), "ossci");
+        let lease = leases.get("ossci-remediator").await.context("reading the remediator's Lease")?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        let node = holder.split('_').next().unwrap_or_default().to_owned();
+        self.frozen = Some(node);
+        self.signal_frozen(Signal::STOP)
+    }
+
+    pub fn thaw(&mut self) -> Result<()> {
+        self.signal_frozen(Signal::CONT)?;
+        self.frozen = None;
+        Ok(())
+    }
+
+    fn signal_frozen(&self, signal: Signal) -> Result<()> {
+        let node = self.frozen.as_deref().context("no remediator is frozen")?;
+        let (sign, identity) = (App::Controller.sign(), format!("--leader-elect-identity={node}\0"));
+        match process::signal_all(signal, |text| text.contains(sign) && text.contains(&identity)) {
+            0 => bail!("the remediator on {node} does not run"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A kubelet whose Node was deleted registers again: a new object for the same machine.
+    pub async fn register(&self, name: &str) -> Result<()> {
+        let (identity, client) = self.identities.get(name).with_context(|| format!("there is no node {name}"))?;
+        Kubelet::new(identity.clone(), client.clone(), self.machine(name)?.power()).register().await
+    }
+
     /// Begins one node's life: machine, kubelet, pods.
     async fn switch_on(&mut self, name: &str, gpus: u32) -> Result<()> {
         if self.machines.contains_key(name) {
@@ -276,6 +315,7 @@ impl Lab {
         }
         let story = self.story.clone();
         let identity = Identity { name: name.to_owned(), address: address.clone(), gpus, story };
+        self.identities.insert(name.to_owned(), (identity.clone(), client.clone()));
         let kubelet = Kubelet::new(identity, client.clone(), machine.power());
         kubelet.register().await?;
         let pods = Pods {

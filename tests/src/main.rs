@@ -36,6 +36,11 @@ enum Command {
     Story {
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Then play these with the remediator killed at some of its durable writes
+        #[arg(long, num_args = 1..)]
+        cuts: Vec<PathBuf>,
+        #[command(flatten)]
+        sample: Sample,
         /// Leave the lab running until Ctrl-C
         #[arg(long)]
         stay: bool,
@@ -52,12 +57,8 @@ enum Command {
         /// Play all cuts that this file does not have yet, and note them in it
         #[arg(long, conflicts_with = "sample")]
         ledger: Option<PathBuf>,
-        /// Play so many of them
-        #[arg(long, default_value_t = 4)]
-        sample: usize,
-        /// Which ones
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        #[command(flatten)]
+        sample: Sample,
         #[command(flatten)]
         place: Place,
     },
@@ -111,6 +112,16 @@ struct Place {
 }
 
 #[derive(Args)]
+struct Sample {
+    /// How many cuts are played
+    #[arg(long, default_value_t = 4)]
+    sample: usize,
+    /// Which ones
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Args)]
 struct Which {
     /// The lab's state directory; not needed when one lab is running
     #[arg(long)]
@@ -158,11 +169,17 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
             Some(dir) => demo::run(&dir, keep, enclosure::end_wanted()?).await?,
         },
-        Command::Story { files, stay, keep, place } => match enclosure::inside() {
-            None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
-            Some(dir) => runner::run(&dir, &files, stay, enclosure::end_wanted()?).await?,
-        },
-        Command::Cuts { files, ledger, sample: count, seed, place } => match enclosure::inside() {
+        Command::Story { files, cuts, sample: Sample { sample: count, seed }, stay, keep, place } => {
+            match enclosure::inside() {
+                None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
+                Some(dir) => {
+                    let choice = Choice::Sample { count, seed };
+                    let program = runner::Program { stories: files, cuts, choice, stay };
+                    runner::run(&dir, &program, enclosure::end_wanted()?).await?;
+                }
+            }
+        }
+        Command::Cuts { files, ledger, sample: Sample { sample: count, seed }, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => {
                 let choice = ledger.map_or(Choice::Sample { count, seed }, |ledger| Choice::All { ledger });

@@ -99,6 +99,9 @@ impl Player<'_> {
             Step::Await { node, fact, within } => self.awaited(node, fact, *within).await?,
             Step::Pod { name, node } => self.pod(name, node).await?,
             Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,
+            Step::Freeze { stop: true } => self.lab.freeze_leader().await?,
+            Step::Freeze { stop: false } => self.lab.thaw()?,
+            Step::Register { node } => self.lab.register(node).await?,
             Step::Api { down } => self.lab.proxy.set_down(*down),
             Step::Power { node } => self.lab.machine(node)?.reboot(POWER).await?,
             Step::Kubectl(args) => {

@@ -224,8 +224,13 @@ pub fn tail(log: &Path, lines: usize) -> String {
 ///
 /// This is how a simulated machine loses its power: tools that hang have no parent left that would end them.
 pub fn kill_all(belongs: impl Fn(&str) -> bool) -> usize {
+    signal_all(Signal::KILL, belongs)
+}
+
+/// The same with another signal; returns how many got it.
+pub fn signal_all(signal: Signal, belongs: impl Fn(&str) -> bool) -> usize {
     let me = std::process::id();
-    let mut killed = 0;
+    let mut reached = 0;
     let Ok(entries) = fs::read_dir("/proc") else { return 0 };
     for entry in entries.flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -235,11 +240,11 @@ pub fn kill_all(belongs: impl Fn(&str) -> bool) -> usize {
             continue;
         }
         if let Some(pid) = pid(id) {
-            let _ = kill_process(pid, Signal::KILL);
-            killed += 1;
+            let _ = kill_process(pid, signal);
+            reached += 1;
         }
     }
-    killed
+    reached
 }
 
 /// Collects orphans that ended: the lab is process 1 of its namespace, so it inherits them. What the lab started itself

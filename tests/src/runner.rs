@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::audit::Chronicle;
 use crate::clock::Stopwatch;
+use crate::cuts::{self, Choice};
 use crate::golden;
 use crate::lab::Lab;
 use crate::play::{self, Audience, Outcome};
@@ -20,31 +21,35 @@ pub fn read(file: &Path) -> Result<Story> {
     Story::parse(&name, &text)
 }
 
-/// Runs inside an enclosure. The result of each story is left in `stories/NAME.result` of the state directory; with
-/// `stay` the lab remains until somebody ends it.
-pub async fn run(dir: &Path, files: &[PathBuf], stay: bool, mut end: watch::Receiver<bool>) -> Result<()> {
+/// What is played.
+#[derive(Debug)]
+pub struct Program {
+    pub stories: Vec<PathBuf>,
+    /// Stories that are played once more with the remediator killed in them; none: nothing is.
+    pub cuts: Vec<PathBuf>,
+    pub choice: Choice,
+    /// The lab remains until somebody ends it.
+    pub stay: bool,
+}
+
+/// Runs inside an enclosure. The result of each story is left in `stories/NAME.result` of the state directory,
+/// that of the cuts in `stories/cuts.result`.
+pub async fn run(dir: &Path, program: &Program, mut end: watch::Receiver<bool>) -> Result<()> {
     let results = dir.join("stories");
     fs::create_dir_all(&results).with_context(|| format!("creating {}", results.display()))?;
     let played = async {
         let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
         let mut failed = Vec::new();
-        for file in files {
+        for file in &program.stories {
             let watch = Stopwatch::start();
             let result = tell(&mut lab, file).await;
-            let word = if result.is_ok() { "ok" } else { "FAILED" };
-            println!("story {} ... {word} ({})", file.display(), watch.read());
-            let text = match &result {
-                Ok(()) => "passed".to_owned(),
-                Err(error) => format!("{error:#}"),
-            };
-            if let Err(error) = result {
-                println!("{error:#}");
-                failed.push(file.display().to_string());
-            }
             let name = file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let new = results.join(format!("{name}.new"));
-            fs::write(&new, format!("{}\n{text}\n", watch.read())).context("writing a result")?;
-            fs::rename(&new, results.join(format!("{name}.result"))).context("writing a result")?;
+            failed.extend(note(&results, &name, &watch, result)?);
+        }
+        if !program.cuts.is_empty() {
+            let watch = Stopwatch::start();
+            let result = cuts::campaign(&mut lab, &program.cuts, &program.choice).await;
+            failed.extend(note(&results, "cuts", &watch, result)?);
         }
         anyhow::Ok((lab, failed))
     };
@@ -52,14 +57,31 @@ pub async fn run(dir: &Path, files: &[PathBuf], stay: bool, mut end: watch::Rece
         played = played => played?,
         _ = end.wait_for(|end| *end) => bail!("interrupted"),
     };
-    if stay {
+    if program.stay {
         let _ = end.wait_for(|end| *end).await;
         return Ok(());
     }
     if !failed.is_empty() {
-        bail!("{} of {} stories failed: {}", failed.len(), files.len(), failed.join(" "));
+        bail!("{} stories failed: {}", failed.len(), failed.join(" "));
     }
     Ok(())
+}
+
+/// Says and keeps what came of a story; returns its name when it failed.
+fn note(results: &Path, name: &str, watch: &Stopwatch, result: Result<()>) -> Result<Option<String>> {
+    let word = if result.is_ok() { "ok" } else { "FAILED" };
+    println!("story {name} ... {word} ({})", watch.read());
+    let text = match &result {
+        Ok(()) => "passed".to_owned(),
+        Err(error) => format!("{error:#}"),
+    };
+    if result.is_err() {
+        println!("{text}");
+    }
+    let new = results.join(format!("{name}.new"));
+    fs::write(&new, format!("{}\n{text}\n", watch.read())).context("writing a result")?;
+    fs::rename(&new, results.join(format!("{name}.result"))).context("writing a result")?;
+    Ok(result.err().map(|_| name.to_owned()))
 }
 
 async fn tell(lab: &mut Lab, file: &Path) -> Result<()> {

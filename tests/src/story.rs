@@ -15,6 +15,8 @@
 //! kill controller | kill agent NODE | kill exporter NODE
 //! power NODE                                   (a power failure: the boot ends without an order)
 //! api down | api up                            (from where the remediator stands)
+//! freeze leader | thaw leader                  (the leading remediator stands still, and goes on believing)
+//! register NODE                                (its Node was deleted: the kubelet creates it again)
 //! kubectl ARGUMENTS
 //! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
@@ -52,24 +54,62 @@ const LONGEST: usize = 40;
 pub enum Step {
     Say(String),
     Nodes(Vec<String>),
-    Break { node: String, broken: Broken },
-    Mend { node: String },
-    Await { node: String, fact: Fact, within: Duration },
-    Pod { name: String, node: String },
-    Kill { app: App, node: Option<String> },
-    Power { node: String },
-    Api { down: bool },
+    Break {
+        node: String,
+        broken: Broken,
+    },
+    Mend {
+        node: String,
+    },
+    Await {
+        node: String,
+        fact: Fact,
+        within: Duration,
+    },
+    Pod {
+        name: String,
+        node: String,
+    },
+    Kill {
+        app: App,
+        node: Option<String>,
+    },
+    Power {
+        node: String,
+    },
+    Api {
+        down: bool,
+    },
+    /// The leading remediator stops, or goes on.
+    Freeze {
+        stop: bool,
+    },
+    Register {
+        node: String,
+    },
     Kubectl(Vec<String>),
     Policy(String),
     Quiet(Duration),
     Routes(Routes),
     KillReplica(String),
     StartReplica(String),
-    Silence { node: String },
-    Unsilence { node: String },
-    Alert { node: String, labels: Vec<(String, String)> },
-    Unheard { node: String },
-    Order { node: String, moments: Vec<Moment> },
+    Silence {
+        node: String,
+    },
+    Unsilence {
+        node: String,
+    },
+    Alert {
+        node: String,
+        labels: Vec<(String, String)>,
+    },
+    Unheard {
+        node: String,
+    },
+    Order {
+        node: String,
+        moments: Vec<Moment>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,6 +262,9 @@ fn step(line: &str) -> Result<Step> {
             let moments = moments.iter().map(|moment| word(moment)).collect::<Result<_>>()?;
             Step::Order { node: owned(node), moments }
         }
+        ["freeze", "leader"] => Step::Freeze { stop: true },
+        ["thaw", "leader"] => Step::Freeze { stop: false },
+        ["register", node] => Step::Register { node: owned(node) },
         ["api", "down"] => Step::Api { down: true },
         ["api", "up"] => Step::Api { down: false },
         ["power", node] => Step::Power { node: owned(node) },

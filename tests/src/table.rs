@@ -109,15 +109,9 @@ impl Audience for Table {
         match step {
             Step::Say(text) => self.say(text),
             Step::Nodes(names) => self.nodes.extend(names.iter().cloned()),
-            Step::Break { .. }
-            | Step::Mend { .. }
-            | Step::Kill { .. }
-            | Step::Power { .. }
-            | Step::Api { .. }
-            | Step::Kubectl(_) => self.say(line),
             Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) | Step::Unheard { .. } | Step::Order { .. } => {}
-            Step::Routes(_) | Step::KillReplica(_) | Step::StartReplica(_) => self.say(line),
-            Step::Silence { .. } | Step::Unsilence { .. } | Step::Alert { .. } | Step::Policy(_) => self.say(line),
+            // Whatever is done to the lab.
+            _ => self.say(line),
         }
     }
 

@@ -100,6 +100,7 @@ struct Context {
     reporter: report::Reporter,
     leadership: leader::Leadership,
     alerts: alerts::Alerts,
+    evictions: evictions::Evictions,
     time: api_time::ApiTime,
     /// New taints are decided one at a time: each counts against the next.
     tainting: tokio::sync::Mutex<()>,
@@ -146,6 +147,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
         reporter: report::Reporter::new(client.clone()),
         leadership: leader::Leadership::default(),
         alerts: alerts::Alerts::default(),
+        evictions: evictions::Evictions::default(),
         time,
         tainting: tokio::sync::Mutex::default(),
         client: client.clone(),

@@ -1,5 +1,7 @@
 //! Step one: what is recorded and what is there, read afresh from the API server.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
@@ -8,8 +10,9 @@ use super::Context;
 use super::fleet::Asking;
 use super::turn::{TurnError, doing};
 use crate::clock;
-use crate::core::decide::{Observation, PodName};
+use crate::core::decide::{Observation, PodView};
 use crate::core::gates::{self, Around};
+use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{Phase, Record, Rung};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
@@ -81,11 +84,17 @@ pub async fn world(
         };
         gates::halt(around, pool, episode.map_or(Rung::Reboot, |episode| episode.rung), asking.now)
     });
-    let draining = record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
+    let waits = |pool: &Pool| pool.drain == DrainMode::WaitForJobs;
+    let draining = episode.is_some_and(|episode| match episode.phase {
+        Phase::Draining => true,
+        Phase::Waiting => pool.is_some_and(waits),
+        _ => false,
+    });
     let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
     Ok(Observation {
         node,
         pods,
+        refused: context.evictions.refused(name),
         accepted_mail,
         seat: standing.as_ref().and_then(|standing| standing.seat),
         halt,
@@ -96,19 +105,27 @@ pub async fn world(
 }
 
 /// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.
-async fn pods_to_leave(context: &Context, name: &str) -> Result<Vec<PodName>, TurnError> {
+async fn pods_to_leave(context: &Context, name: &str) -> Result<Vec<PodView>, TurnError> {
     let pods: Api<Pod> = Api::all(context.client.clone());
     let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
     let list = pods.list(&here).await.map_err(doing("listing the node's pods"))?;
-    let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_name).collect();
+    let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_view).collect();
     names.sort();
     Ok(names)
 }
 
-fn pod_name(pod: &Pod) -> PodName {
-    PodName {
+/// Kubernetes' own default, seconds.
+const GRACE: u64 = 30;
+
+fn pod_view(pod: &Pod) -> PodView {
+    // What the API server accepted, when it was asked to go; else what its author wrote.
+    let spec = pod.spec.as_ref();
+    let grace =
+        pod.metadata.deletion_grace_period_seconds.or(spec.and_then(|spec| spec.termination_grace_period_seconds));
+    PodView {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
+        grace: Duration::from_secs(grace.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(GRACE)),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::ResourceExt;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as By};
+use kube::{Resource, ResourceExt};
 
 use super::Context;
 use crate::core::decide::{Decision, Observation};
@@ -67,8 +67,10 @@ impl Reporter {
                 secondary: None,
             };
             // An Event that is lost says nothing that the record does not say.
-            if let Err(error) = self.events.publish(&event, &reference).await {
-                tracing::warn!(node, %error, "publishing an Event");
+            for reference in [reference, repair.object_ref(&())] {
+                if let Err(error) = self.events.publish(&event, &reference).await {
+                    tracing::warn!(node, %error, "publishing an Event");
+                }
             }
         }
     }

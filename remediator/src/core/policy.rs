@@ -18,7 +18,12 @@ closed_words! {
 
 closed_words! {
     /// What happens to the pods of a node before it is rebooted.
-    pub enum DrainMode ("drain") { None = "none", Evict = "evict" }
+    pub enum DrainMode ("drain") {
+        None = "none",
+        Evict = "evict",
+        /// Pods may end by themselves, for a time; then they are evicted.
+        WaitForJobs = "wait-for-jobs",
+    }
 }
 
 /// A set of nodes with one way of treating them.
@@ -62,6 +67,8 @@ impl Maintenance {
 pub struct Times {
     /// From the start of the drain until the repair goes on with pods still there.
     pub drain: Duration,
+    /// How long pods may go on by themselves in a pool that waits for jobs.
+    pub jobs: Duration,
     /// From the reboot order to a new boot id, and from there to Ready.
     pub boot: Duration,
     pub reimage: Duration,

@@ -65,6 +65,10 @@ closed_words! {
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",
         EvictingPods = "EvictingPods",
+        /// Pods may end by themselves before the node is taken.
+        WaitingForJobs = "WaitingForJobs",
+        /// A disruption budget does not let a pod go.
+        DrainBlocked = "DrainBlocked",
         NothingToEvict = "NothingToEvict",
         /// Pods were still there at the drain deadline; the repair went on.
         DrainDeadlinePassed = "DrainDeadlinePassed",

@@ -192,6 +192,8 @@ fn evict() -> Word<DrainMode> {
 pub struct TimesFile {
     /// From the start of the drain until the repair goes on with pods still there.
     pub drain_seconds: u32,
+    /// How long pods may go on by themselves in a pool with `drain: wait-for-jobs`, from the start of the repair.
+    pub jobs_seconds: u32,
     /// From the reboot order to a new boot id, and from there to Ready.
     pub boot_seconds: u32,
     /// From the reimage order to the end of its script.
@@ -215,6 +217,7 @@ impl Default for TimesFile {
     fn default() -> Self {
         Self {
             drain_seconds: 300,
+            jobs_seconds: 86_400,
             boot_seconds: 1800,
             reimage_seconds: 3600,
             stabilise_seconds: 300,
@@ -428,6 +431,7 @@ impl PolicyFile {
                 .collect(),
             times: Times {
                 drain: seconds(times.drain_seconds),
+                jobs: seconds(times.jobs_seconds),
                 boot: seconds(times.boot_seconds),
                 reimage: seconds(times.reimage_seconds),
                 stabilise: seconds(times.stabilise_seconds),

@@ -5,12 +5,12 @@ use std::time::Duration;
 use ossci_tests::{parts, wait};
 use serde_json::Value;
 
-use crate::support::{files, lab, story_files};
+use crate::support::{files, lab};
 
 #[tokio::test]
 async fn every_query_of_every_dashboard_returns_data() {
     let lab = lab();
-    for story in story_files() {
+    for story in files("tests/stories", ".story") {
         lab.result(&story.file_stem().unwrap().to_string_lossy()).await;
     }
     let facts = lab.facts().await;

@@ -65,7 +65,7 @@ async fn no_process_of_the_lab_listens_on_anything_but_loopback() {
 async fn a_lab_that_is_ended_in_any_way_leaves_no_process_and_no_mount() {
     let _part = part("a lab is ended in three ways");
     for (name, signal) in [("int", Some(Signal::INT)), ("kill", Some(Signal::KILL)), ("rope", None)] {
-        let mut lab = TestLab::start(name, &["/dev/null".into()]);
+        let mut lab = TestLab::start(name, &["/dev/null".into()], &[]);
         lab.facts().await;
         match signal {
             Some(signal) => kill_process(Pid::from_child(&lab.child), signal).unwrap(),

@@ -10,3 +10,4 @@ mod rules;
 mod stories;
 mod style;
 mod support;
+mod trouble;

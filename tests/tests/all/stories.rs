@@ -4,7 +4,8 @@ use std::fs;
 
 use ossci_tests::environment;
 
-use crate::support::{lab, note, story_files};
+use crate::support::{TestLab, files, lab, note};
+use crate::trouble;
 
 const STORIES: [&str; 11] = [
     "alert-over",
@@ -21,7 +22,11 @@ const STORIES: [&str; 11] = [
 ];
 
 async fn told(story: &str) {
-    let lab = lab();
+    passed(&lab(), story).await;
+}
+
+/// Waits for a story of this lab, and fails with what was told of it.
+pub async fn passed(lab: &TestLab, story: &str) {
     let result = lab.result(story).await;
     let (took, verdict) = result.split_once('\n').unwrap();
     note(took.trim_end_matches(" s").parse().unwrap(), &format!("story {story}"));
@@ -115,7 +120,10 @@ async fn the_mail_tells_a_person_what_he_needs() {
 
 #[test]
 fn every_story_has_its_test() {
-    let names: Vec<String> =
-        story_files().iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect();
-    assert_eq!(names, STORIES);
+    let names = |folder: &str| -> Vec<String> {
+        files(folder, ".story").iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(names("tests/stories"), STORIES);
+    assert_eq!(names("tests/stories/trouble"), trouble::STORIES);
+    assert_eq!(names("tests/stories/cuts"), trouble::CUTS);
 }

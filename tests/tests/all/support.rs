@@ -23,8 +23,8 @@ pub struct TestLab {
 }
 
 impl TestLab {
-    /// Starts a lab that plays these stories and stays.
-    pub fn start(name: &str, stories: &[PathBuf]) -> Self {
+    /// Starts a lab that plays these stories, then a sample of cuts of those, and stays.
+    pub fn start(name: &str, stories: &[PathBuf], cuts: &[PathBuf]) -> Self {
         // The first test that comes here installs it for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unique = format!("ossci-lab-test-{name}-{}", std::process::id());
@@ -34,6 +34,8 @@ impl TestLab {
             .args(["story", "--stay", "--state-dir"])
             .arg(&dir)
             .args(stories)
+            .args(if cuts.is_empty() { None } else { Some("--cuts") })
+            .args(cuts)
             .env("OSSCI_LAB_ROPE", "1")
             .hold(&log)
             .unwrap();
@@ -84,20 +86,26 @@ impl Drop for TestLab {
     }
 }
 
-/// The lab in which all stories are played. It lives as long as a test holds it.
+/// The lab in which the stories of repairs and of the way of an alert are played. It lives as long as a test holds it.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
-    let mut known = LAB.lock().unwrap();
+    shared(&LAB, || TestLab::start("all", &files("tests/stories", ".story"), &[]))
+}
+
+/// The lab of the stories in which something keeps a repair from going its way, and of the cuts.
+pub fn troubled_lab() -> Arc<TestLab> {
+    static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
+    let cuts = files("tests/stories/cuts", ".story");
+    shared(&LAB, || TestLab::start("trouble", &files("tests/stories/trouble", ".story"), &cuts))
+}
+
+fn shared(lab: &Mutex<Weak<TestLab>>, start: impl FnOnce() -> TestLab) -> Arc<TestLab> {
+    let mut known = lab.lock().unwrap();
     known.upgrade().unwrap_or_else(|| {
-        let lab = Arc::new(TestLab::start("all", &story_files()));
+        let lab = Arc::new(start());
         *known = Arc::downgrade(&lab);
         lab
     })
-}
-
-/// Every story of the repository, by name.
-pub fn story_files() -> Vec<PathBuf> {
-    files("tests/stories", ".story")
 }
 
 /// Files of one folder of the repository whose name ends so, by name. A missing folder fails the test.

@@ -77,7 +77,7 @@ fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>
 
 fn evictions(moment: Moment) -> Option<Action> {
     let node = moment.seen.node.as_ref()?;
-    let evicts = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::Evict);
+    let evicts = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain != DrainMode::None);
     (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
 }
 

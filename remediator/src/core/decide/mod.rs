@@ -49,12 +49,14 @@ pub struct NodeView {
 /// A pod that has to leave before the node goes down, `namespace/name`. Pods of DaemonSets, mirror pods and finished
 /// pods are not among them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PodName {
+pub struct PodView {
     pub namespace: String,
     pub name: String,
+    /// How long it may take to say goodbye once it was asked to go.
+    pub grace: Duration,
 }
 
-impl std::fmt::Display for PodName {
+impl std::fmt::Display for PodView {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
@@ -65,8 +67,10 @@ impl std::fmt::Display for PodName {
 pub struct Observation {
     /// `None`: the API server said that there is no such node.
     pub node: Option<NodeView>,
-    /// Pods that have to leave; read only while the episode is draining.
-    pub pods: Vec<PodName>,
+    /// Pods that have to leave; read only while the episode is draining, or waits for jobs.
+    pub pods: Vec<PodView>,
+    /// What refused the last eviction that was asked for: a disruption budget, in the API server's words.
+    pub refused: Option<String>,
     /// The mail that the server accepted in this turn.
     pub accepted_mail: Option<String>,
     /// Where the episode stands in its pool's budget; `None`: not known yet, so nothing disruptive starts.
@@ -93,7 +97,7 @@ pub enum Action {
         key: TaintKey,
     },
     /// Ask for the eviction of each.
-    Evict(Vec<PodName>),
+    Evict(Vec<PodView>),
     IssueOrder(Order),
     WithdrawOrder {
         id: String,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
 use super::waiting::{self, hands_off, marked};
-use super::{Moment, NodeView, Opinion, act};
+use super::{Moment, NodeView, Opinion, PodView, act};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
@@ -47,17 +49,21 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     }
     let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
     let pods = &moment.seen.pods;
-    let over = episode.until.is_none_or(|until| moment.now >= until);
+    let deadline = drain_deadline(episode, pods);
+    let over = moment.now >= deadline;
     let why = if !evicts || pods.is_empty() {
         Reason::new(Why::NothingToEvict, "no pod has to leave the node any more")
     } else if over {
         Reason::new(Why::DrainDeadlinePassed, format!("still there at the drain deadline: {}", named(pods)))
     } else {
-        return stays_because(
-            moment,
-            episode,
-            Reason::new(Why::EvictingPods, format!("waiting for {} to leave", named(pods))),
-        );
+        let waiting = format!("waiting for {} to leave", named(pods));
+        let why = match &moment.seen.refused {
+            Some(refused) => Reason::new(Why::DrainBlocked, format!("{waiting}: {refused}")),
+            None => Reason::new(Why::EvictingPods, waiting),
+        };
+        let mut opinion = stays_because(moment, episode, why);
+        opinion.look_again = Some(moment.until(deadline));
+        return opinion;
     };
     let noted = noting(moment, episode, why, &[]);
     match episode.rung {
@@ -67,11 +73,21 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
 }
 
 fn drains(pool: &Pool) -> bool {
-    pool.drain == DrainMode::Evict
+    pool.drain != DrainMode::None
+}
+
+/// A pod that was asked to go has its grace; the slowest may take longer than the drain, but not for ever.
+fn drain_deadline(episode: &Episode, pods: &[PodView]) -> Timestamp {
+    const MARGIN: Duration = Duration::from_secs(30);
+    const AT_MOST: Duration = Duration::from_secs(1800);
+    let after = |wait: Duration| episode.since.saturating_add(wait).unwrap_or(Timestamp::MAX);
+    let longest = pods.iter().map(|pod| pod.grace.saturating_add(MARGIN)).max().unwrap_or_default();
+    let until = episode.until.unwrap_or(episode.since);
+    until.max(after(longest.min(AT_MOST)))
 }
 
 /// The first few pods by name, and how many more there are.
-fn named(pods: &[super::PodName]) -> String {
+pub(super) fn named(pods: &[PodView]) -> String {
     const SHOWN: usize = 3;
     let mut text = pods.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if pods.len() > SHOWN {

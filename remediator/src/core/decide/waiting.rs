@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use super::climb::{climb_to, escalating, noting, to};
-use super::phases::{UNEXPECTED_BOOTS, let_go, stays, stays_because};
+use super::phases::{UNEXPECTED_BOOTS, let_go, named, stays, stays_because};
 use super::{Moment, NodeView, Opinion, act};
 use crate::core::budget::Seat;
-use crate::core::policy::Mode;
+use crate::core::policy::{DrainMode, Mode};
 use crate::core::record::{Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
@@ -91,6 +91,9 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     if let Some(why) = hands_off(moment, episode, node) {
         return stays_because(moment, episode, why);
     }
+    if let Some(why) = jobs(moment, episode, node) {
+        return stays_because(moment, episode, why);
+    }
     match (pool.mode, episode.rung) {
         (Mode::Observe | Mode::Taint, _) => {
             let why = Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name));
@@ -107,6 +110,15 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
             check_first(moment, episode, node).unwrap_or_else(|| drain(moment, episode, node))
         }
     }
+}
+
+/// Pods that may end by themselves, in a pool that lets them: no place in the budget is taken meanwhile.
+fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    let waits = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
+    let ends = episode.started_at.saturating_add(moment.policy.times.jobs).unwrap_or(episode.started_at);
+    let pods = &moment.seen.pods;
+    (waits && moment.now < ends && !pods.is_empty())
+        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may end by itself before {ends:.0}", named(pods))))
 }
 
 /// The complaint was a long time ago: fresh passes end the episode without a reboot, anything else goes on. A person's
@@ -189,7 +201,10 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
             let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
             // On its way from one rung to the next the episode keeps its place.
             let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
-            allowed && (tainted || moving) && hands_off(moment, episode, node).is_none()
+            allowed
+                && (tainted || moving)
+                && hands_off(moment, episode, node).is_none()
+                && jobs(moment, episode, node).is_none()
         }
         _ => false,
     }

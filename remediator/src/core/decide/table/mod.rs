@@ -1,6 +1,7 @@
 //! Exhausts the inputs of `decide`, asserts the invariants on each, and keeps the distinct edges as golden tables in
 //! `testdata/` (`UPDATE_EXPECTED=1 cargo test` rewrites them).
 
+mod diagram;
 mod network;
 mod repair;
 
@@ -38,6 +39,7 @@ fn policy(mode: Option<Mode>) -> Policy {
         pools: mode.map(pool).into_iter().collect(),
         times: Times {
             drain: seconds(300),
+            jobs: seconds(86_400),
             boot: seconds(1800),
             reimage: seconds(3600),
             stabilise: seconds(300),

@@ -41,7 +41,11 @@ fn episodes() -> Vec<Option<Episode>> {
                     steps: vec![],
                     mails: mails.into_iter().collect(),
                 };
-                if phase == Phase::Waiting {
+                // Letting go is recorded together with what allows it.
+                let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
+                let why = if lets_go { Why::ProofPassed } else { Why::Complaint };
+                let episode = Episode { why: Reason::new(why, "recorded"), ..episode };
+                if phase == Phase::Waiting && !lets_go {
                     // What the queue recorded: only then a place is taken.
                     let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
                     all.push(Some(Episode { why, ..episode.clone() }));
@@ -84,7 +88,8 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
     let plain = Observation { node: node.clone(), seat: Some(Seat::Held), ..Observation::default() };
     let other = match episode.map(|episode| episode.phase) {
         Some(Phase::Draining) => {
-            let pods = vec![PodName { namespace: "train".into(), name: "job-0".into() }];
+            let pods =
+                vec![PodView { namespace: "train".into(), name: "job-0".into(), grace: Duration::from_secs(30) }];
             Some(Observation { pods, ..plain.clone() })
         }
         Some(Phase::Escalating) => {
@@ -223,12 +228,11 @@ fn comes_to_rest(record: &Record, seen: &Observation, now: Timestamp, policy: &P
     panic!("always-ends: {record:#?}\n{seen:#?}");
 }
 
-#[test]
-fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
-    let mut edges = Edges::new();
-    let mut inputs = 0_u64;
-    let nodes = nodes();
-    for episode in episodes() {
+/// Decides on every input of these states; returns the edges and how many inputs there were.
+fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
+    let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
+    let policies: Vec<_> = modes().into_iter().map(|mode| (mode, policy(mode))).collect();
+    for episode in states {
         for report in reports(episode.as_ref()) {
             for complaints in complaints() {
                 let record = Record {
@@ -239,21 +243,11 @@ fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
                 };
                 for node in &nodes {
                     for seen in observations(episode.as_ref(), node) {
-                        for mode in modes() {
-                            let policy = policy(mode);
+                        for (mode, policy) in &policies {
                             for now in [at(10), at(100_000)] {
                                 inputs += 1;
-                                let decision = decide(&record, &seen, now, &policy);
-                                let moment = Moment { record: &record, seen: &seen, now, policy: &policy };
-                                hold_invariants(&moment, &decision, mode);
-                                comes_to_rest(&record, &seen, now, &policy);
-                                let (from, to) = (episode.as_ref(), decision.next.episode.as_ref());
-                                if from != to {
-                                    edges.insert((place(from), Some(place(to)), decision.why.why.to_string()));
-                                }
-                                if let Some(action) = &decision.action {
-                                    edges.insert((place(from), None, deed(action)));
-                                }
+                                let moment = Moment { record: &record, seen: &seen, now, policy };
+                                edges.extend(one(moment, *mode));
                             }
                         }
                     }
@@ -261,8 +255,38 @@ fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
             }
         }
     }
+    (edges, inputs)
+}
+
+/// Decides once, holds the invariants to it, and returns what it drew.
+fn one(moment: Moment, mode: Option<Mode>) -> impl Iterator<Item = (String, Option<String>, String)> {
+    let Moment { record, seen, now, policy } = moment;
+    let decision = decide(record, seen, now, policy);
+    hold_invariants(&moment, &decision, mode);
+    let (from, to) = (record.repair.episode.as_ref(), decision.next.episode.as_ref());
+    if decision.next != record.repair {
+        comes_to_rest(record, seen, now, policy);
+    }
+    let moves = (from != to).then(|| (place(from), Some(place(to)), decision.why.why.to_string()));
+    let does = decision.action.as_ref().map(|action| (place(from), None, deed(action)));
+    moves.into_iter().chain(does)
+}
+
+#[test]
+fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
+    // Two halves of the states on two cores.
+    let states = episodes();
+    let (first, second) = states.split_at(states.len() / 2);
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| exhaust(first));
+        let second = exhaust(second);
+        (first.join().unwrap(), second)
+    });
+    let inputs = first.1 + second.1;
+    let edges: Edges = first.0.into_iter().chain(second.0).collect();
     println!("{inputs} inputs");
     golden("edges.txt", &edges, &place(None));
+    diagram::in_readme(&edges, &place(None));
 }
 
 /// The one node of these tests, and the policy that lets it be reimaged.

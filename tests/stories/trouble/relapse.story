@@ -1,5 +1,6 @@
 # A fault that comes back within a day was not healed by a reboot: the next repair begins with a reimage. The third within a
 # week is a person's.
+routes 1s 2s 600s
 node again1
 policy {times: {complaintGraceSeconds: 4}}
 break again1 gpu-missing until reboot

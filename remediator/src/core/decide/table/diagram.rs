@@ -1,0 +1,48 @@
+//! The state diagram of the README, drawn from the edges that the enumeration reached.
+
+use super::*;
+use crate::core::record::Phase;
+
+const BEGIN: &str = "<!-- the diagram is drawn by the tests of core/decide/table -->\n```mermaid\nstateDiagram-v2\n";
+const END: &str = "```\n";
+
+/// The phase of a place such as `reboot Draining (repair-reboot confirmed)`; `None` for no episode at all.
+fn phase(place: &str) -> Option<Phase> {
+    Phase::parse(place.split(' ').nth(1)?)
+}
+
+fn lines(edges: &Edges, start: &str) -> String {
+    let reached = reached(edges, start);
+    let mut arrows: BTreeMap<(Option<Phase>, Phase), BTreeSet<&str>> = BTreeMap::new();
+    for (from, to, why) in edges.iter().filter(|(from, ..)| reached.contains(from)) {
+        let Some(to) = to.as_deref().and_then(phase) else { continue };
+        if phase(from) != Some(to) {
+            arrows.entry((phase(from), to)).or_default().insert(why);
+        }
+    }
+    let arrow = |((from, to), whys): (&(Option<Phase>, Phase), &BTreeSet<&str>)| {
+        let from = from.map_or("[*]".to_owned(), |from| from.to_string());
+        let whys: Vec<&str> = whys.iter().copied().collect();
+        format!("    {from} --> {to}: {}\n", whys.join(", "))
+    };
+    let ends = Phase::ALL.iter().filter(|phase| phase.is_over()).map(|phase| format!("    {phase} --> [*]\n"));
+    arrows.iter().map(arrow).chain(ends).collect()
+}
+
+/// Compares the README's diagram with the edges.
+#[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
+pub(super) fn in_readme(edges: &Edges, start: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).expect("the README has no place for the diagram");
+    let (drawn, after) = rest.split_once(END).expect("the README's diagram does not end");
+    let lines = lines(edges, start);
+    if std::env::var("UPDATE_EXPECTED").is_ok() {
+        std::fs::write(&path, format!("{before}{BEGIN}{lines}{END}{after}")).unwrap();
+    } else {
+        assert!(
+            drawn == lines,
+            "the README's diagram is not what decide does; UPDATE_EXPECTED=1 draws it again\n{lines}"
+        );
+    }
+}

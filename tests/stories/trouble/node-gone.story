@@ -1,0 +1,29 @@
+# A Node that is deleted has no repair. One that is deleted and created again keeps its repair: on the same boot it gets its
+# taint back, on another boot it is proven before anything else.
+node left1 same1 other1
+kubectl annotate node left1 ossci.amd.com/hold=wait
+kubectl taint node left1 repair-reboot=:NoSchedule
+await left1 why OnHold within 30s
+kubectl delete node left1
+await left1 phase NodeGone within 20s
+
+kubectl annotate node other1 ossci.amd.com/hold=wait
+kubectl taint node other1 repair-reboot=:NoSchedule
+await other1 why OnHold within 30s
+api down
+kubectl delete node other1
+power other1
+register other1
+api up
+await other1 phase Stabilising within 30s
+await other1 phase Healed within 60s
+
+kubectl annotate node same1 ossci.amd.com/hold=wait
+kubectl taint node same1 repair-reboot=:NoSchedule
+await same1 why OnHold within 30s
+api down
+kubectl delete node same1
+register same1
+api up
+await same1 taint repair-reboot within 30s
+await same1 phase Healed within 60s

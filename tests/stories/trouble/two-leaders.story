@@ -1,0 +1,13 @@
+# The leader stands still for longer than its lease, in the middle of a repair. The other one leads; then the first goes on,
+# and believes to lead until it looks. Nothing is done twice.
+node two1 two2
+kubectl taint node two1 repair-reboot=:NoSchedule
+await two1 phase Draining within 30s
+freeze leader
+await two1 phase Proving within 60s
+thaw leader
+await two1 phase Healed within 60s
+await two1 taint none within 10s
+kubectl taint node two2 repair-reboot=:NoSchedule
+await two2 phase Healed within 60s
+await two2 taint none within 10s

@@ -1,0 +1,89 @@
+//! Stories in which something keeps a repair from going its way, and stories cut at the remediator's durable writes.
+
+use crate::stories::passed;
+use crate::support::troubled_lab;
+
+pub const STORIES: [&str; 12] = [
+    "alertmanager-gone",
+    "api-down",
+    "hands-off",
+    "mode-changes",
+    "node-gone",
+    "relapse",
+    "rung-fails",
+    "silenced-waiting",
+    "storm",
+    "taint-limit",
+    "two-leaders",
+    "webhook-lost",
+];
+pub const CUTS: [&str; 5] = ["manual", "network", "reboot", "reimage", "released"];
+
+async fn told(story: &str) {
+    passed(&troubled_lab(), story).await;
+}
+
+#[tokio::test]
+async fn nothing_disruptive_starts_while_no_alertmanager_says_what_is_silenced() {
+    told("alertmanager-gone").await;
+}
+
+#[tokio::test]
+async fn an_api_server_out_of_reach_delays_a_repair_and_changes_nothing() {
+    told("api-down").await;
+}
+
+#[tokio::test]
+async fn a_technicians_mark_and_a_cordon_stop_what_is_not_out_yet() {
+    told("hands-off").await;
+}
+
+#[tokio::test]
+async fn a_policy_that_changes_is_followed_without_a_restart() {
+    told("mode-changes").await;
+}
+
+#[tokio::test]
+async fn a_node_deleted_has_no_repair_and_one_created_again_keeps_it() {
+    told("node-gone").await;
+}
+
+#[tokio::test]
+async fn a_relapse_starts_a_rung_higher_and_the_third_is_a_persons() {
+    told("relapse").await;
+}
+
+#[tokio::test]
+async fn a_rung_that_heals_nobody_stops_until_a_person_resumes_it() {
+    told("rung-fails").await;
+}
+
+#[tokio::test]
+async fn a_silence_stops_a_repair_that_waits() {
+    told("silenced-waiting").await;
+}
+
+#[tokio::test]
+async fn a_storm_is_waited_out_and_its_first_repair_has_to_heal() {
+    told("storm").await;
+}
+
+#[tokio::test]
+async fn half_a_pool_is_the_most_that_is_tainted() {
+    told("taint-limit").await;
+}
+
+#[tokio::test]
+async fn two_that_both_believe_to_lead_do_nothing_twice() {
+    told("two-leaders").await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_never_comes_is_made_up_for_by_asking() {
+    told("webhook-lost").await;
+}
+
+#[tokio::test]
+async fn killed_at_any_durable_write_it_comes_to_the_same_end() {
+    told("cuts").await;
+}
