@@ -63,7 +63,10 @@ alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules
-bench: bench-rules
+.PHONY: bench bench-rules bench-remediator
+bench: bench-rules bench-remediator
+bench-remediator: root setup
+	@cargo build --release --workspace --locked
+	@$(dir $(LAB))../release/ossci-lab bench remediator
 bench-rules: setup build
 	@$(LAB) bench rules

@@ -255,13 +255,29 @@ impl Lab {
         self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
     }
 
-    /// Stops the leading remediator as a debugger or a paused machine would: it goes on later, and believes to lead.
-    pub async fn freeze_leader(&mut self) -> Result<()> {
+    /// The file with the token that the webhook wants.
+    pub fn token_file(&self) -> &Path {
+        &self.controller.token_file
+    }
+
+    /// Where the leading remediator receives alerts, host:port.
+    pub async fn leading_webhook(&self) -> Result<&str> {
+        let leader = self.leader().await?;
+        let replica = self.controller.replicas.get(&leader).with_context(|| format!("nobody is on {leader}"))?;
+        Ok(&replica.webhook)
+    }
+
+    /// The node of the remediator that leads.
+    async fn leader(&self) -> Result<String> {
         let leases: Api<Lease> = Api::namespaced(self.admin.clone(), "ossci");
         let lease = leases.get("ossci-remediator").await.context("reading the remediator's Lease")?;
         let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-        let node = holder.split('_').next().unwrap_or_default().to_owned();
-        self.frozen = Some(node);
+        Ok(holder.split('_').next().unwrap_or_default().to_owned())
+    }
+
+    /// Stops the leading remediator as a debugger or a paused machine would: it goes on later, and believes to lead.
+    pub async fn freeze_leader(&mut self) -> Result<()> {
+        self.frozen = Some(self.leader().await?);
         self.signal_frozen(Signal::STOP)
     }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use ossci_tests::bench;
 use ossci_tests::cuts::{self, Choice};
 use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
@@ -80,8 +81,10 @@ enum Command {
     },
     /// Benchmarks: a line for each figure, `met` or `MISSED`
     Bench {
-        #[arg(value_parser = ["rules"])]
+        #[arg(value_parser = ["rules", "remediator"])]
         what: String,
+        #[command(flatten)]
+        place: Place,
     },
     /// The remediator's agent on a simulated host (the lab starts it)
     #[command(hide = true)]
@@ -197,6 +200,10 @@ async fn run(command: Command) -> Result<i32> {
             let stop = async move { terminate.recv().await.unwrap_or_default() };
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
+        Command::Bench { what, place } if what == "remediator" => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => return Ok(i32::from(!bench::remediator::run(&dir, enclosure::end_wanted()?).await?)),
+        },
         Command::Bench { .. } => return Ok(i32::from(!ossci_tests::bench::rules::run().await?)),
         Command::StandIn { .. } => {}
     }

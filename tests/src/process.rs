@@ -227,6 +227,16 @@ pub fn kill_all(belongs: impl Fn(&str) -> bool) -> usize {
     signal_all(Signal::KILL, belongs)
 }
 
+/// What /proc says in this file of each process whose command line or environment is one of them.
+pub fn texts_of(belongs: impl Fn(&str) -> bool, file: &str) -> Vec<String> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let all = entries.flatten().filter_map(|entry| {
+        let cmdline = fs::read(entry.path().join("cmdline")).ok()?;
+        belongs(&String::from_utf8_lossy(&cmdline)).then(|| fs::read_to_string(entry.path().join(file)).ok()).flatten()
+    });
+    all.collect()
+}
+
 /// The same with another signal; returns how many got it.
 pub fn signal_all(signal: Signal, belongs: impl Fn(&str) -> bool) -> usize {
     let me = std::process::id();

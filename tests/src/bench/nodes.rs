@@ -1,0 +1,65 @@
+//! Node objects as large as real ones (9.8 kB: 20 images, 20 labels), many of them, with nobody behind them.
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::site_policy::STORY;
+
+/// Requests at the same time.
+pub const CONNECTIONS: usize = 8;
+
+pub fn name(prefix: &str, number: usize) -> String {
+    format!("{prefix}{number:05}")
+}
+
+/// Creates nodes `PREFIX00000` and so on, all Ready.
+pub async fn create(client: &Client, prefix: &str, count: usize, story: &str) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    futures::stream::iter(0..count)
+        .map(|number| {
+            let (nodes, name) = (nodes.clone(), name(prefix, number));
+            async move {
+                let node = serde_json::from_value(object(&name, story)).context("writing a Node")?;
+                nodes.create(&PostParams::default(), &node).await.with_context(|| format!("creating {name}"))?;
+                let status = Patch::Strategic(json!({ "status": status(&name) }));
+                nodes.patch_status(&name, &PatchParams::default(), &status).await.map(drop).context("its status")
+            }
+        })
+        .buffer_unordered(CONNECTIONS)
+        .try_collect::<()>()
+        .await
+}
+
+fn object(name: &str, story: &str) -> Value {
+    let mut labels = json!({ "kubernetes.io/hostname": name, STORY: story });
+    for number in 0..18 {
+        labels[format!("feature.node.kubernetes.io/cpu-feature-{number:02}")] = json!("true");
+    }
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}})
+}
+
+fn status(name: &str) -> Value {
+    let image = |number: usize| {
+        let digest = format!("{number:02}").repeat(32);
+        json!({"names": [format!("registry.example/rocm/training-image-{number:02}@sha256:{digest}"),
+                         format!("registry.example/rocm/training-image-{number:02}:{number}.0.1")],
+               "sizeBytes": 20_000_000_000_u64})
+    };
+    let condition = |kind: &str, status: &str| {
+        json!({"type": kind, "status": status, "reason": "KubeletReason", "message": "kubelet has what it needs",
+               "lastHeartbeatTime": "2026-11-22T00:00:00Z", "lastTransitionTime": "2026-11-22T00:00:00Z"})
+    };
+    json!({
+        "nodeInfo": {"bootID": format!("boot-of-{name}"), "machineID": name, "systemUUID": name, "kernelVersion": "6.1.0",
+                     "osImage": "Debian", "containerRuntimeVersion": "containerd://2", "kubeletVersion": "v1.36.0",
+                     "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64"},
+        "conditions": [condition("Ready", "True"), condition("MemoryPressure", "False"), condition("DiskPressure", "False")],
+        "images": (0..20).map(image).collect::<Vec<_>>(),
+        "capacity": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
+        "allocatable": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
+    })
+}
