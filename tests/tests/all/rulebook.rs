@@ -190,7 +190,10 @@ async fn amtool_routes_every_alert_where_it_belongs() {
 
 #[tokio::test]
 async fn a_running_repair_inhibits_what_it_explains_and_never_what_asks_for_a_remediation() {
-    let facts = lab().facts().await;
+    let lab = lab();
+    // From then on no story kills an Alertmanager, which would forget the alerts.
+    lab.result("alertmanager-killed").await;
+    let facts = lab.facts().await;
     let url = format!("--alertmanager.url={}", facts.alertmanager);
     // A node that no story knows: the remediator counts the alert as one of an unknown node.
     let alerts: [&[&str]; 4] = [

@@ -1,5 +1,7 @@
 //! `ossci-remediator rules`: the alert rules of a site, rendered from their sources and the site's thresholds, as plain
-//! Prometheus files and as objects of the Prometheus operator.
+//! Prometheus files and as objects of the Prometheus operator; the routing as objects, too.
+
+mod routing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,11 +12,14 @@ use serde::{Deserialize, Serialize};
 
 /// The rules as they are written, with `@key@` for each threshold.
 const SOURCES: [(&str, &str); 4] = [
-    ("strikes", include_str!("../../../alerts/source/strikes.yml")),
-    ("people", include_str!("../../../alerts/source/people.yml")),
-    ("remediator", include_str!("../../../alerts/source/remediator.yml")),
-    ("recording", include_str!("../../../alerts/source/recording.yml")),
+    ("strikes", include_str!("../../../../alerts/source/strikes.yml")),
+    ("people", include_str!("../../../../alerts/source/people.yml")),
+    ("remediator", include_str!("../../../../alerts/source/remediator.yml")),
+    ("recording", include_str!("../../../../alerts/source/recording.yml")),
 ];
+
+/// The routing as Alertmanager reads it.
+const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
 
 /// The thresholds of a site; each has the default that `alerts/thresholds.yml` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +33,7 @@ pub struct Thresholds {
     pub unknown_minutes: u32,
     pub target_down_minutes: u32,
     pub hot_celsius: u32,
+    pub throttled_minutes: u32,
     pub correctable_errors_per_hour: u32,
     pub many_nodes: u32,
     pub many_percent: u32,
@@ -46,6 +52,7 @@ impl Default for Thresholds {
             unknown_minutes: 30,
             target_down_minutes: 10,
             hot_celsius: 95,
+            throttled_minutes: 10,
             correctable_errors_per_hour: 100,
             many_nodes: 3,
             many_percent: 20,
@@ -85,7 +92,7 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// Writes the rules as plain files, and below `operator/` as PrometheusRule objects.
+/// Writes the rules as plain files, and below `operator/` rules and routing as objects of the Prometheus operator.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let thresholds = match &arguments.thresholds {
         Some(file) => {
@@ -121,6 +128,8 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
         files.insert(format!("operator/{name}.yaml"), prometheus_rule(name, &text));
         files.insert(format!("{name}.yml"), text);
     }
+    let objects = routing::render(ROUTING).context("alerts/alertmanager.yml")?;
+    files.insert("operator/alertmanagerconfig.yaml".to_owned(), objects);
     Ok(files)
 }
 
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_documented_thresholds_are_the_defaults() {
-        let documented = Thresholds::parse(include_str!("../../../alerts/thresholds.yml")).unwrap();
+        let documented = Thresholds::parse(include_str!("../../../../alerts/thresholds.yml")).unwrap();
         assert_eq!(documented, Thresholds::default());
     }
 
