@@ -39,6 +39,7 @@ pub mod programs;
 pub mod runner;
 pub mod setup;
 pub mod sim_host;
+pub mod sources;
 pub mod stand_in;
 pub mod story;
 pub mod table;

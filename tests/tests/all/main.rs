@@ -5,6 +5,7 @@ mod dashboards;
 mod grid;
 mod lab;
 mod manifests;
+mod operator;
 mod rulebook;
 mod rules;
 mod stories;
