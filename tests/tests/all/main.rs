@@ -6,6 +6,7 @@ mod grid;
 mod lab;
 mod manifests;
 mod operator;
+mod pint;
 mod rulebook;
 mod rules;
 mod stories;
