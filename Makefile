@@ -55,7 +55,9 @@ alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules
-bench: bench-rules
+.PHONY: bench bench-rules bench-routing
+bench: bench-rules bench-routing
 bench-rules: setup build
 	@$(LAB) bench rules
+bench-routing: root setup build
+	@$(LAB) bench routing

@@ -1,5 +1,6 @@
 //! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
 
+pub mod routing;
 pub mod rules;
 
 /// One figure.
