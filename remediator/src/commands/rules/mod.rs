@@ -66,10 +66,27 @@ impl Thresholds {
     /// Reads a thresholds file; the error names the line.
     pub fn parse(yaml: &str) -> anyhow::Result<Self> {
         let thresholds: Self = serde_saphyr::from_str(yaml)?;
-        anyhow::ensure!(thresholds.strikes > 0, "strikes is 0; a node without a failure would be repaired");
+        let line = |key: &str| {
+            let at = yaml.lines().position(|line| line.split(':').next().is_some_and(|name| name.trim() == key));
+            format!("line {}", at.unwrap_or_default() + 1)
+        };
+        anyhow::ensure!(
+            thresholds.strikes > 0,
+            "{}: strikes is 0; a node without a failure would be repaired",
+            line("strikes")
+        );
         anyhow::ensure!(
             thresholds.fresh_intervals > 1,
-            "freshIntervals has to be at least 2; a check runs once in each"
+            "{}: freshIntervals has to be at least 2; a check runs once in each",
+            line("freshIntervals")
+        );
+        // It stands unquoted in the rules.
+        let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
+        anyhow::ensure!(
+            thresholds.runbooks.starts_with("http") && thresholds.runbooks.chars().all(plain),
+            "{}: runbooks {:?} is no URL; write one like https://host/path",
+            line("runbooks"),
+            thresholds.runbooks
         );
         Ok(thresholds)
     }
@@ -160,7 +177,12 @@ mod tests {
         assert!(number.contains("line 2"), "{number}");
         let unknown = refused("strikes: 3\n\nstrike: 4\n");
         assert!(unknown.contains("strike") && unknown.contains("line 3"), "{unknown}");
-        assert!(refused("strikes: 0").contains("would be repaired"));
+        let none = refused("# of ours\nstrikes: 0");
+        assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
+        for runbooks in ["somewhere", "https://a b", r"https://a\n    evil: x", "https://a#b"] {
+            let error = refused(&format!("strikes: 3\nrunbooks: \"{runbooks}\"\n"));
+            assert!(error.contains("line 2") && error.contains("is no URL"), "{error}");
+        }
     }
 
     #[test]
