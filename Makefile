@@ -63,10 +63,13 @@ alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules bench-remediator
-bench: bench-rules bench-remediator
+.PHONY: bench bench-rules bench-routing bench-remediator
+bench: bench-rules bench-routing bench-remediator
 bench-remediator: root setup
 	@cargo build --release --workspace --locked
 	@$(dir $(LAB))../release/ossci-lab bench remediator
+	@cargo bench --quiet --locked --package ossci-remediator --bench decide
 bench-rules: setup build
 	@$(LAB) bench rules
+bench-routing: root setup build
+	@$(LAB) bench routing

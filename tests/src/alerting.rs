@@ -92,6 +92,19 @@ impl Alerting {
         Ok(true)
     }
 
+    /// Whether every living Prometheus has scraped so many strikes of a node lately.
+    pub async fn has_seen(&self, node: &str, strikes: u32) -> Result<bool> {
+        let query = format!("max_over_time(ossci_check_consecutive_failures{{node=\"{node}\"}}[2m]) >= {strikes}");
+        for replica in self.prometheus.replicas.iter().filter(|replica| replica.lives()) {
+            let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", replica.url), [("query", &query)])?;
+            let answer: Value = serde_json::from_str(&parts::page(&self.client, url.as_str()).await?)?;
+            if answer.pointer("/data/result").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Posts an alert of somebody else's about a node to every Alertmanager.
     pub async fn post(&self, node: &str, labels: &[(String, String)]) -> Result<()> {
         let mut alert = json!({"labels": {"alertname": "SomebodyElses", "node": node}, "annotations": {}});

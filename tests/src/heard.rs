@@ -66,16 +66,18 @@ pub fn senders(heard: &[Delivery], word: Word) -> usize {
     heard.iter().filter(|delivery| delivery.is(word)).map(|delivery| &delivery.by).collect::<BTreeSet<_>>().len()
 }
 
-/// `reboot firing resolved`, one for each remediation: the words that were accepted, however often each was repeated.
+/// `reboot firing resolved`, one for each remediation: each word that was accepted once, in the order of the first times.
+/// A replica that could not deliver for a while may say `firing` after the other has said `resolved`.
 pub fn told(heard: &[Delivery]) -> String {
     let remediations: BTreeSet<&str> = heard.iter().map(|delivery| delivery.remediation.as_str()).collect();
     let told = remediations.into_iter().filter_map(|remediation| {
-        let mut words: Vec<&str> = heard
-            .iter()
-            .filter(|delivery| delivery.remediation == remediation && delivery.accepted())
-            .map(|delivery| if delivery.firing { "firing" } else { "resolved" })
-            .collect();
-        words.dedup();
+        let mut words: Vec<&str> = Vec::new();
+        for delivery in heard.iter().filter(|delivery| delivery.remediation == remediation && delivery.accepted()) {
+            let word = if delivery.firing { "firing" } else { "resolved" };
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
         (!words.is_empty()).then(|| format!("{remediation} {}", words.join(" ")))
     });
     told.collect::<Vec<_>>().join(", ")
@@ -100,6 +102,7 @@ mod tests {
             delivery("a", "firing", 200),
             delivery("b", "firing", 200),
             delivery("a", "resolved", 200),
+            delivery("b", "firing", 200),
         ]
         .concat();
         assert_eq!(told(&heard), "reboot firing resolved");

@@ -43,6 +43,7 @@ pub mod service;
 pub mod setup;
 pub mod sim_host;
 pub mod site_policy;
+pub mod sources;
 pub mod stand_in;
 pub mod story;
 pub mod table;

@@ -5,13 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use ossci_tests::bench;
 use ossci_tests::cuts::{self, Choice};
 use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
 use ossci_tests::sim_host::SimHost;
-use ossci_tests::{demo, enclosure, runner, setup, stand_in};
+use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -81,8 +80,7 @@ enum Command {
     },
     /// Benchmarks: a line for each figure, `met` or `MISSED`
     Bench {
-        #[arg(value_parser = ["rules", "remediator"])]
-        what: String,
+        what: Measured,
         #[command(flatten)]
         place: Place,
     },
@@ -105,6 +103,16 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Measured {
+    /// What the alert rules cost one Prometheus
+    Rules,
+    /// How long a third strike takes to the webhook
+    Routing,
+    /// What the remediator costs beside the raw API
+    Remediator,
 }
 
 #[derive(Args)]
@@ -200,11 +208,15 @@ async fn run(command: Command) -> Result<i32> {
             let stop = async move { terminate.recv().await.unwrap_or_default() };
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
-        Command::Bench { what, place } if what == "remediator" => match enclosure::inside() {
+        Command::Bench { what: Measured::Rules, .. } => return Ok(i32::from(!bench::rules::run().await?)),
+        Command::Bench { what: Measured::Routing, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => return Ok(i32::from(!bench::routing::run(&dir).await?)),
+        },
+        Command::Bench { what: Measured::Remediator, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => return Ok(i32::from(!bench::remediator::run(&dir, enclosure::end_wanted()?).await?)),
         },
-        Command::Bench { .. } => return Ok(i32::from(!ossci_tests::bench::rules::run().await?)),
         Command::StandIn { .. } => {}
     }
     Ok(0)

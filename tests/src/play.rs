@@ -154,6 +154,7 @@ impl Player<'_> {
         match fact {
             Fact::Mail => return Ok(!self.witness.mails_about(node).is_empty()),
             Fact::Strikes(count) => return self.has_strikes(node, *count).await,
+            Fact::Seen(count) => return self.lab.alerting.has_seen(node, *count).await,
             Fact::Alert(standing) => return self.lab.alerting.stands(node, *standing).await,
             Fact::Webhook { word, by_both } => {
                 let needed = if *by_both { 2 } else { 1 };

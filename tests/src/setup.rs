@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::clock::Stopwatch;
 use crate::debian::PACKAGES;
 use crate::pins::{PINS, Pin, version};
+use crate::sources::SOURCES;
 use crate::{environment, process};
 
 /// What a first setup needs for downloads, Go's build cache and the results.
@@ -65,10 +66,16 @@ pub fn run() -> Result<()> {
             packages.push(package);
         }
     }
-    if missing.is_empty() && packages.is_empty() {
+    let mut sources = Vec::new();
+    for source in &SOURCES {
+        if !source.is_there()? {
+            sources.push(source);
+        }
+    }
+    if missing.is_empty() && packages.is_empty() && sources.is_empty() {
         println!(
             "setup: all {} tools are in {} ({})",
-            PINS.len() + PACKAGES.len(),
+            PINS.len() + PACKAGES.len() + SOURCES.len(),
             tools_dir()?.display(),
             watch.read()
         );
@@ -85,6 +92,9 @@ pub fn run() -> Result<()> {
     }
     for package in packages {
         package.fetch()?;
+    }
+    for source in sources {
+        source.fetch(&go)?;
     }
     println!("setup: done ({})", watch.read());
     Ok(())

@@ -30,6 +30,7 @@
 //! silence NODE | unsilence NODE
 //! alert NODE LABEL=VALUE...                    (somebody else's alert about the node)
 //! await NODE strikes 2 within 60s              (exactly so many, of the check that has most)
+//! await NODE seen 2 within 60s                 (every Prometheus that lives has scraped so many strikes)
 //! await NODE alert firing|suppressed|none within 60s        (at every Alertmanager that lives)
 //! await NODE webhook firing|resolved|refused [by both] within 60s
 //! await NODE ignored another cluster within 60s             (the remediator counted an alert so)
@@ -123,6 +124,7 @@ pub enum Fact {
     PodGone(String),
     /// Of the check that has most of them.
     Strikes(u32),
+    Seen(u32),
     Alert(Standing),
     Webhook {
         word: Word,
@@ -293,6 +295,7 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["mail"] => Fact::Mail,
         ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),
         ["strikes", count] => Fact::Strikes(count.parse().context("strikes are a number")?),
+        ["seen", count] => Fact::Seen(count.parse().context("strikes are a number")?),
         ["alert", standing] => Fact::Alert(word(standing)?),
         ["webhook", said] => webhook(said, false)?,
         ["webhook", said, "by", "both"] => webhook(said, true)?,

@@ -1,9 +1,9 @@
-# Both Prometheis die in the middle of the strikes. Two strikes and a pass while they are gone are no repair; a third
-# strike while they are gone is one.
-routes 2s 3s 600s
+# Both Prometheis die in the middle of the strikes. Two strikes, a pass while they are gone and two more strikes are no
+# repair, and no group wait hides that; a third strike while they are gone is one.
+routes 0s 3s 600s
 node pass1 third1
 break pass1 gpu-not-responding until two-runs
-await pass1 strikes 2 within 60s
+await pass1 seen 2 within 60s
 kill prometheus-1
 kill prometheus-2
 break third1 gpu-not-responding until reboot
@@ -11,6 +11,9 @@ await third1 strikes 3 within 60s
 await pass1 strikes 0 within 30s
 start prometheus-1
 start prometheus-2
+break pass1 gpu-not-responding until two-runs
+await pass1 strikes 2 within 30s
+await pass1 strikes 0 within 30s
 await third1 taint repair-reboot within 90s
 await third1 phase Healed within 90s
 await third1 taint none within 10s

@@ -2,6 +2,7 @@
 
 pub mod nodes;
 pub mod remediator;
+pub mod routing;
 pub mod rules;
 
 /// One figure.

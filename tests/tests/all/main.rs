@@ -5,6 +5,8 @@ mod dashboards;
 mod grid;
 mod lab;
 mod manifests;
+mod operator;
+mod pint;
 mod rulebook;
 mod rules;
 mod stories;

@@ -9,7 +9,7 @@ use ossci_tests::{environment, golden};
 
 use crate::support::{lab, run};
 
-async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
+pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
     let program = Program::new("kubectl", &facts.kubectl).arg(format!("--kubeconfig={}", kubeconfig.display()));
     let cache = facts.dir.join("kubectl-cache");
     program
@@ -28,7 +28,8 @@ async fn the_crd_is_the_one_that_the_type_makes() {
 
 #[tokio::test]
 async fn a_real_api_server_takes_every_manifest_and_has_nothing_to_change() {
-    let facts = lab().facts().await;
+    let lab = lab();
+    let facts = lab.facts().await;
     let deploy = environment::repository().join("deploy");
     let applied = kubectl(
         &facts,

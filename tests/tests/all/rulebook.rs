@@ -1,7 +1,7 @@
 //! What every alert has to have: severity, words for people, a runbook that exists, metrics that somebody exports, and a
 //! route. Each fault is one sentence that names the file and the line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -149,6 +149,44 @@ fn every_alert_has_its_words_and_its_runbook() {
     assert!(orphans.is_empty(), "docs/runbooks has pages of alerts that do not exist: {orphans:?}");
 }
 
+/// Where the tests of the rules assert that an alert is silent, and where that it fires: places in the text, by name.
+fn asserted(tests: &str) -> BTreeMap<String, (Vec<usize>, Vec<usize>)> {
+    let evaluation = Regex::new(r"alertname: (\w+)[,\n]").unwrap();
+    let mut places: BTreeMap<String, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
+    for found in evaluation.captures_iter(tests) {
+        let (at, name) = (found.get(0).unwrap().start(), found[1].to_owned());
+        let rest = &tests[at..];
+        let silent = rest.split("exp_alerts:").nth(1).is_some_and(|rest| rest.starts_with(" []"));
+        let (silences, firings) = places.entry(name).or_default();
+        if silent { silences.push(at) } else { firings.push(at) }
+    }
+    places
+}
+
+/// Alerts that no test sees silent first and firing then, one sentence each.
+fn untested(alerts: &[Alert], tests: &str) -> Vec<String> {
+    let places = asserted(tests);
+    let faults = alerts.iter().filter_map(|Alert { name, file, line, .. }| {
+        let (silences, firings) = places.get(name).cloned().unwrap_or_default();
+        // One is there to fire always.
+        let fired =
+            firings.iter().any(|fired| name == "OssciHeartbeat" || silences.iter().any(|silent| silent < fired));
+        (!fired).then(|| format!("{file}:{line}: no test sees {name} silent first and firing then; write one"))
+    });
+    faults.collect()
+}
+
+#[test]
+fn every_alert_is_seen_silent_and_then_firing() {
+    let tests: String =
+        files("alerts", ".test.yml").iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
+    let faults = untested(&alerts, &tests);
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let without = tests.replace("  - {alertname: GPUHot,", "  - {alertname: Other,");
+    assert_eq!(untested(&alerts, &without).len(), 1, "an alert that is never seen silent is not found");
+}
+
 #[test]
 fn every_metric_in_a_rule_is_exported() {
     let exported = exported();
@@ -190,7 +228,10 @@ async fn amtool_routes_every_alert_where_it_belongs() {
 
 #[tokio::test]
 async fn a_running_repair_inhibits_what_it_explains_and_never_what_asks_for_a_remediation() {
-    let facts = lab().facts().await;
+    let lab = lab();
+    // From then on no story kills an Alertmanager, which would forget the alerts.
+    lab.result("alertmanager-killed").await;
+    let facts = lab.facts().await;
     let url = format!("--alertmanager.url={}", facts.alertmanager);
     // A node that no story knows: the remediator counts the alert as one of an unknown node.
     let alerts: [&[&str]; 4] = [

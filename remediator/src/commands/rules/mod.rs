@@ -1,5 +1,7 @@
 //! `ossci-remediator rules`: the alert rules of a site, rendered from their sources and the site's thresholds, as plain
-//! Prometheus files and as objects of the Prometheus operator.
+//! Prometheus files and as objects of the Prometheus operator; the routing as objects, too.
+
+mod routing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,9 @@ const SOURCES: [(&str, &str); 4] = [
     ("recording", include_str!("../../../../alerts/source/recording.yml")),
 ];
 
+/// The routing as Alertmanager reads it.
+const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
+
 /// The thresholds of a site; each has the default that `alerts/thresholds.yml` shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -28,6 +33,7 @@ pub struct Thresholds {
     pub unknown_minutes: u32,
     pub target_down_minutes: u32,
     pub hot_celsius: u32,
+    pub throttled_minutes: u32,
     pub correctable_errors_per_hour: u32,
     pub many_nodes: u32,
     pub many_percent: u32,
@@ -46,6 +52,7 @@ impl Default for Thresholds {
             unknown_minutes: 30,
             target_down_minutes: 10,
             hot_celsius: 95,
+            throttled_minutes: 10,
             correctable_errors_per_hour: 100,
             many_nodes: 3,
             many_percent: 20,
@@ -59,10 +66,27 @@ impl Thresholds {
     /// Reads a thresholds file; the error names the line.
     pub fn parse(yaml: &str) -> anyhow::Result<Self> {
         let thresholds: Self = serde_saphyr::from_str(yaml)?;
-        anyhow::ensure!(thresholds.strikes > 0, "strikes is 0; a node without a failure would be repaired");
+        let line = |key: &str| {
+            let at = yaml.lines().position(|line| line.split(':').next().is_some_and(|name| name.trim() == key));
+            format!("line {}", at.unwrap_or_default() + 1)
+        };
+        anyhow::ensure!(
+            thresholds.strikes > 0,
+            "{}: strikes is 0; a node without a failure would be repaired",
+            line("strikes")
+        );
         anyhow::ensure!(
             thresholds.fresh_intervals > 1,
-            "freshIntervals has to be at least 2; a check runs once in each"
+            "{}: freshIntervals has to be at least 2; a check runs once in each",
+            line("freshIntervals")
+        );
+        // It stands unquoted in the rules.
+        let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
+        anyhow::ensure!(
+            thresholds.runbooks.starts_with("http") && thresholds.runbooks.chars().all(plain),
+            "{}: runbooks {:?} is no URL; write one like https://host/path",
+            line("runbooks"),
+            thresholds.runbooks
         );
         Ok(thresholds)
     }
@@ -85,7 +109,7 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// Writes the rules as plain files, and below `operator/` as PrometheusRule objects.
+/// Writes the rules as plain files, and below `operator/` rules and routing as objects of the Prometheus operator.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let thresholds = match &arguments.thresholds {
         Some(file) => {
@@ -121,6 +145,8 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
         files.insert(format!("operator/{name}.yaml"), prometheus_rule(name, &text));
         files.insert(format!("{name}.yml"), text);
     }
+    let objects = routing::render(ROUTING).context("alerts/alertmanager.yml")?;
+    files.insert("operator/alertmanagerconfig.yaml".to_owned(), objects);
     Ok(files)
 }
 
@@ -151,7 +177,12 @@ mod tests {
         assert!(number.contains("line 2"), "{number}");
         let unknown = refused("strikes: 3\n\nstrike: 4\n");
         assert!(unknown.contains("strike") && unknown.contains("line 3"), "{unknown}");
-        assert!(refused("strikes: 0").contains("would be repaired"));
+        let none = refused("# of ours\nstrikes: 0");
+        assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
+        for runbooks in ["somewhere", "https://a b", r"https://a\n    evil: x", "https://a#b"] {
+            let error = refused(&format!("strikes: 3\nrunbooks: \"{runbooks}\"\n"));
+            assert!(error.contains("line 2") && error.contains("is no URL"), "{error}");
+        }
     }
 
     #[test]

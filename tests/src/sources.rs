@@ -1,0 +1,80 @@
+//! Files that are taken out of a Go module as they are: nothing is built. The module's go.sum says what they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::clock::Stopwatch;
+use crate::{environment, process};
+
+/// Files of one module, pinned below `tests/tools`.
+#[derive(Debug)]
+pub struct Source {
+    pub name: &'static str,
+    module: &'static str,
+    /// Paths in the module.
+    files: &'static [&'static str],
+}
+
+pub const SOURCES: [Source; 1] = [Source {
+    name: "prometheus-operator",
+    module: "github.com/prometheus-operator/prometheus-operator",
+    files: &[
+        "example/prometheus-operator-crd/monitoring.coreos.com_alertmanagerconfigs.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ],
+}];
+
+impl Source {
+    fn pinned(&self) -> PathBuf {
+        environment::repository().join("tests/tools").join(self.name)
+    }
+
+    /// The folder in the cache; its name says which version it holds.
+    fn home(&self) -> Result<PathBuf> {
+        let path = self.pinned().join("go.mod");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let version = text.split_whitespace().skip_while(|word| *word != self.module).nth(1);
+        let version = version.with_context(|| format!("{} does not require {}", path.display(), self.module))?;
+        Ok(environment::cache_dir()?.join("tools").join(format!("{}-{version}", self.name)))
+    }
+
+    /// Where the files are, in the order in which they are listed.
+    pub fn paths(&self) -> Result<Vec<PathBuf>> {
+        let home = self.home()?;
+        let name = |file: &&str| home.join(Path::new(file).file_name().unwrap_or_default());
+        Ok(self.files.iter().map(name).collect())
+    }
+
+    pub fn is_there(&self) -> Result<bool> {
+        Ok(self.paths()?.iter().all(|path| path.is_file()))
+    }
+
+    /// Downloads the module, which go.sum checks, and copies the files.
+    pub fn fetch(&self, go: &Path) -> Result<()> {
+        let watch = Stopwatch::start();
+        let home = self.home()?;
+        let unfinished = home.with_extension("unfinished");
+        fs::create_dir_all(&unfinished).with_context(|| format!("creating {}", unfinished.display()))?;
+        let log = home.with_extension("log");
+        let env = [("GOTOOLCHAIN", "local"), ("GOFLAGS", "-mod=readonly"), ("GOWORK", "off")];
+        let run = |args: &[&str]| process::run_logged(go, args, &env, &self.pinned(), &log);
+        let found = run(&["mod", "download", self.module])?.success()
+            && run(&["list", "-m", "-f", "{{.Dir}}", self.module])?.success();
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        if !found {
+            bail!("{} could not be downloaded: {}; run `make setup` again when the network is there", self.name, said);
+        }
+        for file in self.files {
+            let (from, name) = (Path::new(said.trim()).join(file), Path::new(file).file_name().unwrap_or_default());
+            // Read and written: a copy would keep the module cache's read-only mode.
+            let text = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
+            fs::write(unfinished.join(name), text)
+                .with_context(|| format!("writing below {}", unfinished.display()))?;
+        }
+        fs::rename(&unfinished, &home).with_context(|| format!("moving the result to {}", home.display()))?;
+        println!("setup: {} ({})", self.name, watch.read());
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! The objects for the Prometheus operator, as its own definitions see them in a real API server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ossci_tests::facts::Facts;
+use ossci_tests::sources::SOURCES;
+use ossci_tests::{environment, wait};
+
+use crate::manifests::kubectl;
+use crate::support::{files, lab, part};
+
+/// What the API server says of a file, as if it were applied.
+async fn tried(facts: &Facts, file: &Path) -> anyhow::Result<String> {
+    let args = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", &file.display().to_string()];
+    kubectl(facts, &facts.kubeconfig, &args).await
+}
+
+/// Installs the operator's definitions.
+async fn define(facts: &Facts) {
+    for source in &SOURCES {
+        for file in source.paths().unwrap() {
+            let file = file.display().to_string();
+            let said = kubectl(facts, &facts.kubeconfig, &["apply", "--server-side", "-f", &file]).await;
+            said.unwrap_or_else(|error| panic!("{error:#}\n`make setup` fetches what is missing"));
+            // A definition that is younger than its first status has no conditions to wait for.
+            let established = wait::until("it is established", Duration::from_secs(30), || async {
+                let args = ["wait", "--for=condition=established", "--timeout=10s", "-f", &file];
+                kubectl(facts, &facts.kubeconfig, &args).await
+            });
+            established.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_operators_own_definitions_accept_every_object_and_no_unknown_field() {
+    let _part = part("objects of the Prometheus operator");
+    let lab = lab();
+    let facts = lab.facts().await;
+    define(&facts).await;
+    let objects = files("alerts/operator", ".yaml");
+    assert!(objects.len() > 4, "{objects:?}");
+    for file in &objects {
+        let said = tried(&facts, file).await;
+        said.unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));
+    }
+
+    for (name, from, to, told) in [
+        ("alertmanagerconfig.yaml", "groupWait:", "groupWaits:", "groupWaits"),
+        ("alertmanagerconfig.yaml", "matchType: =~", "matchType: ~~", "matchType"),
+        ("strikes.yaml", "    - alert: GPUCheckFailing", "    - alerts: GPUCheckFailing", "alerts"),
+    ] {
+        let text = std::fs::read_to_string(environment::repository().join("alerts/operator").join(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from:?}");
+        let wrong = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("wrong-{name}"));
+        std::fs::write(&wrong, text.replacen(from, to, 1)).unwrap();
+        let error = tried(&facts, &wrong).await.err().unwrap_or_else(|| panic!("{to} was accepted"));
+        let error = format!("{error:#}");
+        assert!(error.contains(told), "{to}: {error}");
+    }
+}
