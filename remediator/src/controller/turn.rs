@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::observe::Sight;
 use super::{Context, act, alerts, condition, observe, record};
-use crate::core::decide::{Action, decide};
-use crate::core::record::{OrderKind, Phase, Record};
+use crate::core::decide::{Action, Decision, decide};
+use crate::core::record::{Episode, OrderKind, Phase, Record};
 use crate::core::retention;
 use crate::kube_client;
 
@@ -51,6 +51,12 @@ fn wants_taint(record: &Record) -> bool {
     record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Waiting && episode.taint.is_none())
 }
 
+/// Pods are about to be asked to leave.
+fn drains(known: &Record, decision: &Decision) -> bool {
+    let draining = |episode: &Option<Episode>| episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
+    draining(&decision.next.episode) && !draining(&known.repair.episode)
+}
+
 /// An order that ends a boot or changes what is installed.
 fn is_disruptive(action: &Action) -> bool {
     matches!(action, Action::IssueOrder(order) if order.kind != OrderKind::Prove)
@@ -83,6 +89,15 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         let (site, now) = (context.site(), context.now());
         let decision = decide(&known, &seen, now, &site.policy);
 
+        if !asked && (drains(&known, &decision) || decision.action.as_ref().is_some_and(is_disruptive)) {
+            if !alerts::ask_again(context).await {
+                tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
+                return Ok(Some(AFTER_ERROR));
+            }
+            // Decided once more, on what is read after the answer.
+            asked = true;
+            continue;
+        }
         if decision.next != known.repair {
             let repair = record::write(context, &sight.repair, &decision.next).await?;
             (tainting, asked) = (None, false);
@@ -98,15 +113,6 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             condition::show(context, &sight, &decision.why).await?;
             return Ok(decision.look_again.or(Some(Duration::MAX)));
         };
-        if is_disruptive(&action) && !asked {
-            if !alerts::ask_again(context).await {
-                tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
-                return Ok(Some(AFTER_ERROR));
-            }
-            // Decided once more, on what is read after the answer.
-            asked = true;
-            continue;
-        }
         let evicting = matches!(action, Action::Evict(_));
         tracing::debug!(node = name, ?action, "acting");
         match act::act(context, &sight, &seen, action).await? {
