@@ -162,7 +162,8 @@ async fn slowest(address: &str, nodes: usize) -> Result<Cost> {
     let url = format!("http://{address}/api/v1/query?stats=all&query={READING}");
     let mut readings = Vec::new();
     for _ in 0..READINGS {
-        let answer: Value = serde_json::from_str(&parts::page(client, &url).await?)?;
+        let answer = wait::until("an answer", Duration::from_secs(60), || parts::page(client, &url)).await?;
+        let answer: Value = serde_json::from_str(&answer)?;
         readings.extend(answer.pointer("/data/stats/timings/execTotalTime").and_then(Value::as_f64));
     }
     cost.reading = fastest(&readings);

@@ -65,8 +65,9 @@ pub async fn start(
             .args([flag("config.file", &file), flag("storage.path", &folder.join(format!("data-{name}")))])
             .args([format!("--web.listen-address={address}"), format!("--cluster.listen-address={own}")])
             .args([format!("--cluster.advertise-address={own}"), format!("--cluster.peer={peer}")])
-            // Shortened: how long the second waits for the first, and how long both wait for the gossip to settle.
-            .args(["--cluster.peer-timeout=3s", "--cluster.gossip-interval=100ms", "--cluster.reconnect-interval=2s"]);
+            // Shortened: how long both wait for the gossip to settle, and how long the second waits for the first. That stays
+            // below every group interval of a story: a second that waits longer says `firing` after the first's `resolved`.
+            .args(["--cluster.peer-timeout=1s", "--cluster.gossip-interval=100ms", "--cluster.reconnect-interval=2s"]);
         Ok(Replica::new(name.clone(), address, program, site.log(&name)))
     };
     let (mut one, mut two) = (replica(0)?, replica(1)?);
