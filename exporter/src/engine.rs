@@ -1,11 +1,13 @@
 //! Which checks run, and their tasks: starts them, exchanges them when the configuration or the tools on the node change, stops them.
 //! A check that stays keeps its standing and whatever it could not kill. Runs no tool itself.
 
+use crate::checker::{Checker, Turn};
 use crate::config::Config;
+use crate::node::{Node, Settings};
 use crate::parse::{amd_smi, librespeed_cli, rocm_smi, rocminfo, speedtest, speedtest_cli};
-use crate::runner::{Checker, Node, Settings, Target, Turn, Work};
 use crate::tool::Tool;
 use crate::verdict::{Check, ToolName};
+use crate::work::{Target, Work};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;

@@ -5,7 +5,7 @@
 //! ```text
 //! config, config_file -> engine (which checks; exchanged on SIGHUP)
 //!                          |
-//! schedule ------------> runner -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
+//! schedule -----------> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
 //!                          ^                                ^                                                               |
 //!                        probe                  inventory, run_dir, sysfs                                       web_config, guard
 //! ```
@@ -13,6 +13,7 @@
 //! `ossci-exporter parse` and `--once` are in [`commands`].
 
 pub mod boot;
+pub mod checker;
 pub mod child;
 pub mod clock;
 pub mod collectors;
@@ -21,36 +22,41 @@ pub mod config;
 pub mod config_file;
 pub mod config_values;
 pub mod engine;
+pub mod group;
 pub mod guard;
 pub mod inventory;
 pub mod judge;
+pub mod leash;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;
+pub mod node;
+pub mod outcome;
 pub mod page;
 pub mod parse;
 pub mod probe;
 pub mod run_dir;
-pub mod runner;
 pub mod schedule;
 #[cfg(test)]
 mod scratch;
 pub mod state_file;
+pub mod streams;
 pub mod strikes;
 pub mod sysfs;
 pub mod tool;
 pub mod verdict;
 pub mod web;
 pub mod web_config;
+pub mod work;
 
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::memory::Memory;
+use crate::node::{Node, Settings};
 use crate::probe::Probe;
 use crate::run_dir::RunDir;
-use crate::runner::{Node, Settings};
 use crate::web::{BindError, Probing, Site};
 use crate::web_config::WebConfig;
 use std::sync::{Arc, RwLock};
@@ -124,7 +130,7 @@ pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Rere
     parts.spawn(async move { axum::serve(socket, probes).await });
     let watched = Arc::clone(&node);
     parts.spawn(async move {
-        runner::watch_run_dir(&watched).await;
+        node::watch_run_dir(watched).await;
         Ok(())
     });
     engine.start();

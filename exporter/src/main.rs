@@ -16,6 +16,9 @@ const USAGE: u8 = 2;
 /// A thread that hangs in the file system is left behind after this; the whole stop must stay within 2 s.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Longer than the interval of the checks: a thread is kept for the next run rather than made for it.
+const KEEP_THREADS: Duration = Duration::from_secs(120);
+
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
@@ -55,7 +58,8 @@ fn main() -> ExitCode {
     }
     start_logging(config.log_level, config.log_format);
     // One worker: what may block runs on threads of its own, and a second worker would only be woken to find nothing to do.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).thread_keep_alive(KEEP_THREADS).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
             match config.once {

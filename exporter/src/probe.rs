@@ -3,7 +3,7 @@
 
 use crate::clock::{self, Moment};
 use crate::engine::Engine;
-use crate::runner::Node;
+use crate::node::Node;
 use crate::strikes::Trigger;
 use crate::verdict::Run;
 use jiff::Timestamp;
@@ -65,7 +65,7 @@ impl Probe {
                 .collect();
             let mut runs = Vec::new();
             for run in running {
-                runs.push(run.await.map_err(|_| Refusal::Interrupted)?);
+                runs.push(run.await.ok().flatten().ok_or(Refusal::Interrupted)?);
             }
             *last = Some(Moment::now());
             Ok(runs)
@@ -78,7 +78,9 @@ impl Probe {
         if !self.node.settings().tests_network {
             return Err(Refusal::NoNetworkCheck);
         }
-        if self.node.run_dir.pause(clock::now()).await.rests() {
+        let run_dir = self.node.run_dir.clone();
+        let pause = tokio::task::spawn_blocking(move || run_dir.pause(clock::now())).await;
+        if pause.map_err(|_| Refusal::Interrupted)?.rests() {
             return Err(Refusal::Paused);
         }
         self.node.ledger.network_run_after(since).ok_or(Refusal::NotYet)
