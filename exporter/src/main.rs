@@ -57,9 +57,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_logging(config.log_level, config.log_format);
-    // One worker: what may block runs on threads of its own, and a second worker would only be woken to find nothing to do.
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(1).thread_keep_alive(KEEP_THREADS).enable_all().build();
+    // One thread for the tasks: what may block has threads of its own, and a second one would only be woken to find nothing to do.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.thread_keep_alive(KEEP_THREADS).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
             match config.once {
