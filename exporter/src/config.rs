@@ -34,7 +34,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct Config {
     /// YAML file with settings: the names of the flags, dots as nesting. A flag wins over the environment, which wins over the file.
-    /// Read again on SIGHUP, except for addresses, paths and the web configuration.
+    /// Read again on SIGHUP, except for addresses and paths.
     #[arg(long = "config.file", env = "OSSCI_EXPORTER_CONFIG_FILE", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 
@@ -50,7 +50,7 @@ pub struct Config {
     #[arg(long = "output", value_name = "FILE", requires = "once")]
     pub output: Option<PathBuf>,
 
-    /// TLS, client certificates and users, in the format of the Prometheus exporter toolkit.
+    /// TLS, client certificates and users, in the format of the Prometheus exporter toolkit. Read again on SIGHUP and each minute.
     #[arg(long = "web.config.file", env = "OSSCI_EXPORTER_WEB_CONFIG_FILE", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
 

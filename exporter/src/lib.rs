@@ -3,7 +3,7 @@
 //! How the parts hang together:
 //!
 //! ```text
-//! config, config_file -> engine (which checks; exchanged on SIGHUP)
+//! config, config_file -> engine (which checks; exchanged on SIGHUP by reload, as is what stands in the door)
 //!                          |
 //! schedule -----------> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
 //!                          ^                                ^                                                               |
@@ -21,7 +21,9 @@ pub mod commands;
 pub mod config;
 pub mod config_file;
 pub mod config_values;
+pub mod door;
 pub mod engine;
+pub mod errand;
 pub mod group;
 pub mod guard;
 pub mod inventory;
@@ -35,6 +37,7 @@ pub mod outcome;
 pub mod page;
 pub mod parse;
 pub mod probe;
+pub mod reload;
 pub mod run_dir;
 pub mod schedule;
 #[cfg(test)]
@@ -50,12 +53,13 @@ pub mod web_config;
 pub mod work;
 
 use crate::config::Config;
+use crate::door::Door;
 use crate::engine::Engine;
-use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::node::{Node, Settings};
 use crate::probe::Probe;
+use crate::reload::{Reading, Reread};
 use crate::run_dir::RunDir;
 use crate::web::{BindError, Probing, Site};
 use crate::web_config::WebConfig;
@@ -85,14 +89,11 @@ pub enum RunError {
     PartEnded(String),
 }
 
-/// How often it is looked whether a tool came or went.
-const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Reads the configuration again: flags, environment and file.
-pub type Reread = fn() -> Result<Config, String>;
+/// How often it is looked whether a tool came or went, and whether a certificate is another.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT. What still runs then goes with its tasks: each child's group is killed when its task is dropped.
-pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Reread) -> Result<(), RunError> {
+pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
@@ -112,19 +113,18 @@ pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Rere
     let mut parts = JoinSet::new();
     let probe = Probe::new(Arc::clone(&node), Arc::clone(&engine), config.probe_min_gap);
     let probing = Arc::new(Probing { probe, procfs: config.procfs.clone() });
-    let guard = web_config.as_ref().map(Guard::new).filter(Guard::asks_who_it_is).map(Arc::new);
+    let door = Arc::new(Door::new(config.web_config_file.clone(), web_config));
     let site = Site {
         node: Arc::clone(&node),
         telemetry_path: config.telemetry_path.clone(),
-        guard,
+        door: Arc::clone(&door),
         probing: Arc::clone(&probing),
     };
     for listener in listeners {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "listening");
         }
-        let (pages, tls) = (web::pages(&site), web_config.as_ref().and_then(|web| web.tls.clone()));
-        parts.spawn(web::serve(listener, pages, tls));
+        parts.spawn(web::serve(listener, web::pages(&site), door.tls()));
     }
     let probes = web::probes(probing);
     parts.spawn(async move { axum::serve(socket, probes).await });
@@ -136,34 +136,36 @@ pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Rere
     engine.start();
     info!(node = node.name, version = env!("CARGO_PKG_VERSION"), "started");
 
-    let mut tools = interval(TOOLS_INTERVAL);
-    tools.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reading = Reading::default();
     loop {
         let reason = tokio::select! {
             _ = terminate.recv() => { info!("SIGTERM"); break }
             _ = interrupt.recv() => { info!("SIGINT"); break }
             _ = hang_up.recv() => "SIGHUP",
-            _ = tools.tick() => "tools",
+            _ = looks.tick() => "tools",
             Some(how) = part_ended.recv() => return Err(ended_by_itself(how)),
             Some(how) = parts.join_next() => return Err(ended_by_itself(format!("{how:?}"))),
         };
         if reason == "SIGHUP" {
-            match tokio::task::spawn_blocking(reread).await.map_err(|error| error.to_string()).and_then(|read| read) {
-                Ok(read) => config = read,
-                Err(error) => {
-                    error!(error, "the old configuration stays in force");
-                    node.ledger.set_reload(false, clock::now());
-                    continue;
-                }
+            match reading.all(reread, &door, &node.ledger).await {
+                Some(read) => config = read,
+                None => continue,
             }
-        } else if !engine.is_outdated(&config).await {
-            continue;
+        } else {
+            reading.door(&door, &node.ledger).await;
+            if !engine.is_outdated(&config).await {
+                continue;
+            }
         }
         // A run that is under way is waited for, but not before a signal to stop.
         let reconfigure = async {
             engine.configure(&config).await;
             engine.start();
-            node.ledger.set_reload(true, clock::now());
+            if reason == "SIGHUP" {
+                node.ledger.set_reload(true, clock::now());
+            }
             info!(reason, "the configuration is in force");
         };
         tokio::select! {

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error),
     };
     let web = match config.web_config_file.as_deref().map(web_config::load).transpose() {
-        Ok(web) => web,
+        Ok(web) => web.unwrap_or_default(),
         Err(error) => return refuse(&error.to_string()),
     };
     if config.config_check {

@@ -3,7 +3,9 @@
 
 use crate::clock::{self, Moment};
 use crate::engine::Engine;
+use crate::errand::Errand;
 use crate::node::Node;
+use crate::run_dir::Pause;
 use crate::strikes::Trigger;
 use crate::verdict::Run;
 use jiff::Timestamp;
@@ -44,11 +46,12 @@ pub struct Probe {
     min_gap: Duration,
     /// The end of the last probe; held during one.
     last: Arc<Mutex<Option<Moment>>>,
+    looking: Errand<Pause>,
 }
 
 impl Probe {
     pub fn new(node: Arc<Node>, engine: Arc<Engine>, min_gap: Duration) -> Probe {
-        Probe { node, engine, min_gap, last: Arc::default() }
+        Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default() }
     }
 
     /// Runs the GPU checks once, now, whatever the pause. Goes on when the caller goes away: its children must be waited for by somebody.
@@ -79,8 +82,8 @@ impl Probe {
             return Err(Refusal::NoNetworkCheck);
         }
         let run_dir = self.node.run_dir.clone();
-        let pause = tokio::task::spawn_blocking(move || run_dir.pause(clock::now())).await;
-        if pause.map_err(|_| Refusal::Interrupted)?.rests() {
+        let pause = self.looking.ask(move || run_dir.pause(clock::now())).await;
+        if pause.ok_or(Refusal::Interrupted)?.rests() {
             return Err(Refusal::Paused);
         }
         self.node.ledger.network_run_after(since).ok_or(Refusal::NotYet)

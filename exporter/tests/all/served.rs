@@ -230,4 +230,37 @@ fn a_certificate_is_shown_and_one_is_asked_for() {
     assert_eq!(get(&known, "/probe?check=gpu"), 200);
     assert_eq!(get(&stranger, "/metrics"), 0, "no certificate, no answer");
     assert_ne!(ask(TcpStream::connect(&exporter.address).unwrap(), "/metrics", "").0, 200);
+
+    // A new certificate is shown without a restart; what is broken or needs one changes nothing, and is said.
+    let shown = || {
+        let name = ServerName::try_from("node").unwrap();
+        let mut connection = rustls::ClientConnection::new(Arc::new(known.clone()), name).unwrap();
+        let mut stream = TcpStream::connect(&exporter.address).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).unwrap();
+        }
+        connection.peer_certificates().unwrap()[0].as_ref().to_vec()
+    };
+    let reloaded = |wanted: &str| {
+        hang_up(&exporter);
+        wait_for("reload", || {
+            let name = ServerName::try_from("node").unwrap();
+            let connection = rustls::ClientConnection::new(Arc::new(known.clone()), name).unwrap();
+            let stream = rustls::StreamOwned::new(connection, TcpStream::connect(&exporter.address).unwrap());
+            let page = String::from_utf8(ask(stream, "/metrics", "").2).unwrap();
+            page.contains(&format!("\n{RELOADED} {wanted}")).then_some(())
+        });
+    };
+    assert_eq!(shown(), certificate.der().as_ref());
+    write("cert.pem", "rubbish".to_string());
+    reloaded("0");
+    assert_eq!(shown(), certificate.der().as_ref());
+    let (renewed, renewed_key) = leaf("node");
+    write("cert.pem", renewed.pem());
+    write("key.pem", renewed_key.serialize_pem());
+    reloaded("1");
+    assert_eq!(shown(), renewed.der().as_ref());
+    write("web.yml", text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"));
+    reloaded("0");
+    assert_eq!(get(&stranger, "/metrics"), 0, "still no answer without a certificate");
 }
