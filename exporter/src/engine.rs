@@ -10,6 +10,7 @@ use crate::tool::Tool;
 use crate::verdict::{Check, ToolName};
 use crate::work::{Target, Work};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -79,9 +80,9 @@ impl Engine {
         self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
         self.node.set_settings(Settings {
             bounds: config.bounds(),
-            expected_gpus: config.expected_gpus,
-            expected_partitions: config.expected_partitions,
-            boot_grace: config.boot_grace,
+            expected_gpus: config.gpus.expected,
+            expected_partitions: config.gpus.expected_partitions,
+            boot_grace: config.checks.boot_grace,
             tests_network: checks.contains(&Check::Network),
         });
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,22 +186,26 @@ fn automatic(node: &Node, there: Tools) -> (bool, bool) {
 }
 
 fn tool(name: ToolName, config: &Config) -> Tool {
-    Tool { name: name.as_str(), rootfs: config.rootfs.clone(), path: config.tool_path(name) }
+    Tool {
+        name: name.as_str(),
+        rootfs: config.paths.rootfs.clone(),
+        path: config.tools.path(name).map(Path::to_path_buf),
+    }
 }
 
 fn interval(check: Check, config: &Config) -> Duration {
     match check {
         Check::Network => config.network_interval(),
-        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.interval,
+        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.checks.interval,
     }
 }
 
 /// None for a network check without a target.
 fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
-    let (name, work) = match (check, config.network_tool) {
+    let (name, work) = match (check, config.network.tool) {
         (Check::RocmSmi, _) => (ToolName::RocmSmi, Work::calls(&[&rocm_smi::ARGUMENTS])),
         (Check::AmdSmi, _) => {
-            let more = config.throttling.then_some(amd_smi::ALL_METRICS);
+            let more = config.gpus.throttling.then_some(amd_smi::ALL_METRICS);
             let calls: Vec<&[&str]> = amd_smi::CALLS.into_iter().chain(more).collect();
             (ToolName::AmdSmi, Work::calls(&calls))
         }
@@ -211,12 +216,12 @@ fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::syn
             (ToolName::LibrespeedCli, Work::calls(&[&librespeed_cli::ARGUMENTS]))
         }
         (Check::Network, _) => {
-            let host = config.network_target.clone()?;
-            let target = Target { host, ports: config.network_ports, bytes: config.network_bytes.clone() };
+            let host = config.network.target.clone()?;
+            let target = Target { host, ports: config.network.ports, bytes: config.network.bytes.clone() };
             (ToolName::Iperf3, Work::Iperf3(target))
         }
     };
-    let timeout = if check == Check::Network { config.network_timeout() } else { config.timeout };
+    let timeout = if check == Check::Network { config.network_timeout() } else { config.checks.timeout };
     Some(Checker {
         check,
         tool_name: name,

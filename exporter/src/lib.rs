@@ -3,7 +3,7 @@
 //! How the parts hang together:
 //!
 //! ```text
-//! config, config_file -> engine (which checks; exchanged on SIGHUP by reload, as is what stands in the door)
+//! config -> engine (which checks; exchanged on SIGHUP by reload, as is what stands in the door)
 //!                          |
 //! schedule -----------> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
 //!                          ^                                ^                                                               |
@@ -16,11 +16,8 @@ pub mod boot;
 pub mod checker;
 pub mod child;
 pub mod clock;
-pub mod collectors;
 pub mod commands;
 pub mod config;
-pub mod config_file;
-pub mod config_values;
 pub mod door;
 pub mod engine;
 pub mod errand;
@@ -100,10 +97,10 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
 
     // Before anything else: whoever is not alone on this node must not touch the state of the other.
     let mut listeners = Vec::new();
-    for address in &config.listen_addresses {
+    for address in &config.web.listen_addresses {
         listeners.push(web::listen(*address).await?);
     }
-    let socket = web::listen_unix(&config.probe_socket).await?;
+    let socket = web::listen_unix(&config.web.probe_socket).await?;
 
     let node = node(&config).await?;
     let (ended, mut part_ended) = mpsc::unbounded_channel();
@@ -112,11 +109,11 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
 
     let mut parts = JoinSet::new();
     let probe = Probe::new(Arc::clone(&node), Arc::clone(&engine), config.probe_min_gap);
-    let probing = Arc::new(Probing { probe, procfs: config.procfs.clone() });
-    let door = Arc::new(Door::new(config.web_config_file.clone(), web_config));
+    let probing = Arc::new(Probing { probe, procfs: config.paths.procfs.clone() });
+    let door = Arc::new(Door::new(config.web.web_config_file.clone(), web_config));
     let site = Site {
         node: Arc::clone(&node),
-        telemetry_path: config.telemetry_path.clone(),
+        telemetry_path: config.web.telemetry_path.clone(),
         door: Arc::clone(&door),
         probing: Arc::clone(&probing),
     };
@@ -187,22 +184,23 @@ fn ended_by_itself(how: String) -> RunError {
 /// What the checks share, with what is remembered of this boot. The state directory may lie on a dead disk, so it is read on a thread
 /// of its own.
 async fn node(config: &Config) -> Result<Arc<Node>, RunError> {
-    let boot_id =
-        boot::boot_id(&config.procfs).inspect_err(|error| warn!(%error, "strikes will not outlive a restart")).ok();
-    let directory = config.state_dir.clone();
+    let boot_id = boot::boot_id(&config.paths.procfs)
+        .inspect_err(|error| warn!(%error, "strikes will not outlive a restart"))
+        .ok();
+    let directory = config.paths.state_dir.clone();
     let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
     let memory = loading.await.map_err(RunError::State)?;
-    let name = config.node_name().or_else(|| boot::hostname(&config.procfs)).unwrap_or_default();
+    let name = config.node_name().or_else(|| boot::hostname(&config.paths.procfs)).unwrap_or_default();
     if name.is_empty() {
         warn!("no node name: nodes without one all test the network at the same moment");
     }
     Ok(Arc::new(Node {
         name,
-        run_dir: RunDir::new(&config.run_dir),
+        run_dir: RunDir::new(&config.paths.run_dir),
         ledger: Ledger::new(clock::now(), []),
         memory,
-        sysfs: config.sysfs.clone(),
-        procfs: config.procfs.clone(),
+        sysfs: config.paths.sysfs.clone(),
+        procfs: config.paths.procfs.clone(),
         settings: RwLock::new(Settings::default()),
     }))
 }

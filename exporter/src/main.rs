@@ -1,10 +1,9 @@
 //! Parses the flags, starts logging, runs. Everything else is in the library.
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use ossci_exporter::commands::{once, parse};
-use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel};
-use ossci_exporter::{config_file, web_config};
+use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel, file};
+use ossci_exporter::web_config;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,7 +19,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 const KEEP_THREADS: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::of(&arguments()) {
         Ok(cli) => cli.command,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             print!("{error}");
@@ -48,7 +47,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    let web = match config.web_config_file.as_deref().map(web_config::load).transpose() {
+    let web = match config.web.web_config_file.as_deref().map(web_config::load).transpose() {
         Ok(web) => web.unwrap_or_default(),
         Err(error) => return refuse(&error.to_string()),
     };
@@ -56,7 +55,7 @@ fn main() -> ExitCode {
         println!("the configuration is right");
         return ExitCode::SUCCESS;
     }
-    start_logging(config.log_level, config.log_format);
+    start_logging(config.log.level, config.log.format);
     // One thread for the tasks: what may block has threads of its own, and a second one would only be woken to find nothing to do.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.thread_keep_alive(KEEP_THREADS).enable_all().build();
@@ -82,8 +81,11 @@ fn main() -> ExitCode {
 
 /// The configuration as flags, environment and file say it now.
 fn reread() -> Result<Config, String> {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    config_file::load(&arguments)
+    file::load(&arguments())
+}
+
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
 }
 
 fn refuse(sentence: &str) -> ExitCode {

@@ -37,7 +37,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
             outcome = Outcome::Failed;
         }
     }
-    node.ledger.set_pci(crate::sysfs::pci_gpus(&config.sysfs));
+    node.ledger.set_pci(crate::sysfs::pci_gpus(&config.paths.sysfs));
     let page = metrics(node.ledger.snapshot(clock::now(), node.memory.write_failures()), Form::Classic)?;
     match &config.output {
         Some(path) => replace(path, &page).map_err(|error| RunError::Output(path.clone(), error))?,

@@ -2,8 +2,15 @@
 
 use std::path::Path;
 
-const PURE: [&str; 21] = [
-    "config_values.rs",
+const PURE: [&str; 28] = [
+    "config/checks.rs",
+    "config/collectors.rs",
+    "config/gpus.rs",
+    "config/log.rs",
+    "config/network.rs",
+    "config/paths.rs",
+    "config/tools.rs",
+    "config/values.rs",
     "verdict.rs",
     "judge.rs",
     "inventory.rs",

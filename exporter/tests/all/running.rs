@@ -166,6 +166,20 @@ fn a_wrong_flag_is_one_clear_sentence() {
 }
 
 #[test]
+fn a_variable_stands_behind_each_flag_and_the_flag_wins() {
+    let check = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"));
+        let output =
+            command.env("OSSCI_EXPORTER_NETWORK_MAX_LOSS", "5").arg("--config.check").args(flags).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, said) = check(&[]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("write a share between 0 and 1"), "{said}");
+    assert_eq!(check(&["--network.max-loss=0.5"]), (Some(0), String::new()));
+}
+
+#[test]
 fn a_second_exporter_does_not_take_the_socket_of_the_first() {
     let node = Node::new("twice");
     let exporter = node.start(&FAST);
