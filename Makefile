@@ -55,7 +55,12 @@ alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules
-bench: bench-rules
+.PHONY: bench bench-rules bench-exporter
+bench: bench-rules bench-exporter
 bench-rules: setup build
 	@$(LAB) bench rules
+
+# Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
+bench-exporter: setup
+	@NODE_EXPORTER="$$($(LAB) tool node_exporter | tail -n 1)" && PYTHONPATH="$$(dirname "$$(dirname "$$($(LAB) tool prometheus_client | tail -n 1)")")" && \
+	export NODE_EXPORTER PYTHONPATH && cargo bench --quiet --locked --package ossci-exporter --bench exporter

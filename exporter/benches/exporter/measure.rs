@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 /// Long enough that the clock's grain does not matter.
 const ENOUGH: Duration = Duration::from_millis(300);
 
-/// Mean time of one call.
-fn mean<T>(mut call: impl FnMut() -> T) -> Duration {
+/// Mean seconds of one call.
+pub fn mean<T>(mut call: impl FnMut() -> T) -> f64 {
     for _ in 0..3 {
         black_box(call());
     }
@@ -17,17 +17,7 @@ fn mean<T>(mut call: impl FnMut() -> T) -> Duration {
         black_box(call());
         calls += 1;
     }
-    begun.elapsed() / calls
-}
-
-/// Mean time of one call in words.
-pub fn microseconds<T>(call: impl FnMut() -> T) -> String {
-    format!("{:.1} us", mean(call).as_secs_f64() * 1e6)
-}
-
-/// How many bytes a second a call gets through.
-pub fn megabytes_per_second<T>(bytes: usize, call: impl FnMut() -> T) -> String {
-    format!("{:.0} MB/s", bytes as f64 / 1e6 / mean(call).as_secs_f64())
+    begun.elapsed().as_secs_f64() / f64::from(calls)
 }
 
 /// Percentiles of many times.
@@ -43,9 +33,10 @@ impl Spread {
         Spread { p50: at(0.5), p99: at(0.99) }
     }
 
-    pub fn share_of(&self, other: &Spread) -> String {
+    /// Of p50 and of p99.
+    pub fn share_of(&self, other: &Spread) -> (f64, f64) {
         let share = |one: Duration, two: Duration| one.as_secs_f64() / two.as_secs_f64();
-        format!("{:.3}, {:.3}", share(self.p50, other.p50), share(self.p99, other.p99))
+        (share(self.p50, other.p50), share(self.p99, other.p99))
     }
 }
 
