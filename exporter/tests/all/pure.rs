@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const PURE: [&str; 28] = [
+const PURE: [&str; 32] = [
     "config/checks.rs",
     "config/collectors.rs",
     "config/gpus.rs",
@@ -12,7 +12,11 @@ const PURE: [&str; 28] = [
     "config/tools.rs",
     "config/values.rs",
     "verdict.rs",
-    "judge.rs",
+    "judge/mod.rs",
+    "judge/gpus.rs",
+    "judge/transfer.rs",
+    "metrics/samples.rs",
+    "metrics/table.rs",
     "inventory.rs",
     "strikes.rs",
     "schedule.rs",
