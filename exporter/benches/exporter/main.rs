@@ -15,7 +15,7 @@ mod node;
 #[path = "../../tests/all/wait.rs"]
 mod wait;
 
-use measure::{Spread, mean};
+use measure::{Spread, seconds};
 use node::{BenchNode, Peer, cpu_seconds, resident_bytes, scrape};
 use ossci_exporter::judge::{Bounds, Ending, Known, judge};
 use ossci_exporter::ledger::Ledger;
@@ -69,10 +69,10 @@ fn output(stdout: &[u8]) -> Output<'_> {
 
 fn parsers() {
     let partitioned = sample("rocm-smi/partitioned.json");
-    let seconds = mean(|| parse(ToolName::RocmSmi, output(&partitioned)));
-    judged("parse, 64 partitions, rocm-smi JSON", &micros(seconds), "< 200 us", seconds < 200e-6);
+    let time = seconds(|| parse(ToolName::RocmSmi, output(&partitioned)));
+    judged("parse, 64 partitions, rocm-smi JSON", &micros(time), "< 200 us", time < 200e-6);
     let amd = sample("amd-smi/partitioned.json");
-    row("parse, 32 partitions, amd-smi JSON (three calls)", &micros(mean(|| parse(ToolName::AmdSmi, output(&amd)))));
+    row("parse, 32 partitions, amd-smi JSON (three calls)", &micros(seconds(|| parse(ToolName::AmdSmi, output(&amd)))));
     for (tool, name) in [
         (ToolName::RocmSmi, "rocm-smi/partitioned.json"),
         (ToolName::RocmSmi, "rocm-smi/table-7.0-partitioned.txt"),
@@ -87,7 +87,7 @@ fn parsers() {
         (ToolName::Iperf3, "iperf3/321x-stream.json"),
     ] {
         let bytes = sample(name);
-        let speed = bytes.len() as f64 / 1e6 / mean(|| parse(tool, output(&bytes)));
+        let speed = bytes.len() as f64 / 1e6 / seconds(|| parse(tool, output(&bytes)));
         judged(&format!("parse throughput, {name}"), &format!("{speed:.0} MB/s"), "> 100 MB/s", speed > 100.0);
     }
 }
@@ -111,8 +111,8 @@ fn pages() {
     let standing = Standing::default().after(&run, Trigger::Interval, now);
     let ledger = Ledger::new(now, [(Check::RocmSmi, Duration::from_secs(30), standing)]);
     for (form, name) in [(Form::OpenMetrics, "OpenMetrics"), (Form::Classic, "classic")] {
-        let seconds = mean(|| metrics(ledger.snapshot(now, 0), form));
-        judged(&format!("page for 64 devices, {name}"), &micros(seconds), "< 2000 us", seconds < 2e-3);
+        let time = seconds(|| metrics(ledger.snapshot(now, 0), form));
+        judged(&format!("page for 64 devices, {name}"), &micros(time), "< 2000 us", time < 2e-3);
     }
 }
 

@@ -4,20 +4,24 @@ use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Long enough that the clock's grain does not matter.
-const ENOUGH: Duration = Duration::from_millis(300);
+/// So long one thing is measured.
+const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Mean seconds of one call.
-pub fn mean<T>(mut call: impl FnMut() -> T) -> f64 {
-    for _ in 0..3 {
-        black_box(call());
-    }
-    let (begun, mut calls) = (Instant::now(), 0u32);
+/// Long enough that the clock's grain does not matter, short enough that some batch is not disturbed.
+const BATCH: Duration = Duration::from_millis(5);
+
+/// Seconds of one call: the mean of the fastest batch. What else the machine does meanwhile only makes a batch slower.
+pub fn seconds<T>(mut call: impl FnMut() -> T) -> f64 {
+    let (begun, mut best) = (Instant::now(), f64::INFINITY);
     while begun.elapsed() < ENOUGH {
-        black_box(call());
-        calls += 1;
+        let (batch, mut calls) = (Instant::now(), 0u32);
+        while batch.elapsed() < BATCH {
+            black_box(call());
+            calls += 1;
+        }
+        best = best.min(batch.elapsed().as_secs_f64() / f64::from(calls));
     }
-    begun.elapsed().as_secs_f64() / f64::from(calls)
+    best
 }
 
 /// Percentiles of many times.

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests start the program and watch its deadlines")]
 
 use crate::node::{FAST, Node, STRIKES, wait_for};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, test_kill_process};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -152,6 +153,19 @@ fn whatever_hangs_sigterm_ends_it_within_two_seconds_and_the_children_with_it() 
     assert!(exporter.value(STRIKES).is_some(), "a scrape waits for no child");
     assert!(exporter.stop() < Duration::from_secs(2));
     wait_for("end of the child", || test_kill_process(pid).is_err().then_some(()));
+}
+
+#[test]
+fn a_run_directory_that_hangs_stops_neither_the_scrapes_nor_the_end() {
+    let node = Node::new("dead-run-dir");
+    // Opening it waits for somebody who writes.
+    mknodat(CWD, node.path.join("run/pause"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut exporter = node.start(&FAST);
+    exporter.wait_for("ossci_check_runs_total{check=\"rocm-smi\"}", |runs| runs >= 2.0);
+    assert_eq!((exporter.value(STRIKES), exporter.get("/-/healthy", "*/*").0), (Some(0.0), 200));
+    assert!(exporter.metrics().contains("check=\"rocm-smi\",verdict=\"unknown\",reason=\"own-trouble\""));
+    assert_eq!(exporter.probe("check=network&since=2026-01-01T00:00:00Z").0, 503);
+    assert!(exporter.stop() < Duration::from_secs(2));
 }
 
 #[test]

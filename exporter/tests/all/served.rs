@@ -59,6 +59,29 @@ fn amd_smi_runs_where_rocm_smi_is_not_there() {
 }
 
 #[test]
+fn throttling_is_asked_for_where_somebody_wants_to_know() {
+    let node = Node::new("throttling");
+    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/healthy.json");
+    let all = r#"[{"gpu": 0, "throttle": {"ppt_violation_status": "ACTIVE"}}]"#;
+    let script = format!(
+        "case \"$*\" in static*) exec cat '{sample}';; 'metric --json') echo '{all}';; metric*) echo '[]';; *) exit 2;; esac"
+    );
+    node.does("amd-smi", &script);
+    let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
+    let series = "ossci_gpu_throttled{gpu=\"0\",pci_bus=\"0000:05:00.0\",cause=\"power\"}";
+    for (flags, wanted) in [
+        (vec!["--check.interval=500ms", &tool, "--gpus.throttling"], Some(1.0)),
+        (vec!["--check.interval=500ms", &tool], None),
+    ] {
+        let mut exporter = node.start(&flags);
+        exporter.wait_for("ossci_check_success{check=\"amd-smi\"}", |value| value == 1.0);
+        assert_eq!(exporter.value(series), wanted);
+        exporter.stop();
+    }
+}
+
+#[test]
 fn a_failure_right_after_the_boot_is_no_strike() {
     let node = Node::new("grace");
     std::fs::write(node.path.join("proc/uptime"), "5.00 9.00\n").unwrap();
