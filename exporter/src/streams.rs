@@ -8,8 +8,11 @@ use std::os::fd::OwnedFd;
 /// Each stream of a run may hold this much. The largest healthy output (64 partitions) is below 1 MB.
 const OUTPUT_BYTES: usize = 8 << 20;
 
-/// Room for what most tools print: a vector that starts empty is read into in many small steps.
-const FIRST_BYTES: usize = 32 << 10;
+/// Room for what most tools print, and so much at a time for what others do.
+const ROOM: usize = 32 << 10;
+
+/// The end of a stream is read as nothing; no room is made for it.
+const LEAST_ROOM: usize = 1 << 10;
 
 /// What a child printed.
 #[derive(Debug, Default)]
@@ -63,7 +66,9 @@ impl Pipe {
             if self.bytes.len() > OUTPUT_BYTES {
                 return Volume::TooMuch;
             }
-            self.bytes.reserve(FIRST_BYTES);
+            if self.bytes.capacity() - self.bytes.len() < LEAST_ROOM {
+                self.bytes.reserve(ROOM);
+            }
             match rustix::io::read(end, rustix::buffer::spare_capacity(&mut self.bytes)) {
                 Ok(0) => self.end = None,
                 Ok(_) | Err(Errno::INTR) => {}
