@@ -54,6 +54,16 @@ test: root fresh-parts setup build
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
+# The exporter as one static file, for hosts whose C library is older than ours: TARGET=aarch64-unknown-linux-gnu for the other kind.
+# glibc's own warning about static programs that resolve names is no matter: the exporter resolves none.
+TARGET ?= x86_64-unknown-linux-gnu
+.PHONY: static
+static: export RUSTFLAGS = -C target-feature=+crt-static
+static: export CC_aarch64_unknown_linux_gnu ?= aarch64-linux-gnu-gcc
+static: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+static: toolchain
+	cargo build --release --locked --package ossci-exporter --target $(TARGET)
+
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
 .PHONY: bench bench-rules bench-exporter
 bench: bench-rules bench-exporter
