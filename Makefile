@@ -62,14 +62,30 @@ soak: root setup build
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
+# The exporter as one static file, for hosts whose C library is older than ours: TARGET=aarch64-unknown-linux-gnu for the other kind.
+# glibc's own warning about static programs that resolve names is no matter: the exporter resolves none.
+TARGET ?= x86_64-unknown-linux-gnu
+.PHONY: static
+static: export RUSTFLAGS = -C target-feature=+crt-static
+static: export CC_aarch64_unknown_linux_gnu ?= aarch64-linux-gnu-gcc
+static: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
+static: toolchain
+	cargo build --release --locked --package ossci-exporter --target $(TARGET)
+
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules bench-routing bench-remediator
-bench: bench-rules bench-routing bench-remediator
-bench-remediator: root setup
-	@cargo build --release --workspace --locked
-	@$(dir $(LAB))../release/ossci-lab bench remediator
-	@cargo bench --quiet --locked --package ossci-remediator --bench decide
+.PHONY: bench bench-rules bench-routing bench-remediator bench-exporter
+bench: bench-rules bench-routing bench-remediator bench-exporter
 bench-rules: setup build
 	@$(LAB) bench rules
 bench-routing: root setup build
 	@$(LAB) bench routing
+
+bench-remediator: root setup
+	@cargo build --release --workspace --locked
+	@$(dir $(LAB))../release/ossci-lab bench remediator
+	@cargo bench --quiet --locked --package ossci-remediator --bench decide
+
+# Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
+bench-exporter: setup
+	@NODE_EXPORTER="$$($(LAB) tool node_exporter | tail -n 1)" && PYTHONPATH="$$(dirname "$$(dirname "$$($(LAB) tool prometheus_client | tail -n 1)")")" && \
+	export NODE_EXPORTER PYTHONPATH && cargo bench --quiet --locked --package ossci-exporter --bench exporter

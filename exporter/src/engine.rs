@@ -1,12 +1,16 @@
 //! Which checks run, and their tasks: starts them, exchanges them when the configuration or the tools on the node change, stops them.
 //! A check that stays keeps its standing and whatever it could not kill. Runs no tool itself.
 
+use crate::checker::{Checker, Turn};
 use crate::config::Config;
+use crate::errand::Errand;
+use crate::node::{Node, Settings};
 use crate::parse::{amd_smi, librespeed_cli, rocm_smi, rocminfo, speedtest, speedtest_cli};
-use crate::runner::{Checker, Node, Settings, Target, Turn, Work};
 use crate::tool::Tool;
 use crate::verdict::{Check, ToolName};
+use crate::work::{Target, Work};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -28,6 +32,7 @@ pub struct Engine {
     /// The checks as they are now; the probe runs the same ones.
     checkers: RwLock<Vec<Arc<Checker>>>,
     ended: mpsc::UnboundedSender<String>,
+    looking: Errand<Tools>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +44,7 @@ struct State {
 impl Engine {
     /// No check runs yet. What ends by itself, which nothing may, is sent through `ended`.
     pub fn new(node: Arc<Node>, ended: mpsc::UnboundedSender<String>) -> Engine {
-        Engine { node, state: Mutex::default(), checkers: RwLock::default(), ended }
+        Engine { node, state: Mutex::default(), checkers: RwLock::default(), ended, looking: Errand::default() }
     }
 
     /// The checks that look at GPUs.
@@ -55,7 +60,8 @@ impl Engine {
 
     /// Puts a configuration in force, without starting tasks. Waits for runs that are under way.
     pub async fn configure(&self, config: &Config) {
-        let checks = choose(config, &self.node).await;
+        // A silent disk counts as one without tools: then it is rocm-smi, or what has passed here.
+        let checks = choose(config, &self.node, self.tools(config).await.unwrap_or_default());
         let (tasks, turns) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             (std::mem::take(&mut state.tasks), state.turns.clone())
@@ -74,9 +80,9 @@ impl Engine {
         self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
         self.node.set_settings(Settings {
             bounds: config.bounds(),
-            expected_gpus: config.expected_gpus,
-            expected_partitions: config.expected_partitions,
-            boot_grace: config.boot_grace,
+            expected_gpus: config.gpus.expected,
+            expected_partitions: config.gpus.expected_partitions,
+            boot_grace: config.checks.boot_grace,
             tests_network: checks.contains(&Check::Network),
         });
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +110,13 @@ impl Engine {
     /// Whether other checks would run now than do: a tool came or went.
     pub async fn is_outdated(&self, config: &Config) -> bool {
         let running: Vec<Check> = self.checkers().iter().map(|checker| checker.check).collect();
-        choose(config, &self.node).await != running
+        self.tools(config).await.is_some_and(|there| choose(config, &self.node, there) != running)
+    }
+
+    /// None where the disk does not answer.
+    async fn tools(&self, config: &Config) -> Option<Tools> {
+        let (rocm_smi, amd_smi) = (tool(ToolName::RocmSmi, config), tool(ToolName::AmdSmi, config));
+        self.looking.ask(move || Tools { rocm_smi: rocm_smi.is_there(), amd_smi: amd_smi.is_there() }).await
     }
 
     /// Ends all tasks; their children go with them.
@@ -138,17 +150,23 @@ async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<
     }
 }
 
-/// The checks that this configuration asks for, on this node as it is now. Looks at the disk on a thread of its own.
-async fn choose(config: &Config, node: &Arc<Node>) -> Vec<Check> {
-    let collectors = &config.collectors;
-    let wanted = |check| collectors.choice(check);
+/// Which of the two tools for GPUs lie on the disk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tools {
+    rocm_smi: bool,
+    amd_smi: bool,
+}
+
+/// The checks that this configuration asks for, on this node as it is now.
+fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
+    let wanted = |check| config.collectors.choice(check);
     let (rocm_smi, amd_smi) = match (wanted(Check::RocmSmi), wanted(Check::AmdSmi)) {
         (Some(rocm), Some(amd)) => (rocm, amd),
         (Some(false), None) => (false, true),
         (Some(true), None) => (true, false),
-        (None, Some(true)) => (one_is_there(config, ToolName::RocmSmi).await, true),
+        (None, Some(true)) => (there.rocm_smi, true),
         (None, Some(false)) => (true, false),
-        (None, None) => automatic(config, node).await,
+        (None, None) => automatic(node, there),
     };
     let on = |check: Check, on: bool| on.then_some(check);
     let checks = [
@@ -161,41 +179,33 @@ async fn choose(config: &Config, node: &Arc<Node>) -> Vec<Check> {
 }
 
 /// rocm-smi where it is; amd-smi where it alone is; where neither is, the one that has passed here, so that its loss is noticed.
-async fn automatic(config: &Config, node: &Arc<Node>) -> (bool, bool) {
-    if one_is_there(config, ToolName::RocmSmi).await {
-        return (true, false);
-    }
+fn automatic(node: &Node, there: Tools) -> (bool, bool) {
     let known = |check| node.memory.passed_before(check);
-    let amd = one_is_there(config, ToolName::AmdSmi).await || (known(Check::AmdSmi) && !known(Check::RocmSmi));
+    let amd = !there.rocm_smi && (there.amd_smi || (known(Check::AmdSmi) && !known(Check::RocmSmi)));
     (!amd, amd)
 }
 
-/// How long a disk may take to say whether a tool is there; a silent one counts as "as it was", which is rocm-smi.
-const DISK_PATIENCE: Duration = Duration::from_secs(2);
-
-async fn one_is_there(config: &Config, name: ToolName) -> bool {
-    let tool = tool(name, config);
-    let looking = tokio::task::spawn_blocking(move || tool.is_there());
-    timeout(DISK_PATIENCE, looking).await.is_ok_and(|there| there.unwrap_or(false))
-}
-
 fn tool(name: ToolName, config: &Config) -> Tool {
-    Tool { name: name.as_str(), rootfs: config.rootfs.clone(), path: config.tool_path(name) }
+    Tool {
+        name: name.as_str(),
+        rootfs: config.paths.rootfs.clone(),
+        path: config.tools.path(name).map(Path::to_path_buf),
+    }
 }
 
 fn interval(check: Check, config: &Config) -> Duration {
     match check {
         Check::Network => config.network_interval(),
-        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.interval,
+        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.checks.interval,
     }
 }
 
 /// None for a network check without a target.
 fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
-    let (name, work) = match (check, config.network_tool) {
+    let (name, work) = match (check, config.network.tool) {
         (Check::RocmSmi, _) => (ToolName::RocmSmi, Work::calls(&[&rocm_smi::ARGUMENTS])),
         (Check::AmdSmi, _) => {
-            let more = config.throttling.then_some(amd_smi::ALL_METRICS);
+            let more = config.gpus.throttling.then_some(amd_smi::ALL_METRICS);
             let calls: Vec<&[&str]> = amd_smi::CALLS.into_iter().chain(more).collect();
             (ToolName::AmdSmi, Work::calls(&calls))
         }
@@ -206,12 +216,12 @@ fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::syn
             (ToolName::LibrespeedCli, Work::calls(&[&librespeed_cli::ARGUMENTS]))
         }
         (Check::Network, _) => {
-            let host = config.network_target.clone()?;
-            let target = Target { host, ports: config.network_ports, bytes: config.network_bytes.clone() };
+            let host = config.network.target.clone()?;
+            let target = Target { host, ports: config.network.ports, bytes: config.network.bytes.clone() };
             (ToolName::Iperf3, Work::Iperf3(target))
         }
     };
-    let timeout = if check == Check::Network { config.network_timeout() } else { config.timeout };
+    let timeout = if check == Check::Network { config.network_timeout() } else { config.checks.timeout };
     Some(Checker {
         check,
         tool_name: name,

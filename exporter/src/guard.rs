@@ -1,6 +1,7 @@
 //! Who may see the pages: users with passwords, kept as bcrypt hashes, and callers whose certificate was verified. Decides on requests;
 //! the files it goes by are [`crate::web_config`].
 
+use crate::door::Door;
 use crate::web_config::{ClientCertificates, WebConfig};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -65,7 +66,8 @@ fn credentials(authorization: &str) -> Option<(String, String)> {
 }
 
 /// Lets a request pass or asks for a name and a password. Where there are no users, the certificate was asked for by TLS already.
-pub async fn let_in(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub async fn let_in(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let guard = door.guard();
     if guard.users.is_empty() {
         return next.run(request).await;
     }
@@ -77,6 +79,14 @@ pub async fn let_in(State(guard): State<Arc<Guard>>, request: Request, next: Nex
     match known {
         true => next.run(request).await,
         false => (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic")], "Unauthorized\n").into_response(),
+    }
+}
+
+/// Hides what only known callers may use where nobody is asked who it is.
+pub async fn hide_from_strangers(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    match door.guard().asks_who_it_is() {
+        true => next.run(request).await,
+        false => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

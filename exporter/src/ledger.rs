@@ -153,6 +153,11 @@ impl Ledger {
         entries.expected_gpus = expected_gpus;
     }
 
+    /// Whether the periodic checks rest, as the run directory was seen the last time.
+    pub fn rests(&self, now: Timestamp) -> bool {
+        matches!(self.read().pause, Pause::Until(until) if until > now)
+    }
+
     pub fn snapshot(&self, now: Timestamp, state_write_failures: u64) -> Snapshot {
         let entries = self.read();
         let view = |(check, interval): (&Check, &Duration)| {

@@ -3,9 +3,9 @@
 //! How the parts hang together:
 //!
 //! ```text
-//! config, config_file -> engine (which checks; exchanged on SIGHUP)
+//! config -> engine (which checks; exchanged on SIGHUP by reload, as is what stands in the door)
 //!                          |
-//! schedule ------------> runner -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
+//! schedule -----------> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
 //!                          ^                                ^                                                               |
 //!                        probe                  inventory, run_dir, sysfs                                       web_config, guard
 //! ```
@@ -13,44 +13,51 @@
 //! `ossci-exporter parse` and `--once` are in [`commands`].
 
 pub mod boot;
+pub mod checker;
 pub mod child;
 pub mod clock;
-pub mod collectors;
 pub mod commands;
 pub mod config;
-pub mod config_file;
-pub mod config_values;
+pub mod door;
 pub mod engine;
+pub mod errand;
+pub mod group;
 pub mod guard;
 pub mod inventory;
 pub mod judge;
+pub mod leash;
 pub mod ledger;
 pub mod memory;
 pub mod metrics;
+pub mod node;
+pub mod outcome;
 pub mod page;
 pub mod parse;
 pub mod probe;
+pub mod reload;
 pub mod run_dir;
-pub mod runner;
 pub mod schedule;
 #[cfg(test)]
 mod scratch;
 pub mod state_file;
+pub mod streams;
 pub mod strikes;
 pub mod sysfs;
 pub mod tool;
 pub mod verdict;
 pub mod web;
 pub mod web_config;
+pub mod work;
 
 use crate::config::Config;
+use crate::door::Door;
 use crate::engine::Engine;
-use crate::guard::Guard;
 use crate::ledger::Ledger;
 use crate::memory::Memory;
+use crate::node::{Node, Settings};
 use crate::probe::Probe;
+use crate::reload::{Reading, Reread};
 use crate::run_dir::RunDir;
-use crate::runner::{Node, Settings};
 use crate::web::{BindError, Probing, Site};
 use crate::web_config::WebConfig;
 use std::sync::{Arc, RwLock};
@@ -79,24 +86,21 @@ pub enum RunError {
     PartEnded(String),
 }
 
-/// How often it is looked whether a tool came or went.
-const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Reads the configuration again: flags, environment and file.
-pub type Reread = fn() -> Result<Config, String>;
+/// How often it is looked whether a tool came or went, and whether a certificate is another.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs until SIGTERM or SIGINT. What still runs then goes with its tasks: each child's group is killed when its task is dropped.
-pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Reread) -> Result<(), RunError> {
+pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
 
     // Before anything else: whoever is not alone on this node must not touch the state of the other.
     let mut listeners = Vec::new();
-    for address in &config.listen_addresses {
+    for address in &config.web.listen_addresses {
         listeners.push(web::listen(*address).await?);
     }
-    let socket = web::listen_unix(&config.probe_socket).await?;
+    let socket = web::listen_unix(&config.web.probe_socket).await?;
 
     let node = node(&config).await?;
     let (ended, mut part_ended) = mpsc::unbounded_channel();
@@ -105,59 +109,60 @@ pub async fn run(mut config: Config, web_config: Option<WebConfig>, reread: Rere
 
     let mut parts = JoinSet::new();
     let probe = Probe::new(Arc::clone(&node), Arc::clone(&engine), config.probe_min_gap);
-    let probing = Arc::new(Probing { probe, procfs: config.procfs.clone() });
-    let guard = web_config.as_ref().map(Guard::new).filter(Guard::asks_who_it_is).map(Arc::new);
+    let probing = Arc::new(Probing { probe, procfs: config.paths.procfs.clone() });
+    let door = Arc::new(Door::new(config.web.web_config_file.clone(), web_config));
     let site = Site {
         node: Arc::clone(&node),
-        telemetry_path: config.telemetry_path.clone(),
-        guard,
+        telemetry_path: config.web.telemetry_path.clone(),
+        door: Arc::clone(&door),
         probing: Arc::clone(&probing),
     };
     for listener in listeners {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "listening");
         }
-        let (pages, tls) = (web::pages(&site), web_config.as_ref().and_then(|web| web.tls.clone()));
-        parts.spawn(web::serve(listener, pages, tls));
+        parts.spawn(web::serve(listener, web::pages(&site), door.tls()));
     }
     let probes = web::probes(probing);
     parts.spawn(async move { axum::serve(socket, probes).await });
     let watched = Arc::clone(&node);
     parts.spawn(async move {
-        runner::watch_run_dir(&watched).await;
+        node::watch_run_dir(watched).await;
         Ok(())
     });
     engine.start();
     info!(node = node.name, version = env!("CARGO_PKG_VERSION"), "started");
 
-    let mut tools = interval(TOOLS_INTERVAL);
-    tools.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reading = Reading::default();
     loop {
         let reason = tokio::select! {
             _ = terminate.recv() => { info!("SIGTERM"); break }
             _ = interrupt.recv() => { info!("SIGINT"); break }
             _ = hang_up.recv() => "SIGHUP",
-            _ = tools.tick() => "tools",
+            _ = looks.tick() => "tools",
             Some(how) = part_ended.recv() => return Err(ended_by_itself(how)),
             Some(how) = parts.join_next() => return Err(ended_by_itself(format!("{how:?}"))),
         };
         if reason == "SIGHUP" {
-            match tokio::task::spawn_blocking(reread).await.map_err(|error| error.to_string()).and_then(|read| read) {
-                Ok(read) => config = read,
-                Err(error) => {
-                    error!(error, "the old configuration stays in force");
-                    node.ledger.set_reload(false, clock::now());
-                    continue;
-                }
+            match reading.all(reread, &door, &node.ledger).await {
+                Some(read) => config = read,
+                None => continue,
             }
-        } else if !engine.is_outdated(&config).await {
-            continue;
+        } else {
+            reading.door(&door, &node.ledger).await;
+            if !engine.is_outdated(&config).await {
+                continue;
+            }
         }
         // A run that is under way is waited for, but not before a signal to stop.
         let reconfigure = async {
             engine.configure(&config).await;
             engine.start();
-            node.ledger.set_reload(true, clock::now());
+            if reason == "SIGHUP" {
+                node.ledger.set_reload(true, clock::now());
+            }
             info!(reason, "the configuration is in force");
         };
         tokio::select! {
@@ -179,22 +184,23 @@ fn ended_by_itself(how: String) -> RunError {
 /// What the checks share, with what is remembered of this boot. The state directory may lie on a dead disk, so it is read on a thread
 /// of its own.
 async fn node(config: &Config) -> Result<Arc<Node>, RunError> {
-    let boot_id =
-        boot::boot_id(&config.procfs).inspect_err(|error| warn!(%error, "strikes will not outlive a restart")).ok();
-    let directory = config.state_dir.clone();
+    let boot_id = boot::boot_id(&config.paths.procfs)
+        .inspect_err(|error| warn!(%error, "strikes will not outlive a restart"))
+        .ok();
+    let directory = config.paths.state_dir.clone();
     let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
     let memory = loading.await.map_err(RunError::State)?;
-    let name = config.node_name().or_else(|| boot::hostname(&config.procfs)).unwrap_or_default();
+    let name = config.node_name().or_else(|| boot::hostname(&config.paths.procfs)).unwrap_or_default();
     if name.is_empty() {
         warn!("no node name: nodes without one all test the network at the same moment");
     }
     Ok(Arc::new(Node {
         name,
-        run_dir: RunDir::new(&config.run_dir),
+        run_dir: RunDir::new(&config.paths.run_dir),
         ledger: Ledger::new(clock::now(), []),
         memory,
-        sysfs: config.sysfs.clone(),
-        procfs: config.procfs.clone(),
+        sysfs: config.paths.sysfs.clone(),
+        procfs: config.paths.procfs.clone(),
         settings: RwLock::new(Settings::default()),
     }))
 }

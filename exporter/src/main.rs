@@ -1,10 +1,9 @@
 //! Parses the flags, starts logging, runs. Everything else is in the library.
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use ossci_exporter::commands::{once, parse};
-use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel};
-use ossci_exporter::{config_file, web_config};
+use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel, file};
+use ossci_exporter::web_config;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,8 +15,11 @@ const USAGE: u8 = 2;
 /// A thread that hangs in the file system is left behind after this; the whole stop must stay within 2 s.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Longer than the interval of the checks: a thread is kept for the next run rather than made for it.
+const KEEP_THREADS: Duration = Duration::from_secs(120);
+
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::of(&arguments()) {
         Ok(cli) => cli.command,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             print!("{error}");
@@ -45,17 +47,18 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error),
     };
-    let web = match config.web_config_file.as_deref().map(web_config::load).transpose() {
-        Ok(web) => web,
+    let web = match config.web.web_config_file.as_deref().map(web_config::load).transpose() {
+        Ok(web) => web.unwrap_or_default(),
         Err(error) => return refuse(&error.to_string()),
     };
     if config.config_check {
         println!("the configuration is right");
         return ExitCode::SUCCESS;
     }
-    start_logging(config.log_level, config.log_format);
-    // One worker: what may block runs on threads of its own, and a second worker would only be woken to find nothing to do.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    start_logging(config.log.level, config.log.format);
+    // One thread for the tasks: what may block has threads of its own, and a second one would only be woken to find nothing to do.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.thread_keep_alive(KEEP_THREADS).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
             match config.once {
@@ -78,8 +81,11 @@ fn main() -> ExitCode {
 
 /// The configuration as flags, environment and file say it now.
 fn reread() -> Result<Config, String> {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
-    config_file::load(&arguments)
+    file::load(&arguments())
+}
+
+fn arguments() -> Vec<OsString> {
+    std::env::args_os().collect()
 }
 
 fn refuse(sentence: &str) -> ExitCode {

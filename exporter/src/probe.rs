@@ -3,7 +3,9 @@
 
 use crate::clock::{self, Moment};
 use crate::engine::Engine;
-use crate::runner::Node;
+use crate::errand::Errand;
+use crate::node::Node;
+use crate::run_dir::Pause;
 use crate::strikes::Trigger;
 use crate::verdict::Run;
 use jiff::Timestamp;
@@ -44,11 +46,12 @@ pub struct Probe {
     min_gap: Duration,
     /// The end of the last probe; held during one.
     last: Arc<Mutex<Option<Moment>>>,
+    looking: Errand<Pause>,
 }
 
 impl Probe {
     pub fn new(node: Arc<Node>, engine: Arc<Engine>, min_gap: Duration) -> Probe {
-        Probe { node, engine, min_gap, last: Arc::default() }
+        Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default() }
     }
 
     /// Runs the GPU checks once, now, whatever the pause. Goes on when the caller goes away: its children must be waited for by somebody.
@@ -65,7 +68,7 @@ impl Probe {
                 .collect();
             let mut runs = Vec::new();
             for run in running {
-                runs.push(run.await.map_err(|_| Refusal::Interrupted)?);
+                runs.push(run.await.ok().flatten().ok_or(Refusal::Interrupted)?);
             }
             *last = Some(Moment::now());
             Ok(runs)
@@ -78,7 +81,9 @@ impl Probe {
         if !self.node.settings().tests_network {
             return Err(Refusal::NoNetworkCheck);
         }
-        if self.node.run_dir.pause(clock::now()).await.rests() {
+        let run_dir = self.node.run_dir.clone();
+        let pause = self.looking.ask(move || run_dir.pause(clock::now())).await;
+        if pause.ok_or(Refusal::Interrupted)?.rests() {
             return Err(Refusal::Paused);
         }
         self.node.ledger.network_run_after(since).ok_or(Refusal::NotYet)

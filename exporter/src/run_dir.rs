@@ -1,11 +1,10 @@
 //! The files that the node's agent leaves in the run directory, one line each: `pause` (RFC 3339, until when the periodic checks rest)
-//! and `inventory` (how many GPUs the node should show). Reads them; never writes. A bad file pauses and expects nothing, and is said.
+//! and `inventory` (how many GPUs the node should show). Reads them, for as long as the disk takes; never writes. A bad file pauses and expects nothing, and is said.
 
 use crate::inventory;
 use jiff::Timestamp;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use tokio::io::AsyncReadExt;
 
 /// More than any honest line; whatever stands behind it makes the line a bad one.
 const LONGEST: u64 = 256;
@@ -47,8 +46,8 @@ impl RunDir {
         RunDir { path: path.to_path_buf() }
     }
 
-    pub async fn pause(&self, now: Timestamp) -> Pause {
-        match self.line("pause").await {
+    pub fn pause(&self, now: Timestamp) -> Pause {
+        match self.line("pause") {
             Ok(Some(text)) => parse_pause(&text, now),
             Ok(None) => Pause::No,
             Err(error) => Pause::Unreadable(error),
@@ -56,20 +55,20 @@ impl RunDir {
     }
 
     /// The expected number of GPUs, if the file is there; what is wrong with it, if it is bad.
-    pub async fn inventory(&self) -> Result<Option<u32>, String> {
-        self.line("inventory").await?.map(|text| inventory::parse_file(&text)).transpose()
+    pub fn inventory(&self) -> Result<Option<u32>, String> {
+        self.line("inventory")?.map(|text| inventory::parse_file(&text)).transpose()
     }
 
-    async fn line(&self, name: &str) -> Result<Option<String>, String> {
+    fn line(&self, name: &str) -> Result<Option<String>, String> {
         let path = self.path.join(name);
         let said = |error: std::io::Error| format!("{}: {error}", path.display());
-        let file = match tokio::fs::File::open(&path).await {
+        let file = match std::fs::File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(said(error)),
         };
         let mut text = String::new();
-        file.take(LONGEST).read_to_string(&mut text).await.map_err(said)?;
+        file.take(LONGEST).read_to_string(&mut text).map_err(said)?;
         Ok(Some(text))
     }
 }
@@ -102,10 +101,10 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn no_directory_means_no_pause_and_no_inventory() {
+    #[test]
+    fn no_directory_means_no_pause_and_no_inventory() {
         let run_dir = RunDir::new(Path::new("/nonexistent/run"));
-        assert_eq!(run_dir.pause(Timestamp::UNIX_EPOCH).await, Pause::No);
-        assert_eq!(run_dir.inventory().await, Ok(None));
+        assert_eq!(run_dir.pause(Timestamp::UNIX_EPOCH), Pause::No);
+        assert_eq!(run_dir.inventory(), Ok(None));
     }
 }

@@ -3,11 +3,12 @@
 
 use crate::boot;
 use crate::clock;
-use crate::guard::{self, Guard};
+use crate::door::Door;
+use crate::guard;
 use crate::ledger::Snapshot;
+use crate::node::Node;
 use crate::page::{self, Depth, Form};
 use crate::probe::{Probe, Refusal};
-use crate::runner::Node;
 use crate::verdict::{Run, Verdict};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -37,7 +38,7 @@ pub struct Site {
     /// Path of the metrics page.
     pub telemetry_path: String,
     /// Whoever wants in must get past it.
-    pub guard: Option<Arc<Guard>>,
+    pub door: Arc<Door>,
     pub probing: Arc<Probing>,
 }
 
@@ -49,13 +50,10 @@ pub fn pages(site: &Site) -> Router {
         .route("/-/healthy", get(|| async { "healthy\n" }))
         .route("/-/ready", get(|| async { "ready\n" }))
         .with_state(site.clone());
-    match &site.guard {
-        Some(guard) => {
-            let pages = pages.merge(probes(Arc::clone(&site.probing)));
-            pages.layer(middleware::from_fn_with_state(Arc::clone(guard), guard::let_in))
-        }
-        None => pages,
-    }
+    let door = || Arc::clone(&site.door);
+    let hidden = middleware::from_fn_with_state(door(), guard::hide_from_strangers);
+    let probes = probes(Arc::clone(&site.probing)).layer(hidden);
+    pages.merge(probes).layer(middleware::from_fn_with_state(door(), guard::let_in))
 }
 
 /// What the probe socket answers with.
@@ -71,15 +69,11 @@ pub fn probes(probing: Arc<Probing>) -> Router {
 }
 
 /// Serves one listener until the task ends.
-pub async fn serve(
-    listener: TcpListener,
-    pages: Router,
-    tls: Option<Arc<rustls::ServerConfig>>,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, pages: Router, tls: Option<RustlsConfig>) -> std::io::Result<()> {
     match tls {
         None => axum::serve(listener, pages).await,
         Some(tls) => {
-            let server = axum_server::from_tcp_rustls(listener.into_std()?, RustlsConfig::from_config(tls))?;
+            let server = axum_server::from_tcp_rustls(listener.into_std()?, tls)?;
             server.serve(pages.into_make_service()).await
         }
     }

@@ -6,25 +6,29 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// What the file comes to.
-#[derive(Debug, Clone)]
+/// What the file comes to. The default is plain HTTP for everybody.
+#[derive(Debug, Clone, Default)]
 pub struct WebConfig {
     /// None: plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub client_certificates: ClientCertificates,
     /// Users and the bcrypt hashes of their passwords.
     pub users: BTreeMap<String, String>,
+    /// Of the file and of all that it names.
+    pub digest: [u8; 32],
 }
 
 /// Whether every caller has shown a certificate that a CA of ours signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientCertificates {
     Verified,
+    #[default]
     NotVerified,
 }
 
@@ -86,14 +90,21 @@ pub fn load(path: &Path) -> Result<WebConfig, WebConfigError> {
             return Err(field("basic_auth_users", format!("the password of {user} must be a bcrypt hash")));
         }
     }
+    let mut digest = Sha256::new_with_prefix(&text);
     let (tls, client_certificates) = match &file.tls_server_config {
         None => (None, ClientCertificates::NotVerified),
         Some(tls) => {
-            let (config, certificates) = server_config(tls, path.parent().unwrap_or(Path::new(".")), &field)?;
+            let directory = path.parent().unwrap_or(Path::new("."));
+            for named in [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()].into_iter().flatten()
+            {
+                // One that cannot be read is told below, with its field.
+                digest.update(std::fs::read(directory.join(named)).unwrap_or_default());
+            }
+            let (config, certificates) = server_config(tls, directory, &field)?;
             (Some(Arc::new(config)), certificates)
         }
     };
-    Ok(WebConfig { tls, client_certificates, users: file.basic_auth_users })
+    Ok(WebConfig { tls, client_certificates, users: file.basic_auth_users, digest: digest.finalize().into() })
 }
 
 fn server_config(

@@ -18,11 +18,24 @@ pub struct Package {
     programs: &'static [(&'static str, &'static str)],
 }
 
-pub const PACKAGES: [Package; 1] = [Package {
-    name: "prometheus",
-    line: "2.42",
-    programs: &[("usr/bin/prometheus", "prometheus-2"), ("usr/bin/promtool", "promtool-2")],
-}];
+pub const PACKAGES: [Package; 3] = [
+    Package {
+        name: "prometheus",
+        line: "2.42",
+        programs: &[("usr/bin/prometheus", "prometheus-2"), ("usr/bin/promtool", "promtool-2")],
+    },
+    // A clock that tests set: preloaded into a program, which keeps its monotonic one.
+    Package { name: "libfaketime", line: "0.9.10", programs: &[(FAKETIME, "libfaketime")] },
+    // The parser of the people who wrote OpenMetrics down, and the peer of a benchmark. Pure Python: any python3 runs it.
+    Package { name: "python3-prometheus-client", line: "0.16", programs: &[(PROMETHEUS_CLIENT, "prometheus_client")] },
+];
+
+#[cfg(target_arch = "x86_64")]
+const FAKETIME: &str = "usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+#[cfg(not(target_arch = "x86_64"))]
+const FAKETIME: &str = "usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+const PROMETHEUS_CLIENT: &str = "usr/lib/python3/dist-packages/prometheus_client/__init__.py";
 
 impl Package {
     fn home(&self) -> Result<PathBuf> {

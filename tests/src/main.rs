@@ -24,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Builds the pinned tools into the cache
     Setup,
+    /// Prints where a tool of the cache lies
+    Tool { name: String },
     /// Plays the demo: five nodes break and are repaired
     Demo {
         /// Leave the lab running until Ctrl-C, and its files after it
@@ -176,6 +178,8 @@ async fn run(command: Command) -> Result<i32> {
     }
     match command {
         Command::Setup => setup::run()?,
+        // Behind what building it had to say.
+        Command::Tool { name } => println!("\n{}", setup::tool(&name)?.display()),
         Command::Demo { keep, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
             Some(dir) => demo::run(&dir, keep, enclosure::end_wanted()?).await?,

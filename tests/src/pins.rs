@@ -75,6 +75,16 @@ pub const PINS: [Pin; 6] = [
     },
 ];
 
+/// What only a benchmark wants; built when it asks.
+pub const PEERS: [Pin; 1] = [Pin {
+    name: "node_exporter",
+    packages: &["github.com/prometheus/node_exporter"],
+    programs: &["node_exporter"],
+    tags: "",
+    versions: "",
+    about: "1 min",
+}];
+
 impl Pin {
     /// Where go.mod and go.sum lie.
     pub fn module(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::clock::Stopwatch;
 use crate::debian::PACKAGES;
-use crate::pins::{PINS, Pin, version};
+use crate::pins::{PEERS, PINS, Pin, version};
 use crate::sources::SOURCES;
 use crate::{environment, process};
 
@@ -98,6 +98,18 @@ pub fn run() -> Result<()> {
     }
     println!("setup: done ({})", watch.read());
     Ok(())
+}
+
+/// Where a tool lies. One that only a benchmark wants is built first; the way there is told on the standard output.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let Some(pin) = PEERS.iter().find(|pin| pin.programs.contains(&name)) else { return Tools::find()?.get(name) };
+    if !is_built(pin)? {
+        let tools = tools_dir()?;
+        let go = check_go()?;
+        let _lock = lock(&tools)?;
+        build(pin, &go, &format!("setup: {name}"))?;
+    }
+    Ok(pin.home()?.join(name))
 }
 
 fn tools_dir() -> Result<PathBuf> {

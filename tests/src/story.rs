@@ -22,7 +22,7 @@
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
 //! ```
 //!
-//! Of the way of an alert. A story that says `routes` is about that way: its golden file also tells what the webhook
+//! Of the way of an alert. A story that asks what the webhook heard is about that way: its golden file also tells what it
 //! heard and how many complaints the record had.
 //! ```text
 //! routes 2s 4s 600s                            (group wait, group interval, repeat interval, shortened)
@@ -222,7 +222,11 @@ impl Story {
 
     /// Whether the golden file tells the way of the alerts, too.
     pub fn tells_the_way(&self) -> bool {
-        self.steps.iter().any(|(_, step)| matches!(step, Step::Routes(_)))
+        self.steps.iter().any(|(_, step)| match step {
+            Step::Unheard { .. } | Step::Order { .. } => true,
+            Step::Await { fact, .. } => matches!(fact, Fact::Webhook { .. } | Fact::Ignored(_)),
+            _ => false,
+        })
     }
 }
 

@@ -51,7 +51,7 @@ def main():
         time.sleep(pause)
     spent = time.process_time() - begun
     generate_latest(registry)
-    print(spent / cycles)
+    print(spent / max(cycles, 1))
 
 
 main()

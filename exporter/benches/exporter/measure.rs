@@ -4,30 +4,24 @@ use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// Long enough that the clock's grain does not matter.
-const ENOUGH: Duration = Duration::from_millis(300);
+/// So long one thing is measured.
+const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Mean time of one call.
-fn mean<T>(mut call: impl FnMut() -> T) -> Duration {
-    for _ in 0..3 {
-        black_box(call());
-    }
-    let (begun, mut calls) = (Instant::now(), 0u32);
+/// Long enough that the clock's grain does not matter, short enough that some batch is not disturbed.
+const BATCH: Duration = Duration::from_millis(5);
+
+/// Seconds of one call: the mean of the fastest batch. What else the machine does meanwhile only makes a batch slower.
+pub fn seconds<T>(mut call: impl FnMut() -> T) -> f64 {
+    let (begun, mut best) = (Instant::now(), f64::INFINITY);
     while begun.elapsed() < ENOUGH {
-        black_box(call());
-        calls += 1;
+        let (batch, mut calls) = (Instant::now(), 0u32);
+        while batch.elapsed() < BATCH {
+            black_box(call());
+            calls += 1;
+        }
+        best = best.min(batch.elapsed().as_secs_f64() / f64::from(calls));
     }
-    begun.elapsed() / calls
-}
-
-/// Mean time of one call in words.
-pub fn microseconds<T>(call: impl FnMut() -> T) -> String {
-    format!("{:.1} us", mean(call).as_secs_f64() * 1e6)
-}
-
-/// How many bytes a second a call gets through.
-pub fn megabytes_per_second<T>(bytes: usize, call: impl FnMut() -> T) -> String {
-    format!("{:.0} MB/s", bytes as f64 / 1e6 / mean(call).as_secs_f64())
+    best
 }
 
 /// Percentiles of many times.
@@ -43,9 +37,10 @@ impl Spread {
         Spread { p50: at(0.5), p99: at(0.99) }
     }
 
-    pub fn share_of(&self, other: &Spread) -> String {
+    /// Of p50 and of p99.
+    pub fn share_of(&self, other: &Spread) -> (f64, f64) {
         let share = |one: Duration, two: Duration| one.as_secs_f64() / two.as_secs_f64();
-        format!("{:.3}, {:.3}", share(self.p50, other.p50), share(self.p99, other.p99))
+        (share(self.p50, other.p50), share(self.p99, other.p99))
     }
 }
 

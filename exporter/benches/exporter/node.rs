@@ -1,34 +1,24 @@
 //! A node for the measurements: scripts in the place of tools, the exporter on it, its peers, and what procfs says of them.
 
 use crate::measure::Spread;
+use crate::wait::wait_for;
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Far above what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "no {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Processor time of a process, its children excluded.
+/// Processor time of a process, its children excluded: the scheduler's own sum over its threads, in nanoseconds. Threads that have ended
+/// are not in it; those of the exporter are kept between two runs.
 pub fn cpu_seconds(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    // utime and stime, in ticks of 10 ms.
-    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos = threads.flatten().filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e9
 }
 
 pub fn resident_bytes(pid: u32) -> u64 {
@@ -71,6 +61,9 @@ fn get(stream: &mut TcpStream) -> String {
         }
     }
 }
+
+/// The tools of one cycle.
+const TOOLS: [&str; 3] = ["rocm-smi", "rocminfo", "iperf3"];
 
 /// A directory that stands for a node.
 pub struct BenchNode {
@@ -184,7 +177,7 @@ impl Peer {
         Ok(Peer { child, address })
     }
 
-    /// Given by the environment, or built by go once.
+    /// Given by the environment, which `make bench-exporter` sets, or built by go out of its pin.
     pub fn node_exporter() -> Result<Peer, String> {
         let given = std::env::var_os("NODE_EXPORTER").map(PathBuf::from);
         let path = match given {
@@ -195,7 +188,7 @@ impl Peer {
                 let mut go = Command::new("go");
                 go.current_dir(module).env("CGO_ENABLED", "0").args([
                     "build",
-                    "-mod=mod",
+                    "-mod=readonly",
                     "-trimpath",
                     "-ldflags=-s -w",
                     "-o",
@@ -207,18 +200,35 @@ impl Peer {
                 path
             }
         };
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let address = free.map_err(|error| error.to_string())?;
         let mut command = Command::new(path);
-        command.args(["--web.listen-address=127.0.0.1:19499", "--log.level=info"]);
-        let peer = Peer::start(command, |line| line.contains("Listening on").then(|| "127.0.0.1:19499".to_string()))?;
+        command.args([&format!("--web.listen-address={address}"), "--log.level=info"]);
+        let listening = |line: &str| line.contains("Listening on").then(String::new);
+        let mut peer = Peer::start(command, listening)?;
+        peer.address = address.to_string();
         wait_for("node_exporter", || TcpStream::connect(&peer.address).ok());
         Ok(peer)
+    }
+
+    /// Processor seconds of a cycle that only starts the three tools, reads and reaps them: nothing that has processes is cheaper.
+    pub fn bare_cycle(node: &BenchNode, cycles: u32) -> f64 {
+        let before = cpu_seconds(std::process::id());
+        for _ in 0..cycles {
+            for tool in TOOLS {
+                let output = Command::new(node.tool(tool)).stdin(Stdio::null()).output().unwrap();
+                assert!(!output.stdout.is_empty());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        (cpu_seconds(std::process::id()) - before) / f64::from(cycles)
     }
 
     /// Processor seconds of one cycle of the Python loop, and of a Python process that does one cycle.
     pub fn python_cycle(node: &BenchNode, cycles: u32) -> Result<(f64, f64), String> {
         let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/exporter/cycle.py");
-        let tools = ["rocm-smi", "rocminfo", "iperf3"].map(|tool| node.tool(tool));
+        let tools = TOOLS.map(|tool| node.tool(tool));
         let run = |cycles: u32| {
             Command::new(&python).arg(&script).args([cycles.to_string(), "0.1".to_string()]).args(&tools).output()
         };

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::page::{Form, metrics};
 use crate::strikes::Trigger;
-use crate::verdict::Verdict;
+use crate::verdict::{Run, Verdict};
 use crate::{RunError, clock, node};
 use std::io::Write;
 use std::path::Path;
@@ -28,15 +28,16 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     let runs: Vec<_> = engine
         .checkers()
         .into_iter()
-        .map(|checker| tokio::spawn(async move { checker.run_once(Trigger::Interval).await.verdict() }))
+        .map(|checker| tokio::spawn(async move { checker.run_once(Trigger::Interval).await }))
         .collect();
     let mut outcome = Outcome::NoneFailed;
     for run in runs {
-        if matches!(run.await, Ok(Verdict::Failed(_)) | Err(_)) {
+        let failed = |run: Option<Run>| run.is_some_and(|run| matches!(run.verdict(), Verdict::Failed(_)));
+        if run.await.map_or(true, failed) {
             outcome = Outcome::Failed;
         }
     }
-    node.ledger.set_pci(crate::sysfs::pci_gpus(&config.sysfs));
+    node.ledger.set_pci(crate::sysfs::pci_gpus(&config.paths.sysfs));
     let page = metrics(node.ledger.snapshot(clock::now(), node.memory.write_failures()), Form::Classic)?;
     match &config.output {
         Some(path) => replace(path, &page).map_err(|error| RunError::Output(path.clone(), error))?,

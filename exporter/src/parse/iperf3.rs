@@ -32,7 +32,7 @@ pub fn parse(output: Output<'_>) -> Parsed {
     let mut not_understood = Vec::new();
     let reading = match found.whole.first() {
         Some(first) if first.get("event").is_some() => {
-            let joined = joined(&found.whole);
+            let joined = joined(found.whole);
             match joined.get("end").is_some() || joined.get("error").is_some() {
                 true => document(&joined),
                 false => Reading::Cut,
@@ -63,15 +63,16 @@ fn without_document(stdout: &str, stderr: &str) -> Reading {
 }
 
 /// The events of a stream as the one document that `-J` prints.
-fn joined(events: &[Value]) -> Value {
+fn joined(events: Vec<Value>) -> Value {
     let mut document = Map::new();
     let mut intervals = Vec::new();
-    for event in events {
-        let Some(data) = event.get("data") else { continue };
+    for mut event in events {
+        // Moved, not copied: the intervals are nearly all of the output.
+        let Some(data) = event.get_mut("data").map(Value::take) else { continue };
         match event.get("event").and_then(Value::as_str) {
-            Some("interval") => intervals.push(data.clone()),
+            Some("interval") => intervals.push(data),
             Some(part) => {
-                document.insert(part.to_string(), data.clone());
+                document.insert(part.to_string(), data);
             }
             None => {}
         }

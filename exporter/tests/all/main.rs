@@ -9,3 +9,5 @@ mod pure;
 mod running;
 mod samples;
 mod served;
+#[allow(clippy::disallowed_methods, reason = "deadlines of tests")]
+mod wait;

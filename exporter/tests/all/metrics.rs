@@ -18,7 +18,7 @@ fn kind(metric: &Metric) -> &'static str {
 fn page() -> String {
     let mut page = String::from(
         "# Metrics of the exporter\n\n\
-         Written by the test `metrics` out of the table in `exporter/src/metrics.rs`; `UPDATE_EXPECTED=1` writes it again. There is no label for \
+         Written by the test `metrics` out of the table in `exporter/src/metrics/table.rs`; `UPDATE_EXPECTED=1` writes it again. There is no label for \
          the node:\nthe scrape configuration puts it on. Values of a failed check are withdrawn, its status stays; what a tool does not say has no \
          series.\nAn info is a gauge of value 1 in the classic text form.\n\n\
          | name | type | unit | labels | meaning |\n|---|---|---|---|---|\n",

@@ -1,6 +1,8 @@
 //! A node for the tests: a directory with shell scripts in the place of the tools, and the program started on it.
 #![allow(clippy::disallowed_methods, reason = "these tests start the program and watch its deadlines")]
 
+use crate::wait::PATIENCE;
+pub use crate::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,21 +13,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-
-/// Far above what anything here takes; reaching it is the failure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Asks until there is an answer.
-pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(begun.elapsed() < PATIENCE, "no {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A directory that stands for a node: its tools, its boot id, its run and state directories.
 pub struct Node {

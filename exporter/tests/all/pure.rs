@@ -2,10 +2,21 @@
 
 use std::path::Path;
 
-const PURE: [&str; 21] = [
-    "config_values.rs",
+const PURE: [&str; 32] = [
+    "config/checks.rs",
+    "config/collectors.rs",
+    "config/gpus.rs",
+    "config/log.rs",
+    "config/network.rs",
+    "config/paths.rs",
+    "config/tools.rs",
+    "config/values.rs",
     "verdict.rs",
-    "judge.rs",
+    "judge/mod.rs",
+    "judge/gpus.rs",
+    "judge/transfer.rs",
+    "metrics/samples.rs",
+    "metrics/table.rs",
     "inventory.rs",
     "strikes.rs",
     "schedule.rs",

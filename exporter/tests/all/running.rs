@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "these tests start the program and watch its deadlines")]
 
 use crate::node::{FAST, Node, STRIKES, wait_for};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, test_kill_process};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -155,6 +156,19 @@ fn whatever_hangs_sigterm_ends_it_within_two_seconds_and_the_children_with_it() 
 }
 
 #[test]
+fn a_run_directory_that_hangs_stops_neither_the_scrapes_nor_the_end() {
+    let node = Node::new("dead-run-dir");
+    // Opening it waits for somebody who writes.
+    mknodat(CWD, node.path.join("run/pause"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut exporter = node.start(&FAST);
+    exporter.wait_for("ossci_check_runs_total{check=\"rocm-smi\"}", |runs| runs >= 2.0);
+    assert_eq!((exporter.value(STRIKES), exporter.get("/-/healthy", "*/*").0), (Some(0.0), 200));
+    assert!(exporter.metrics().contains("check=\"rocm-smi\",verdict=\"unknown\",reason=\"own-trouble\""));
+    assert_eq!(exporter.probe("check=network&since=2026-01-01T00:00:00Z").0, 503);
+    assert!(exporter.stop() < Duration::from_secs(2));
+}
+
+#[test]
 fn a_wrong_flag_is_one_clear_sentence() {
     let output = Command::new(env!("CARGO_BIN_EXE_ossci-exporter")).arg("--check.interval=soon").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -163,6 +177,20 @@ fn a_wrong_flag_is_one_clear_sentence() {
         "ossci-exporter: invalid value 'soon' for '--check.interval <DURATION>': \
          write a number and a unit, such as 500ms, 30s or 5m\n"
     );
+}
+
+#[test]
+fn a_variable_stands_behind_each_flag_and_the_flag_wins() {
+    let check = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"));
+        let output =
+            command.env("OSSCI_EXPORTER_NETWORK_MAX_LOSS", "5").arg("--config.check").args(flags).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, said) = check(&[]);
+    assert_eq!(status, Some(2));
+    assert!(said.contains("write a share between 0 and 1"), "{said}");
+    assert_eq!(check(&["--network.max-loss=0.5"]), (Some(0), String::new()));
 }
 
 #[test]

@@ -59,6 +59,29 @@ fn amd_smi_runs_where_rocm_smi_is_not_there() {
 }
 
 #[test]
+fn throttling_is_asked_for_where_somebody_wants_to_know() {
+    let node = Node::new("throttling");
+    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/healthy.json");
+    let all = r#"[{"gpu": 0, "throttle": {"ppt_violation_status": "ACTIVE"}}]"#;
+    let script = format!(
+        "case \"$*\" in static*) exec cat '{sample}';; 'metric --json') echo '{all}';; metric*) echo '[]';; *) exit 2;; esac"
+    );
+    node.does("amd-smi", &script);
+    let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
+    let series = "ossci_gpu_throttled{gpu=\"0\",pci_bus=\"0000:05:00.0\",cause=\"power\"}";
+    for (flags, wanted) in [
+        (vec!["--check.interval=500ms", &tool, "--gpus.throttling"], Some(1.0)),
+        (vec!["--check.interval=500ms", &tool], None),
+    ] {
+        let mut exporter = node.start(&flags);
+        exporter.wait_for("ossci_check_success{check=\"amd-smi\"}", |value| value == 1.0);
+        assert_eq!(exporter.value(series), wanted);
+        exporter.stop();
+    }
+}
+
+#[test]
 fn a_failure_right_after_the_boot_is_no_strike() {
     let node = Node::new("grace");
     std::fs::write(node.path.join("proc/uptime"), "5.00 9.00\n").unwrap();
@@ -230,4 +253,37 @@ fn a_certificate_is_shown_and_one_is_asked_for() {
     assert_eq!(get(&known, "/probe?check=gpu"), 200);
     assert_eq!(get(&stranger, "/metrics"), 0, "no certificate, no answer");
     assert_ne!(ask(TcpStream::connect(&exporter.address).unwrap(), "/metrics", "").0, 200);
+
+    // A new certificate is shown without a restart; what is broken or needs one changes nothing, and is said.
+    let shown = || {
+        let name = ServerName::try_from("node").unwrap();
+        let mut connection = rustls::ClientConnection::new(Arc::new(known.clone()), name).unwrap();
+        let mut stream = TcpStream::connect(&exporter.address).unwrap();
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).unwrap();
+        }
+        connection.peer_certificates().unwrap()[0].as_ref().to_vec()
+    };
+    let reloaded = |wanted: &str| {
+        hang_up(&exporter);
+        wait_for("reload", || {
+            let name = ServerName::try_from("node").unwrap();
+            let connection = rustls::ClientConnection::new(Arc::new(known.clone()), name).unwrap();
+            let stream = rustls::StreamOwned::new(connection, TcpStream::connect(&exporter.address).unwrap());
+            let page = String::from_utf8(ask(stream, "/metrics", "").2).unwrap();
+            page.contains(&format!("\n{RELOADED} {wanted}")).then_some(())
+        });
+    };
+    assert_eq!(shown(), certificate.der().as_ref());
+    write("cert.pem", "rubbish".to_string());
+    reloaded("0");
+    assert_eq!(shown(), certificate.der().as_ref());
+    let (renewed, renewed_key) = leaf("node");
+    write("cert.pem", renewed.pem());
+    write("key.pem", renewed_key.serialize_pem());
+    reloaded("1");
+    assert_eq!(shown(), renewed.der().as_ref());
+    write("web.yml", text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"));
+    reloaded("0");
+    assert_eq!(get(&stranger, "/metrics"), 0, "still no answer without a certificate");
 }

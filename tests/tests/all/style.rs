@@ -11,7 +11,7 @@ use crate::support::{part, run};
 const PURE: [&str; 13] = [
     "exporter/src/parse",
     "exporter/src/verdict.rs",
-    "exporter/src/judge.rs",
+    "exporter/src/judge",
     "exporter/src/strikes.rs",
     "exporter/src/schedule.rs",
     "exporter/src/inventory.rs",

@@ -1,9 +1,9 @@
 //! The file behind `--config.file`: the names of the flags, with dots or as nesting. A flag wins over the environment, which wins over
 //! the file. Says file, line, field and what would be right. Reads that one file.
 
-use crate::config::{Cli, Config};
+use super::{Cli, Config, command};
+use clap::FromArgMatches;
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub fn load(arguments: &[OsString]) -> Result<Config, String> {
         let text = error.to_string();
         text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string()
     };
-    let matches = Cli::command().try_get_matches_from(arguments).map_err(first)?;
+    let matches = command().try_get_matches_from(arguments).map_err(first)?;
     let given = Cli::from_arg_matches(&matches).map_err(first)?.config;
     let Some(path) = &given.config_file else {
         given.check().map_err(|error| error.to_string())?;
@@ -33,13 +33,13 @@ pub fn load(arguments: &[OsString]) -> Result<Config, String> {
         }
         // Each alone first, so that what is wrong has its line.
         let alone = [OsString::from("ossci-exporter"), setting.argument()];
-        Cli::command().try_get_matches_from(alone).map_err(|error| {
+        command().try_get_matches_from(alone).map_err(|error| {
             let text = first(error);
             let problem = text.rsplit_once(">': ").map_or(text.as_str(), |(_, problem)| problem);
             format!("{}: line {}: {}: {problem}", path.display(), setting.line, setting.name)
         })?;
     }
-    let matches = Cli::command().try_get_matches_from(all).map_err(first)?;
+    let matches = command().try_get_matches_from(all).map_err(first)?;
     let config = Cli::from_arg_matches(&matches).map_err(first)?.config;
     config.check().map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(config)
@@ -71,7 +71,7 @@ fn settings(path: &Path, text: &str) -> Result<Vec<Setting>, String> {
     };
     let mut leaves = Vec::new();
     flatten("", &document, &mut leaves);
-    let command = Cli::command();
+    let command = command();
     let mut settings = Vec::new();
     for (name, value) in leaves {
         let line = line_of(text, &name);
@@ -164,9 +164,9 @@ mod tests {
         let text = "check:\n  interval: 20s\n  network.interval: 5m\nnetwork:\n  target: speed.example\n  max-loss: 0.5\n\
                     collector.rocminfo: false\nweb.listen-address: ['127.0.0.1:1', '127.0.0.1:2']\n";
         let config = load_text("file-good", text, &["--check.interval=7s"]).unwrap();
-        assert_eq!(config.interval, Duration::from_secs(7));
+        assert_eq!(config.checks.interval, Duration::from_secs(7));
         assert_eq!(config.network_interval(), Duration::from_secs(300));
-        assert_eq!((config.max_loss, config.listen_addresses.len()), (0.5, 2));
+        assert_eq!((config.network.max_loss, config.web.listen_addresses.len()), (0.5, 2));
         assert_eq!(config.collectors.choice(crate::verdict::Check::Rocminfo), Some(false));
         assert!(load_text("file-empty", "# nothing\n", &[]).is_ok());
     }

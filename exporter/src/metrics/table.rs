@@ -1,55 +1,18 @@
-//! The one table of metric names: name, help, unit, type, labels, and where the values come from. A snapshot goes in, the OpenMetrics
-//! text comes out; what is not in the snapshot is not on the page. There is no label for the node: the scrape adds it.
+//! Pure: the one table of metric names: name, help, unit, type, labels, and where the values come from. There is no label for the node:
+//! the scrape adds it.
 
-use crate::ledger::{CheckView, Snapshot};
+use super::samples::{
+    bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperatures,
+    throttled,
+};
+use super::{Kind, Metric, row};
 use crate::run_dir::Pause;
-use crate::verdict::{Check, Facts, Gpu, Transfer, Verdict};
-use jiff::Timestamp;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::{Registry, Unit};
-use std::collections::BTreeMap;
-
-/// The type of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Gauge,
-    Counter,
-    Info,
-}
-
-/// One row of the table.
-#[derive(Debug)]
-pub struct Metric {
-    /// As Prometheus stores it, with unit and suffix.
-    pub name: &'static str,
-    pub help: &'static str,
-    pub unit: Option<&'static str>,
-    pub kind: Kind,
-    pub labels: &'static [&'static str],
-    samples: fn(&Snapshot) -> Vec<Sample>,
-}
-
-/// The values of the labels, in the order of the row, and the value.
-type Sample = (Vec<String>, f64);
-
-const fn row(
-    name: &'static str,
-    help: &'static str,
-    unit: Option<&'static str>,
-    kind: Kind,
-    labels: &'static [&'static str],
-    samples: fn(&Snapshot) -> Vec<Sample>,
-) -> Metric {
-    Metric { name, help, unit, kind, labels, samples }
-}
+use crate::verdict::Verdict;
+use Kind::{Counter, Gauge, Info};
 
 const CHECK: &[&str] = &["check"];
 const GPU: &[&str] = &["gpu", "pci_bus"];
 const NONE: &[&str] = &[];
-
-use Kind::{Counter, Gauge, Info};
 
 /// Every series that the exporter can show.
 pub const TABLE: &[Metric] = &[
@@ -295,144 +258,3 @@ pub const TABLE: &[Metric] = &[
         one(seconds(s.started_at))
     }),
 ];
-
-fn one(value: f64) -> Vec<Sample> {
-    vec![(Vec::new(), value)]
-}
-
-fn seconds(time: Timestamp) -> f64 {
-    time.as_millisecond() as f64 / 1e3
-}
-
-fn per_check(snapshot: &Snapshot, value: fn(&CheckView) -> Option<f64>) -> Vec<Sample> {
-    let sample = |view: &CheckView| Some((vec![view.check.as_str().to_string()], value(view)?));
-    snapshot.checks.iter().filter_map(sample).collect()
-}
-
-fn result_info(snapshot: &Snapshot) -> Vec<Sample> {
-    let sample = |view: &CheckView| {
-        let verdict = view.standing.latest.as_ref()?.verdict();
-        let labels = [view.check.as_str(), verdict.as_str(), verdict.reason().unwrap_or_default()];
-        Some((labels.map(str::to_string).to_vec(), 1.0))
-    };
-    snapshot.checks.iter().filter_map(sample).collect()
-}
-
-/// The GPUs with the labels that name them.
-fn gpus(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
-    // Where both run, one of them speaks.
-    let of = |check: Check| snapshot.checks.iter().find(|view| view.check == check)?.values()?.gpus();
-    let gpus = of(Check::RocmSmi).or_else(|| of(Check::AmdSmi)).unwrap_or_default();
-    let labels = |index: usize, gpu: &Gpu| vec![index.to_string(), gpu.pci_bus.clone().unwrap_or_default()];
-    gpus.iter().enumerate().map(|(index, gpu)| (labels(index, gpu), gpu)).collect()
-}
-
-fn per_gpu(snapshot: &Snapshot, value: fn(&Gpu) -> Option<f64>) -> Vec<Sample> {
-    gpus(snapshot).into_iter().filter_map(|(labels, gpu)| Some((labels, value(gpu)?))).collect()
-}
-
-fn temperatures(snapshot: &Snapshot) -> Vec<Sample> {
-    let sensors = |(labels, gpu): (Vec<String>, &Gpu)| {
-        let measured = gpu.temperature_celsius;
-        let of = [("edge", measured.edge), ("junction", measured.junction), ("memory", measured.memory)];
-        of.map(|(sensor, celsius)| Some(([labels.as_slice(), &[sensor.to_string()]].concat(), celsius?)))
-    };
-    gpus(snapshot).into_iter().flat_map(sensors).flatten().collect()
-}
-
-fn throttled(snapshot: &Snapshot) -> Vec<Sample> {
-    let causes = |(labels, gpu): (Vec<String>, &Gpu)| {
-        let sample = |(cause, yes): (&str, Option<bool>)| {
-            Some(([labels.as_slice(), &[cause.to_string()]].concat(), f64::from(yes?)))
-        };
-        gpu.throttled.causes().map(sample)
-    };
-    gpus(snapshot).into_iter().flat_map(causes).flatten().collect()
-}
-
-fn bad_pages(snapshot: &Snapshot) -> Vec<Sample> {
-    let states = |(labels, gpu): (Vec<String>, &Gpu)| {
-        let pages = gpu.bad_pages;
-        let of = [("retired", pages.retired), ("pending", pages.pending), ("unreservable", pages.unreservable)];
-        of.map(|(state, count)| Some(([labels.as_slice(), &[state.to_string()]].concat(), count?)))
-    };
-    gpus(snapshot).into_iter().flat_map(states).flatten().collect()
-}
-
-fn pci_gpus(snapshot: &Snapshot) -> Vec<Sample> {
-    let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
-    for gpu in snapshot.pci.iter().flatten() {
-        *counts.entry(gpu.driver.as_deref().unwrap_or_default()).or_default() += 1.0;
-    }
-    counts.into_iter().map(|(driver, count)| (vec![driver.to_string()], count)).collect()
-}
-
-fn gpu_info(snapshot: &Snapshot) -> Vec<Sample> {
-    let info = |(mut labels, gpu): (Vec<String>, &Gpu)| {
-        labels.extend([&gpu.unique_id, &gpu.serial, &gpu.name].map(|word| word.clone().unwrap_or_default()));
-        (labels, 1.0)
-    };
-    gpus(snapshot).into_iter().map(info).collect()
-}
-
-/// Prometheus counts in bytes; networks, and `parse`, in bits.
-fn bytes(bits: f64) -> f64 {
-    bits / 8.0
-}
-
-fn network(snapshot: &Snapshot, value: fn(&Transfer) -> Option<f64>) -> Vec<Sample> {
-    let view = snapshot.checks.iter().find(|view| view.check == Check::Network);
-    match view.and_then(CheckView::values) {
-        Some(Facts::Network(transfer)) => value(transfer).map_or(Vec::new(), one),
-        _ => Vec::new(),
-    }
-}
-
-/// The page in the OpenMetrics 1.0 text form.
-pub fn openmetrics(snapshot: Snapshot) -> Result<String, std::fmt::Error> {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Page(snapshot)));
-    let mut page = String::with_capacity(32 << 10);
-    text::encode(&mut page, &registry)?;
-    Ok(page)
-}
-
-#[derive(Debug)]
-struct Page(Snapshot);
-
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        for metric in TABLE {
-            let samples = (metric.samples)(&self.0);
-            if !samples.is_empty() {
-                encode(metric, &samples, &mut encoder)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The library appends unit and suffix by itself, so the name is handed over without them.
-fn encode(metric: &Metric, samples: &[Sample], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-    let (suffix, kind) = match metric.kind {
-        Kind::Gauge => ("", MetricType::Gauge),
-        Kind::Counter => ("_total", MetricType::Counter),
-        Kind::Info => ("_info", MetricType::Info),
-    };
-    let name = metric.name.strip_suffix(suffix).unwrap_or(metric.name);
-    let unit = metric.unit.map(|unit| Unit::Other(unit.to_string()));
-    let bare = metric.unit.and_then(|unit| name.strip_suffix(unit)?.strip_suffix('_')).unwrap_or(name);
-    let mut family = encoder.encode_descriptor(bare, metric.help, unit.as_ref(), kind)?;
-    for (values, value) in samples {
-        let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
-        // A label set without labels would be written as empty braces.
-        match metric.kind {
-            Kind::Gauge if labels.is_empty() => family.encode_gauge(value)?,
-            Kind::Gauge => family.encode_family(&labels)?.encode_gauge(value)?,
-            Kind::Counter if labels.is_empty() => family.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
-            Kind::Counter => family.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(value, None)?,
-            Kind::Info => family.encode_info(&labels)?,
-        }
-    }
-    Ok(())
-}

@@ -1,4 +1,4 @@
-//! The flags that switch single checks on and off.
+//! Pure: the flags that switch single checks on and off.
 
 use crate::verdict::Check;
 use clap::Args;
@@ -10,7 +10,6 @@ pub struct Collectors {
     #[arg(
         id = "collector_rocm_smi",
         long = "collector.rocm-smi",
-        env = "OSSCI_EXPORTER_COLLECTOR_ROCM_SMI",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -24,7 +23,6 @@ pub struct Collectors {
     #[arg(
         id = "collector_amd_smi",
         long = "collector.amd-smi",
-        env = "OSSCI_EXPORTER_COLLECTOR_AMD_SMI",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -38,7 +36,6 @@ pub struct Collectors {
     #[arg(
         id = "collector_rocminfo",
         long = "collector.rocminfo",
-        env = "OSSCI_EXPORTER_COLLECTOR_ROCMINFO",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",
@@ -52,7 +49,6 @@ pub struct Collectors {
     #[arg(
         id = "collector_network",
         long = "collector.network",
-        env = "OSSCI_EXPORTER_COLLECTOR_NETWORK",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "true",

@@ -1,0 +1,30 @@
+//! Pure: flags of the log.
+
+use clap::{Args, ValueEnum};
+
+/// `--log.*`.
+#[derive(Debug, Clone, Args)]
+pub struct Log {
+    /// Least severe level that is logged.
+    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
+    pub level: LogLevel,
+
+    /// Form of the log lines on stderr.
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Logfmt,
+    Json,
+}

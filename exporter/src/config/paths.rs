@@ -1,0 +1,28 @@
+//! Pure: flags of where things lie on this node.
+
+use clap::Args;
+use std::path::PathBuf;
+
+/// `--path.*`.
+#[derive(Debug, Clone, Args)]
+pub struct Paths {
+    /// Root of the host's file system. When it is not `/`, tools are started by `chroot PATH TOOL`.
+    #[arg(long = "path.rootfs", value_name = "PATH", default_value = "/")]
+    pub rootfs: PathBuf,
+
+    /// Where sysfs is mounted. Only names and links of the PCI bus below it are read.
+    #[arg(long = "path.sysfs", value_name = "PATH", default_value = "/sys")]
+    pub sysfs: PathBuf,
+
+    /// Where procfs is mounted. The boot id is read from sys/kernel/random/boot_id below it.
+    #[arg(long = "path.procfs", value_name = "PATH", default_value = "/proc")]
+    pub procfs: PathBuf,
+
+    /// Directory in which the agent leaves the files `pause` and `inventory`.
+    #[arg(long = "path.run-dir", value_name = "PATH", default_value = "/run/ossci")]
+    pub run_dir: PathBuf,
+
+    /// Directory of what outlives a restart: strikes.json and inventory.json.
+    #[arg(long = "path.state-dir", value_name = "PATH", default_value = "/var/lib/ossci")]
+    pub state_dir: PathBuf,
+}

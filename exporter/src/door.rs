@@ -1,0 +1,73 @@
+//! What stands before the pages on TCP and is exchanged while they are served: certificates and users, which change on a running node.
+//! Reads the web configuration again when it is told to; decides on no request.
+
+use crate::guard::Guard;
+use crate::web_config::{self, WebConfig, WebConfigError};
+use axum_server::tls_rustls::RustlsConfig;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use thiserror::Error;
+use tracing::info;
+
+/// One for all listeners.
+#[derive(Debug)]
+pub struct Door {
+    file: Option<PathBuf>,
+    inside: RwLock<Inside>,
+    /// None: plain HTTP.
+    tls: Option<RustlsConfig>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    config: WebConfig,
+    guard: Arc<Guard>,
+}
+
+/// The old configuration stays in force.
+#[derive(Debug, Error)]
+pub enum DoorError {
+    #[error(transparent)]
+    File(#[from] WebConfigError),
+    /// A connection that was let in under the other rule would outlive the change.
+    #[error("{0}: whether there is TLS, and client_auth_type, change with a restart only")]
+    NeedsRestart(PathBuf),
+}
+
+impl Door {
+    /// `file` is where `config` comes from.
+    pub fn new(file: Option<PathBuf>, config: WebConfig) -> Door {
+        let tls = config.tls.clone().map(RustlsConfig::from_config);
+        let guard = Arc::new(Guard::new(&config));
+        Door { file, inside: RwLock::new(Inside { config, guard }), tls }
+    }
+
+    pub fn guard(&self) -> Arc<Guard> {
+        Arc::clone(&self.inside.read().unwrap_or_else(PoisonError::into_inner).guard)
+    }
+
+    pub fn tls(&self) -> Option<RustlsConfig> {
+        self.tls.clone()
+    }
+
+    /// Reads the file and what it names; takes it where it is right and says something new. Blocks as long as the disk does.
+    pub fn reload(&self) -> Result<(), DoorError> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let config = web_config::load(file)?;
+        let mut inside = self.inside.write().unwrap_or_else(PoisonError::into_inner);
+        if config.digest == inside.config.digest {
+            return Ok(());
+        }
+        let rules = |config: &WebConfig| (config.tls.is_some(), config.client_certificates);
+        if rules(&config) != rules(&inside.config) {
+            return Err(DoorError::NeedsRestart(file.clone()));
+        }
+        if let (Some(tls), Some(new)) = (&self.tls, &config.tls) {
+            tls.reload_from_config(Arc::clone(new));
+        }
+        let guard = Arc::new(Guard::new(&config));
+        *inside = Inside { config, guard };
+        info!(file = %file.display(), "the web configuration is in force");
+        Ok(())
+    }
+}
