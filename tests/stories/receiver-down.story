@@ -5,7 +5,7 @@ node lost1
 kubectl scale deployment ossci-remediator --namespace ossci --replicas 0
 break lost1 gpu-not-responding until reboot
 await lost1 webhook refused by both within 90s
-kubectl scale deployment ossci-remediator --namespace ossci --replicas 1
+kubectl scale deployment ossci-remediator --namespace ossci --replicas 2
 await lost1 webhook firing by both within 90s
 await lost1 taint repair-reboot within 60s
 await lost1 phase Healed within 90s
