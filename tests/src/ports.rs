@@ -1,29 +1,63 @@
 //! Free ports of the loopback.
 
-use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Below the range from which the kernel takes ports for outgoing connections, so that none of ours is taken between
 /// being chosen and being listened on.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
+/// Every process has a block of its own, so that two labs that start at the same moment are not in each other's way.
+const BLOCK: u16 = 400;
 
-static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+/// The block of this process.
+struct Block {
+    /// Its first port, listened on for as long as the process lives: whoever finds it taken goes on to the next block.
+    _taken: TcpListener,
+    first: u16,
+    /// How many ports were given away.
+    given: u16,
+}
 
-/// A port on 127.0.0.1 that nobody listens on and that this process has not given away before.
+static OURS: Mutex<Option<Block>> = Mutex::new(None);
+
+/// A port on 127.0.0.1 that nobody listens on and that this process has not given away for a long time.
 pub fn free() -> Result<u16> {
-    let mut given = GIVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Two labs that start at the same moment begin at different places.
-    let width = RANGE.end - RANGE.start;
-    let start = (uuid::Uuid::new_v4().as_u128() % u128::from(width)) as u16;
-    for step in 0..width {
-        let port = RANGE.start + (start + step) % width;
-        if !given.contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            given.insert(port);
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    if ours.is_none() {
+        *ours = Some(take_block()?);
+    }
+    let block = ours.as_mut().context("a block of ports")?;
+    for _ in 1..BLOCK {
+        let port = block.first + 1 + block.given % (BLOCK - 1);
+        block.given = block.given.wrapping_add(1);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return Ok(port);
         }
     }
-    bail!("no free port on 127.0.0.1 between {} and {}", RANGE.start, RANGE.end)
+    bail!("no free port on 127.0.0.1 between {} and {}", block.first, block.first + BLOCK)
+}
+
+fn take_block() -> Result<Block> {
+    for first in RANGE.step_by(BLOCK.into()) {
+        if let Ok(taken) = TcpListener::bind(("127.0.0.1", first)) {
+            return Ok(Block { _taken: taken, first, given: 0 });
+        }
+    }
+    bail!("every block of ports between {} and {} is taken: end a lab", RANGE.start, RANGE.end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_away_twice_in_a_row() {
+        let ports: Vec<u16> = (0..50).map(|_| free().unwrap()).collect();
+        let different: std::collections::BTreeSet<&u16> = ports.iter().collect();
+        assert_eq!(different.len(), ports.len());
+        let other = take_block().unwrap();
+        assert!(ports.iter().all(|port| !(other.first..other.first + BLOCK).contains(port)), "two blocks overlap");
+    }
 }

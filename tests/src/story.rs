@@ -223,7 +223,7 @@ impl Story {
     /// Whether the golden file tells the way of the alerts, too.
     pub fn tells_the_way(&self) -> bool {
         self.steps.iter().any(|(_, step)| match step {
-            Step::Unheard { .. } | Step::Order { .. } => true,
+            Step::Order { .. } => true,
             Step::Await { fact, .. } => matches!(fact, Fact::Webhook { .. } | Fact::Ignored(_)),
             _ => false,
         })
