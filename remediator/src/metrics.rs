@@ -231,6 +231,10 @@ impl Metrics {
             "When the policy in force was read",
             metrics.policy_read_at.clone(),
         );
+        // Counted from 0, so that the first failure is an increase.
+        for outcome in ["answered", "failed"] {
+            metrics.alertmanager_polls.get_or_create_owned(&Outcome { outcome: outcome.to_owned() });
+        }
         Arc::new(metrics)
     }
 
