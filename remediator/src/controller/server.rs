@@ -16,6 +16,7 @@ use super::Context;
 use crate::clock;
 use crate::core::brakes::Storm;
 use crate::core::record::Rung;
+use crate::core::why::Why;
 use crate::core::word::ClosedWord;
 use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE};
 
@@ -39,6 +40,24 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
     }
 }
 
+/// What nodes wait for: shown when nobody does, too, so that a rule finds the series.
+const WAITING: [Why; 14] = [
+    Why::ObserveOnly,
+    Why::NotManaged,
+    Why::ModeTaintOnly,
+    Why::OnHold,
+    Why::Cordoned,
+    Why::UnderMaintenance,
+    Why::Paused,
+    Why::Silenced,
+    Why::AlertsUnknown,
+    Why::WindowClosed,
+    Why::StormBrake,
+    Why::RungNotWorking,
+    Why::TaintLimit,
+    Why::WaitingForBudget,
+];
+
 /// Counts nodes and pools as the watches know them.
 fn count(context: &Context) {
     let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
@@ -46,6 +65,9 @@ fn count(context: &Context) {
     shown.clear();
     for ((rung, phase), nodes) in counts.repairs {
         shown.repairs.get_or_create_owned(&ByPhase { rung: rung.as_str(), phase: phase.as_str() }).set(nodes);
+    }
+    for why in WAITING {
+        shown.waiting.get_or_create_owned(&ByWhy { why: why.as_str() });
     }
     for (why, nodes) in counts.waiting {
         shown.waiting.get_or_create_owned(&ByWhy { why: why.as_str() }).set(nodes);
