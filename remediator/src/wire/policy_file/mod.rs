@@ -1,0 +1,217 @@
+//! The policy file: YAML, one file, unknown keys refused. Every value has a default but the pools' selectors and the
+//! mail's addresses; every unit is in the name.
+
+mod limits;
+mod peers;
+mod pools;
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::limits::{BrakesFile, BudgetFile, ProofFile, TimesFile};
+pub use self::peers::{AlertmanagerFile, MailFile, ReimageFile, Tls};
+pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
+use super::slim_node::TaintNames;
+use crate::core::brakes::Brakes;
+use crate::core::budget::Limits;
+use crate::core::policy::{Maintenance, Policy, ProofPolicy, Script, Times};
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyFile {
+    /// The alerts' label `cluster` that is ours; alerts of another cluster are ignored. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// A DNS prefix for all four taints (`example.com` makes `example.com/repair-reboot`). Absent: bare keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taint_prefix: Option<String>,
+    /// A node belongs to the first pool that selects it; a node in no pool is never touched.
+    pub pools: Vec<PoolFile>,
+    #[serde(default)]
+    pub times: TimesFile,
+    #[serde(default)]
+    pub proof: ProofFile,
+    #[serde(default)]
+    pub reimage: ReimageFile,
+    #[serde(default)]
+    pub budget: BudgetFile,
+    #[serde(default)]
+    pub brakes: BrakesFile,
+    #[serde(default)]
+    pub maintenance: MaintenanceFile,
+    /// Absent: only the webhook tells of alerts, and silences are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alertmanager: Option<AlertmanagerFile>,
+    /// Absent: escalations are only logged, and stay in phase Escalating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailFile>,
+}
+
+/// A policy that cannot be used, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    #[error("{0}")]
+    Yaml(#[from] serde_saphyr::Error),
+    #[error("pools: name at least one pool; a node in no pool is never touched")]
+    NoPool,
+    #[error("pools: the name {0:?} stands there twice; give each pool its own")]
+    TwoPools(String),
+    #[error("pools.{0}.nodeSelector is empty and would select every node; name at least one label")]
+    EmptySelector(String),
+    #[error("proof.{0} is 0; a proof needs at least one run")]
+    NoRuns(&'static str),
+    #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
+    NoShare(&'static str),
+    #[error("pools.{0}.windows: {1:?} is not a time of day; write it like 22:00")]
+    NoTime(String, String),
+    #[error("pools.{0}.windows: {1:?} is not a day; use Mon, Tue, Wed, Thu, Fri, Sat or Sun")]
+    NoDay(String, String),
+    #[error("pools.{0}.windows: {1:?} is not a time zone; use a name like Europe/Berlin")]
+    NoZone(String, String),
+    #[error("brakes.{0} is 0; leave it out for its default, or give the number that the brake begins at")]
+    NoBrake(&'static str),
+    #[error("alertmanager.urls: {0:?} is not an address like http://alertmanager-0:9093")]
+    NoAddress(String),
+    #[error("alertmanager.pollSeconds is 0; say how often to ask")]
+    NoPoll,
+    #[error("mail.to is empty; name at least one address")]
+    NoReader,
+}
+
+impl PolicyFile {
+    /// Reads and checks a policy file.
+    pub fn parse(yaml: &str) -> Result<Self, PolicyError> {
+        let file: Self = serde_saphyr::from_str(yaml)?;
+        if file.pools.is_empty() {
+            return Err(PolicyError::NoPool);
+        }
+        for (at, pool) in file.pools.iter().enumerate() {
+            if pool.node_selector.is_empty() {
+                return Err(PolicyError::EmptySelector(pool.name.clone()));
+            }
+            if file.pools[..at].iter().any(|other| other.name == pool.name) {
+                return Err(PolicyError::TwoPools(pool.name.clone()));
+            }
+        }
+        if file.proof.passes == 0 {
+            return Err(PolicyError::NoRuns("passes"));
+        }
+        if file.proof.failures == 0 {
+            return Err(PolicyError::NoRuns("failures"));
+        }
+        if file.budget.at_most_percent > 100 {
+            return Err(PolicyError::NoShare("atMostPercent"));
+        }
+        if file.budget.down_percent > 100 {
+            return Err(PolicyError::NoShare("downPercent"));
+        }
+        let brakes = &file.brakes;
+        let zeros = [
+            ("stormSeconds", brakes.storm_seconds),
+            ("failedAttempts", brakes.failed_attempts),
+            ("taintPercent", brakes.taint_percent),
+        ];
+        if let Some((name, _)) = zeros.into_iter().find(|(_, value)| *value == 0) {
+            return Err(PolicyError::NoBrake(name));
+        }
+        if let Some(alertmanager) = &file.alertmanager {
+            let address = |url: &&String| url.starts_with("http://") || url.starts_with("https://");
+            if let Some(url) = alertmanager.urls.iter().find(|url| !address(url)) {
+                return Err(PolicyError::NoAddress(url.clone()));
+            }
+            if alertmanager.urls.is_empty() {
+                return Err(PolicyError::NoAddress(String::new()));
+            }
+            if alertmanager.poll_seconds == 0 {
+                return Err(PolicyError::NoPoll);
+            }
+        }
+        for pool in &file.pools {
+            pool.windows()?;
+        }
+        if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
+            return Err(PolicyError::NoReader);
+        }
+        Ok(file)
+    }
+
+    /// What the core decides by.
+    pub fn policy(&self) -> Policy {
+        let seconds = |n: u32| Duration::from_secs(n.into());
+        let times = &self.times;
+        Policy {
+            pools: self.pools.iter().map(PoolFile::pool).collect(),
+            times: Times {
+                drain: seconds(times.drain_seconds),
+                jobs: seconds(times.jobs_seconds),
+                boot: seconds(times.boot_seconds),
+                reimage: seconds(times.reimage_seconds),
+                stabilise: seconds(times.stabilise_seconds),
+                proof: seconds(times.proof_seconds),
+                fresh_evidence: seconds(times.fresh_evidence_seconds),
+                complaint_grace: seconds(times.complaint_grace_seconds),
+                released_quiet: seconds(times.released_quiet_seconds),
+                network_retry: seconds(times.network_retry_seconds),
+            },
+            proof: ProofPolicy {
+                passes: self.proof.passes,
+                failures: self.proof.failures,
+                gap: seconds(self.proof.gap_seconds),
+            },
+            budget: Limits { percent: self.budget.at_most_percent, down_percent: self.budget.down_percent },
+            brakes: Brakes {
+                storm_percent: self.brakes.storm_percent,
+                storm_window: seconds(self.brakes.storm_seconds),
+                failed_attempts: self.brakes.failed_attempts,
+                taint_percent: self.brakes.taint_percent,
+                slow_percent: self.brakes.slow_percent,
+            },
+            maintenance: Maintenance {
+                labels: self.maintenance.labels.clone(),
+                taints: self.maintenance.taints.clone(),
+            },
+            reimage: Script { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
+        }
+    }
+
+    /// How this site spells the taints.
+    pub fn taint_names(&self) -> TaintNames {
+        TaintNames { prefix: self.taint_prefix.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::policy::Mode;
+
+    const SMALLEST: &str = "pools: [{name: gpu, nodeSelector: {gpu: 'true'}}]";
+
+    #[test]
+    fn the_smallest_policy_observes_and_changes_nothing() {
+        let policy = PolicyFile::parse(SMALLEST).unwrap().policy();
+        assert_eq!(policy.pools[0].mode, Mode::Observe);
+        assert_eq!(policy.times.stabilise, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_bad_policy_is_refused_with_a_sentence() {
+        let refused = |yaml: &str| PolicyFile::parse(yaml).unwrap_err().to_string();
+        assert!(refused("pools: []").contains("at least one pool"));
+        assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));
+        assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
+        let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");
+        assert!(mode.contains("observe, taint, reboot, reimage"), "{mode}");
+        let window =
+            |text: &str| refused(&format!("pools: [{{name: gpu, nodeSelector: {{a: b}}, windows: [{text}]}}]"));
+        assert!(window("{from: '25:00', to: '06:00'}").contains("write it like 22:00"));
+        assert!(window("{days: [Monday], from: '22:00', to: '06:00'}").contains("use Mon, Tue"));
+        assert!(window("{from: '22:00', to: '06:00', timeZone: Berlin}").contains("Europe/Berlin"));
+        assert!(refused(&format!("{SMALLEST}\nbrakes: {{failedAttempts: 0}}")).contains("failedAttempts"));
+        assert!(refused(&format!("{SMALLEST}\nalertmanager: {{urls: [alertmanager:9093]}}")).contains("http://"));
+        let unknown = refused(&format!("{SMALLEST}\nbudgets: 3"));
+        assert!(unknown.contains("budgets") && unknown.contains('2'), "{unknown}");
+    }
+}

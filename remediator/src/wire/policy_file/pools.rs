@@ -1,0 +1,119 @@
+//! Which nodes are treated how, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::PolicyError;
+use crate::core::policy::{DrainMode, Mode, Pool};
+use crate::core::window::{DAYS, Window};
+use crate::wire::word::Word;
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PoolFile {
+    /// As it stands in reasons, metrics and mails.
+    pub name: String,
+    /// Labels that a node of the pool has, all of them.
+    pub node_selector: BTreeMap<String, String>,
+    /// How far the ladder may be climbed: `observe` records what would be done and changes nothing.
+    #[serde(default = "observe")]
+    pub mode: Word<Mode>,
+    /// What happens to the pods of a node before it is rebooted.
+    #[serde(default = "evict")]
+    pub drain: Word<DrainMode>,
+    /// Control-plane nodes are in the pool only when this is true.
+    #[serde(default)]
+    pub control_plane: bool,
+    /// Cordoned nodes are drained, rebooted and reimaged like any other.
+    #[serde(default)]
+    pub repair_cordoned: bool,
+    /// When something disruptive may start. Absent: always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<WindowFile>,
+}
+
+/// A time of the week. One that ends before it begins ends on the next day.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WindowFile {
+    /// The days on which it begins: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent: every day.
+    #[serde(default = "every_day")]
+    pub days: Vec<String>,
+    /// `22:00`.
+    pub from: String,
+    /// `06:00`.
+    pub to: String,
+    /// A name of the IANA time zone database, `Europe/Berlin`.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+}
+
+fn every_day() -> Vec<String> {
+    DAYS.iter().map(|(name, _)| (*name).to_owned()).collect()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl WindowFile {
+    fn window(&self, pool: &str) -> Result<Window, PolicyError> {
+        let time = |text: &str| {
+            Time::strptime("%H:%M", text).map_err(|_| PolicyError::NoTime(pool.to_owned(), text.to_owned()))
+        };
+        let day = |name: &String| {
+            let known = DAYS.iter().find(|(known, _)| known == name);
+            known.map(|(_, day)| *day).ok_or_else(|| PolicyError::NoDay(pool.to_owned(), name.clone()))
+        };
+        let zone = TimeZone::get(&self.time_zone);
+        Ok(Window {
+            days: self.days.iter().map(day).collect::<Result<_, _>>()?,
+            from: time(&self.from)?,
+            to: time(&self.to)?,
+            zone: zone.map_err(|_| PolicyError::NoZone(pool.to_owned(), self.time_zone.clone()))?,
+        })
+    }
+}
+
+impl PoolFile {
+    /// What the core decides by; the windows were read once by [`super::PolicyFile::parse`].
+    pub(super) fn pool(&self) -> Pool {
+        Pool {
+            name: self.name.clone(),
+            node_selector: self.node_selector.clone(),
+            mode: self.mode.0,
+            drain: self.drain.0,
+            control_plane: self.control_plane,
+            repair_cordoned: self.repair_cordoned,
+            windows: self.windows().unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn windows(&self) -> Result<Vec<Window>, PolicyError> {
+        self.windows.iter().map(|window| window.window(&self.name)).collect()
+    }
+}
+
+fn observe() -> Word<Mode> {
+    Word(Mode::Observe)
+}
+
+fn evict() -> Word<DrainMode> {
+    Word(DrainMode::Evict)
+}
+
+/// What a site puts on a node that people work on: such a node may be tainted, it is not drained, rebooted or reimaged.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MaintenanceFile {
+    /// Labels; an empty value stands for any.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Keys of taints.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub taints: BTreeSet<String>,
+}
