@@ -93,6 +93,7 @@ impl World {
                     message: "done".to_owned(),
                     proof,
                     verdicts: Vec::new(),
+                    kernel_log: None,
                 });
                 self.record.order = Some(order);
             }

@@ -47,6 +47,17 @@ impl Faults {
         self.0.iter().any(|broken| broken.fault == fault)
     }
 
+    /// What the kernel says of them, one line each.
+    pub fn kernel_log(&self) -> String {
+        let line = |broken: &Broken| match broken.fault {
+            Fault::GpuMissing => "amdgpu 0000:c5:00.0: device lost from bus\n",
+            Fault::GpuNotResponding => "amdgpu 0000:c5:00.0: SMU is not responding\n",
+            Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
+            Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
+        };
+        self.0.iter().map(line).collect()
+    }
+
     /// Breaks it; the same fault again changes its end.
     pub fn with(mut self, broken: Broken) -> Self {
         self.0.retain(|other| other.fault != broken.fault);

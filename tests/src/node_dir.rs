@@ -110,6 +110,7 @@ impl NodeDir {
     pub fn begin_boot(&self) -> Result<String> {
         let id = uuid::Uuid::new_v4().to_string();
         replace(&self.boot_id_file(), &format!("{id}\n"))?;
+        replace(&self.kernel_log_file(), &format!("Linux version 6.8.0-sim\n{}", self.faults()?.kernel_log()))?;
         Ok(id)
     }
 
@@ -163,7 +164,18 @@ impl NodeDir {
     }
 
     pub fn set_faults(&self, faults: &Faults) -> Result<()> {
-        replace(&self.fault_file(), &serde_json::to_string(faults)?)
+        replace(&self.fault_file(), &serde_json::to_string(faults)?)?;
+        let said = self.kernel_log()?;
+        replace(&self.kernel_log_file(), &format!("{said}{}", faults.kernel_log()))
+    }
+
+    /// What the kernel of this boot has said.
+    pub fn kernel_log(&self) -> Result<String> {
+        Ok(read_if_there(&self.kernel_log_file())?.unwrap_or_default())
+    }
+
+    fn kernel_log_file(&self) -> PathBuf {
+        self.0.join("proc/kernel.log")
     }
 
     fn fault_file(&self) -> PathBuf {

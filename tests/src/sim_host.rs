@@ -35,6 +35,10 @@ impl Host for SimHost {
         self.node.request_reboot(&request).map_err(|error| start("the reboot", error))
     }
 
+    async fn kernel_log(&self) -> Result<String, HostError> {
+        self.node.kernel_log().map_err(|error| start("reading the kernel's log", error))
+    }
+
     async fn run_script(&self, order: &str, script: &str, deadline_seconds: u64) -> Result<ScriptOutcome, HostError> {
         let what = || format!("the reimage script of order {order}");
         let file = self.node.path().join("reimage-script.sh");

@@ -36,6 +36,9 @@ pub trait Host: Send + Sync + 'static {
     /// then ended by the shutdown itself. `order` names the order, for the host's journal.
     fn reboot(&self, order: &str) -> impl Future<Output = Result<(), HostError>> + Send;
 
+    /// What the kernel said during this boot, oldest line first.
+    fn kernel_log(&self) -> impl Future<Output = Result<String, HostError>> + Send;
+
     /// Runs a reimage script on the host, as root, and waits for its end, at most `deadline_seconds`.
     fn run_script(
         &self,

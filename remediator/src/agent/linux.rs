@@ -4,10 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::capture;
 use super::host::{Host, HostError, ScriptOutcome};
 use crate::process;
 
 const REBOOT: Duration = Duration::from_secs(30);
+const LOG: Duration = Duration::from_secs(10);
 /// So much of a script's output is kept: its last words.
 const TAIL: usize = 2_000;
 /// Every namespace of pid 1 that decides what a command sees.
@@ -30,6 +32,15 @@ async fn on_host(what: &str, command: &[&str], input: &[u8], deadline: Duration)
     process::run(what, "nsenter", &arguments, input, deadline).await
 }
 
+fn done(what: &str, ended: &process::Ended) -> Result<(), HostError> {
+    if ended.exit_status == Some(0) {
+        return Ok(());
+    }
+    let status = ended.exit_status.map_or("a signal".to_owned(), |status| status.to_string());
+    let stderr = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
+    Err(HostError::Refused { what: what.to_owned(), status, stderr })
+}
+
 impl Host for Linux {
     fn boot_id(&self) -> Result<String, HostError> {
         std::fs::read_to_string(&self.boot_id)
@@ -40,12 +51,12 @@ impl Host for Linux {
     async fn reboot(&self, order: &str) -> Result<(), HostError> {
         let message = format!("--message=OSSCI Ops repair order {order}");
         let ended = on_host("systemctl reboot", &["systemctl", "reboot", "--no-wall", &message], b"", REBOOT).await?;
-        if ended.exit_status == Some(0) {
-            return Ok(());
-        }
-        let status = ended.exit_status.map_or("a signal".to_owned(), |status| status.to_string());
-        let stderr = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
-        Err(HostError::Refused { what: "systemctl reboot".to_owned(), status, stderr })
+        done("systemctl reboot", &ended)
+    }
+
+    async fn kernel_log(&self) -> Result<String, HostError> {
+        let ended = on_host("dmesg", &["dmesg", "--time-format", "iso"], b"", LOG).await?;
+        done("dmesg", &ended).map(|()| String::from_utf8_lossy(&ended.stdout).into_owned())
     }
 
     async fn run_script(&self, order: &str, script: &str, deadline_seconds: u64) -> Result<ScriptOutcome, HostError> {
@@ -54,7 +65,6 @@ impl Host for Linux {
         let mut output = ended.stdout;
         output.extend_from_slice(&ended.stderr);
         let output = String::from_utf8_lossy(&output);
-        let tail: String = output.chars().rev().take(TAIL).collect::<Vec<_>>().into_iter().rev().collect();
-        Ok(ScriptOutcome { exit_status: ended.exit_status, tail: tail.trim().to_owned() })
+        Ok(ScriptOutcome { exit_status: ended.exit_status, tail: capture::tail(&output, TAIL).trim().to_owned() })
     }
 }

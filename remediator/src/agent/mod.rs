@@ -1,5 +1,6 @@
 //! The agent of one node: it carries out the orders in its own node's record, and keeps the exporter's pause file.
 
+mod capture;
 pub mod host;
 pub mod linux;
 mod node_files;

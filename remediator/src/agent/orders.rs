@@ -9,7 +9,7 @@ use kube::Api;
 use tokio::sync::watch;
 
 use super::host::{Host, HostError};
-use super::{Config, prove, report};
+use super::{Config, capture, prove, report};
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
 use crate::kube_client;
@@ -78,13 +78,13 @@ pub fn next(moment: &Moment) -> Next {
         (OrderKind::Reboot, true) => return Next::Start { announced: true },
         // Another process of this agent, or another boot, was in the middle of it and nobody knows how far it came.
         (OrderKind::Reimage, true) => return Next::Settle(AgentState::Interrupted, "the reimage was interrupted"),
-        (OrderKind::Prove, true) => return Next::Start { announced: true },
+        (OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
         (_, false) => {}
     }
     if moment.now > order.deadline {
         return Next::Refuse("the order is past its deadline".to_owned());
     }
-    if order.kind == OrderKind::Prove {
+    if !order.kind.is_disruptive() {
         return Next::Start { announced: false };
     }
     if !same_boot {
@@ -167,6 +167,16 @@ impl<H: Host> Worker<H> {
                 Ok(()) => Ok(()),
                 Err(error) => reporter.settle(AgentState::Failed, &error.to_string()).await,
             },
+            OrderKind::Capture => {
+                let capturing = capture::capture(&self.config.exporter_socket, &*self.host, order.deadline);
+                tokio::select! {
+                    captured = capturing => reporter.captured(&captured).await,
+                    () = withdrawn(latest, &order.id) => {
+                        tracing::info!(order = order.id, "the order was withdrawn");
+                        Ok(())
+                    }
+                }
+            }
             OrderKind::Reimage => {
                 let (state, message) = self.reimage(order).await?;
                 reporter.settle(state, &message).await
@@ -247,7 +257,15 @@ mod tests {
 
     fn report(state: AgentState) -> AgentReport {
         let at = Timestamp::UNIX_EPOCH;
-        AgentReport { order_id: "1".into(), state, at, message: String::new(), proof: None, verdicts: vec![] }
+        AgentReport {
+            order_id: "1".into(),
+            state,
+            at,
+            message: String::new(),
+            proof: None,
+            verdicts: vec![],
+            kernel_log: None,
+        }
     }
 
     fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {

@@ -4,6 +4,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
+use super::capture::Captured;
 use super::orders::{Proven, WorkError, api};
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState};
@@ -39,6 +40,17 @@ impl Reporter {
         self.write(None, &report).await
     }
 
+    pub async fn captured(&self, captured: &Captured) -> Result<(), WorkError> {
+        let nothing = captured.verdicts.is_empty() && captured.kernel_log.is_none();
+        let state = if nothing { AgentState::Failed } else { AgentState::Done };
+        let report = AgentReport {
+            verdicts: captured.verdicts.clone(),
+            kernel_log: captured.kernel_log.clone(),
+            ..self.report(state, &captured.message)
+        };
+        self.write(None, &report).await
+    }
+
     fn report(&self, state: AgentState, message: &str) -> AgentReport {
         AgentReport {
             order_id: self.order.clone(),
@@ -47,13 +59,14 @@ impl Reporter {
             message: message.chars().take(MESSAGE).collect(),
             proof: None,
             verdicts: Vec::new(),
+            kernel_log: None,
         }
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(node_repair::AgentReport::from(report));
         // A merge patch: what the last order's report had and this one has not has to go.
-        for field in ["proof", "verdicts"] {
+        for field in ["proof", "verdicts", "kernelLog"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::observe::Sight;
 use super::{Context, act, alerts, condition, observe, record};
 use crate::core::decide::{Action, Decision, decide};
-use crate::core::record::{Episode, OrderKind, Phase, Record};
+use crate::core::record::{Episode, Phase, Record};
 use crate::core::retention;
 use crate::kube_client;
 
@@ -59,7 +59,7 @@ fn drains(known: &Record, decision: &Decision) -> bool {
 
 /// An order that ends a boot or changes what is installed.
 fn is_disruptive(action: &Action) -> bool {
-    matches!(action, Action::IssueOrder(order) if order.kind != OrderKind::Prove)
+    matches!(action, Action::IssueOrder(order) if order.kind.is_disruptive())
 }
 
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {

@@ -65,6 +65,10 @@ impl Maintenance {
 /// How long things may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
+    /// How long the evidence may take that is taken before a reboot or a reimage.
+    pub capture: Duration,
+    /// A Ready node whose agent takes no order for so long is a person's case.
+    pub agent_silent: Duration,
     /// From the start of the drain until the repair goes on with pods still there.
     pub drain: Duration,
     /// How long pods may go on by themselves in a pool that waits for jobs.

@@ -35,7 +35,7 @@ impl Rung {
 closed_words! {
     /// Where an episode is. Participles while time runs, adjectives at rest.
     pub enum Phase ("phase") {
-        Waiting = "Waiting", Draining = "Draining", Reimaging = "Reimaging", Rebooting = "Rebooting",
+        Waiting = "Waiting", Capturing = "Capturing", Draining = "Draining", Reimaging = "Reimaging", Rebooting = "Rebooting",
         Stabilising = "Stabilising", Proving = "Proving", Escalating = "Escalating", Escalated = "Escalated",
         Healed = "Healed", Recovered = "Recovered", Released = "Released", NodeGone = "NodeGone",
     }
@@ -89,8 +89,10 @@ pub struct Step {
     pub rung: Rung,
     /// What came of it, one sentence.
     pub outcome: Reason,
-    /// What the checks said, where the step is a proof.
+    /// What the checks said, where the step is a proof or a capture.
     pub verdicts: Vec<Verdict>,
+    /// The end of the kernel's log, where the step is a capture.
+    pub kernel_log: Option<String>,
 }
 
 /// One result of a check, as the exporter's `/probe` gave it.
@@ -210,7 +212,19 @@ pub struct NetworkTrack {
 
 closed_words! {
     /// What an order asks of the agent.
-    pub enum OrderKind ("order") { Prove = "prove", Reboot = "reboot", Reimage = "reimage" }
+    pub enum OrderKind ("order") {
+        Prove = "prove",
+        /// What a reboot or a reimage would destroy is written down first.
+        Capture = "capture",
+        Reboot = "reboot", Reimage = "reimage",
+    }
+}
+
+impl OrderKind {
+    /// It ends a boot or changes what is installed.
+    pub fn is_disruptive(self) -> bool {
+        matches!(self, Self::Reboot | Self::Reimage)
+    }
 }
 
 closed_words! {
@@ -278,6 +292,8 @@ pub struct AgentReport {
     pub message: String,
     pub proof: Option<Proof>,
     pub verdicts: Vec<Verdict>,
+    /// The end of the kernel's log of this boot, where the order was a capture.
+    pub kernel_log: Option<String>,
 }
 
 /// The part of the record that the controller alone writes.

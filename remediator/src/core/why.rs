@@ -64,6 +64,12 @@ closed_words! {
         StillFailing = "StillFailing",
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",
+        /// What a reboot would destroy is being written down.
+        CaptureOrdered = "CaptureOrdered",
+        /// It was written down.
+        Captured = "Captured",
+        /// It was not, in time: the repair went on without it.
+        NotCaptured = "NotCaptured",
         EvictingPods = "EvictingPods",
         /// Pods may end by themselves before the node is taken.
         WaitingForJobs = "WaitingForJobs",
@@ -95,6 +101,8 @@ closed_words! {
         ModeStopsHere = "ModeStopsHere",
         /// No new boot id by the deadline.
         DidNotComeBack = "DidNotComeBack",
+        /// The node is Ready, but its agent takes no order.
+        AgentSilent = "AgentSilent",
         /// A new boot, but nobody could say whether it is healthy. This is not a failed proof.
         CannotProve = "CannotProve",
         /// The agent refused the order.

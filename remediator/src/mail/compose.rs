@@ -13,8 +13,8 @@ pub struct Letter {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// Attached: what the checks said, one line for each run.
-    pub log: Option<String>,
+    /// Text files with their names: what the checks said, one line for each run; the kernel's log before each reboot.
+    pub attached: Vec<(String, String)>,
 }
 
 /// One heading of the mail with its lines.
@@ -45,8 +45,12 @@ pub fn escalation(
         let lines = links.iter().map(|(title, url)| format!("{title}: {}", url.replace("{node}", name))).collect();
         sections.push(Section { heading: "Links", lines });
     }
-    let log = said(episode).join("\n") + "\n";
-    Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log: Some(log) })
+    let mut attached = vec![("checks.log".to_owned(), said(episode).join("\n") + "\n")];
+    for step in &episode.steps {
+        let log = step.kernel_log.iter().map(|log| (format!("kernel-before-{}.log", step.rung), format!("{log}\n")));
+        attached.extend(log);
+    }
+    Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, attached })
 }
 
 /// Tells of a pool as a whole.
@@ -54,7 +58,7 @@ pub fn notice(notice: &Notice) -> Letter {
     let lines = notice.text.lines().map(|line| line.trim().to_owned()).collect();
     let sections = [Section { heading: "What happened, and what is asked of you", lines }];
     let subject = notice.subject.clone();
-    Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, log: None }
+    Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, attached: Vec::new() }
 }
 
 fn wrong(record: &Record, cause: &str) -> Vec<String> {
@@ -151,6 +155,7 @@ mod tests {
             rung,
             outcome: Reason::new(why, message),
             verdicts: verdicts.to_vec(),
+            kernel_log: None,
         };
         let episode = Episode {
             number: 3,
@@ -167,6 +172,10 @@ mod tests {
             unexpected_boots: 0,
             steps: vec![
                 step(0, Rung::Reboot, Why::Complaint, "rocm-smi: three strikes", &[]),
+                Step {
+                    kernel_log: Some("amdgpu: device lost from bus".into()),
+                    ..step(50, Rung::Reboot, Why::Captured, "on record", &[])
+                },
                 step(95, Rung::Reimage, Why::ProofFailed, "rocm-smi failed (gpu-missing)", &[verdict]),
             ],
             mails: vec![],
@@ -207,7 +216,10 @@ mod tests {
         ] {
             assert!(letter.text.contains(part), "{part:?} is missing in\n{}", letter.text);
         }
-        assert!(letter.log.unwrap().contains("rocm-smi failed gpu-missing: 7 of 8"));
+        let [(name, checks), (kernel, log)] = letter.attached.as_slice() else { panic!("{:?}", letter.attached) };
+        assert_eq!([name, kernel], ["checks.log", "kernel-before-reboot.log"]);
+        assert!(checks.contains("rocm-smi failed gpu-missing: 7 of 8"));
+        assert_eq!(log, "amdgpu: device lost from bus\n");
     }
 
     #[test]

@@ -54,9 +54,8 @@ impl Smtp {
             .singlepart(SinglePart::plain(letter.text.clone()))
             .singlepart(SinglePart::html(letter.html.clone()));
         let mut parts = MultiPart::mixed().multipart(body);
-        if let Some(log) = &letter.log {
-            parts =
-                parts.singlepart(Attachment::new("checks.log".to_owned()).body(log.clone(), ContentType::TEXT_PLAIN));
+        for (name, text) in &letter.attached {
+            parts = parts.singlepart(Attachment::new(name.clone()).body(text.clone(), ContentType::TEXT_PLAIN));
         }
         let message = message.multipart(parts).context("building the mail")?;
         self.transport.send(message).await.map(drop).context("handing the mail to the server")

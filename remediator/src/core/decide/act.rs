@@ -87,6 +87,7 @@ pub(super) fn order_id(episode: &Episode) -> Option<String> {
     let rung_order = format!("{}-{}-{}", episode.number, episode.rung, episode.attempt);
     match episode.phase {
         Phase::Waiting if episode.why.why == Why::CheckingFirst => Some(format!("{rung_order}-check")),
+        Phase::Capturing => Some(format!("{rung_order}-capture")),
         Phase::Reimaging => Some(rung_order),
         Phase::Rebooting if episode.rung == Rung::Reboot => Some(rung_order),
         Phase::Rebooting => Some(format!("{rung_order}-reboot")),
@@ -111,6 +112,7 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let (kind, proof, script) = match episode.phase {
         Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.policy.reimage.clone())),
         Phase::Rebooting => (OrderKind::Reboot, None, None),
+        Phase::Capturing => (OrderKind::Capture, None, None),
         _ => (OrderKind::Prove, Some(terms(moment, ProofOf::Gpu, episode.since)), None),
     };
     Some(Order { id, kind, boot_id: episode.boot_id.clone(), issued_at: episode.since, deadline, proof, script })

@@ -91,7 +91,7 @@ fn released(moment: Moment, episode: &Episode) -> Opinion<Episode> {
 
 /// A higher rung may be asked for while nothing disruptive has been ordered.
 fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
-    if !matches!(episode.phase, Phase::Waiting | Phase::Draining) {
+    if !matches!(episode.phase, Phase::Waiting | Phase::Capturing | Phase::Draining) {
         return None;
     }
     let by_person = node
@@ -113,7 +113,7 @@ pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -
 
 /// The episode with one more line in its account.
 pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
-    let step = Step { at: moment.now, rung: episode.rung, outcome, verdicts: verdicts.to_vec() };
+    let step = Step { at: moment.now, rung: episode.rung, outcome, verdicts: verdicts.to_vec(), kernel_log: None };
     let mut next = episode.clone();
     next.steps.push(step);
     next

@@ -18,6 +18,7 @@ pub(super) const UNEXPECTED_BOOTS: u32 = 3;
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     match episode.phase {
         Phase::Waiting => waiting::waiting(moment, episode, node),
+        Phase::Capturing => capturing(moment, episode, node),
         Phase::Draining => draining(moment, episode, node),
         Phase::Reimaging => reimaging(moment, episode, node),
         Phase::Rebooting => rebooting(moment, episode, node),
@@ -41,6 +42,37 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
         return stays(episode, look_again);
     }
     Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
+}
+
+/// Evidence is worth a minute and no more: what was not written down by then is not waited for.
+fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if let Some(why) = hands_off(moment, episode, node) {
+        return to(moment, episode, Phase::Waiting, why);
+    }
+    let report =
+        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let late = episode.until.is_none_or(|until| moment.now >= until);
+    let outcome = match report {
+        Some(report) if report.state == AgentState::Done => Reason::new(Why::Captured, report.message.clone()),
+        Some(report) => Reason::new(Why::NotCaptured, report.message.clone()),
+        None if late => Reason::new(Why::NotCaptured, "no agent wrote anything down in time"),
+        None => return stays(episode, episode.until.map(|until| moment.until(until))),
+    };
+    let verdicts = report.map(|report| report.verdicts.as_slice()).unwrap_or_default();
+    let mut noted = noting(moment, episode, outcome, verdicts);
+    if let Some(step) = noted.steps.last_mut() {
+        step.kernel_log = report.and_then(|report| report.kernel_log.clone());
+    }
+    drain(moment, &noted)
+}
+
+fn drain(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
+    let mut opinion = to(moment, episode, Phase::Draining, why);
+    if let Some(next) = &mut opinion.next {
+        next.until = Some(moment.after(moment.policy.times.drain));
+    }
+    opinion
 }
 
 fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -175,14 +207,21 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 }
 
 /// The order is out and no agent has taken it: what keeps a repair from starting still calls it back. The reboot that ends a
-/// reimage starts nothing: only a mark on the node holds it.
+/// reimage starts nothing: only a mark on the node holds it. A Ready node has a kubelet that runs pods: where the agent is
+/// not among them, a person has to look.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
     let why = if ends_reimage { marked(moment, node) } else { hands_off(moment, episode, node) };
-    match why {
-        Some(why) => to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why),
-        None => stays(episode, episode.until.map(|until| moment.until(until))),
+    if let Some(why) = why {
+        return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
     }
+    let silent = episode.since.saturating_add(moment.policy.times.agent_silent).unwrap_or(Timestamp::MAX);
+    if node.ready && moment.now >= silent {
+        let why = Reason::new(Why::AgentSilent, "the node is Ready, but its agent does not take the order");
+        return climb_to(moment, episode, Rung::Manual, why);
+    }
+    let deadline = episode.until.into_iter().chain(node.ready.then_some(silent)).min();
+    stays(episode, deadline.map(|deadline| moment.until(deadline)))
 }
 
 /// The agent refused. Where a person's mark on the node explains it, the repair waits; else a person has to look.

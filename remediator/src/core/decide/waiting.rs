@@ -107,7 +107,7 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
             stays_because(moment, episode, queueing(moment.seen.seat))
         }
         (Mode::Reboot | Mode::Reimage, _) => {
-            check_first(moment, episode, node).unwrap_or_else(|| drain(moment, episode, node))
+            check_first(moment, episode, node).unwrap_or_else(|| capture(moment, episode, node))
         }
     }
 }
@@ -163,12 +163,13 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
     }
 }
 
-fn drain(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    let why = Reason::new(Why::EvictingPods, "pods have to leave the node first");
-    let mut opinion = to(moment, episode, Phase::Draining, why);
+/// What a reboot destroys is written down before it.
+fn capture(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let why = Reason::new(Why::CaptureOrdered, "what the checks and the kernel say is written down first");
+    let mut opinion = to(moment, episode, Phase::Capturing, why);
     if let Some(next) = &mut opinion.next {
         next.boot_id.clone_from(&node.boot_id);
-        next.until = Some(moment.after(moment.policy.times.drain));
+        next.until = Some(moment.after(moment.policy.times.capture));
     }
     opinion
 }
@@ -188,9 +189,12 @@ fn queueing(seat: Option<Seat>) -> Reason {
 /// Whether the episode is one that a place in the budget is for: it is about to be disruptive, or is.
 pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
     match episode.phase {
-        Phase::Draining | Phase::Reimaging | Phase::Rebooting | Phase::Stabilising | Phase::Proving => {
-            episode.rung != Rung::Manual
-        }
+        Phase::Capturing
+        | Phase::Draining
+        | Phase::Reimaging
+        | Phase::Rebooting
+        | Phase::Stabilising
+        | Phase::Proving => episode.rung != Rung::Manual,
         Phase::Waiting => {
             let mode = moment.policy.pool_of(&node.labels).map(|pool| pool.mode);
             let allowed = match episode.rung {

@@ -150,6 +150,9 @@ pub struct Step {
     pub outcome: Reason,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
+    /// The end of the kernel's log, where the step is a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_log: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -239,6 +242,9 @@ pub struct AgentReport {
     pub proof: Option<Word<Proof>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
+    /// The end of the kernel's log of this boot, where the order was a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_log: Option<String>,
 }
 
 impl NodeRepair {

@@ -52,7 +52,7 @@ impl From<&why::Reason> for Reason {
 
 twins!(Taint, crate::core::taint::Taint { key: word, state: word, replaces: word_opt });
 twins!(Verdict, core::Verdict { check: plain, verdict: plain, reason: plain, detail: plain, started_at: time });
-twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list });
+twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list, kernel_log: plain });
 twins!(Mail, core::Mail { message_id: plain, accepted_at: time_opt });
 twins!(ProofTerms, core::ProofTerms { of: word, passes: plain, failures: plain, gap_seconds: plain, after: time });
 twins!(
@@ -70,7 +70,15 @@ twins!(
 twins!(Script, crate::core::policy::Script { config_map: plain, key: plain });
 twins!(
     AgentReport,
-    core::AgentReport { order_id: plain, state: word, at: time, message: plain, proof: word_opt, verdicts: list }
+    core::AgentReport {
+        order_id: plain,
+        state: word,
+        at: time,
+        message: plain,
+        proof: word_opt,
+        verdicts: list,
+        kernel_log: plain
+    }
 );
 twins!(Attempt, core::Attempt { rung: word, at: time, passed: plain });
 twins!(

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TimesFile {
+    /// How long the evidence may take that is taken before a reboot or a reimage; then the repair goes on without it.
+    pub capture_seconds: u32,
+    /// A node that is Ready while its agent takes no order for so long goes to a person.
+    pub agent_silent_seconds: u32,
     /// From the start of the drain until the repair goes on with pods still there.
     pub drain_seconds: u32,
     /// How long pods may go on by themselves in a pool with `drain: wait-for-jobs`, from the start of the repair.
@@ -33,6 +37,8 @@ pub struct TimesFile {
 impl Default for TimesFile {
     fn default() -> Self {
         Self {
+            capture_seconds: 60,
+            agent_silent_seconds: 600,
             drain_seconds: 300,
             jobs_seconds: 86_400,
             boot_seconds: 1800,

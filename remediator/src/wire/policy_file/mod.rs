@@ -144,6 +144,8 @@ impl PolicyFile {
         Policy {
             pools: self.pools.iter().map(PoolFile::pool).collect(),
             times: Times {
+                capture: seconds(times.capture_seconds),
+                agent_silent: seconds(times.agent_silent_seconds),
                 drain: seconds(times.drain_seconds),
                 jobs: seconds(times.jobs_seconds),
                 boot: seconds(times.boot_seconds),

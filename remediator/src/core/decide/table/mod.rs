@@ -38,6 +38,8 @@ fn policy(mode: Option<Mode>) -> Policy {
     Policy {
         pools: mode.map(pool).into_iter().collect(),
         times: Times {
+            capture: seconds(60),
+            agent_silent: seconds(600),
             drain: seconds(300),
             jobs: seconds(86_400),
             boot: seconds(1800),

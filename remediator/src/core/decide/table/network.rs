@@ -50,7 +50,15 @@ fn reports(track: Option<&NetworkTrack>) -> Vec<Option<AgentReport>> {
     let Some(track) = track else { return vec![None] };
     let report = |state, proof| {
         let order_id = act::network_order_id(track);
-        Some(AgentReport { order_id, state, at: at(5), message: "told".into(), proof, verdicts: vec![] })
+        Some(AgentReport {
+            order_id,
+            state,
+            at: at(5),
+            message: "told".into(),
+            proof,
+            verdicts: vec![],
+            kernel_log: None,
+        })
     };
     let states = [AgentState::Running, AgentState::Refused].map(|state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));

@@ -52,6 +52,10 @@ fn episodes() -> Vec<Option<Episode>> {
                     let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
                     all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
                 }
+                if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
+                    // A deadline that is far away: an agent may be silent before it.
+                    all.push(Some(Episode { until: Some(at(200_000)), ..episode.clone() }));
+                }
                 all.push(Some(episode));
             }
         }
@@ -62,7 +66,15 @@ fn episodes() -> Vec<Option<Episode>> {
 fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
     let report = |state, proof| {
-        Some(AgentReport { order_id: id.clone(), state, at: at(5), message: "told".into(), proof, verdicts: vec![] })
+        Some(AgentReport {
+            order_id: id.clone(),
+            state,
+            at: at(5),
+            message: "told".into(),
+            proof,
+            verdicts: vec![],
+            kernel_log: None,
+        })
     };
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
@@ -109,7 +121,7 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
             let full = Observation { taints_full: true, seat: Some(Seat::Free), ..plain.clone() };
             vec![halted(&plain), full, Observation { silenced, ..plain.clone() }]
         }
-        Some(Phase::Draining | Phase::Reimaging | Phase::Rebooting) => vec![halted(&plain)],
+        Some(phase) if disruptive(phase) => vec![halted(&plain)],
         _ => vec![],
     };
     std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).chain(around).collect()
@@ -127,7 +139,7 @@ fn place(episode: Option<&Episode>) -> String {
 }
 
 fn disruptive(phase: Phase) -> bool {
-    matches!(phase, Phase::Draining | Phase::Reimaging | Phase::Rebooting)
+    matches!(phase, Phase::Capturing | Phase::Draining | Phase::Reimaging | Phase::Rebooting)
 }
 
 /// The invariants of one decision, each named after what it keeps.
@@ -143,7 +155,7 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     assert!(!decision.why.message.is_empty(), "never-silent: {}", context());
 
     if let Some(Action::IssueOrder(order)) = &decision.action
-        && order.kind != OrderKind::Prove
+        && order.kind.is_disruptive()
     {
         let node = seen.node.as_ref().expect("never-blind: an order for a node that is not there");
         // One that an agent has already begun keeps the boot it was begun on, and is not begun again.
@@ -300,7 +312,7 @@ fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observa
 
 fn passed(order_id: String) -> AgentReport {
     let (state, proof) = (AgentState::Done, Some(Proof::Passed));
-    AgentReport { order_id, state, at: at(5), message: "passed".into(), proof, verdicts: vec![] }
+    AgentReport { order_id, state, at: at(5), message: "passed".into(), proof, verdicts: vec![], kernel_log: None }
 }
 
 fn confirmed(phase: Phase) -> Episode {
