@@ -73,6 +73,7 @@ pub struct Standings {
     pub waiting: Family<ByWhy, Gauge>,
     pub slow_networks: Gauge,
     pub paused: Gauge,
+    pub not_understood: Gauge,
     pub pool_nodes: Family<ByPool, Gauge>,
     pub pool_tainted: Family<ByPool, Gauge>,
     pub pool_taints_full: Family<ByPool, Gauge>,
@@ -88,6 +89,11 @@ impl Standings {
         registry.register("waiting", "Repairs that wait, by what for", self.waiting.clone());
         registry.register("slow_networks", "Nodes whose network is slow", self.slow_networks.clone());
         registry.register("paused", "1 while a person has stopped everything disruptive", self.paused.clone());
+        registry.register(
+            "records_not_understood",
+            "Records that cannot be read or make no sense, and whose nodes are left alone",
+            self.not_understood.clone(),
+        );
         registry.register("pool_nodes", "Nodes of the pool", self.pool_nodes.clone());
         registry.register("pool_tainted_nodes", "Of those, the ones with a taint of ours", self.pool_tainted.clone());
         registry.register(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use kube::Api;
+use kube::core::DeserializeGuard;
 use tokio::sync::watch;
 
 use super::host::{Host, HostError};
@@ -123,7 +124,16 @@ impl<H: Host> Worker<H> {
     async fn take(&self, latest: &mut watch::Receiver<Option<String>>) -> Result<(), WorkError> {
         let name = &self.config.node_name;
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
-        let Some(repair) = repairs.get_opt(name).await.map_err(api("reading the record"))? else { return Ok(()) };
+        let guarded: Api<DeserializeGuard<NodeRepair>> = Api::all(self.client.clone());
+        let read = guarded.get_opt(name).await.map_err(api("reading the record"))?;
+        let Some(DeserializeGuard(read)) = read else { return Ok(()) };
+        let repair = match read {
+            Ok(repair) => repair,
+            Err(invalid) => {
+                tracing::error!(error = invalid.error, "the record cannot be read; nothing in it is carried out");
+                return Ok(());
+            }
+        };
         let record = repair.record();
         let Some(order) = record.order.clone() else { return Ok(()) };
         let boot_id = self.host.boot_id()?;

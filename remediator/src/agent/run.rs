@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Node;
+use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 use tokio::sync::watch;
@@ -45,7 +46,7 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
 }
 
 async fn follow_record(
-    api: Api<NodeRepair>,
+    api: Api<DeserializeGuard<NodeRepair>>,
     here: watcher::Config,
     order: watch::Sender<Option<String>>,
 ) -> anyhow::Result<()> {
@@ -53,7 +54,8 @@ async fn follow_record(
     loop {
         match stream.try_next().await {
             Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => {
-                tell(&order, repair.spec.order.map(|order| order.id));
+                // What cannot be read orders nothing.
+                tell(&order, repair.0.ok().and_then(|repair| repair.spec.order).map(|order| order.id));
             }
             Ok(Some(watcher::Event::Delete(_))) => {
                 tell(&order, None);

@@ -5,15 +5,17 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
+use kube::core::DeserializeGuard;
 
-use super::Context;
 use super::fleet::Asking;
 use super::turn::{TurnError, doing};
+use super::{Context, condition};
 use crate::clock;
 use crate::core::decide::{Observation, PodView};
 use crate::core::gates::{self, Around};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{Phase, Record, Rung};
+use crate::core::why::{Reason, Why};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
@@ -30,7 +32,11 @@ pub struct Sight {
 pub async fn sight(context: &Context, name: &str) -> Result<Option<Sight>, TurnError> {
     let repairs: Api<NodeRepair> = Api::all(context.client.clone());
     let nodes: Api<Node> = Api::all(context.client.clone());
-    let repair = repairs.get_opt(name).await.map_err(doing("reading the record"))?;
+    let repair = match readable(context, name).await? {
+        Reading::There(repair) => Some(*repair),
+        Reading::Absent => None,
+        Reading::Unreadable => return Ok(None),
+    };
     let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
     if let Some(repair) = repair {
         return Ok(Some(Sight { repair, node }));
@@ -41,6 +47,34 @@ pub async fn sight(context: &Context, name: &str) -> Result<Option<Sight>, TurnE
     }
     let repair = create(&repairs, name).await.map_err(doing("creating the record"))?;
     Ok(Some(Sight { repair, node }))
+}
+
+enum Reading {
+    There(Box<NodeRepair>),
+    Absent,
+    /// It is there, and nobody can say what it means.
+    Unreadable,
+}
+
+/// Reads the record; one that cannot be read is said to be so on itself and on the node.
+async fn readable(context: &Context, name: &str) -> Result<Reading, TurnError> {
+    let repairs: Api<DeserializeGuard<NodeRepair>> = Api::all(context.client.clone());
+    let Some(repair) = repairs.get_opt(name).await.map_err(doing("reading the record"))? else {
+        return Ok(Reading::Absent);
+    };
+    match repair.0 {
+        Ok(repair) => Ok(Reading::There(Box::new(repair))),
+        Err(invalid) => {
+            let why = Reason::new(Why::NotUnderstood, format!("the record cannot be read: {}", invalid.error));
+            tracing::error!(node = name, error = invalid.error, "the record cannot be read; the node is left alone");
+            let stands = condition::unreadable(context, name).await?;
+            condition::of_record(context, &invalid.metadata, stands.as_ref(), &why).await?;
+            let nodes: Api<Node> = Api::all(context.client.clone());
+            let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+            condition::of_node(context, node.as_ref(), &why).await?;
+            Ok(Reading::Unreadable)
+        }
+    }
 }
 
 /// Creates the record of a node; creating it is the lock, so a twin's record is as good as ours.

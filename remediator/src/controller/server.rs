@@ -74,6 +74,7 @@ fn count(context: &Context) {
     }
     shown.slow_networks.set(counts.slow);
     shown.paused.set(i64::from(counts.paused));
+    shown.not_understood.set(counts.not_understood);
     for (pool, standing) in counts.pools {
         let of = ByPool { pool };
         let set = |family: &Family<ByPool, Gauge>, value: i64| {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 
@@ -18,26 +19,36 @@ use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 
-/// Wakes a node when its record changes.
+/// Wakes a node when its record changes. One that cannot be read spoils no other.
 pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
-    let api: Api<NodeRepair> = Api::all(client);
+    let api: Api<DeserializeGuard<NodeRepair>> = Api::all(client);
     let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
-    let look = |repair: &NodeRepair| {
-        context.fleet.saw_record(&repair.name_any(), repair.uid().as_deref(), &repair.record());
-        if !context.fleet.is_ours(Kind::Record, &repair.name_any(), repair.meta().resource_version.as_deref()) {
-            context.wakes.wake(&repair.name_any());
+    let mut listed = BTreeSet::new();
+    let look = |repair: &DeserializeGuard<NodeRepair>| {
+        let name = repair.name_any();
+        match &repair.0 {
+            Ok(repair) => context.fleet.saw_record(&name, repair.uid().as_deref(), &repair.record()),
+            Err(_) => context.fleet.saw_unreadable(&name),
         }
+        if !context.fleet.is_ours(Kind::Record, &name, repair.meta().resource_version.as_deref()) {
+            context.wakes.wake(&name);
+        }
+    };
+    let lost = |name: &str| {
+        context.fleet.lost_record(name);
+        context.wakes.wake(name);
     };
     loop {
         match stream.try_next().await {
-            Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => look(&repair),
-            Ok(Some(watcher::Event::Delete(repair))) => {
-                context.fleet.lost_record(&repair.name_any());
-                context.wakes.wake(&repair.name_any());
+            Ok(Some(watcher::Event::Apply(repair))) => look(&repair),
+            Ok(Some(watcher::Event::Delete(repair))) => lost(&repair.name_any()),
+            Ok(Some(watcher::Event::Init)) => listed.clear(),
+            Ok(Some(watcher::Event::InitApply(repair))) => {
+                listed.insert(repair.name_any());
+                look(&repair);
             }
-            Ok(Some(watcher::Event::Init)) => {}
             Ok(Some(watcher::Event::InitDone)) => {
-                context.fleet.listed_records();
+                context.fleet.listed_records(&listed).iter().for_each(|name| lost(name));
                 wake_waiting(&context, Why::WaitingForBudget);
             }
             Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),

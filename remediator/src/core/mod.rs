@@ -13,6 +13,7 @@ pub mod notices;
 pub mod policy;
 pub mod record;
 pub mod retention;
+pub mod sense;
 pub mod silence;
 pub mod taint;
 pub mod why;

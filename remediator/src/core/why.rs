@@ -8,6 +8,8 @@ closed_words! {
     /// The reason of a decision.
     pub enum Why ("why") {
         // Nothing is started
+        /// The record makes no sense, or cannot be read: it and its node are left alone until a person mends it.
+        NotUnderstood = "NotUnderstood",
         /// No complaint is open and no repair runs.
         Healthy = "Healthy",
         /// The pool's mode is `observe`: what would be done is recorded, nothing is changed.

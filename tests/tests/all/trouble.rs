@@ -3,12 +3,13 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 12] = [
+pub const STORIES: [&str; 13] = [
     "alertmanager-gone",
     "api-down",
     "hands-off",
     "mode-changes",
     "node-gone",
+    "not-understood",
     "relapse",
     "rung-fails",
     "silenced-waiting",
@@ -41,6 +42,11 @@ async fn a_technicians_mark_and_a_cordon_stop_what_is_not_out_yet() {
 #[tokio::test]
 async fn a_policy_that_changes_is_followed_without_a_restart() {
     told("mode-changes").await;
+}
+
+#[tokio::test]
+async fn a_record_edited_into_nonsense_is_left_alone_until_it_is_mended() {
+    told("not-understood").await;
 }
 
 #[tokio::test]

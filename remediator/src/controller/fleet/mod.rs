@@ -15,6 +15,7 @@ use crate::core::budget::{Holder, Places, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
 use crate::core::record::{Complaint, Episode, Phase, Record, Rung};
+use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 
@@ -34,10 +35,13 @@ struct NodeGlance {
 #[derive(Debug)]
 struct RepairGlance {
     holder: Option<Holder>,
+    /// The episode needs no place any more.
     over: bool,
+    /// It waits for a place.
     waits: Option<Waiter>,
-    /// The open episode.
     open: Option<(Rung, Phase, Why)>,
+    /// The record can be read, and makes no sense.
+    nonsense: bool,
     slow: bool,
     /// A taint is on its way to the node, or there.
     placing: bool,
@@ -70,6 +74,8 @@ struct Known {
     written: HashMap<(Kind, String), String>,
     nodes: HashMap<String, NodeGlance>,
     repairs: HashMap<String, RepairGlance>,
+    /// Nodes whose record cannot be read.
+    unreadable: BTreeSet<String>,
     places: Option<Places>,
     nodes_listed: bool,
     repairs_listed: bool,
@@ -103,31 +109,36 @@ impl Fleet {
 
     pub fn saw_record(&self, name: &str, uid: Option<&str>, record: &Record) {
         let episode = record.repair.episode.as_ref();
+        let open = episode.filter(|episode| !episode.phase.is_over());
+        let slow = record.repair.network.as_ref().filter(|track| !track.phase.is_over());
+        let queues = |episode: &&Episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget;
         let glance = RepairGlance {
             holder: episode.map(|episode| holder(uid.unwrap_or_default(), episode)),
             over: episode.is_none_or(is_done),
-            waits: episode
-                .filter(|episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget)
-                .map(|episode| waiter(name, episode)),
-            open: episode
-                .filter(|episode| !episode.phase.is_over())
-                .map(|episode| (episode.rung, episode.phase, episode.why.why)),
-            slow: record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over()),
-            placing: [
-                episode.filter(|episode| !episode.phase.is_over()).and_then(|episode| episode.taint),
-                record.repair.network.as_ref().filter(|track| !track.phase.is_over()).and_then(|track| track.taint),
-            ]
-            .iter()
-            .any(Option::is_some),
+            waits: open.filter(queues).map(|episode| waiter(name, episode)),
+            open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
+            nonsense: sense::nonsense(record).is_some(),
+            slow: slow.is_some(),
+            placing: open.is_some_and(|episode| episode.taint.is_some())
+                || slow.is_some_and(|track| track.taint.is_some()),
             past: Past::of(record),
             firing: record.complaints.iter().filter(|complaint| complaint.firing).cloned().collect(),
         };
-        self.write(|known| drop(known.repairs.insert(name.to_owned(), glance)));
+        self.write(|known| {
+            known.unreadable.remove(name);
+            known.repairs.insert(name.to_owned(), glance);
+        });
+    }
+
+    /// There is a record, and it cannot be read: what was known of it stays.
+    pub fn saw_unreadable(&self, name: &str) {
+        self.write(|known| known.unreadable.insert(name.to_owned()));
     }
 
     pub fn lost_record(&self, name: &str) {
         self.write(|known| {
             known.repairs.remove(name);
+            known.unreadable.remove(name);
             known.written.remove(&(Kind::Record, name.to_owned()));
         });
     }
@@ -143,10 +154,7 @@ impl Fleet {
 
     /// Whether people switched anything.
     pub fn saw_switches(&self, switches: Switches) -> bool {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = known.switches != switches;
-        known.switches = switches;
-        changed
+        self.write(|known| std::mem::replace(&mut known.switches, switches.clone()) != switches)
     }
 
     /// An object's version comes from a write of ours.
@@ -203,9 +211,12 @@ impl Fleet {
         self.write(|known| known.nodes_listed = true);
     }
 
-    /// The first list of all records is complete.
-    pub fn listed_records(&self) {
-        self.write(|known| known.repairs_listed = true);
+    /// A list of all records is complete; returns those that are gone.
+    pub fn listed_records(&self, listed: &BTreeSet<String>) -> Vec<String> {
+        self.write(|known| {
+            known.repairs_listed = true;
+            known.repairs.keys().chain(&known.unreadable).filter(|name| !listed.contains(*name)).cloned().collect()
+        })
     }
 
     /// Nodes that wait for this.
@@ -232,12 +243,13 @@ impl Fleet {
     pub fn is_over(&self, node: &str, holder: &Holder) -> bool {
         self.read(|known| {
             known.repairs_listed
+                && !known.unreadable.contains(node)
                 && known.repairs.get(node).is_none_or(|repair| repair.over || repair.holder.as_ref() != Some(holder))
         })
     }
 
-    fn write(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    fn write<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Known) -> T) -> T {

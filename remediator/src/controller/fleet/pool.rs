@@ -1,6 +1,6 @@
 //! Pools: what all nodes of one come to, for the node that asks and for the metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -47,6 +47,8 @@ pub struct Counts {
     pub waiting: BTreeMap<Why, i64>,
     pub slow: i64,
     pub paused: bool,
+    /// Records that cannot be read, or make no sense.
+    pub not_understood: i64,
     pub pools: BTreeMap<String, PoolStanding>,
 }
 
@@ -83,6 +85,9 @@ impl Known {
 
     pub(super) fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
         let mut counts = Counts { paused: self.switches.paused.is_some(), ..Counts::default() };
+        let nonsense = self.repairs.iter().filter(|(_, repair)| repair.nonsense).map(|(name, _)| name);
+        let not_understood = self.unreadable.iter().chain(nonsense).collect::<BTreeSet<_>>().len();
+        counts.not_understood = i64::try_from(not_understood).unwrap_or(i64::MAX);
         for repair in self.repairs.values() {
             counts.slow += i64::from(repair.slow);
             let Some((rung, phase, why)) = repair.open else { continue };

@@ -137,6 +137,10 @@ pub(super) fn climb_after(
     next.rung = rung;
     next.attempt = 1;
     next.taint = episode.taint.map(|taint| {
+        // From one person to the next: a node created again while it was escalated, and not proven since.
+        if taint.key == rung.taint() {
+            return taint;
+        }
         let old = taint.replaces.unwrap_or(taint.key);
         let replaces = (taint.state == TaintState::Confirmed || taint.replaces.is_some()).then_some(old);
         Taint { replaces, ..Taint::placing(rung.taint()) }

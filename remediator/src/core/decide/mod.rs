@@ -21,8 +21,9 @@ use super::budget::Seat;
 use super::complaints::LastEnd;
 use super::policy::Policy;
 use super::record::{Complaint, Order, Record, Repair};
+use super::sense;
 use super::taint::TaintKey;
-use super::why::Reason;
+use super::why::{Reason, Why};
 
 /// A node as the API server shows it in a fresh read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -168,6 +169,10 @@ pub const HISTORY: usize = 20;
 
 /// Decides what happens next to a node.
 pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Policy) -> Decision {
+    if let Some(text) = sense::nonsense(record) {
+        let why = Reason::new(Why::NotUnderstood, text);
+        return Decision { next: record.repair.clone(), action: None, why, look_again: None };
+    }
     let moment = Moment { record, seen, now, policy };
     let repair = climb::advance(moment);
     let network = network::advance(moment);

@@ -153,6 +153,10 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
 
     assert!(!(changed && decision.action.is_some()), "a decision changes the record or acts: {}", context());
     assert!(!decision.why.message.is_empty(), "never-silent: {}", context());
+    let written = Record { repair: decision.next.clone(), ..Record::default() };
+    let understood = sense::nonsense(record).is_none();
+    assert_eq!(sense::nonsense(&written).is_none(), understood, "what we write makes sense: {}", context());
+    assert!(understood || decision.action.is_none(), "what makes no sense is left alone: {}", context());
 
     if let Some(Action::IssueOrder(order)) = &decision.action
         && order.kind.is_disruptive()
