@@ -1,28 +1,86 @@
 //! The two clients of the Kubernetes API, and what its refusals mean.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
+
+use http::{Method, Request, Response};
+use kube::client::ClientBuilder;
+use tower::Service;
+use tower::layer::layer_fn;
+
+use crate::metrics::{Call, Calls};
 
 /// A request that takes longer than this is tried again in another turn.
 const REQUEST: Duration = Duration::from_secs(10);
 /// A watch that is silent for longer than this is dead: the API server ends each of ours before 300 s.
 const WATCH: Duration = Duration::from_secs(305);
 
-async fn client(read_timeout: Duration) -> Result<kube::Client, kube::Error> {
+async fn client(read_timeout: Duration, calls: &Calls) -> Result<kube::Client, kube::Error> {
     let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
     config.connect_timeout = Some(REQUEST);
     config.read_timeout = Some(read_timeout);
     config.write_timeout = Some(REQUEST);
     // A refused eviction is a 429 and a lost race a 409: each is an answer for the next turn, not for a retry below us.
     config.default_retry = false;
-    kube::Client::try_from(config)
+    let calls = calls.clone();
+    let counted = layer_fn(move |service| Counted { service, calls: calls.clone() });
+    Ok(ClientBuilder::try_from(config)?.with_layer(&counted).build())
 }
 
-pub async fn requests() -> Result<kube::Client, kube::Error> {
-    client(REQUEST).await
+/// For requests; each is counted in `calls`.
+pub async fn requests(calls: &Calls) -> Result<kube::Client, kube::Error> {
+    client(REQUEST, calls).await
 }
 
-pub async fn watches() -> Result<kube::Client, kube::Error> {
-    client(WATCH).await
+/// For watches.
+pub async fn watches(calls: &Calls) -> Result<kube::Client, kube::Error> {
+    client(WATCH, calls).await
+}
+
+/// A service that counts what it is asked and what is answered.
+struct Counted<S> {
+    service: S,
+    calls: Calls,
+}
+
+impl<S, B, R> Service<Request<B>> for Counted<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (verb, calls) = (verb(&request), self.calls.clone());
+        let answer = self.service.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            let code = answer.as_ref().map_or("none".to_owned(), |answer| answer.status().as_u16().to_string());
+            calls.get_or_create_owned(&Call { verb, code }).inc();
+            answer
+        })
+    }
+}
+
+/// As Kubernetes names it, but that a list is a `get`.
+fn verb<B>(request: &Request<B>) -> &'static str {
+    let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    match *request.method() {
+        Method::GET if watches => "watch",
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "other",
+    }
 }
 
 /// Somebody else wrote in between: read again.

@@ -1,10 +1,9 @@
 //! The controller's metrics: one table of names, helps and labels. prometheus-client appends `_total`.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -17,6 +16,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Code {
     pub code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Call {
+    /// `get`, `watch`, `create`, `update`, `patch`, `delete`.
+    pub verb: &'static str,
+    /// The HTTP status; `none` when no answer came.
+    pub code: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,184 +73,108 @@ pub struct ByEnd {
 const STAGE_SECONDS: [f64; 12] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 6.0 * 3600.0, 24.0 * 3600.0];
 
-/// What is counted anew for every scrape.
-#[derive(Debug, Default)]
-pub struct Standings {
-    pub repairs: Family<ByPhase, Gauge>,
-    pub waiting: Family<ByWhy, Gauge>,
-    pub slow_networks: Gauge,
-    pub paused: Gauge,
-    pub not_understood: Gauge,
-    pub pool_nodes: Family<ByPool, Gauge>,
-    pub pool_tainted: Family<ByPool, Gauge>,
-    pub pool_taints_full: Family<ByPool, Gauge>,
-    pub budget_places: Family<ByPool, Gauge>,
-    pub budget_places_taken: Family<ByPool, Gauge>,
-    pub storm_brake: Family<ByPool, Gauge>,
-    pub rung_stopped: Family<ByPoolAndRung, Gauge>,
+/// A struct of metrics out of its table: field and type, name without the prefix, help.
+macro_rules! table {
+    ($(#[$about:meta])* $name:ident { $($field:ident: $kind:ty = $new:expr, $metric:literal, $help:literal;)+ }) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        pub struct $name { $(#[doc = $help] pub $field: $kind,)+ }
+
+        impl $name {
+            fn new() -> Self {
+                Self { $($field: $new,)+ }
+            }
+
+            fn register(&self, registry: &mut Registry) {
+                $(registry.register($metric, $help, self.$field.clone());)+
+            }
+        }
+    };
 }
 
-impl Standings {
-    fn register(&self, registry: &mut Registry) {
-        registry.register("repairs", "Open repairs", self.repairs.clone());
-        registry.register("waiting", "Repairs that wait, by what for", self.waiting.clone());
-        registry.register("slow_networks", "Nodes whose network is slow", self.slow_networks.clone());
-        registry.register("paused", "1 while a person has stopped everything disruptive", self.paused.clone());
-        registry.register(
-            "records_not_understood",
-            "Records that cannot be read or make no sense, and whose nodes are left alone",
-            self.not_understood.clone(),
-        );
-        registry.register("pool_nodes", "Nodes of the pool", self.pool_nodes.clone());
-        registry.register("pool_tainted_nodes", "Of those, the ones with a taint of ours", self.pool_tainted.clone());
-        registry.register(
-            "pool_taint_limit_reached",
-            "1 while no further node of the pool is tainted",
-            self.pool_taints_full.clone(),
-        );
-        registry.register(
-            "budget_places",
-            "Nodes of the pool that may be under disruptive repair at a time",
-            self.budget_places.clone(),
-        );
-        registry.register(
-            "budget_places_taken",
-            "Nodes of the pool that are under disruptive repair",
-            self.budget_places_taken.clone(),
-        );
-        registry.register(
-            "storm_brake",
-            "1 while too many nodes of the pool asked at once and nothing disruptive starts",
-            self.storm_brake.clone(),
-        );
-        registry.register(
-            "rung_stopped",
-            "1 while the rung is stopped in the pool because its last attempts all failed",
-            self.rung_stopped.clone(),
-        );
-    }
+type Stamp = Gauge<f64, AtomicU64>;
+type Stages = Family<ByStage, Histogram, fn() -> Histogram>;
 
-    /// What is not there any more is not shown any more.
-    pub fn clear(&self) {
-        self.repairs.clear();
-        self.waiting.clear();
-        self.pool_nodes.clear();
-        self.pool_tainted.clear();
-        self.pool_taints_full.clear();
-        self.budget_places.clear();
-        self.budget_places_taken.clear();
-        self.storm_brake.clear();
-        self.rung_stopped.clear();
+table! {
+    /// What is counted anew for every scrape: what is not there any more is not shown any more.
+    Standings {
+        repairs: Family<ByPhase, Gauge> = Family::default(), "repairs", "Open repairs";
+        waiting: Family<ByWhy, Gauge> = Family::default(), "waiting", "Repairs that wait, by what for";
+        slow_networks: Gauge = Gauge::default(), "slow_networks", "Nodes whose network is slow";
+        paused: Gauge = Gauge::default(), "paused", "1 while a person has stopped everything disruptive";
+        not_understood: Gauge = Gauge::default(), "records_not_understood",
+            "Records that cannot be read or make no sense, and whose nodes are left alone";
+        pool_nodes: Family<ByPool, Gauge> = Family::default(), "pool_nodes", "Nodes of the pool";
+        pool_tainted: Family<ByPool, Gauge> = Family::default(), "pool_tainted_nodes",
+            "Of those, the ones with a taint of ours";
+        pool_taints_full: Family<ByPool, Gauge> = Family::default(), "pool_taint_limit_reached",
+            "1 while no further node of the pool is tainted";
+        budget_places: Family<ByPool, Gauge> = Family::default(), "budget_places",
+            "Nodes of the pool that may be under disruptive repair at a time";
+        budget_places_taken: Family<ByPool, Gauge> = Family::default(), "budget_places_taken",
+            "Nodes of the pool that are under disruptive repair";
+        storm_brake: Family<ByPool, Gauge> = Family::default(), "storm_brake",
+            "1 while too many nodes of the pool asked at once and nothing disruptive starts";
+        rung_stopped: Family<ByPoolAndRung, Gauge> = Family::default(), "rung_stopped",
+            "1 while the rung is stopped in the pool because its last attempts all failed";
     }
 }
 
-/// Every metric of the controller.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    /// Answers to Alertmanager.
-    pub webhook_requests: Family<Code, Counter>,
-    /// Alerts in them, by what they were to us.
-    pub webhook_alerts: Family<Outcome, Counter>,
-    /// When the heartbeat alert was last received, Unix seconds; 0: never.
-    pub heartbeat: Gauge<f64, AtomicU64>,
-    /// Episodes that entered a phase.
-    pub phases: Family<ByPhase, Counter>,
-    /// Decisions that changed the record, by their why.
-    pub decisions: Family<ByWhy, Counter>,
-    /// Acts, by kind.
-    pub acts: Family<ByKind, Counter>,
-    /// Turns that ended in an error and will be taken again.
-    pub turn_errors: Counter,
-    /// Episodes that began, by the rung that was asked for.
-    pub repairs_started: Family<ByKind, Counter>,
-    /// Episodes that ended.
-    pub repairs_ended: Family<ByEnd, Counter>,
-    /// How long it took, from the first complaint: `taint`, `reboot`, `heal`; and `repair`, from the first disruptive order to
-    /// health.
-    pub stage_seconds: Family<ByStage, Histogram, fn() -> Histogram>,
-    pub standings: Standings,
-    /// 1 while this process leads.
-    pub leader: Gauge,
-    /// Questions to the replicas of Alertmanager, by what came of them.
-    pub alertmanager_polls: Family<Outcome, Counter>,
-    /// 1 while our clock and the API server's disagree.
-    pub clock_skewed: Gauge,
-    /// 1 when the policy file that is there now is the one in force.
-    policy_current: Gauge,
-    /// When the policy in force was read, Unix seconds.
-    policy_read_at: Gauge<f64, AtomicU64>,
+impl Default for Standings {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-impl Metrics {
-    pub fn new() -> Arc<Self> {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("ossci_remediator"),
-            webhook_requests: Family::default(),
-            webhook_alerts: Family::default(),
-            heartbeat: Gauge::default(),
-            phases: Family::default(),
-            decisions: Family::default(),
-            acts: Family::default(),
-            turn_errors: Counter::default(),
-            repairs_started: Family::default(),
-            repairs_ended: Family::default(),
-            stage_seconds: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
-            standings: Standings::default(),
-            leader: Gauge::default(),
-            alertmanager_polls: Family::default(),
-            clock_skewed: Gauge::default(),
-            policy_current: Gauge::default(),
-            policy_read_at: Gauge::default(),
-        };
-        let registry = &mut metrics.registry;
-        registry.register("webhook_requests", "Answers to Alertmanager", metrics.webhook_requests.clone());
-        registry.register("webhook_alerts", "Alerts received, by what they were to us", metrics.webhook_alerts.clone());
-        registry.register(
-            "heartbeat_timestamp_seconds",
-            "When the heartbeat alert was last received",
-            metrics.heartbeat.clone(),
-        );
-        registry.register("phases_entered", "Episodes that entered a phase", metrics.phases.clone());
-        registry.register("decisions", "Decisions that changed the record", metrics.decisions.clone());
-        registry.register("acts", "Acts on the cluster", metrics.acts.clone());
-        registry.register("turn_errors", "Turns that failed and are taken again", metrics.turn_errors.clone());
-        registry.register("repairs_started", "Repairs that began, by rung", metrics.repairs_started.clone());
-        registry.register("repairs_ended", "Repairs that ended, by rung and outcome", metrics.repairs_ended.clone());
-        registry.register(
-            "stage_seconds",
-            "Seconds from the complaint to the taint, to the reboot order and to health; and of the repair alone",
-            metrics.stage_seconds.clone(),
-        );
-        metrics.standings.register(registry);
-        registry.register("leader", "1 while this replica leads", metrics.leader.clone());
-        registry.register(
-            "alertmanager_polls",
-            "Questions to the replicas of Alertmanager, by what came of them",
-            metrics.alertmanager_polls.clone(),
-        );
-        registry.register(
-            "clock_skewed",
-            "1 while our clock and the API server's disagree, and nothing disruptive starts",
-            metrics.clock_skewed.clone(),
-        );
-        registry.register(
-            "policy_last_reload_successful",
-            "1 when the policy file that is there now is the one in force",
-            metrics.policy_current.clone(),
-        );
-        registry.register(
-            "policy_last_reload_success_timestamp_seconds",
-            "When the policy in force was read",
-            metrics.policy_read_at.clone(),
-        );
-        // Counted from 0, so that the first failure is an increase.
+table! {
+    /// What lasts as long as the process.
+    Metrics {
+        webhook_requests: Family<Code, Counter> = Family::default(), "webhook_requests", "Answers to Alertmanager";
+        webhook_alerts: Family<Outcome, Counter> = Family::default(), "webhook_alerts",
+            "Alerts received, by what they were to us";
+        heartbeat: Stamp = Stamp::default(), "heartbeat_timestamp_seconds",
+            "When the heartbeat alert was last received; 0: never";
+        phases: Family<ByPhase, Counter> = Family::default(), "phases_entered", "Episodes that entered a phase";
+        decisions: Family<ByWhy, Counter> = Family::default(), "decisions", "Decisions that changed the record";
+        acts: Family<ByKind, Counter> = Family::default(), "acts", "Acts on the cluster";
+        turn_errors: Counter = Counter::default(), "turn_errors", "Turns that failed and are taken again";
+        api_requests: Calls = Calls::default(), "api_requests",
+            "Requests to the Kubernetes API, by verb and answer; 409 is a lost race, which is tried again";
+        repairs_started: Family<ByKind, Counter> = Family::default(), "repairs_started",
+            "Repairs that began, by rung";
+        repairs_ended: Family<ByEnd, Counter> = Family::default(), "repairs_ended",
+            "Repairs that ended, by rung and outcome";
+        stage_seconds: Stages = Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)), "stage_seconds",
+            "Seconds from the complaint to the taint, to the reboot order and to health; and of the repair alone";
+        leader: Gauge = Gauge::default(), "leader", "1 while this replica leads";
+        alertmanager_polls: Family<Outcome, Counter> = Family::default(), "alertmanager_polls",
+            "Questions to the replicas of Alertmanager, by what came of them";
+        clock_skewed: Gauge = Gauge::default(), "clock_skewed",
+            "1 while our clock and the API server's disagree, and nothing disruptive starts";
+        policy_current: Gauge = Gauge::default(), "policy_last_reload_successful",
+            "1 when the policy file that is there now is the one in force";
+        policy_read_at: Stamp = Stamp::default(), "policy_last_reload_success_timestamp_seconds",
+            "When the policy in force was read";
+    }
+}
+
+/// Requests to the Kubernetes API.
+pub type Calls = Family<Call, Counter>;
+
+const PREFIX: &str = "ossci_remediator";
+
+impl Default for Metrics {
+    /// What is alerted on is counted from 0, so that the first failure is an increase.
+    fn default() -> Self {
+        let metrics = Self::new();
         for outcome in ["answered", "failed"] {
             metrics.alertmanager_polls.get_or_create_owned(&Outcome { outcome: outcome.to_owned() });
         }
-        Arc::new(metrics)
+        metrics
     }
+}
 
+impl Metrics {
     /// The policy file was read; `None`: it could not be used.
     pub fn policy_read(&self, at: Option<Timestamp>) {
         self.policy_current.set(i64::from(at.is_some()));
@@ -253,9 +184,14 @@ impl Metrics {
     }
 
     /// The page, OpenMetrics text.
-    pub fn page(&self) -> Result<String, std::fmt::Error> {
+    pub fn page(&self, standings: &Standings) -> Result<String, std::fmt::Error> {
+        let (mut lasting, mut now) = (Registry::with_prefix(PREFIX), Registry::with_prefix(PREFIX));
+        self.register(&mut lasting);
+        standings.register(&mut now);
         let mut page = String::new();
-        prometheus_client::encoding::text::encode(&mut page, &self.registry)?;
+        text::encode_registry(&mut page, &lasting)?;
+        text::encode_registry(&mut page, &now)?;
+        text::encode_eof(&mut page)?;
         Ok(page)
     }
 }

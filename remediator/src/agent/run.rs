@@ -18,8 +18,9 @@ use crate::wire::slim_node::{self, TaintNames};
 
 /// Runs the agent of `config.node_name` on `host` until `stop` resolves or a part that should run for ever ends.
 pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    let client = crate::kube_client::requests().await.context("connecting to the Kubernetes API")?;
-    let watching = crate::kube_client::watches().await.context("connecting to the Kubernetes API")?;
+    let calls = crate::metrics::Calls::default();
+    let client = crate::kube_client::requests(&calls).await.context("connecting to the Kubernetes API")?;
+    let watching = crate::kube_client::watches(&calls).await.context("connecting to the Kubernetes API")?;
     let names = TaintNames { prefix: config.taint_prefix.clone() };
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));

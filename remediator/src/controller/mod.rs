@@ -133,8 +133,10 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
         tracing::warn!("the policy names no mail server: escalations will wait for one");
     }
 
-    let client = kube_client::requests().await.context("connecting to the Kubernetes API")?;
-    let metrics = Metrics::new();
+    let metrics = Arc::new(Metrics::default());
+    let calls = &metrics.api_requests;
+    let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
+    let watching = kube_client::watches(calls).await.context("connecting to the Kubernetes API")?;
     metrics.policy_read(Some(clock::now()));
     let (wakes, queue) = wake::queue();
     let time = api_time::ApiTime::begin(&client).await;
@@ -155,7 +157,6 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let me = format!("{}_{}", config.identity, uuid::Uuid::new_v4());
 
     let mut parts = JoinSet::new();
-    let watching = kube_client::watches().await.context("connecting to the Kubernetes API")?;
     parts.spawn(watch::repairs(watching.clone(), context.clone()));
     parts.spawn(watch::nodes(watching.clone(), context.clone()));
     parts.spawn(watch::budget(watching, context.clone()));

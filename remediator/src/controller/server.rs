@@ -18,7 +18,7 @@ use crate::core::brakes::Storm;
 use crate::core::record::Rung;
 use crate::core::why::Why;
 use crate::core::word::ClosedWord;
-use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE};
+use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE, Standings};
 
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
     let routes = Router::new()
@@ -33,8 +33,7 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    count(&context);
-    match context.metrics.page() {
+    match context.metrics.page(&standings(&context)) {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -59,10 +58,9 @@ const WAITING: [Why; 14] = [
 ];
 
 /// Counts nodes and pools as the watches know them.
-fn count(context: &Context) {
+fn standings(context: &Context) -> Standings {
     let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
-    let shown = &context.metrics.standings;
-    shown.clear();
+    let shown = Standings::default();
     for ((rung, phase), nodes) in counts.repairs {
         shown.repairs.get_or_create_owned(&ByPhase { rung: rung.as_str(), phase: phase.as_str() }).set(nodes);
     }
@@ -92,4 +90,5 @@ fn count(context: &Context) {
             shown.rung_stopped.get_or_create_owned(&rung).set(stopped.into());
         }
     }
+    shown
 }
