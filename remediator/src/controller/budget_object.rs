@@ -70,7 +70,8 @@ pub fn switches(map: &ConfigMap) -> Switches {
 /// Takes a place for the record's episode, when by the places just read it is still its turn; gives back, in the same
 /// write, places whose episode is over.
 pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) -> Result<(), TurnError> {
-    let (Some(node), Some(episode)) = (&seen.node, repair.record().repair.episode) else { return Ok(()) };
+    let record = repair.record();
+    let (Some(node), Some(episode)) = (&seen.node, &record.repair.episode) else { return Ok(()) };
     let site = context.site();
     let Some(pool) = site.policy.pool_of(&node.labels) else { return Ok(()) };
     let (name, uid) = (repair.name_any(), repair.uid().unwrap_or_default());
@@ -89,12 +90,12 @@ pub async fn take(context: &Context, repair: &NodeRepair, seen: &Observation) ->
         }
     }
     let (now, at) = (context.now(), clock::monotonic());
-    let asking = Asking { node: &name, uid: &uid, episode: Some(&episode), policy: &site.policy, now, at };
+    let asking = Asking { node: &name, uid: &uid, record: &record, policy: &site.policy, now, at };
     if context.fleet.standing(asking, Some(&places)).and_then(|standing| standing.seat) != Some(Seat::Free) {
         context.fleet.saw_places(places);
         return Ok(());
     }
-    let Holder { repair_uid, episode } = fleet::holder(&uid, &episode);
+    let Holder { repair_uid, episode } = fleet::holder(&uid, episode);
     let written = Written { repair_uid, episode, pool: pool.name.clone(), since: now };
     let mut data: Map<String, Value> = over.into_iter().map(|node| (node, Value::Null)).collect();
     data.insert(name, Value::String(json!(written).to_string()));

@@ -101,7 +101,7 @@ pub async fn world(
     let episode = record.repair.episode.as_ref();
     let node = node.as_ref().map(|node| slim_node::view(node, &site.names));
     let asking =
-        Asking { node: name, uid: &uid, episode, policy: &site.policy, now: context.now(), at: clock::monotonic() };
+        Asking { node: name, uid: &uid, record, policy: &site.policy, now: context.now(), at: clock::monotonic() };
     // A node at rest needs no comparison with all others.
     let at_rest = episode.is_none_or(|episode| episode.phase.is_over())
         && record.complaints.iter().all(|complaint| !complaint.firing)

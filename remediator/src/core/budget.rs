@@ -3,11 +3,12 @@
 //! A place belongs to one episode of one record. It is taken before the first disruptive order and given back when the
 //! episode is over, or when a person has the node.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::record::Rung;
+use super::record::{Rung, Severity};
 
 /// Who holds a place: the record's UID and the episode's number, so that a node created again, or its next episode, is
 /// somebody else.
@@ -67,6 +68,7 @@ pub fn places(census: Census, limits: Limits) -> u32 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiter {
     pub node: String,
+    pub severity: Severity,
     pub rung: Rung,
     pub since: Timestamp,
 }
@@ -82,7 +84,7 @@ pub enum Seat {
     Waiting { position: u32, of: u32 },
 }
 
-/// Serves the higher rung first, then who has waited longest, then by name; so two controllers that see the same serve the
+/// Serves the most urgent first, then the higher rung, then who has waited longest, then by name; so two controllers that see the same serve the
 /// same.
 pub fn seat(node: &str, holder: &Holder, pool: &str, places: &Places, waiting: &[Waiter], limit: u32) -> Seat {
     if places.get(node).is_some_and(|place| place.holder == *holder) {
@@ -91,7 +93,7 @@ pub fn seat(node: &str, holder: &Holder, pool: &str, places: &Places, waiting: &
     let taken = places.iter().filter(|(name, place)| place.pool == pool && *name != node).count();
     let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
     let mut queue: Vec<&Waiter> = waiting.iter().collect();
-    queue.sort_by(|a, b| b.rung.cmp(&a.rung).then(a.since.cmp(&b.since)).then(a.node.cmp(&b.node)));
+    queue.sort_by_key(|waiter| (Reverse((waiter.severity, waiter.rung)), waiter.since, &waiter.node));
     let position = queue.iter().position(|waiter| waiter.node == node).unwrap_or(queue.len());
     if position < free {
         return Seat::Free;
@@ -131,7 +133,8 @@ mod tests {
     }
 
     fn waiter(node: &str, rung: Rung, since: i64) -> Waiter {
-        Waiter { node: node.into(), rung, since: Timestamp::from_second(since).unwrap() }
+        let severity = Severity::Critical;
+        Waiter { node: node.into(), severity, rung, since: Timestamp::from_second(since).unwrap() }
     }
 
     #[test]
@@ -144,16 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn the_higher_rung_is_served_first_and_then_who_waited_longest() {
-        let waiting = [waiter("a", Rung::Reboot, 1), waiter("b", Rung::Reimage, 9), waiter("c", Rung::Reboot, 0)];
+    fn the_most_urgent_is_served_first_then_the_higher_rung_and_then_who_waited_longest() {
+        let warned = Waiter { severity: Severity::Warning, ..waiter("d", Rung::Reimage, 0) };
+        let waiting =
+            [waiter("a", Rung::Reboot, 1), waiter("b", Rung::Reimage, 9), waiter("c", Rung::Reboot, 0), warned];
         let at = |node: &str, limit| {
             let holder = Holder { repair_uid: node.into(), episode: 1 };
             seat(node, &holder, "gpu", &Places::new(), &waiting, limit)
         };
         assert_eq!(at("b", 1), Seat::Free);
-        assert_eq!(at("c", 1), Seat::Waiting { position: 2, of: 3 });
-        assert_eq!(at("a", 2), Seat::Waiting { position: 3, of: 3 });
+        assert_eq!(at("c", 1), Seat::Waiting { position: 2, of: 4 });
+        assert_eq!(at("a", 2), Seat::Waiting { position: 3, of: 4 });
         assert_eq!(at("a", 3), Seat::Free);
+        assert_eq!(at("d", 3), Seat::Waiting { position: 4, of: 4 });
     }
 
     #[test]

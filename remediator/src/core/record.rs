@@ -82,6 +82,18 @@ pub struct Complaint {
     pub labels: BTreeMap<String, String>,
 }
 
+closed_words! {
+    /// How urgent an alert is, in its label `severity`; least first.
+    pub enum Severity ("severity") { Info = "info", Warning = "warning", Critical = "critical" }
+}
+
+impl Complaint {
+    /// A word of a site's own, or none, is as urgent as a warning.
+    fn severity(&self) -> Severity {
+        self.labels.get("severity").and_then(|word| Severity::parse(word)).unwrap_or(Severity::Warning)
+    }
+}
+
 /// A closed account of something that was tried, for the mail and for history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -315,6 +327,22 @@ pub struct Record {
 }
 
 impl Record {
+    /// What was told of the GPUs in this episode, or still fires.
+    pub fn behind(&self, episode: &Episode) -> impl Iterator<Item = &Complaint> {
+        let since = episode.started_at;
+        self.complaints
+            .iter()
+            .filter(move |complaint| complaint.ask.rung().is_some() && (complaint.firing || complaint.seen >= since))
+    }
+
+    /// How urgent the episode is: as its most urgent alert; what a person began is critical.
+    pub fn severity(&self, episode: &Episode) -> Severity {
+        if episode.by_person() {
+            return Severity::Critical;
+        }
+        self.behind(episode).map(Complaint::severity).max().unwrap_or(Severity::Warning)
+    }
+
     /// The agent's report on the order `id`, when it is about that one.
     pub fn report_on(&self, id: &str) -> Option<&AgentReport> {
         self.agent.as_ref().filter(|report| report.order_id == id)

@@ -14,7 +14,7 @@ use crate::core::brakes::Past;
 use crate::core::budget::{Holder, Places, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
-use crate::core::record::{Complaint, Episode, Phase, Record, Rung};
+use crate::core::record::{Complaint, Episode, Phase, Record, Rung, Severity};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
@@ -115,7 +115,7 @@ impl Fleet {
         let glance = RepairGlance {
             holder: episode.map(|episode| holder(uid.unwrap_or_default(), episode)),
             over: episode.is_none_or(is_done),
-            waits: open.filter(queues).map(|episode| waiter(name, episode)),
+            waits: open.filter(queues).map(|episode| waiter(name, episode, record.severity(episode))),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
             nonsense: sense::nonsense(record).is_some(),
             slow: slow.is_some(),
@@ -267,6 +267,6 @@ pub fn holder(uid: &str, episode: &Episode) -> Holder {
     Holder { repair_uid: uid.to_owned(), episode: episode.number }
 }
 
-fn waiter(node: &str, episode: &Episode) -> Waiter {
-    Waiter { node: node.to_owned(), rung: episode.rung, since: episode.started_at }
+fn waiter(node: &str, episode: &Episode, severity: Severity) -> Waiter {
+    Waiter { node: node.to_owned(), severity, rung: episode.rung, since: episode.started_at }
 }

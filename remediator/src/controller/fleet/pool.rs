@@ -10,7 +10,7 @@ use crate::core::brakes::{self, Past, Storm};
 use crate::core::budget::{self, Census, Places, Seat, Waiter};
 use crate::core::notices::PoolStanding;
 use crate::core::policy::Policy;
-use crate::core::record::{Ask, Episode, Phase, Rung};
+use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
 
 /// A node that has been cordoned for longer than this is a person's, and no longer counts.
@@ -34,7 +34,7 @@ pub struct Asking<'a> {
     pub node: &'a str,
     /// The record's UID.
     pub uid: &'a str,
-    pub episode: Option<&'a Episode>,
+    pub record: &'a Record,
     pub policy: &'a Policy,
     pub now: Timestamp,
     pub at: Instant,
@@ -121,7 +121,8 @@ impl Known {
 
     /// `None`: the node is in no pool.
     pub(super) fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
-        let Asking { node, episode, policy, now, .. } = asking;
+        let Asking { node, record, policy, now, .. } = asking;
+        let episode = record.repair.episode.as_ref();
         let pool = self.nodes.get(node)?.pool.as_deref()?;
         let Pooled { size, past, slow, tainted } = self.pooled(pool, Some(node));
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
@@ -138,14 +139,14 @@ impl Known {
     }
 
     fn seat(&self, asking: Asking, episode: &Episode, pool: &str, places: &Places, storm: Storm) -> Option<Seat> {
-        let Asking { node, uid, policy, at, .. } = asking;
+        let Asking { node, uid, record, policy, at, .. } = asking;
         if !(self.nodes_listed && self.repairs_listed) {
             return None;
         }
         let limit = budget::places(self.census(pool, node, places, at), policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
         let mut waiting: Vec<Waiter> = self.waiters(pool).filter(|waiter| waiter.node != node).cloned().collect();
-        waiting.push(waiter(node, episode));
+        waiting.push(waiter(node, episode, record.severity(episode)));
         Some(budget::seat(node, &holder(uid, episode), pool, places, &waiting, limit))
     }
 

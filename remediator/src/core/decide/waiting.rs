@@ -41,14 +41,7 @@ pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
 
 /// All that was told of the node in this episode is silenced. What a person began is not an alert's affair.
 fn silenced(moment: Moment, episode: &Episode) -> bool {
-    let mut behind = moment
-        .record
-        .complaints
-        .iter()
-        .filter(|complaint| {
-            complaint.ask.rung().is_some() && (complaint.firing || complaint.seen >= episode.started_at)
-        })
-        .peekable();
+    let mut behind = moment.record.behind(episode).peekable();
     !episode.by_person()
         && behind.peek().is_some()
         && behind.all(|complaint| moment.seen.silenced.contains(&complaint.fingerprint))
