@@ -105,7 +105,7 @@ pub async fn campaign(lab: &mut Lab, files: &[PathBuf], choice: &Choice) -> Resu
 /// Plays a story with nodes of its own; returns how many durable writes the remediator made.
 async fn play_one(lab: &mut Lab, file: &Path, story: &Story, cut: Option<&Cut>) -> Result<u32> {
     let mark = cut.map_or("uncut".to_owned(), |cut| format!("{}-{}", cut.write, cut.side));
-    let renamed = story.marked(&mark);
+    let renamed = story.marked(&mark)?;
     lab.proxy.count(cut.map(|cut| (cut.write, cut.side)));
     let played = play::play(lab, &renamed, &mut Nobody).await;
     let writes = lab.proxy.committed();

@@ -51,13 +51,23 @@ impl App {
             .find_map(|(prefix, app)| name.starts_with(prefix).then_some(app))
     }
 
-    /// By what in its command line a process of it is known from all others.
+    /// By what in its command line a process of it is known from all others: the flag that says for which node it runs.
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Exporter => "ossci-exporter\0",
-            Self::Agent => "ossci-lab\0agent\0",
-            Self::Controller => "ossci-remediator\0controller\0",
+            Self::Exporter => "\0--web.probe-socket=",
+            Self::Agent => "\0agent\0--node-dir=",
+            Self::Controller => "\0--leader-elect-identity=",
         }
+    }
+
+    /// By what the process of it on one node is known.
+    pub fn sign_on(self, node: &NodeDir) -> String {
+        let whose = match self {
+            Self::Exporter => node.socket().display().to_string(),
+            Self::Agent => node.path().display().to_string(),
+            Self::Controller => node.name(),
+        };
+        format!("{}{whose}\0", self.sign())
     }
 
     /// The sub-command or program word by which its process is found again.

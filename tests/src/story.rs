@@ -185,7 +185,7 @@ impl Story {
     }
 
     /// The same story with other nodes: each has the mark behind its name, and so has the story.
-    pub fn marked(&self, mark: &str) -> Self {
+    pub fn marked(&self, mark: &str) -> Result<Self> {
         let nodes = self.nodes();
         let word = |word: &str| {
             let named = nodes.iter().find(|node| word.ends_with(**node));
@@ -193,12 +193,10 @@ impl Story {
         };
         let steps = self.steps.iter().map(|(line, _)| {
             let line = line.split(' ').map(word).collect::<Vec<_>>().join(" ");
-            let step = step(&line);
-            (line, step)
+            let step = step(&line).with_context(|| format!("story {}, marked {mark}: {line}", self.name))?;
+            Ok((line, step))
         });
-        // What was read once is read again, with longer names.
-        let steps = steps.filter_map(|(line, step)| Some((line, step.ok()?))).collect();
-        Self { name: format!("{}-{mark}", self.name), steps }
+        Ok(Self { name: format!("{}-{mark}", self.name), steps: steps.collect::<Result<_>>()? })
     }
 
     /// The nodes of the story, in the order of their appearance.
@@ -340,10 +338,14 @@ mod tests {
     #[test]
     fn a_marked_story_is_the_same_with_other_nodes() {
         let story = Story::parse("x", "node a1 b1\nkill agent a1\npod job-b1 on b1\nsay a1 is not well\n").unwrap();
-        let other = story.marked("7");
+        let other = story.marked("7").unwrap();
         assert_eq!(other.nodes(), ["a1-7", "b1-7"]);
         assert_eq!(other.steps[2].1, Step::Pod { name: "job-b1-7".into(), node: "b1-7".into() });
         assert_eq!((other.name.as_str(), other.steps.len()), ("x-7", story.steps.len()));
+        // A name that ends a word of the command itself spoils it: that is said, and no line is lost.
+        let error =
+            Story::parse("x", "node boot\nbreak boot gpu-missing until reboot\n").unwrap().marked("7").unwrap_err();
+        assert!(format!("{error:#}").contains("until reboot-7"), "{error:#}");
     }
 
     #[test]
