@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
-use super::waiting::{self, hands_off, marked};
+use super::waiting::{self, disallowed, hands_off, marked};
 use super::{Moment, NodeView, Opinion, PodView, act};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
@@ -44,7 +44,7 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
 }
 
 fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    if let Some(why) = hands_off(moment, episode, node) {
+    if let Some(why) = hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node)) {
         return to(moment, episode, Phase::Waiting, why);
     }
     let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
@@ -178,7 +178,10 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 /// reimage starts nothing: only a mark on the node holds it.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
-    let why = if ends_reimage { marked(moment, node) } else { hands_off(moment, episode, node) };
+    let why = match ends_reimage {
+        true => marked(moment, node),
+        false => hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node)),
+    };
     match why {
         Some(why) => to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why),
         None => stays(episode, episode.until.map(|until| moment.until(until))),
