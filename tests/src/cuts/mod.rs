@@ -1,14 +1,11 @@
 //! Cut stories: a story is played with the remediator killed at one of its durable writes, before or after the answer, and
-//! has to be told as if nothing had happened. The ledger keeps what was played, so that a campaign of all cuts can go on
-//! another day.
+//! has to be told as if nothing had happened. `crew` plays a whole campaign of them in several labs.
 
-use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+pub mod crew;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use tokio::sync::watch;
 
 use crate::clock::Stopwatch;
 use crate::golden;
@@ -18,10 +15,9 @@ use crate::proxy::Side;
 use crate::runner::{self, Nobody};
 use crate::story::Story;
 
-/// One play of one story.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// Where in a story the remediator is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cut {
-    pub story: String,
     /// Counts from 1.
     pub write: u32,
     pub side: Side,
@@ -29,7 +25,25 @@ pub struct Cut {
 
 impl std::fmt::Display for Cut {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.story, self.write, self.side)
+        write!(f, "{} {}", self.write, self.side)
+    }
+}
+
+/// One play of one story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Play {
+    pub file: PathBuf,
+    /// `None`: nobody is killed, the writes are counted.
+    pub cut: Option<Cut>,
+}
+
+impl std::fmt::Display for Play {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let story = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        match self.cut {
+            Some(cut) => write!(f, "{story} {cut}"),
+            None => write!(f, "{story} uncut"),
+        }
     }
 }
 
@@ -42,89 +56,92 @@ pub enum Choice {
     Sample { count: usize, seed: u64 },
 }
 
-/// Runs inside an enclosure.
-pub async fn run(dir: &Path, files: &[PathBuf], choice: &Choice, mut end: watch::Receiver<bool>) -> Result<()> {
-    let played = async {
-        let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
-        campaign(&mut lab, files, choice).await
-    };
-    tokio::select! {
-        played = played => played,
-        _ = end.wait_for(|end| *end) => bail!("interrupted"),
-    }
-}
-
-pub async fn campaign(lab: &mut Lab, files: &[PathBuf], choice: &Choice) -> Result<()> {
-    let watch = Stopwatch::start();
+/// A sample of cuts, in a lab that is there.
+pub async fn sampled(lab: &mut Lab, files: &[PathBuf], count: usize, seed: u64) -> Result<()> {
+    let mut stage = Stage::default();
     let mut all = Vec::new();
     // Each story is played uncut first: that counts its writes.
     for file in files {
-        let story = runner::read(file)?;
-        let writes = play_one(lab, file, &story, None).await.with_context(|| format!("{} uncut", story.name))?;
-        println!("story {}: {writes} durable writes", story.name);
-        let sides = [Side::Before, Side::After];
-        let cuts = (1..=writes).flat_map(|write| sides.map(|side| Cut { story: story.name.clone(), write, side }));
-        all.extend(cuts.map(|cut| (file.clone(), cut)));
+        let play = Play { file: file.clone(), cut: None };
+        let writes = stage.play(lab, &play, None).await.with_context(|| play.to_string())?;
+        println!("{play}: {writes} durable writes");
+        all.extend(cuts_of(file, writes));
     }
-    let (chosen, ledger) = match choice {
-        Choice::All { ledger } => {
-            let done = fs::read_to_string(ledger).unwrap_or_default();
-            let done: BTreeSet<&str> = done.lines().collect();
-            let left = all.iter().filter(|(_, cut)| !done.contains(cut.to_string().as_str())).cloned();
-            (left.collect::<Vec<_>>(), Some(ledger))
-        }
-        Choice::Sample { count, seed } => (sample(&all, *count, *seed), None),
-    };
+    let chosen = sample(&all, count, seed);
     println!("{} cuts, {} of them to be played", all.len(), chosen.len());
     let mut failed = 0;
-    for (file, cut) in &chosen {
+    for (at, play) in chosen.iter().enumerate() {
         let took = Stopwatch::start();
-        let result = play_one(lab, file, &runner::read(file)?, Some(cut)).await;
-        let word = if result.is_ok() { "ok" } else { "FAILED" };
-        println!("cut {cut} ... {word} ({})", took.read());
-        match (result, ledger) {
-            (Ok(_), Some(ledger)) => {
-                let mut file =
-                    OpenOptions::new().create(true).append(true).open(ledger).context("opening the ledger")?;
-                writeln!(file, "{cut}").context("writing the ledger")?;
-            }
-            (Ok(_), None) => {}
-            (Err(error), _) => {
-                println!("{error:#}");
-                failed += 1;
-            }
+        let result = stage.play(lab, play, chosen.get(at + 1)).await;
+        println!("cut {play} ... {} ({})", word(play, &result), took.read());
+        if let Err(error) = result {
+            println!("{error:#}");
+            failed += 1;
         }
     }
-    println!("{} cuts played in {}, {failed} failed", chosen.len(), watch.read());
     if failed > 0 {
         bail!("{failed} of {} cuts failed", chosen.len());
     }
     Ok(())
 }
 
-/// Plays a story with nodes of its own; returns how many durable writes the remediator made.
-async fn play_one(lab: &mut Lab, file: &Path, story: &Story, cut: Option<&Cut>) -> Result<u32> {
-    let mark = cut.map_or("uncut".to_owned(), |cut| format!("{}-{}", cut.write, cut.side));
-    let renamed = story.marked(&mark)?;
-    lab.proxy.count(cut.map(|cut| (cut.write, cut.side)));
-    let played = play::play(lab, &renamed, &mut Nobody).await;
-    let writes = lab.proxy.committed();
-    lab.proxy.count(None);
-    lab.alerting.restore().await.context("undoing what the story did to the alerting")?;
-    for node in renamed.nodes() {
-        lab.switch_off(node).await?;
+/// Every cut of a story that has so many writes.
+fn cuts_of(file: &Path, writes: u32) -> impl Iterator<Item = Play> {
+    let sides = [Side::Before, Side::After];
+    let cuts = (1..=writes).flat_map(move |write| sides.map(|side| Cut { write, side }));
+    cuts.map(|cut| Play { file: file.to_owned(), cut: Some(cut) })
+}
+
+/// What came of a play, whose result is the number of its writes.
+fn word(play: &Play, result: &Result<u32>) -> &'static str {
+    match (result, play.cut) {
+        (Err(_), _) => "FAILED",
+        // Evictions and lost races differ from one play to the next: there was nothing to cut.
+        (Ok(writes), Some(cut)) if *writes < cut.write => "not reached",
+        (Ok(_), _) => "ok",
     }
-    let Outcome { told, violations, .. } = played?;
-    if let Some(cut) = cut
-        && writes < cut.write
-    {
-        bail!("the story had only {writes} durable writes this time");
+}
+
+/// Where plays follow each other in one lab, each with nodes of its own.
+#[derive(Debug, Default)]
+pub struct Stage {
+    plays: u32,
+}
+
+impl Stage {
+    /// Plays a story; returns how many durable writes the remediator made. The nodes of the play after it come up meanwhile.
+    pub async fn play(&mut self, lab: &mut Lab, play: &Play, after: Option<&Play>) -> Result<u32> {
+        let Play { file, cut } = play;
+        self.plays += 1;
+        let renamed = self.marked(file, self.plays)?;
+        if let Some(after) = after {
+            let story = self.marked(&after.file, self.plays + 1)?;
+            lab.prepare(&story.name, &story.nodes()).await.context("preparing the play after this one")?;
+        }
+        lab.proxy.count(cut.map(|cut| (cut.write, cut.side)));
+        let played = play::play(lab, &renamed, &mut Nobody).await;
+        let writes = lab.proxy.committed();
+        lab.proxy.count(None);
+        lab.restore().await.context("undoing what the story did to the lab")?;
+        for node in renamed.nodes() {
+            lab.switch_off(node).await?;
+        }
+        let Outcome { told, violations, .. } = played?;
+        if !violations.is_empty() {
+            bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
+        }
+        golden::check(&file.with_extension("golden"), &told.replace(&mark(self.plays), ""))?;
+        Ok(writes)
     }
-    if !violations.is_empty() {
-        bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
+
+    fn marked(&self, file: &Path, number: u32) -> Result<Story> {
+        runner::read(file)?.marked(&mark(number))
     }
-    golden::check(&file.with_extension("golden"), &told.replace(&format!("-{mark}"), ""))?;
-    Ok(writes)
+}
+
+/// What the nodes of one play have behind their names.
+fn mark(number: u32) -> String {
+    format!("-play{number}")
 }
 
 /// So many of them, spread by a simple generator (Knuth's 64-bit one): the same seed chooses the same.
@@ -142,6 +159,8 @@ fn sample<T: Clone>(all: &[T], count: usize, seed: u64) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 mod nodes;
 mod remediator;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::facts::Facts;
 use crate::kubeconfig::{self, Cluster};
 use crate::kubelet::Identity;
 use crate::machine::Machine;
+use crate::pace::Pace;
 use crate::parts::{Site, apiserver, controller_manager, etcd, mailpit, scheduler};
 use crate::pki::Pki;
 use crate::pods::App;
@@ -43,6 +44,7 @@ pub struct Lab {
     pub kubectl: Kubectl,
     pub admin: Client,
     pub alerting: Alerting,
+    pace: Pace,
     binaries: Binaries,
     controller: Arc<Controller>,
     policy: SitePolicy,
@@ -53,6 +55,8 @@ pub struct Lab {
     pub proxy: Proxy,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
+    /// Nodes that live already and that no story has added yet.
+    prepared: BTreeSet<String>,
     /// What each kubelet is.
     identities: BTreeMap<String, (Identity, Client)>,
     /// The node of the remediator that was stopped.
@@ -67,6 +71,10 @@ pub struct Lab {
 impl Lab {
     /// Brings everything up; `told` is called with one line for each step.
     pub async fn start(dir: &Path, told: impl Fn(&str)) -> Result<Self> {
+        Self::start_at(Pace::ORDINARY, dir, told).await
+    }
+
+    pub async fn start_at(pace: Pace, dir: &Path, told: impl Fn(&str)) -> Result<Self> {
         if dir.as_os_str().len() > LONGEST_DIR {
             bail!("{} is too long a path for the unix sockets in it: choose a shorter --state-dir", dir.display());
         }
@@ -91,7 +99,7 @@ impl Lab {
         let alertmanagers: Vec<String> =
             alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
         let policy = remediator::policy(&site, &pki, &mail.smtp, &alertmanagers)?;
-        let controller = Arc::new(remediator::controller(&site, &pki, policy.file(), &token)?);
+        let controller = Arc::new(remediator::controller(&site, &pki, policy.file(), &token, pace)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
         let facts = Facts {
             dir: dir.to_owned(),
@@ -115,6 +123,7 @@ impl Lab {
             kubectl,
             admin,
             alerting,
+            pace,
             binaries,
             controller,
             policy,
@@ -123,6 +132,7 @@ impl Lab {
             proxy,
             pki,
             machines: BTreeMap::new(),
+            prepared: BTreeSet::new(),
             identities: BTreeMap::new(),
             frozen: None,
             lives: BTreeMap::new(),
@@ -151,15 +161,22 @@ impl Lab {
     }
 
     /// The nodes that come now are of this story, and a pool of its own.
-    pub fn begin(&mut self, story: &str) -> Result<()> {
+    pub fn begin(&mut self, story: &str) {
         story.clone_into(&mut self.story);
-        self.policy.begin(story)
+        self.policy.begin(story);
     }
 
     /// Changes the policy, until the next story begins.
-    pub async fn change_policy(&self, yaml: &str) -> Result<()> {
+    pub async fn change_policy(&mut self, yaml: &str) -> Result<()> {
         self.policy.change(yaml)?;
         self.await_policy().await
+    }
+
+    /// Whatever a story did to what all stories share is undone.
+    pub async fn restore(&mut self) -> Result<()> {
+        self.proxy.set_down(false);
+        self.restore_clock().await?;
+        self.alerting.restore().await
     }
 
     /// kill -9 of one of our programs: every controller, or one node's exporter or agent. The stand-in kubelet starts it

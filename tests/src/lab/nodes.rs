@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
+use rustix::process::Signal;
 
 use super::{Lab, UP};
 use crate::kubeconfig::{self, Cluster};
@@ -20,20 +20,32 @@ use crate::{parts, ports, process, wait};
 
 /// GPUs that a simulated node is sold with; the recorded outputs show as many.
 const GPUS: u32 = 8;
-/// How long a simulated reboot keeps a machine dark.
-const DOWNTIME: Duration = Duration::from_millis(2500);
 
 impl Lab {
     /// Adds simulated GPU nodes and waits until each is Ready and its checks pass.
     pub async fn add_nodes(&mut self, names: &[String]) -> Result<()> {
+        self.policy.settle()?;
         self.await_policy().await?;
         for name in names {
-            self.switch_on(name, GPUS).await?;
+            if !self.prepared.remove(name) {
+                self.switch_on(name, GPUS).await?;
+            }
         }
         for name in names {
             self.await_node(name).await?;
         }
         self.facts.write()
+    }
+
+    /// Begins the life of nodes that a later story will add, which need not wait for them then.
+    pub async fn prepare(&mut self, story: &str, names: &[&str]) -> Result<()> {
+        let current = std::mem::replace(&mut self.story, story.to_owned());
+        for name in names {
+            self.switch_on(name, GPUS).await?;
+            self.prepared.insert((*name).to_owned());
+        }
+        self.story = current;
+        Ok(())
     }
 
     pub fn machine(&self, node: &str) -> Result<&Machine> {
@@ -64,6 +76,15 @@ impl Lab {
         Ok(both.collect())
     }
 
+    /// Stops the agent of a node, which goes on later as if nothing had happened, or lets it go on.
+    pub fn freeze_agent(&self, name: &str, stop: bool) -> Result<()> {
+        let (sign, signal) = (App::Agent.sign_on(&self.node_dir(name)), if stop { Signal::STOP } else { Signal::CONT });
+        match process::signal_all(signal, |text| text.contains(&sign)) {
+            0 => bail!("the agent on {name} does not run"),
+            _ => Ok(()),
+        }
+    }
+
     /// A kubelet whose Node was deleted registers again: a new object for the same machine.
     pub async fn register(&self, name: &str) -> Result<()> {
         let (identity, client) = self.identities.get(name).with_context(|| format!("there is no node {name}"))?;
@@ -76,7 +97,7 @@ impl Lab {
             bail!("node {name} is there already: each story has nodes of its own");
         }
         let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
-        let machine = Machine::switch_on(node.clone(), DOWNTIME)?;
+        let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
         let address = format!("10.26.0.{}", self.machines.len() + 1);
         let user = format!("system:node:{name}");
         let pair = self.pki.client(&format!("node-{name}"), &user, Some("system:nodes"))?;
@@ -98,7 +119,8 @@ impl Lab {
             self.facts.exporters.insert(name.to_owned(), exporter);
         }
         let story = self.story.clone();
-        let identity = Identity { name: name.to_owned(), address: address.clone(), gpus, story };
+        let identity =
+            Identity { name: name.to_owned(), address: address.clone(), gpus, story, not_ready: self.pace.not_ready };
         self.identities.insert(name.to_owned(), (identity.clone(), client.clone()));
         let kubelet = Kubelet::new(identity, client.clone(), machine.power());
         kubelet.register().await?;
@@ -131,9 +153,11 @@ impl Lab {
         self.facts.exporters.remove(name);
         self.alerting.prometheus.forget("ossci-exporter", name);
         let here = format!("--field-selector=spec.nodeName={name}");
-        self.kubectl.run(&["delete", "node", name]).await?;
-        self.kubectl.run(&["delete", "pods", "-A", "--force", "--grace-period=0", &here]).await?;
-        self.kubectl.run(&["delete", "noderepair", name, "--ignore-not-found"]).await.map(drop)
+        self.kubectl.run(&["delete", "node", name, "--ignore-not-found"]).await?;
+        let pods = ["delete", "pods", "-A", "--force", "--grace-period=0", &here];
+        let repair = ["delete", "noderepair", name, "--ignore-not-found"];
+        tokio::try_join!(self.kubectl.run(&pods), self.kubectl.run(&repair))?;
+        Ok(())
     }
 
     async fn await_node(&self, name: &str) -> Result<()> {

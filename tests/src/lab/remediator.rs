@@ -9,6 +9,7 @@ use kube::api::Api;
 use rustix::process::Signal;
 
 use super::{INFRA, Lab, UP};
+use crate::pace::Pace;
 use crate::parts::{self, Site};
 use crate::pki::{Pki, write_secret};
 use crate::pods::App;
@@ -64,6 +65,25 @@ impl Lab {
         self.signal_frozen(Signal::STOP)
     }
 
+    /// Sets the remediator's own clock so many seconds ahead. The first time it is started again, with a clock that can be set.
+    pub async fn set_clock(&self, seconds: i64) -> Result<()> {
+        let file = &self.controller.clock;
+        let settable = file.exists();
+        let new = file.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n")).with_context(|| format!("writing {}", new.display()))?;
+        fs::rename(&new, file).with_context(|| format!("writing {}", file.display()))?;
+        if settable { Ok(()) } else { self.kill(App::Controller, None).await }
+    }
+
+    /// The remediator has the right time again.
+    pub async fn restore_clock(&self) -> Result<()> {
+        if !self.controller.clock.exists() {
+            return Ok(());
+        }
+        fs::remove_file(&self.controller.clock).context("taking the remediator's clock away")?;
+        self.kill(App::Controller, None).await
+    }
+
     pub fn thaw(&mut self) -> Result<()> {
         self.signal_frozen(Signal::CONT)?;
         self.frozen = None;
@@ -101,7 +121,7 @@ pub(super) fn policy(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String
     SitePolicy::write(site.folder("remediator")?.join("policy.yaml"), &base)
 }
 
-pub(super) fn controller(site: &Site, pki: &Pki, policy: &Path, token: &str) -> Result<Controller> {
+pub(super) fn controller(site: &Site, pki: &Pki, policy: &Path, token: &str, pace: Pace) -> Result<Controller> {
     let folder: PathBuf = site.folder("remediator")?;
     let token_file = folder.join("token");
     write_secret(&token_file, token)?;
@@ -116,5 +136,8 @@ pub(super) fn controller(site: &Site, pki: &Pki, policy: &Path, token: &str) -> 
             .collect::<Result<_>>()?,
         tls: pki.server("webhook")?,
         token_file,
+        clock: folder.join("clock"),
+        faketime: site.tools.get("libfaketime")?,
+        lease_seconds: pace.lease_seconds,
     })
 }
