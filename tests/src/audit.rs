@@ -99,6 +99,8 @@ pub struct NodeStory {
     pub foreign: Vec<String>,
     /// The newest reason, for people: of the episode, or of the network track when no episode is open.
     pub why: String,
+    /// What the agent says of the order that is out.
+    pub agent: String,
     node: Option<(u64, Value)>,
     repair: Option<(u64, Value)>,
 }
@@ -176,6 +178,8 @@ impl NodeStory {
         let known = board.into_iter().flatten().filter_map(|complaint| complaint["fingerprint"].as_str());
         self.complaints.extend(known.map(str::to_owned));
         let id = text("/spec/order/id");
+        let of_order = text("/status/agent/orderID") == id && !id.is_empty();
+        self.agent = if of_order { text("/status/agent/state") } else { String::new() };
         if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
             self.orders.push(OrderSeen { id, kind: text("/spec/order/kind"), boot_id: text("/spec/order/bootID") });
         }

@@ -8,6 +8,10 @@ use anyhow::{Context, Result};
 
 use crate::process::Program;
 use crate::setup::Tools;
+use crate::wait;
+
+/// How long the API server may take to serve a new kind of object.
+const ESTABLISHED: Duration = Duration::from_secs(30);
 
 /// kubectl with the administrator's identity.
 #[derive(Debug, Clone)]
@@ -60,9 +64,12 @@ pub async fn apply_all(kubectl: &Kubectl, deploy: &Path) -> Result<()> {
     for file in manifests(deploy)? {
         kubectl.apply(&file).await?;
         if file.ends_with("crd.yaml") {
-            kubectl
-                .run(&["wait", "--for=condition=established", "--timeout=30s", "-f", &file.display().to_string()])
-                .await?;
+            let path = &file.display().to_string();
+            // kubectl gives up at once on an object that has no conditions yet.
+            wait::until("the CRD is established", ESTABLISHED, || async move {
+                kubectl.run(&["wait", "--for=condition=established", "--timeout=5s", "-f", path]).await.map(drop)
+            })
+            .await?;
         }
     }
     Ok(())

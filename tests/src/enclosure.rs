@@ -8,11 +8,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 use crate::{environment, process};
 
@@ -27,76 +28,117 @@ pub fn inside() -> Option<PathBuf> {
 
 /// Runs this program with the same arguments in an enclosure and returns its exit status.
 pub async fn enter(state_dir: Option<&Path>, keep: bool) -> Result<i32> {
-    if !rustix::process::geteuid().is_root() {
-        bail!("a lab needs root for its namespaces: run it with sudo");
-    }
-    let Some(unshare) = environment::on_path("unshare") else {
-        bail!("`unshare` is missing: install it with `apt-get install util-linux`");
-    };
-    let dir = match state_dir {
-        Some(dir) => dir.to_owned(),
-        None => {
-            let name = uuid::Uuid::new_v4().simple().to_string();
-            environment::temp_dir().join(format!("ossci-lab-{}", &name[..6]))
-        }
-    };
-    if dir.join("lab.json").exists() {
-        bail!("{} holds another lab: remove it or choose another --state-dir", dir.display());
-    }
-    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
-    let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let env: [(&str, &OsStr); 1] = [(INSIDE, dir.as_os_str())];
-    let mut child = process::enclosed(&unshare, &environment::this_program()?, &args, &env)?;
-    let rope = child.stdin.take();
-
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    let mut enclosed = Enclosed::start(state_dir, Stdio::inherit())?;
+    let rope = enclosed.child.stdin.take();
+    let mut interrupts = Interrupts::listen()?;
     let own_rope = rope_end();
     let status = tokio::select! {
-        status = child.wait() => Some(status.context("waiting for the lab")?),
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-        _ = hangup.recv() => None,
+        status = enclosed.child.wait() => Some(status.context("waiting for the lab")?),
+        () = interrupts.come() => None,
         () = own_rope => None,
     };
     drop(rope);
-    let code = match status {
-        Some(status) => status.code().unwrap_or(1),
-        None => {
-            if tokio::time::timeout(PATIENCE, child.wait()).await.is_err() {
-                let _ = child.kill().await;
-            }
-            130
-        }
-    };
-    if keep {
-        println!("kept: {}", dir.display());
-    } else {
-        fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
-    }
+    let code = status.map_or(130, |status| status.code().unwrap_or(1));
+    enclosed.end(status, keep).await?;
     Ok(code)
+}
+
+/// This program with the same arguments in an enclosure. It goes away when its standard input is closed.
+pub struct Enclosed {
+    pub child: tokio::process::Child,
+    dir: PathBuf,
+}
+
+impl Enclosed {
+    pub fn start(state_dir: Option<&Path>, out: Stdio) -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            bail!("a lab needs root for its namespaces: run it with sudo");
+        }
+        let Some(unshare) = environment::on_path("unshare") else {
+            bail!("`unshare` is missing: install it with `apt-get install util-linux`");
+        };
+        let dir = match state_dir {
+            Some(dir) => dir.to_owned(),
+            None => {
+                let name = uuid::Uuid::new_v4().simple().to_string();
+                environment::temp_dir().join(format!("ossci-lab-{}", &name[..6]))
+            }
+        };
+        if dir.join("lab.json").exists() {
+            bail!("{} holds another lab: remove it or choose another --state-dir", dir.display());
+        }
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
+        let args: Vec<OsString> = std::env::args_os().skip(1).collect();
+        let env: [(&str, &OsStr); 1] = [(INSIDE, dir.as_os_str())];
+        let child = process::enclosed(&unshare, &environment::this_program()?, &args, &env, out)?;
+        Ok(Self { child, dir })
+    }
+
+    /// Waits for its end, when that has not come yet, and takes away what it left unless that is to be kept.
+    pub async fn end(mut self, status: Option<ExitStatus>, keep: bool) -> Result<()> {
+        drop(self.child.stdin.take());
+        if status.is_none() && tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+        if keep {
+            println!("kept: {}", self.dir.display());
+            return Ok(());
+        }
+        fs::remove_dir_all(&self.dir).with_context(|| format!("removing {}", self.dir.display()))
+    }
+}
+
+/// Somebody outside wants it to end.
+pub struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    pub fn listen() -> Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
+            signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+            signal(SignalKind::hangup()).context("listening for SIGHUP")?,
+        ]))
+    }
+
+    pub async fn come(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
 }
 
 /// Inside: turns true when the lab should end.
 pub fn end_wanted() -> Result<watch::Receiver<bool>> {
-    let (send, receive) = watch::channel(false);
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    Ok(jobs()?.end)
+}
+
+/// What comes through the rope, a line each, until it is let go.
+pub struct Jobs {
+    pub lines: mpsc::UnboundedReceiver<String>,
+    /// Turns true when the lab should end.
+    pub end: watch::Receiver<bool>,
+}
+
+/// Inside: listens to the rope.
+pub fn jobs() -> Result<Jobs> {
+    let (send, end) = watch::channel(false);
+    let (line_send, lines) = mpsc::unbounded_channel();
+    let mut interrupts = Interrupts::listen()?;
     let by_signal = send.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        interrupts.come().await;
         by_signal.send_replace(true);
     });
     std::thread::spawn(move || {
-        read_to_end();
+        // Where nobody takes lines, there are none.
+        std::io::stdin().lines().map_while(Result::ok).for_each(|line| drop(line_send.send(line)));
         send.send_replace(true);
     });
-    Ok(receive)
+    Ok(Jobs { lines, end })
 }
 
 /// Outside, when a test holds the other end of our standard input: its end is ours. A terminal, a file or /dev/null

@@ -15,6 +15,12 @@ pub enum Fault {
     Hung,
     /// The network test finds a small fraction of the speed.
     SlowNetwork,
+    /// A machine that goes down does not come up again.
+    StaysDark,
+    /// A reimage does not come to its end.
+    ReimageHangs,
+    /// The exporter is not started any more, as when its image cannot be had.
+    NoExporter,
 }
 
 /// What mends a fault. A person can mend each of them by hand.

@@ -17,8 +17,6 @@ use crate::site_policy::STORY;
 
 /// How often a kubelet renews its Lease; the node is given up after 40 s of silence.
 const LEASE_EVERY: Duration = Duration::from_secs(10);
-/// Between the first status of a new boot, which says NotReady, and the next, which says Ready.
-const NOT_READY_FOR: Duration = Duration::from_millis(800);
 
 /// What a node says of itself.
 #[derive(Debug, Clone)]
@@ -29,6 +27,8 @@ pub struct Identity {
     pub gpus: u32,
     /// The story that the node is of.
     pub story: String,
+    /// How long its first status of a new boot holds, which says NotReady.
+    pub not_ready: Duration,
 }
 
 pub struct Kubelet {
@@ -64,7 +64,7 @@ impl Kubelet {
                     boot_id = power.boot_id;
                     self.ready_since = clock::now();
                     self.say(&boot_id, false).await;
-                    tokio::time::sleep(NOT_READY_FOR).await;
+                    tokio::time::sleep(self.identity.not_ready).await;
                     self.ready_since = clock::now();
                 }
                 self.say(&boot_id, true).await;

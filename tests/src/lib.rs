@@ -29,6 +29,7 @@ pub mod kubelet;
 pub mod lab;
 pub mod machine;
 pub mod node_dir;
+pub mod pace;
 pub mod parts;
 pub mod pins;
 pub mod pki;

@@ -6,8 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::sync::{Mutex, watch};
 
+use crate::fault::Fault;
 use crate::node_dir::{BootEnd, NodeDir};
 use crate::{clock, process};
+
+/// How often it looks what is asked of it.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What everybody on the node lives by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +53,7 @@ impl Machine {
             if let Err(error) = carried_out.await {
                 tracing::error!("machine {}: {error:#}", self.dir.path().display());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
@@ -62,6 +66,9 @@ impl Machine {
         self.dir.record_boot_end(&BootEnd { at: clock::now(), boot_id, by: by.to_owned() })?;
         self.end_processes();
         tokio::time::sleep(self.downtime).await;
+        while self.dir.faults()?.has(Fault::StaysDark) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
         self.end_processes();
         self.dir.clear_reboot_request()?;
         let reimaged = self.dir.take_reimaged()?;

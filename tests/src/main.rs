@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use ossci_tests::cuts::{self, Choice};
+use ossci_tests::cuts::{Choice, crew};
 use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
@@ -61,6 +61,9 @@ enum Command {
         ledger: Option<PathBuf>,
         #[command(flatten)]
         sample: Sample,
+        /// In how many labs side by side
+        #[arg(long, default_value_t = 2)]
+        labs: usize,
         #[command(flatten)]
         place: Place,
     },
@@ -188,19 +191,20 @@ async fn run(command: Command) -> Result<i32> {
             match enclosure::inside() {
                 None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
                 Some(dir) => {
-                    let choice = Choice::Sample { count, seed };
-                    let program = runner::Program { stories: files, cuts, choice, stay };
+                    let program = runner::Program { stories: files, cuts, sample: (count, seed), stay };
                     runner::run(&dir, &program, enclosure::end_wanted()?).await?;
                 }
             }
         }
-        Command::Cuts { files, ledger, sample: Sample { sample: count, seed }, place } => match enclosure::inside() {
-            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
-            Some(dir) => {
-                let choice = ledger.map_or(Choice::Sample { count, seed }, |ledger| Choice::All { ledger });
-                cuts::run(&dir, &files, &choice, enclosure::end_wanted()?).await?;
+        Command::Cuts { files, ledger, sample: Sample { sample: count, seed }, labs, place } => {
+            match enclosure::inside() {
+                None => {
+                    let choice = ledger.map_or(Choice::Sample { count, seed }, |ledger| Choice::All { ledger });
+                    crew::run(labs, place.state_dir.as_deref(), &files, &choice).await?;
+                }
+                Some(dir) => crew::work(&dir, enclosure::jobs()?).await?,
             }
-        },
+        }
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;
             node.set_faults(&node.faults()?.with(Broken { fault, until }))?;

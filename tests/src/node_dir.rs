@@ -70,6 +70,11 @@ impl NodeDir {
         &self.0
     }
 
+    /// The node's name, which is that of its folder.
+    pub fn name(&self) -> String {
+        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     pub fn run(&self) -> PathBuf {
         self.0.join("run")
     }

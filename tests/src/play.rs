@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
@@ -67,7 +68,7 @@ struct Player<'a> {
 }
 
 pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> Result<Outcome> {
-    lab.begin(&story.name)?;
+    lab.begin(&story.name);
     let witness = Witness::new(&lab.facts)?;
     let mut player = Player {
         lab,
@@ -101,9 +102,18 @@ impl Player<'_> {
             Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,
             Step::Freeze { stop: true } => self.lab.freeze_leader().await?,
             Step::Freeze { stop: false } => self.lab.thaw()?,
-            Step::Register { node } => self.lab.register(node).await?,
+            Step::FreezeAgent { node, stop } => self.lab.freeze_agent(node, *stop)?,
+            Step::Clock(seconds) => self.lab.set_clock(*seconds).await?,
+            Step::Register { nodes } => {
+                for node in nodes {
+                    self.lab.register(node).await?;
+                }
+            }
             Step::Api { down } => self.lab.proxy.set_down(*down),
-            Step::Power { node } => self.lab.machine(node)?.reboot(POWER).await?,
+            Step::Power { nodes } => {
+                let machines: Result<Vec<_>> = nodes.iter().map(|node| self.lab.machine(node)).collect();
+                try_join_all(machines?.into_iter().map(|machine| machine.reboot(POWER))).await?;
+            }
             Step::Kubectl(args) => {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 self.lab.kubectl.run(&args).await?;
@@ -188,6 +198,7 @@ impl Player<'_> {
                 found.map(|steps| cursor.taints += steps + 1).is_some()
             }
             Fact::Why(why) => story.why == *why,
+            Fact::Agent(state) => story.agent == *state,
             Fact::NoTaint => story.taints_now().is_empty(),
             _ => false,
         })
@@ -227,20 +238,20 @@ impl Player<'_> {
 
     async fn quiet(&mut self, time: Duration) -> Result<()> {
         self.look().await?;
-        let count = |chronicle: &Chronicle, names: &[String]| -> usize {
-            let stories = names.iter().filter_map(|name| chronicle.node(name));
-            stories
-                .map(|story| story.taints.len() + story.phases.len() + story.orders.len() + story.network.len())
-                .sum()
-        };
         let names: Vec<String> = self.lab.facts.exporters.keys().cloned().collect();
-        let before = count(self.witness.so_far(), &names);
+        let count = |chronicle: &Chronicle| -> Vec<usize> {
+            let changes =
+                |story: &NodeStory| story.taints.len() + story.phases.len() + story.orders.len() + story.network.len();
+            names.iter().map(|name| chronicle.node(name).map_or(0, changes)).collect()
+        };
+        let before = count(self.witness.so_far());
         let watch = Stopwatch::start();
         while watch.elapsed() < time {
             tokio::time::sleep(LOOK_EVERY).await;
             self.look().await?;
-            if count(self.witness.so_far(), &names) != before {
-                bail!("something happened");
+            let after = count(self.witness.so_far());
+            if let Some(at) = before.iter().zip(&after).position(|(before, after)| before != after) {
+                bail!("something happened after {}; so far:\n{}", watch.read(), self.told(&names[at])?);
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::clock::{self, Stopwatch};
+use crate::fault::Fault;
 use crate::kubeconfig::{self, Cluster};
 use crate::machine::Power;
 use crate::node_dir::NodeDir;
@@ -24,8 +25,8 @@ use crate::process::{Process, Program};
 
 /// How often processes are looked after.
 const TICK: Duration = Duration::from_millis(250);
-/// How long an ended container waits for its next start.
-const BACKOFF: Duration = Duration::from_secs(1);
+/// How long an ended container waits for its next start: a kubelet starts it at once the first time.
+const BACKOFF: Duration = Duration::from_millis(200);
 /// How long a deleted container may take to say goodbye.
 const GRACE: Duration = Duration::from_secs(2);
 /// The shortest lifetime that the API server grants, as a kubelet asks it for.
@@ -51,13 +52,23 @@ impl App {
             .find_map(|(prefix, app)| name.starts_with(prefix).then_some(app))
     }
 
-    /// By what in its command line a process of it is known from all others.
+    /// By what in its command line a process of it is known from all others: the flag that says for which node it runs.
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Exporter => "ossci-exporter\0",
-            Self::Agent => "ossci-lab\0agent\0",
-            Self::Controller => "ossci-remediator\0controller\0",
+            Self::Exporter => "\0--web.probe-socket=",
+            Self::Agent => "\0agent\0--node-dir=",
+            Self::Controller => "\0--leader-elect-identity=",
         }
+    }
+
+    /// By what the process of it on one node is known.
+    pub fn sign_on(self, node: &NodeDir) -> String {
+        let whose = match self {
+            Self::Exporter => node.socket().display().to_string(),
+            Self::Agent => node.path().display().to_string(),
+            Self::Controller => node.name(),
+        };
+        format!("{}{whose}\0", self.sign())
     }
 
     /// The sub-command or program word by which its process is found again.
@@ -168,7 +179,8 @@ impl<L: Launch> Pods<L> {
                 running.ended = Some(Stopwatch::start());
                 running.restarts += 1;
             }
-            if running.ended.is_some_and(|since| since.elapsed() < BACKOFF) {
+            let kept_off = app == App::Exporter && self.node.faults()?.has(Fault::NoExporter);
+            if running.ended.is_some_and(|since| since.elapsed() < BACKOFF) || (running.process.is_none() && kept_off) {
                 return Ok(());
             }
             let kubeconfig = self.identity(running, app).await?;

@@ -290,6 +290,7 @@ pub fn enclosed(
     program: &Path,
     args: &[OsString],
     env: &[(&str, &OsStr)],
+    out: Stdio,
 ) -> Result<tokio::process::Child> {
     tokio::process::Command::new(unshare)
         .args(["--pid", "--mount-proc", "--fork", "--kill-child", "--"])
@@ -297,6 +298,7 @@ pub fn enclosed(
         .args(args)
         .envs(env.iter().copied())
         .stdin(Stdio::piped())
+        .stdout(out)
         .kill_on_drop(true)
         .spawn()
         .context("starting unshare")

@@ -52,6 +52,11 @@ pub struct Controller {
     pub replicas: BTreeMap<String, Addresses>,
     pub tls: Pair,
     pub token_file: PathBuf,
+    /// How wrong its clock is, in seconds; where this file is not, it has the machine's.
+    pub clock: PathBuf,
+    pub faketime: PathBuf,
+    /// How long the leader's Lease lasts.
+    pub lease_seconds: u32,
 }
 
 /// The addresses of one replica, host:port.
@@ -89,15 +94,24 @@ impl Programs {
     }
 
     fn controller(&self, node_name: &str) -> Program {
-        let Controller { policy, replicas, tls, token_file } = &*self.controller;
+        let Controller { policy, replicas, tls, token_file, clock, faketime, lease_seconds } = &*self.controller;
+        let lease = |part: &str, milliseconds: u32| format!("--leader-elect-{part}={milliseconds}ms");
         let listens = replicas.get(node_name).into_iter().flat_map(|Addresses { webhook, metrics }| {
             [format!("--webhook.listen-address={webhook}"), format!("--metrics.listen-address={metrics}")]
         });
-        Program::new("controller", self.binaries.get("ossci-remediator"))
+        let program = Program::new("controller", self.binaries.get("ossci-remediator"));
+        let program = if clock.exists() {
+            // As a real jump: the monotonic clock goes on.
+            let program = program.env("LD_PRELOAD", faketime).env("FAKETIME_TIMESTAMP_FILE", clock);
+            program.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1")
+        } else {
+            program
+        };
+        program
             .args(["controller".into(), flag("policy", policy)])
             .args(listens)
-            .args(["--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s"])
-            .args(["--leader-elect-retry-period=500ms".into(), format!("--leader-elect-identity={node_name}")])
+            .args([lease("lease-duration", lease_seconds * 1000), lease("renew-deadline", lease_seconds * 700)])
+            .args([lease("retry-period", lease_seconds * 150), format!("--leader-elect-identity={node_name}")])
             .args([flag("webhook.tls-cert", &tls.cert), flag("webhook.tls-key", &tls.key)])
             .arg(flag("webhook.token-file", token_file))
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::audit::Chronicle;
 use crate::clock::Stopwatch;
-use crate::cuts::{self, Choice};
+use crate::cuts;
 use crate::golden;
 use crate::lab::Lab;
 use crate::play::{self, Audience, Outcome};
@@ -27,7 +27,8 @@ pub struct Program {
     pub stories: Vec<PathBuf>,
     /// Stories that are played once more with the remediator killed in them; none: nothing is.
     pub cuts: Vec<PathBuf>,
-    pub choice: Choice,
+    /// How many cuts, and the seed that chooses them.
+    pub sample: (usize, u64),
     /// The lab remains until somebody ends it.
     pub stay: bool,
 }
@@ -48,7 +49,7 @@ pub async fn run(dir: &Path, program: &Program, mut end: watch::Receiver<bool>) 
         }
         if !program.cuts.is_empty() {
             let watch = Stopwatch::start();
-            let result = cuts::campaign(&mut lab, &program.cuts, &program.choice).await;
+            let result = cuts::sampled(&mut lab, &program.cuts, program.sample.0, program.sample.1).await;
             failed.extend(note(&results, "cuts", &watch, result)?);
         }
         anyhow::Ok((lab, failed))
@@ -87,7 +88,7 @@ fn note(results: &Path, name: &str, watch: &Stopwatch, result: Result<()>) -> Re
 async fn tell(lab: &mut Lab, file: &Path) -> Result<()> {
     let story = read(file)?;
     let played = play::play(lab, &story, &mut Nobody).await;
-    lab.alerting.restore().await.context("undoing what the story did to the alerting")?;
+    lab.restore().await.context("undoing what the story did to the lab")?;
     let Outcome { told, violations, .. } = played?;
     if !violations.is_empty() {
         bail!("rules were broken:\n{}\n{told}", violations.join("\n"));

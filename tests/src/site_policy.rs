@@ -19,6 +19,8 @@ pub struct SitePolicy {
     /// Without pools.
     base: Value,
     pools: Vec<Value>,
+    /// The file is of an earlier story.
+    stale: bool,
 }
 
 impl SitePolicy {
@@ -26,8 +28,8 @@ impl SitePolicy {
     pub fn write(file: PathBuf, base: &str) -> Result<Self> {
         let base = serde_saphyr::from_str(base).context("reading the lab's policy")?;
         // The remediator wants one pool at least; this one has no nodes.
-        let policy = Self { file, base, pools: vec![pool("nobody")] };
-        policy.put(&json!({}))?;
+        let mut policy = Self { file, base, pools: vec![pool("nobody")], stale: true };
+        policy.settle()?;
         Ok(policy)
     }
 
@@ -35,22 +37,27 @@ impl SitePolicy {
         &self.file
     }
 
-    /// A pool for the nodes of a story.
-    pub fn begin(&mut self, story: &str) -> Result<()> {
+    /// A pool for the nodes of a story. The file has it when it is settled or changed.
+    pub fn begin(&mut self, story: &str) {
         self.pools.retain(|known| known["name"] != story);
         self.pools.push(pool(story));
         let surplus = self.pools.len().saturating_sub(POOLS);
         self.pools.drain(..surplus);
-        self.put(&json!({}))
+        self.stale = true;
+    }
+
+    /// A story that changes nothing has the policy of every story.
+    pub fn settle(&mut self) -> Result<()> {
+        if self.stale { self.put(&json!({})) } else { Ok(()) }
     }
 
     /// Merges what a story changes into the policy: its key `pool` into the pool of the story that was begun last.
-    pub fn change(&self, yaml: &str) -> Result<()> {
+    pub fn change(&mut self, yaml: &str) -> Result<()> {
         let change = serde_saphyr::from_str(yaml).with_context(|| format!("reading {yaml}"))?;
         self.put(&change)
     }
 
-    fn put(&self, change: &Value) -> Result<()> {
+    fn put(&mut self, change: &Value) -> Result<()> {
         let (mut policy, mut pools, mut change) = (self.base.clone(), self.pools.clone(), change.clone());
         if let (Some(own), Some(pool)) = (change.as_object_mut().and_then(|keys| keys.remove("pool")), pools.last_mut())
         {
@@ -60,6 +67,11 @@ impl SitePolicy {
         merge(&mut policy, change);
         let new = self.file.with_extension("new");
         let text = serde_json::to_string_pretty(&policy).context("writing the policy")?;
+        self.stale = false;
+        // Who reads it looks for another text: the same one would be waited for in vain.
+        if fs::read_to_string(&self.file).is_ok_and(|known| known == text) {
+            return Ok(());
+        }
         fs::write(&new, text).with_context(|| format!("writing {}", new.display()))?;
         fs::rename(&new, &self.file).with_context(|| format!("replacing {}", self.file.display()))
     }
@@ -90,10 +102,11 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         let mut policy =
             SitePolicy::write(dir.join("policy.yaml"), "times: {drainSeconds: 15, bootSeconds: 60}").unwrap();
-        policy.begin("one").unwrap();
-        policy.begin("two").unwrap();
+        policy.begin("one");
+        policy.begin("two");
         policy.change("{pool: {mode: taint}, times: {drainSeconds: 1}}").unwrap();
-        let read = || serde_json::from_str::<Value>(&fs::read_to_string(policy.file()).unwrap()).unwrap();
+        let file = policy.file().to_owned();
+        let read = || serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
         assert_eq!(read()["pools"][1]["mode"], "reimage");
         assert_eq!(read()["pools"][2]["mode"], "taint");
         assert_eq!(read()["times"], json!({"drainSeconds": 1, "bootSeconds": 60}));

@@ -4,19 +4,22 @@
 //! ```text
 //! say TEXT
 //! node NAME...
-//! break NODE gpu-missing|gpu-not-responding|hung|slow-network until reboot|reimage|forever|two-runs
+//! break NODE gpu-missing|gpu-not-responding|hung|slow-network|stays-dark|reimage-hangs|no-exporter until reboot|reimage|forever|two-runs
 //! mend NODE
 //! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
 //! await NODE taint KEY|none within 60s
 //! await NODE why REASON within 60s
+//! await NODE agent STATE within 60s            (what the agent says of the order that it has)
 //! await NODE mail within 60s
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
-//! power NODE                                   (a power failure: the boot ends without an order)
+//! power NODE...                                (a power failure: the boot ends without an order)
 //! api down | api up                            (from where the remediator stands)
 //! freeze leader | thaw leader                  (the leading remediator stands still, and goes on believing)
-//! register NODE                                (its Node was deleted: the kubelet creates it again)
+//! freeze agent NODE | thaw agent NODE
+//! clock +3600s | clock -60s                    (the remediator's own clock is wrong by so much; the first time it starts again)
+//! register NODE...                             (its Node was deleted: the kubelet creates it again)
 //! kubectl ARGUMENTS
 //! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
 //! quiet 5s                                     (nothing may change in the chronicle of any node)
@@ -76,7 +79,7 @@ pub enum Step {
         node: Option<String>,
     },
     Power {
-        node: String,
+        nodes: Vec<String>,
     },
     Api {
         down: bool,
@@ -85,8 +88,14 @@ pub enum Step {
     Freeze {
         stop: bool,
     },
-    Register {
+    FreezeAgent {
         node: String,
+        stop: bool,
+    },
+    /// How many seconds the remediator's clock is ahead.
+    Clock(i64),
+    Register {
+        nodes: Vec<String>,
     },
     Kubectl(Vec<String>),
     Policy(String),
@@ -120,6 +129,8 @@ pub enum Fact {
     NoTaint,
     /// The reason that the record gives now.
     Why(String),
+    /// What the agent says of its order.
+    Agent(String),
     Mail,
     PodGone(String),
     /// Of the check that has most of them.
@@ -184,21 +195,19 @@ impl Story {
         Ok(Self { name: name.to_owned(), steps })
     }
 
-    /// The same story with other nodes: each has the mark behind its name, and so has the story.
-    pub fn marked(&self, mark: &str) -> Self {
+    /// The same story with other nodes: each has the mark behind its name.
+    pub fn marked(&self, mark: &str) -> Result<Self> {
         let nodes = self.nodes();
         let word = |word: &str| {
             let named = nodes.iter().find(|node| word.ends_with(**node));
-            named.map_or(word.to_owned(), |_| format!("{word}-{mark}"))
+            named.map_or(word.to_owned(), |_| format!("{word}{mark}"))
         };
         let steps = self.steps.iter().map(|(line, _)| {
             let line = line.split(' ').map(word).collect::<Vec<_>>().join(" ");
-            let step = step(&line);
-            (line, step)
+            let step = step(&line).with_context(|| format!("story {}, marked {mark}: {line}", self.name))?;
+            Ok((line, step))
         });
-        // What was read once is read again, with longer names.
-        let steps = steps.filter_map(|(line, step)| Some((line, step.ok()?))).collect();
-        Self { name: format!("{}-{mark}", self.name), steps }
+        Ok(Self { name: self.name.clone(), steps: steps.collect::<Result<_>>()? })
     }
 
     /// The nodes of the story, in the order of their appearance.
@@ -233,9 +242,10 @@ impl Story {
 fn step(line: &str) -> Result<Step> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let owned = |word: &str| word.to_owned();
+    let all = |words: &[&str]| words.iter().map(|word| owned(word)).collect::<Vec<_>>();
     Ok(match words.as_slice() {
         ["say", ..] => Step::Say(line["say".len()..].trim().to_owned()),
-        ["node", names @ ..] if !names.is_empty() => Step::Nodes(names.iter().map(|name| owned(name)).collect()),
+        ["node", names @ ..] if !names.is_empty() => Step::Nodes(all(names)),
         ["break", node, fault, "until", until] => {
             let broken = Broken { fault: word(fault)?, until: word(until)? };
             Step::Break { node: owned(node), broken }
@@ -270,11 +280,17 @@ fn step(line: &str) -> Result<Step> {
         }
         ["freeze", "leader"] => Step::Freeze { stop: true },
         ["thaw", "leader"] => Step::Freeze { stop: false },
-        ["register", node] => Step::Register { node: owned(node) },
+        ["freeze", "agent", node] => Step::FreezeAgent { node: owned(node), stop: true },
+        ["thaw", "agent", node] => Step::FreezeAgent { node: owned(node), stop: false },
+        ["clock", offset] => {
+            let seconds = offset.strip_suffix('s').filter(|number| number.starts_with(['+', '-']));
+            Step::Clock(seconds.and_then(|number| number.parse().ok()).context("a clock is set like +3600s")?)
+        }
+        ["register", nodes @ ..] if !nodes.is_empty() => Step::Register { nodes: all(nodes) },
         ["api", "down"] => Step::Api { down: true },
         ["api", "up"] => Step::Api { down: false },
-        ["power", node] => Step::Power { node: owned(node) },
-        ["kubectl", args @ ..] => Step::Kubectl(args.iter().map(|arg| owned(arg)).collect()),
+        ["power", nodes @ ..] if !nodes.is_empty() => Step::Power { nodes: all(nodes) },
+        ["kubectl", args @ ..] => Step::Kubectl(all(args)),
         ["policy", ..] => Step::Policy(line["policy".len()..].trim().to_owned()),
         ["quiet", time] => Step::Quiet(seconds(time)?),
         _ => bail!("no such command"),
@@ -296,6 +312,7 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["taint", "none"] => Fact::NoTaint,
         ["taint", key] => Fact::Taint((*key).to_owned()),
         ["why", why] => Fact::Why((*why).to_owned()),
+        ["agent", state] => Fact::Agent((*state).to_owned()),
         ["mail"] => Fact::Mail,
         ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),
         ["strikes", count] => Fact::Strikes(count.parse().context("strikes are a number")?),
@@ -340,10 +357,14 @@ mod tests {
     #[test]
     fn a_marked_story_is_the_same_with_other_nodes() {
         let story = Story::parse("x", "node a1 b1\nkill agent a1\npod job-b1 on b1\nsay a1 is not well\n").unwrap();
-        let other = story.marked("7");
+        let other = story.marked("-7").unwrap();
         assert_eq!(other.nodes(), ["a1-7", "b1-7"]);
         assert_eq!(other.steps[2].1, Step::Pod { name: "job-b1-7".into(), node: "b1-7".into() });
-        assert_eq!((other.name.as_str(), other.steps.len()), ("x-7", story.steps.len()));
+        assert_eq!((other.name.as_str(), other.steps.len()), ("x", story.steps.len()));
+        // A name that ends a word of the command itself spoils it: that is said, and no line is lost.
+        let error =
+            Story::parse("x", "node boot\nbreak boot gpu-missing until reboot\n").unwrap().marked("-7").unwrap_err();
+        assert!(format!("{error:#}").contains("until reboot-7"), "{error:#}");
     }
 
     #[test]
@@ -356,6 +377,8 @@ mod tests {
             ("await a webhook heard within 9s", "none of firing, resolved, refused"),
             ("order a strike alarm", "strike, alert, webhook, taint"),
             ("alert a cluster", "cluster=x"),
+            ("clock 3600s", "+3600s"),
+            ("power", "no such command"),
         ] {
             let error = format!("{:#}", Story::parse("x", text).unwrap_err());
             assert!(error.contains(told) && error.contains("line"), "{error}");

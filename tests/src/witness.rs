@@ -20,10 +20,12 @@ pub struct Witness {
 }
 
 impl Witness {
+    /// What was written before it looks first is of nodes of earlier stories.
     pub fn new(facts: &Facts) -> Result<Self> {
+        let log = facts.audit_log.clone();
         Ok(Self {
-            log: facts.audit_log.clone(),
-            read: 0,
+            read: std::fs::metadata(&log).with_context(|| format!("looking at {}", log.display()))?.len(),
+            log,
             rest: String::new(),
             writes: Vec::new(),
             chronicle: Chronicle::default(),

@@ -44,10 +44,11 @@ impl KeptTime {
         self.skewed
     }
 
-    /// Compares again. Where the other two agree with each other and not with us, we were asleep: their time is taken.
+    /// Compares again. Where the other two agree with each other and not with us, we were asleep: their time is taken. A wall
+    /// clock that is set while we run is no matter; one that was wrong before has to be right again.
     pub fn compare(self, reading: Reading) -> Self {
         if apart(reading.api, self.now(reading.at)) <= SKEW {
-            return Self { skewed: false, ..self };
+            return Self { skewed: self.skewed && apart(reading.api, reading.wall) > SKEW, ..self };
         }
         if apart(reading.api, reading.wall) <= SKEW {
             return Self::begin(reading);
@@ -93,6 +94,10 @@ mod tests {
         let kept = KeptTime::begin(reading(1000, 4600, t));
         assert!(kept.skewed());
         assert_eq!(kept.now(t), at(1000));
+        let later = t + Duration::from_secs(60);
+        let still_wrong = kept.compare(reading(1060, 4660, later));
+        assert!(still_wrong.skewed());
+        assert!(!still_wrong.compare(reading(1060, 1060, later)).skewed());
     }
 
     #[test]

@@ -41,7 +41,7 @@ struct Bench {
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
     let measured = async {
         let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
-        lab.begin(STORY)?;
+        lab.begin(STORY);
         // Everybody is tainted, nobody is repaired: what is measured is the way to the taint.
         lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
         // Nobody is behind these nodes, and nobody is to find that out.

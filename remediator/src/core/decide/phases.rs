@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
-use super::waiting::{self, hands_off, marked};
+use super::waiting::{self, called_off, marked};
 use super::{Moment, NodeView, Opinion, PodView, act};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
@@ -46,7 +46,7 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
 
 /// Evidence is worth a minute and no more: what was not written down by then is not waited for.
 fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    if let Some(why) = hands_off(moment, episode, node) {
+    if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
     let report =
@@ -76,7 +76,7 @@ fn drain(moment: Moment, episode: &Episode) -> Opinion<Episode> {
 }
 
 fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    if let Some(why) = hands_off(moment, episode, node) {
+    if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
     let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
@@ -211,7 +211,7 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 /// not among them, a person has to look.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
-    let why = if ends_reimage { marked(moment, node) } else { hands_off(moment, episode, node) };
+    let why = if ends_reimage { marked(moment, node) } else { called_off(moment, episode, node) };
     if let Some(why) = why {
         return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
     }

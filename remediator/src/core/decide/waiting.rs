@@ -7,7 +7,7 @@ use super::climb::{climb_to, escalating, noting, to};
 use super::phases::{UNEXPECTED_BOOTS, let_go, named, stays, stays_because};
 use super::{Moment, NodeView, Opinion, act};
 use crate::core::budget::Seat;
-use crate::core::policy::{DrainMode, Mode};
+use crate::core::policy::{DrainMode, Mode, Pool};
 use crate::core::record::{Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
@@ -16,7 +16,7 @@ use crate::core::why::{Reason, Why};
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 /// What keeps anything disruptive from starting: a mark on the node, or what is around it.
-pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     if let Some(why) = marked(moment, node) {
         return Some(why);
     }
@@ -49,19 +49,7 @@ fn silenced(moment: Moment, episode: &Episode) -> bool {
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let pool = moment.policy.pool_of(&node.labels);
-    let untouched = match pool {
-        None => Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node")),
-        Some(pool) if pool.mode == Mode::Observe => Some(Reason::new(
-            Why::ObserveOnly,
-            format!(
-                "pool {} is in mode observe; else the node would get the taint {}",
-                pool.name,
-                episode.rung.taint()
-            ),
-        )),
-        Some(_) => None,
-    };
-    if let Some(why) = untouched {
+    if let Some(why) = untouched(pool, episode) {
         let asked = moment.board().iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
         if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
             let why = Reason::new(Why::ComplaintResolved, "the complaints went away; nothing had been done");
@@ -88,14 +76,8 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
         return stays_because(moment, episode, why);
     }
     match (pool.mode, episode.rung) {
-        (Mode::Observe | Mode::Taint, _) => {
-            let why = Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name));
-            stays_because(moment, episode, why)
-        }
-        (Mode::Reboot, Rung::Reimage) => {
-            let why = Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name));
-            climb_to(moment, episode, Rung::Manual, why)
-        }
+        (Mode::Observe | Mode::Taint, _) => stays_because(moment, episode, only_tainted(pool)),
+        (Mode::Reboot, Rung::Reimage) => climb_to(moment, episode, Rung::Manual, not_reimaged(pool)),
         (Mode::Reboot | Mode::Reimage, _) if moment.seen.seat != Some(Seat::Held) => {
             stays_because(moment, episode, queueing(moment.seen.seat))
         }
@@ -103,6 +85,41 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
             check_first(moment, episode, node).unwrap_or_else(|| capture(moment, episode, node))
         }
     }
+}
+
+/// Nothing is done to a node whose pool is only watched, or that is in none.
+fn untouched(pool: Option<&Pool>, episode: &Episode) -> Option<Reason> {
+    let Some(pool) = pool else {
+        return Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node"));
+    };
+    let text = || {
+        let taint = episode.rung.taint();
+        format!("pool {} is in mode observe; else the node would get the taint {taint}", pool.name)
+    };
+    (pool.mode == Mode::Observe).then(|| Reason::new(Why::ObserveOnly, text()))
+}
+
+fn only_tainted(pool: &Pool) -> Reason {
+    Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name))
+}
+
+fn not_reimaged(pool: &Pool) -> Reason {
+    Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name))
+}
+
+/// What ends a rung that began, as long as nothing of it is past recall.
+pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node))
+}
+
+/// What the pool's mode does not allow, although the rung began: the policy was changed in the middle.
+fn disallowed(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    let pool = moment.policy.pool_of(&node.labels);
+    untouched(pool, episode).or_else(|| match (pool?.mode, episode.rung) {
+        (Mode::Observe | Mode::Taint, _) => pool.map(only_tainted),
+        (Mode::Reboot, Rung::Reimage) => pool.map(not_reimaged),
+        (Mode::Reboot | Mode::Reimage, _) => None,
+    })
 }
 
 /// Pods that may end by themselves, in a pool that lets them: no place in the budget is taken meanwhile.

@@ -138,6 +138,14 @@ fn place(episode: Option<&Episode>) -> String {
     format!("{} {} ({taint})", episode.rung, episode.phase)
 }
 
+fn allowed(mode: Option<Mode>, rung: Rung) -> bool {
+    match rung {
+        Rung::Reboot => mode >= Some(Mode::Reboot),
+        Rung::Reimage => mode >= Some(Mode::Reimage),
+        Rung::Manual => false,
+    }
+}
+
 fn disruptive(phase: Phase) -> bool {
     matches!(phase, Phase::Capturing | Phase::Draining | Phase::Reimaging | Phase::Rebooting)
 }
@@ -188,13 +196,13 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         assert_eq!(seen.halt, None, "a brake, a window, a pause: {}", context());
         let silenced = !seen.silenced.is_empty() && !record.complaints.is_empty();
         assert!(!silenced, "a silenced alert goes on: {}", context());
-        let allowed = match after.unwrap().rung {
-            Rung::Reboot => mode >= Some(Mode::Reboot),
-            Rung::Reimage => mode >= Some(Mode::Reimage),
-            Rung::Manual => false,
-        };
-        assert!(allowed, "the pool's mode: {}", context());
+        assert!(allowed(mode, after.unwrap().rung), "the pool's mode: {}", context());
         assert_eq!(seen.seat, Some(Seat::Held), "never-over: {}", context());
+    }
+    // A policy that is changed in the middle is followed up to the point of no return.
+    let drained = before.is_some_and(|e| e.phase == Phase::Draining && e.rung != Rung::Manual);
+    if changed && drained && after.is_some_and(|e| matches!(e.phase, Phase::Reimaging | Phase::Rebooting)) {
+        assert!(allowed(mode, after.unwrap().rung), "the pool's mode: {}", context());
     }
     if decision.action == Some(Action::GivePlaceBack) {
         let needs =

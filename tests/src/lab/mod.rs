@@ -1,0 +1,204 @@
+//! A lab: a real cluster in miniature with simulated GPU nodes, in one state directory.
+
+mod nodes;
+mod remediator;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kube::Client;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::alerting::Alerting;
+use crate::deploy::{self, Kubectl};
+use crate::facts::Facts;
+use crate::kubeconfig::{self, Cluster};
+use crate::kubelet::Identity;
+use crate::machine::Machine;
+use crate::pace::Pace;
+use crate::parts::{Site, apiserver, controller_manager, etcd, mailpit, scheduler};
+use crate::pki::Pki;
+use crate::pods::App;
+use crate::process::{self, Process};
+use crate::programs::{Binaries, Controller};
+use crate::proxy::Proxy;
+use crate::setup::Tools;
+use crate::site_policy::SitePolicy;
+use crate::{environment, ports, service, wait};
+
+/// The nodes without GPUs, on which the remediator's replicas run.
+const INFRA: [&str; 2] = ["infra1", "infra2"];
+/// How long a node, or the remediator, may take to be there.
+const UP: Duration = Duration::from_secs(60);
+/// How long a program that is to be killed may take to be there: it may just have been killed.
+const KILLED: Duration = Duration::from_secs(10);
+/// The longest path that a unix socket may have, less what a node's socket adds to the state directory.
+const LONGEST_DIR: usize = 108 - "/nodes//run/exporter.sock".len() - 24;
+
+pub struct Lab {
+    pub facts: Facts,
+    pub kubectl: Kubectl,
+    pub admin: Client,
+    pub alerting: Alerting,
+    pace: Pace,
+    binaries: Binaries,
+    controller: Arc<Controller>,
+    policy: SitePolicy,
+    /// The story that is played.
+    story: String,
+    cluster: Cluster,
+    /// Between the remediator and the API server.
+    pub proxy: Proxy,
+    pki: Pki,
+    machines: BTreeMap<String, Machine>,
+    /// Nodes that live already and that no story has added yet.
+    prepared: BTreeSet<String>,
+    /// What each kubelet is.
+    identities: BTreeMap<String, (Identity, Client)>,
+    /// The node of the remediator that was stopped.
+    frozen: Option<String>,
+    /// What keeps each node alive.
+    lives: BTreeMap<String, Vec<AbortHandle>>,
+    tasks: JoinSet<()>,
+    /// Held so that the parts live as long as the lab.
+    _parts: Vec<Process>,
+}
+
+impl Lab {
+    /// Brings everything up; `told` is called with one line for each step.
+    pub async fn start(dir: &Path, told: impl Fn(&str)) -> Result<Self> {
+        Self::start_at(Pace::ORDINARY, dir, told).await
+    }
+
+    pub async fn start_at(pace: Pace, dir: &Path, told: impl Fn(&str)) -> Result<Self> {
+        if dir.as_os_str().len() > LONGEST_DIR {
+            bail!("{} is too long a path for the unix sockets in it: choose a shorter --state-dir", dir.display());
+        }
+        let site = Site { dir: dir.to_owned(), tools: Tools::find()? };
+        let binaries = Binaries::take(&site.folder("bin")?)?;
+        let pki = Pki::create(&dir.join("pki"))?;
+        told("starting etcd, mailpit, Prometheus and Alertmanager, two each");
+        let webhook = format!("127.0.0.1:{}", ports::free()?);
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        let (etcd, mail, alerting) = tokio::try_join!(
+            etcd::start(&site),
+            mailpit::start(&site, &pki),
+            Alerting::start(&site, &pki, &webhook, &token),
+        )?;
+        told("starting the API server");
+        let api = apiserver::start(&site, &pki, &etcd.url).await?;
+        told("starting the controller manager and the scheduler");
+        let controller_manager = controller_manager::start(&site, &pki, &api).await?;
+        let scheduler = scheduler::start(&site, &pki, &api).await?;
+
+        let proxy = Proxy::start(&pki, &api.cluster.server).await?;
+        let alertmanagers: Vec<String> =
+            alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
+        let policy = remediator::policy(&site, &pki, &mail.smtp, &alertmanagers)?;
+        let controller = Arc::new(remediator::controller(&site, &pki, policy.file(), &token, pace)?);
+        let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
+        let facts = Facts {
+            dir: dir.to_owned(),
+            api: api.cluster.server.clone(),
+            kubeconfig: api.admin.clone(),
+            kubectl: site.tools.get("kubectl")?,
+            audit_log: api.audit_log.clone(),
+            prometheus: alerting.prometheus.replicas[0].url.clone(),
+            alertmanager: alerting.alertmanager.replicas[0].url.clone(),
+            smtp: mail.smtp.clone(),
+            inbox: mail.url.clone(),
+            mail_dir: dir.join("mail"),
+            webhook: webhook.clone(),
+            remediator_metrics: controller.replicas.values().map(|replica| replica.metrics.clone()).collect(),
+            exporters: BTreeMap::new(),
+        };
+        let admin = kubeconfig::client(&api.admin).await?;
+        let parts = vec![etcd.process, api.process, mail.process, controller_manager, scheduler];
+        let mut lab = Self {
+            facts,
+            kubectl,
+            admin,
+            alerting,
+            pace,
+            binaries,
+            controller,
+            policy,
+            story: String::new(),
+            cluster: api.cluster,
+            proxy,
+            pki,
+            machines: BTreeMap::new(),
+            prepared: BTreeSet::new(),
+            identities: BTreeMap::new(),
+            frozen: None,
+            lives: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            _parts: parts,
+        };
+        told("applying deploy/, starting the remediator");
+        for node in INFRA {
+            lab.switch_on(node, 0).await?;
+        }
+        // When there is a node for each of the replicas already, the scheduler spreads them.
+        lab.apply().await?;
+        let replicas = lab.controller.replicas.clone();
+        for (node, replica) in &replicas {
+            lab.alerting.prometheus.scrape("ossci-remediator", node, &replica.metrics, None)?;
+        }
+        let pods = replicas.values().map(|replica| replica.webhook.clone()).collect();
+        lab.tasks.spawn(async move {
+            if let Err(error) = service::serve(webhook, pods).await {
+                tracing::error!("the remediator's Service: {error:#}");
+            }
+        });
+        lab.await_remediator().await?;
+        lab.facts.write()?;
+        Ok(lab)
+    }
+
+    /// The nodes that come now are of this story, and a pool of its own.
+    pub fn begin(&mut self, story: &str) {
+        story.clone_into(&mut self.story);
+        self.policy.begin(story);
+    }
+
+    /// Changes the policy, until the next story begins.
+    pub async fn change_policy(&mut self, yaml: &str) -> Result<()> {
+        self.policy.change(yaml)?;
+        self.await_policy().await
+    }
+
+    /// Whatever a story did to what all stories share is undone.
+    pub async fn restore(&mut self) -> Result<()> {
+        self.proxy.set_down(false);
+        self.restore_clock().await?;
+        self.alerting.restore().await
+    }
+
+    /// kill -9 of one of our programs: every controller, or one node's exporter or agent. The stand-in kubelet starts it
+    /// again, as a real one would.
+    pub async fn kill(&self, app: App, node: Option<&str>) -> Result<()> {
+        let sign = node.map_or(app.sign().to_owned(), |node| app.sign_on(&self.node_dir(node)));
+        let sign = &sign;
+        wait::until("it runs, so that it can be killed", KILLED, || async move {
+            match process::kill_all(|text| text.contains(sign)) {
+                0 => bail!("no {} is running", app.word()),
+                _ => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn apply(&self) -> Result<()> {
+        deploy::apply_all(&self.kubectl, &environment::repository().join("deploy")).await?;
+        let reimage = self.facts.dir.join("reimage.yaml");
+        fs::write(&reimage, include_str!("../reimage.yaml"))
+            .with_context(|| format!("writing {}", reimage.display()))?;
+        let path = reimage.display().to_string();
+        self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
+    }
+}

@@ -1,0 +1,197 @@
+//! The simulated nodes of a lab: each is a machine, a kubelet and the pods on it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::Api;
+use rustix::process::Signal;
+
+use super::{Lab, UP};
+use crate::kubeconfig::{self, Cluster};
+use crate::kubelet::{Identity, Kubelet};
+use crate::machine::Machine;
+use crate::node_dir::NodeDir;
+use crate::pods::{App, Pods};
+use crate::programs::Programs;
+use crate::{parts, ports, process, wait};
+
+/// GPUs that a simulated node is sold with; the recorded outputs show as many.
+const GPUS: u32 = 8;
+
+impl Lab {
+    /// Adds simulated GPU nodes and waits until each is Ready and its checks pass.
+    pub async fn add_nodes(&mut self, names: &[String]) -> Result<()> {
+        self.policy.settle()?;
+        self.await_policy().await?;
+        for name in names {
+            if !self.prepared.remove(name) {
+                self.switch_on(name, GPUS).await?;
+            }
+        }
+        for name in names {
+            self.await_node(name).await?;
+        }
+        self.facts.write()
+    }
+
+    /// Begins the life of nodes that a later story will add, which need not wait for them then.
+    pub async fn prepare(&mut self, story: &str, names: &[&str]) -> Result<()> {
+        let current = std::mem::replace(&mut self.story, story.to_owned());
+        for name in names {
+            self.switch_on(name, GPUS).await?;
+            self.prepared.insert((*name).to_owned());
+        }
+        self.story = current;
+        Ok(())
+    }
+
+    pub fn machine(&self, node: &str) -> Result<&Machine> {
+        self.machines.get(node).with_context(|| format!("there is no node {node} in this lab"))
+    }
+
+    pub fn node_dir(&self, node: &str) -> NodeDir {
+        NodeDir::of(&self.facts.dir, node)
+    }
+
+    /// The consecutive failures of each check of a node as its exporter tells them now, and when its latest run ended.
+    pub async fn strikes(&self, node: &str) -> Result<Vec<(u32, Timestamp)>> {
+        let address = self.facts.exporters.get(node).with_context(|| format!("there is no node {node} in this lab"))?;
+        // An exporter that is just starting says nothing.
+        let Ok(page) = parts::page(&parts::http()?, &format!("http://{address}/metrics")).await else {
+            return Ok(Vec::new());
+        };
+        let values = |name: &str| -> BTreeMap<String, f64> {
+            let series = page.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+            series.filter_map(|(labels, value)| Some((labels.to_owned(), value.parse().ok()?))).collect()
+        };
+        let ends = values("ossci_check_last_run_timestamp_seconds");
+        let counts = values("ossci_check_consecutive_failures");
+        let both = counts.iter().filter_map(|(check, count)| {
+            let end = Timestamp::from_microsecond((ends.get(check)? * 1e6) as i64).ok()?;
+            Some((*count as u32, end))
+        });
+        Ok(both.collect())
+    }
+
+    /// Stops the agent of a node, which goes on later as if nothing had happened, or lets it go on.
+    pub fn freeze_agent(&self, name: &str, stop: bool) -> Result<()> {
+        let (sign, signal) = (App::Agent.sign_on(&self.node_dir(name)), if stop { Signal::STOP } else { Signal::CONT });
+        match process::signal_all(signal, |text| text.contains(&sign)) {
+            0 => bail!("the agent on {name} does not run"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A kubelet whose Node was deleted registers again: a new object for the same machine.
+    pub async fn register(&self, name: &str) -> Result<()> {
+        let (identity, client) = self.identities.get(name).with_context(|| format!("there is no node {name}"))?;
+        Kubelet::new(identity.clone(), client.clone(), self.machine(name)?.power()).register().await
+    }
+
+    /// Begins one node's life: machine, kubelet, pods.
+    pub(super) async fn switch_on(&mut self, name: &str, gpus: u32) -> Result<()> {
+        if self.machines.contains_key(name) {
+            bail!("node {name} is there already: each story has nodes of its own");
+        }
+        let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
+        let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
+        let address = format!("10.26.0.{}", self.machines.len() + 1);
+        let user = format!("system:node:{name}");
+        let pair = self.pki.client(&format!("node-{name}"), &user, Some("system:nodes"))?;
+        let config = self.facts.dir.join("pki").join(format!("node-{name}.kubeconfig"));
+        kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
+        let client = kubeconfig::client(&config).await?;
+
+        // The remediator is on the nodes without GPUs.
+        let server = if gpus > 0 { &self.cluster.server } else { &self.proxy.url };
+        let cluster = Cluster { server: server.clone(), ..self.cluster.clone() };
+        let programs = Programs {
+            binaries: self.binaries.clone(),
+            exporter: ports::free()?,
+            controller: Arc::clone(&self.controller),
+        };
+        if gpus > 0 {
+            let exporter = format!("127.0.0.1:{}", programs.exporter);
+            self.alerting.prometheus.scrape("ossci-exporter", name, &exporter, Some(name))?;
+            self.facts.exporters.insert(name.to_owned(), exporter);
+        }
+        let story = self.story.clone();
+        let identity =
+            Identity { name: name.to_owned(), address: address.clone(), gpus, story, not_ready: self.pace.not_ready };
+        self.identities.insert(name.to_owned(), (identity.clone(), client.clone()));
+        let kubelet = Kubelet::new(identity, client.clone(), machine.power());
+        kubelet.register().await?;
+        let pods = Pods {
+            node_name: name.to_owned(),
+            address,
+            node,
+            cluster,
+            client,
+            power: machine.power(),
+            launch: programs,
+        };
+        let life = vec![
+            self.tasks.spawn(kubelet.run()),
+            self.tasks.spawn(pods.run()),
+            self.tasks.spawn(machine.clone().run()),
+        ];
+        self.lives.insert(name.to_owned(), life);
+        self.machines.insert(name.to_owned(), machine);
+        Ok(())
+    }
+
+    /// Ends one node's life, and takes every trace of it out of the cluster.
+    pub async fn switch_off(&mut self, name: &str) -> Result<()> {
+        let machine = self.machines.remove(name).with_context(|| format!("there is no node {name}"))?;
+        for task in self.lives.remove(name).unwrap_or_default() {
+            task.abort();
+        }
+        machine.end_processes();
+        self.facts.exporters.remove(name);
+        self.alerting.prometheus.forget("ossci-exporter", name);
+        let here = format!("--field-selector=spec.nodeName={name}");
+        self.kubectl.run(&["delete", "node", name, "--ignore-not-found"]).await?;
+        let pods = ["delete", "pods", "-A", "--force", "--grace-period=0", &here];
+        let repair = ["delete", "noderepair", name, "--ignore-not-found"];
+        tokio::try_join!(self.kubectl.run(&pods), self.kubectl.run(&repair))?;
+        Ok(())
+    }
+
+    async fn await_node(&self, name: &str) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.admin.clone());
+        let nodes = &nodes;
+        wait::until(format!("{name} is Ready and not tainted"), UP, || async move {
+            let node = nodes.get(name).await?;
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+            let tainted = node.spec.and_then(|spec| spec.taints).is_some_and(|taints| !taints.is_empty());
+            if ready && !tainted { Ok(()) } else { bail!("ready: {ready}, tainted: {tainted}") }
+        })
+        .await?;
+        let http = parts::http()?;
+        let http = &http;
+        let url = format!("http://{}/metrics", self.facts.exporters.get(name).context("a node without an exporter")?);
+        let url = &url;
+        let log = self.node_dir(name).log(App::Exporter.word());
+        let fact = format!("the checks of {name} pass");
+        let passing = wait::until(&fact, UP, || async move {
+            let page = parts::page(http, url).await?;
+            for check in ["rocm-smi", "rocminfo", "network"] {
+                let passes = page.lines().any(|line| {
+                    let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+                    line.starts_with("ossci_check_success{")
+                        && line.contains(&format!("\"{check}\""))
+                        && value == Some(1.0)
+                });
+                if !passes {
+                    bail!("{check} has not passed");
+                }
+            }
+            Ok(())
+        });
+        passing.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))
+    }
+}

@@ -1,0 +1,143 @@
+//! The remediator of a lab: its policy and its replicas, of which one leads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use rustix::process::Signal;
+
+use super::{INFRA, Lab, UP};
+use crate::pace::Pace;
+use crate::parts::{self, Site};
+use crate::pki::{Pki, write_secret};
+use crate::pods::App;
+use crate::programs::{Addresses, Controller};
+use crate::site_policy::SitePolicy;
+use crate::{ports, process, wait};
+
+const POLICY_READ_AT: &str = "ossci_remediator_policy_last_reload_success_timestamp_seconds ";
+
+impl Lab {
+    /// Until every replica of the remediator has read what the policy file says now.
+    pub(super) async fn await_policy(&self) -> Result<()> {
+        let written = fs::metadata(self.policy.file()).and_then(|file| file.modified()).context("the policy file")?;
+        let written =
+            jiff::Timestamp::try_from(written).context("the policy file's time")?.as_microsecond() as f64 / 1e6;
+        let http = &parts::http()?;
+        for replica in self.controller.replicas.values() {
+            let url = &format!("http://{}/metrics", replica.metrics);
+            wait::until("the remediator reads the policy", UP, || async move {
+                let page = parts::page(http, url).await?;
+                let line = page.lines().find_map(|line| line.strip_prefix(POLICY_READ_AT)).context("no such metric")?;
+                let read: f64 = line.trim().parse().context("a time")?;
+                if read >= written { Ok(()) } else { bail!("it has not") }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// The file with the token that the webhook wants.
+    pub fn token_file(&self) -> &Path {
+        &self.controller.token_file
+    }
+
+    /// Where the leading remediator receives alerts, host:port.
+    pub async fn leading_webhook(&self) -> Result<&str> {
+        let leader = self.leader().await?;
+        let replica = self.controller.replicas.get(&leader).with_context(|| format!("nobody is on {leader}"))?;
+        Ok(&replica.webhook)
+    }
+
+    /// The node of the remediator that leads.
+    pub(super) async fn leader(&self) -> Result<String> {
+        let leases: Api<Lease> = Api::namespaced(self.admin.clone(), "ossci");
+        let lease = leases.get("ossci-remediator").await.context("reading the remediator's Lease")?;
+        let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        Ok(holder.split('_').next().unwrap_or_default().to_owned())
+    }
+
+    /// Stops the leading remediator as a debugger or a paused machine would: it goes on later, and believes to lead.
+    pub async fn freeze_leader(&mut self) -> Result<()> {
+        self.frozen = Some(self.leader().await?);
+        self.signal_frozen(Signal::STOP)
+    }
+
+    /// Sets the remediator's own clock so many seconds ahead. The first time it is started again, with a clock that can be set.
+    pub async fn set_clock(&self, seconds: i64) -> Result<()> {
+        let file = &self.controller.clock;
+        let settable = file.exists();
+        let new = file.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n")).with_context(|| format!("writing {}", new.display()))?;
+        fs::rename(&new, file).with_context(|| format!("writing {}", file.display()))?;
+        if settable { Ok(()) } else { self.kill(App::Controller, None).await }
+    }
+
+    /// The remediator has the right time again.
+    pub async fn restore_clock(&self) -> Result<()> {
+        if !self.controller.clock.exists() {
+            return Ok(());
+        }
+        fs::remove_file(&self.controller.clock).context("taking the remediator's clock away")?;
+        self.kill(App::Controller, None).await
+    }
+
+    pub fn thaw(&mut self) -> Result<()> {
+        self.signal_frozen(Signal::CONT)?;
+        self.frozen = None;
+        Ok(())
+    }
+
+    fn signal_frozen(&self, signal: Signal) -> Result<()> {
+        let node = self.frozen.as_deref().context("no remediator is frozen")?;
+        let sign = App::Controller.sign_on(&self.node_dir(node));
+        match process::signal_all(signal, |text| text.contains(&sign)) {
+            0 => bail!("the remediator on {node} does not run"),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn await_remediator(&self) -> Result<()> {
+        for (node, replica) in &self.controller.replicas {
+            let log = self.node_dir(node).log(App::Controller.word());
+            let webhook = &replica.webhook;
+            let listens = wait::until("the remediator's webhook listens", UP, || async move {
+                tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
+            });
+            listens.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn policy(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String]) -> Result<SitePolicy> {
+    let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
+    let base = include_str!("../policy.yaml")
+        .replace("ALERTMANAGERS", &alertmanagers.join(", "))
+        .replace("SMTP_PORT", smtp_port)
+        .replace("CA_FILE", &pki.ca_file().display().to_string());
+    SitePolicy::write(site.folder("remediator")?.join("policy.yaml"), &base)
+}
+
+pub(super) fn controller(site: &Site, pki: &Pki, policy: &Path, token: &str, pace: Pace) -> Result<Controller> {
+    let folder: PathBuf = site.folder("remediator")?;
+    let token_file = folder.join("token");
+    write_secret(&token_file, token)?;
+    Ok(Controller {
+        policy: policy.to_owned(),
+        replicas: INFRA
+            .iter()
+            .map(|node| {
+                let address = || ports::free().map(|port| format!("127.0.0.1:{port}"));
+                Ok(((*node).to_owned(), Addresses { webhook: address()?, metrics: address()? }))
+            })
+            .collect::<Result<_>>()?,
+        tls: pki.server("webhook")?,
+        token_file,
+        clock: folder.join("clock"),
+        faketime: site.tools.get("libfaketime")?,
+        lease_seconds: pace.lease_seconds,
+    })
+}
