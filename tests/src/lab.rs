@@ -112,6 +112,8 @@ impl Lab {
             inbox: mail.url.clone(),
             mail_dir: dir.join("mail"),
             webhook: webhook.clone(),
+            webhook_token: controller.token_file.clone(),
+            remediator_webhooks: controller.replicas.values().map(|replica| replica.webhook.clone()).collect(),
             remediator_metrics: controller.replicas.values().map(|replica| replica.metrics.clone()).collect(),
             exporters: BTreeMap::new(),
         };
@@ -253,11 +255,6 @@ impl Lab {
         fs::write(&reimage, include_str!("reimage.yaml")).with_context(|| format!("writing {}", reimage.display()))?;
         let path = reimage.display().to_string();
         self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
-    }
-
-    /// The file with the token that the webhook wants.
-    pub fn token_file(&self) -> &Path {
-        &self.controller.token_file
     }
 
     /// Where the leading remediator receives alerts, host:port.
