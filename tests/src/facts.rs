@@ -24,8 +24,10 @@ pub struct Facts {
     pub smtp: String,
     pub inbox: String,
     pub mail_dir: PathBuf,
-    /// host:port of the remediator's webhook (TLS), and of each replica's metrics.
+    /// host:port of the remediator's webhook (TLS), the file with the token that it wants, and each replica's own addresses.
     pub webhook: String,
+    pub webhook_token: PathBuf,
+    pub remediator_webhooks: Vec<String>,
     pub remediator_metrics: Vec<String>,
     /// node name to host:port
     pub exporters: BTreeMap<String, String>,

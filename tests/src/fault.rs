@@ -60,6 +60,8 @@ impl Faults {
             Fault::GpuNotResponding => "amdgpu 0000:c5:00.0: SMU is not responding\n",
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
+            // Of these the kernel knows nothing.
+            Fault::StaysDark | Fault::ReimageHangs | Fault::NoExporter => "",
         };
         self.0.iter().map(line).collect()
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use reqwest::{Certificate, Client};
 
-use super::{Context, webhook};
+use super::{Context, board};
 use crate::clock;
 use crate::core::record::Complaint;
 use crate::core::silence::{self, Silence};
@@ -203,13 +203,14 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
 /// Complaints that the webhook did not bring.
 async fn learn(context: &Context, union: &Union) {
     let again = context.site().policy.times.complaint_grace / 2;
+    let mut news: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
     for (node, told) in &union.told {
-        let news: Vec<Complaint> =
-            told.iter().filter(|complaint| context.fleet.is_news(node, complaint, again)).cloned().collect();
-        if !news.is_empty() {
-            webhook::complain(context, node.clone(), news).await;
+        for complaint in told.iter().filter(|complaint| context.fleet.is_news(node, complaint, again)) {
+            news.entry(node.clone()).or_default().push(complaint.clone());
         }
     }
+    // What cannot be recorded now is asked for again.
+    board::record_all(context, news).await;
 }
 
 /// Complaints that no replica has any more.
@@ -226,7 +227,7 @@ async fn forget(context: &Context, union: &Union, absent: &mut BTreeMap<(String,
         if *polls >= GONE {
             tracing::info!(node, fingerprint = complaint.fingerprint, "no Alertmanager has this alert any more");
             let resolved = Complaint { firing: false, seen: context.now(), ..complaint };
-            webhook::complain(context, node, vec![resolved]).await;
+            board::complain(context, node, vec![resolved]).await;
         }
     }
 }

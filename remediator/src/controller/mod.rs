@@ -3,8 +3,10 @@
 mod act;
 mod alerts;
 mod api_time;
+mod board;
 mod budget_object;
 mod condition;
+mod door;
 mod evictions;
 mod fleet;
 mod leader;

@@ -12,7 +12,7 @@ use axum::routing::get;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::Context;
+use super::{Context, door};
 use crate::clock;
 use crate::core::brakes::Storm;
 use crate::core::record::Rung;
@@ -29,7 +29,7 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
-    axum::serve(listener, routes).await.context("serving metrics")
+    door::serve(listener, None, routes).await
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {

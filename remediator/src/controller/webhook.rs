@@ -8,34 +8,31 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::post;
-use axum_server::tls_rustls::RustlsConfig;
-use futures::StreamExt;
-use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use http_body_util::BodyExt;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
-use super::{Config, Context, observe, record};
+use super::{Config, Context, board, door};
 use crate::clock;
 use crate::core::complaints;
 use crate::core::record::Complaint;
-use crate::kube_client;
 use crate::metrics::{self, Code, Outcome};
-use crate::wire::alertmanager::{Meaning, Payload, VERSION};
-use crate::wire::node_repair::{self, NodeRepair};
+use crate::wire::alertmanager::{Alert, Meaning, Payload, VERSION};
 
 /// A delivery of some thousand alerts is below this.
 const BODY_BYTES: usize = 16 << 20;
-/// Alertmanager gives up after 10 s or so; what was written by then stays, and its retry finishes the rest.
-const DURABLE_WITHIN: Duration = Duration::from_secs(8);
-/// Nodes whose complaints are written at the same time.
-const CONCURRENT: usize = 8;
+/// From the head of the request to the answer. Alertmanager gives up after 10 s or so; what was written by then stays, and its
+/// retry finishes the rest.
+const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-struct Door {
+struct Webhook {
     context: Arc<Context>,
     token: String,
 }
@@ -49,49 +46,84 @@ pub async fn serve(config: Config, context: Arc<Context>) -> anyhow::Result<()> 
         "{} is empty; it has to hold the webhook's token",
         config.webhook_token.display()
     );
-    let tls = RustlsConfig::from_pem_file(&config.webhook_cert, &config.webhook_key)
-        .await
+    let tls = tls(&config)
         .with_context(|| format!("reading {} and {}", config.webhook_cert.display(), config.webhook_key.display()))?;
-    let routes = Router::new()
-        .route("/webhook", post(receive))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(Arc::new(Door { context, token }));
-    axum_server::bind_rustls(config.webhook_address, tls)
-        .serve(routes.into_make_service())
-        .await
-        .with_context(|| format!("serving the webhook on {} (--webhook.listen-address)", config.webhook_address))
+    let routes = Router::new().route("/webhook", post(receive)).with_state(Arc::new(Webhook { context, token }));
+    let listener = TcpListener::bind(config.webhook_address).await.with_context(|| {
+        format!("listening for the webhook on {} (--webhook.listen-address)", config.webhook_address)
+    })?;
+    door::serve(listener, Some(tls), routes).await
 }
 
-async fn receive(State(door): State<Arc<Door>>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
-    let answer = answer(&door, &headers, &body).await;
-    door.context.metrics.webhook_requests.get_or_create_owned(&Code { code: answer.0.as_u16() }).inc();
+fn tls(config: &Config) -> anyhow::Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(&config.webhook_cert)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&config.webhook_key)?;
+    let mut tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+type Answer = (StatusCode, String);
+
+async fn receive(State(webhook): State<Arc<Webhook>>, request: Request) -> Answer {
+    let answer = if authentic(request.headers(), &webhook.token) {
+        let answer = tokio::time::timeout(ANSWER_WITHIN, answer(&webhook.context, request.into_body()));
+        answer.await.unwrap_or_else(|_| not_yet("not everything is recorded yet"))
+    } else {
+        // Nothing of the body is read: a stranger cannot make us hold anything.
+        (StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong\n".to_owned())
+    };
+    webhook.context.metrics.webhook_requests.get_or_create_owned(&Code { code: answer.0.as_u16() }).inc();
     answer
 }
 
-async fn answer(door: &Door, headers: &HeaderMap, body: &[u8]) -> (StatusCode, String) {
-    if !authentic(headers, &door.token) {
-        return (StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong\n".to_owned());
-    }
-    let payload: Payload = match serde_json::from_slice(body) {
-        Ok(payload) => payload,
-        Err(error) => return (StatusCode::BAD_REQUEST, format!("not a webhook of Alertmanager: {error}\n")),
+fn not_yet(what: impl std::fmt::Display) -> Answer {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n"))
+}
+
+async fn answer(context: &Context, body: Body) -> Answer {
+    let body = match read(body).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            let text =
+                format!("more than {BODY_BYTES} bytes: let Alertmanager send fewer alerts at once (max_alerts)\n");
+            return (StatusCode::PAYLOAD_TOO_LARGE, text);
+        }
+        Err(error) => return not_yet(format_args!("the body did not come whole: {error}")),
     };
-    if payload.version != VERSION {
-        let text = format!("payload version {:?} is not {VERSION}: use a webhook_config\n", payload.version);
-        return (StatusCode::BAD_REQUEST, text);
-    }
-    let told = sort(&door.context, &payload);
+    let told = match understand(context, &body) {
+        Ok(told) => told,
+        Err(text) => return (StatusCode::BAD_REQUEST, text),
+    };
+    drop(body);
     let nodes = told.len();
-    let writes = futures::stream::iter(told)
-        .map(|(node, complaints)| complain(&door.context, node, complaints))
-        .buffer_unordered(CONCURRENT)
-        .filter(|durable| std::future::ready(!durable))
-        .count();
-    match tokio::time::timeout(DURABLE_WITHIN, writes).await {
-        Ok(0) => (StatusCode::OK, format!("{nodes} nodes\n")),
-        Ok(lost) => (StatusCode::SERVICE_UNAVAILABLE, format!("{lost} of {nodes} nodes not recorded yet\n")),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "not everything is recorded yet\n".to_owned()),
+    match board::record_all(context, told).await {
+        0 => (StatusCode::OK, format!("{nodes} nodes\n")),
+        lost => not_yet(format_args!("{lost} of {nodes} nodes not recorded yet")),
     }
+}
+
+/// The complaints of each node, or what is wrong with the body as a whole.
+fn understand(context: &Context, body: &[u8]) -> Result<BTreeMap<String, Vec<Complaint>>, String> {
+    let payload: Payload =
+        serde_json::from_slice(body).map_err(|error| format!("not a webhook of Alertmanager: {error}\n"))?;
+    if payload.version != VERSION {
+        return Err(format!("payload version {:?} is not {VERSION}: use a webhook_config\n", payload.version));
+    }
+    Ok(sort(context, &payload))
+}
+
+/// `None`: it is too large. It is taken to its end all the same, or whoever sends it would not read the answer.
+async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut read = Some(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        read = read.filter(|read| read.len() + data.len() <= BODY_BYTES);
+        if let Some(read) = &mut read {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(read)
 }
 
 /// Compares in a time that does not depend on where the two differ.
@@ -102,14 +134,19 @@ fn authentic(headers: &HeaderMap, token: &str) -> bool {
     given.len() == token.len() && differs == 0
 }
 
-/// The complaints of each node; what is not for us is counted and logged.
+/// The complaints of each node; what is not for us is counted, and logged once for each reason.
 fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
     let mut told: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    let mut ignored: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();
     let site = context.site();
     for alert in &payload.alerts {
-        let outcome = match alert.meaning(site.cluster.as_deref(), context.now()) {
+        let (fingerprint, meaning) = match Alert::read(alert) {
+            Ok(alert) => (alert.fingerprint.clone(), alert.meaning(site.cluster.as_deref(), context.now())),
+            Err(error) => (error.to_string(), Meaning::Ignored("not understood")),
+        };
+        let outcome = match meaning {
             Meaning::Complaint { node, complaint } => {
-                told.entry(node).or_default().push(complaint);
+                complaints::hear(told.entry(node).or_default(), complaint);
                 "complaint"
             }
             Meaning::Heartbeat => {
@@ -117,59 +154,14 @@ fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>
                 "heartbeat"
             }
             Meaning::Ignored(why) => {
-                tracing::warn!(fingerprint = alert.fingerprint, why, "alert ignored");
+                ignored.entry(why).or_insert((0, fingerprint)).0 += 1;
                 why
             }
         };
         context.metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: outcome.to_owned() }).inc();
     }
+    for (why, (alerts, first)) in ignored {
+        tracing::warn!(why, alerts, first, "alerts ignored");
+    }
     told
-}
-
-/// Makes the complaints of one node durable; `false` when that did not succeed.
-pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> bool {
-    match write(context, &node, &told).await {
-        Ok(true) => {
-            context.wakes.wake(&node);
-            true
-        }
-        Ok(false) => {
-            tracing::warn!(node, "alert ignored: there is no such node");
-            let outcome = Outcome { outcome: "no such node".to_owned() };
-            context.metrics.webhook_alerts.get_or_create_owned(&outcome).inc();
-            true
-        }
-        Err(error) => {
-            tracing::error!(node, %error, "recording a complaint");
-            false
-        }
-    }
-}
-
-/// Tries until the guarded write wins; the caller bounds the time. `Ok(false)`: there is no such node.
-async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
-    let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    loop {
-        let repair = match repairs.get_opt(name).await? {
-            Some(repair) => repair,
-            None => {
-                let nodes: Api<Node> = Api::all(context.client.clone());
-                if nodes.get_metadata_opt(name).await?.is_none() {
-                    return Ok(false);
-                }
-                observe::create(&repairs, name).await?
-            }
-        };
-        let known = repair.record().complaints;
-        let board: Vec<_> = complaints::receive(&known, told.iter().cloned());
-        if board == known {
-            return Ok(true);
-        }
-        let board: Vec<_> = board.iter().map(node_repair::Complaint::from).collect();
-        let patch = json!({ "metadata": record::guard(&repair), "status": { "complaints": board } });
-        match repairs.patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
-            Err(error) if kube_client::lost_race(&error) => {}
-            other => return other.map(|_| true),
-        }
-    }
 }

@@ -25,6 +25,16 @@ pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -
     next
 }
 
+/// Takes note of one more word of a delivery. An alert that is told of twice has one word, whichever came first: about the later
+/// firing, and of one firing that it is over, since a firing begins once and ends once.
+pub fn hear(told: &mut Vec<Complaint>, complaint: Complaint) {
+    match told.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
+        Some(known) if (complaint.since, !complaint.firing) > (known.since, !known.firing) => *known = complaint,
+        Some(_) => {}
+        None => told.push(complaint),
+    }
+}
+
 /// The end of the last episode, and until when an alert that began before it says nothing about the time after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastEnd {
@@ -87,6 +97,19 @@ mod tests {
         let board = receive(&board, [complaint("a", Ask::Reboot, 10, false)]);
         assert_eq!(board.len(), 1);
         assert!(!board[0].firing);
+    }
+
+    #[test]
+    fn an_alert_told_of_twice_in_one_delivery_has_one_word_whichever_came_first() {
+        let firing = |since| complaint("a", Ask::Reboot, since, true);
+        let over = |since| complaint("a", Ask::Reboot, since, false);
+        for (one, other, expected) in [(firing(10), over(10), over(10)), (over(10), firing(20), firing(20))] {
+            for told in [[one.clone(), other.clone()], [other.clone(), one.clone()]] {
+                let mut heard = Vec::new();
+                told.into_iter().for_each(|complaint| hear(&mut heard, complaint));
+                assert_eq!(heard, std::slice::from_ref(&expected));
+            }
+        }
     }
 
     #[test]

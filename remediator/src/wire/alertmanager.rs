@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::core::record::{Ask, Complaint};
 use crate::core::silence::{Matcher, Silence};
@@ -14,12 +15,13 @@ pub const VERSION: &str = "4";
 /// Words of people in an alert are cut here before they go into the record.
 const SUMMARY: usize = 500;
 
-/// One delivery. Fields that we do not need are not read.
+/// One delivery. Fields that we do not need are not read. Alerts are not understood yet: one that cannot be is no reason to
+/// refuse the others.
 #[derive(Debug, Deserialize)]
-pub struct Payload {
+pub struct Payload<'a> {
     pub version: String,
-    #[serde(default)]
-    pub alerts: Vec<Alert>,
+    #[serde(default, borrow)]
+    pub alerts: Vec<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,6 +126,12 @@ impl ListedSilence {
 }
 
 impl Alert {
+    /// # Errors
+    /// It is no alert: a field is missing, or of another type.
+    pub fn read(told: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(told.get())
+    }
+
     /// Reads the contract's labels and the annotation `summary`; never `alertname`.
     pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
         let label = |name: &str| self.labels.get(name).map(String::as_str);
@@ -153,7 +161,8 @@ impl Alert {
                 fingerprint: self.fingerprint.chars().take(64).collect(),
                 ask,
                 check: label("check").unwrap_or_default().chars().take(64).collect(),
-                since: self.starts_at,
+                // One that begins in the future would be newer than every later word about it.
+                since: self.starts_at.min(now),
                 seen: now,
                 firing,
                 summary: summary.chars().take(SUMMARY).collect(),
@@ -225,6 +234,32 @@ mod tests {
         for bad in ["", "a/b", "../x", "UPPER", "-a", "a..b", &"a".repeat(10_000)] {
             assert_eq!(ignored(json!({"node": bad, "remediation": "reboot"}), None), "no node", "{bad:.20}");
         }
+    }
+
+    #[test]
+    fn an_alert_never_began_after_it_was_told() {
+        let mut alert = alert(json!({"node": "gpu-1", "remediation": "reboot"}));
+        let mut since = |starts_at: &str, now: &str| {
+            alert.starts_at = starts_at.parse().unwrap();
+            match alert.meaning(None, now.parse().unwrap()) {
+                Meaning::Complaint { complaint, .. } => complaint.since.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let now = "2026-11-22T10:00:00Z";
+        assert_eq!(since("9999-12-30T00:00:00Z", now), now);
+        assert_eq!(since("0001-01-01T00:00:00Z", now), "0001-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn one_alert_that_is_not_understood_leaves_the_others() {
+        let good = json!({"status": "firing", "startsAt": "2026-11-22T10:00:00Z", "fingerprint": "5f"});
+        let mut bad = good.clone();
+        bad["startsAt"] = json!("9999-12-31T23:59:59Z");
+        let text = json!({"version": "4", "alerts": [bad, good, 7]}).to_string();
+        let payload: Payload = serde_json::from_str(&text).unwrap();
+        let read: Vec<bool> = payload.alerts.into_iter().map(|told| Alert::read(told).is_ok()).collect();
+        assert_eq!(read, [false, true, false]);
     }
 
     #[test]

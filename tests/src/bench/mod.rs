@@ -1,6 +1,5 @@
 //! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
 
-pub mod nodes;
 pub mod remediator;
 pub mod routing;
 pub mod rules;

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::Figure;
-use super::nodes::{self, CONNECTIONS};
 use crate::clock::{self, Stopwatch};
 use crate::lab::Lab;
+use crate::paper_nodes::{self as nodes, CONNECTIONS};
 use crate::pods::App;
 use crate::{parts, process, wait};
 
@@ -46,7 +46,7 @@ pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
         lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
         // Nobody is behind these nodes, and nobody is to find that out.
         process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
-        let token = fs::read_to_string(lab.token_file()).context("reading the webhook's token")?;
+        let token = fs::read_to_string(&lab.facts.webhook_token).context("reading the webhook's token")?;
         let url = format!("https://{}/webhook", lab.leading_webhook().await?);
         let bench = Bench { lab, http: client()?, token, url };
         bench.rows().await

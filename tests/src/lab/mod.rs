@@ -113,6 +113,8 @@ impl Lab {
             inbox: mail.url.clone(),
             mail_dir: dir.join("mail"),
             webhook: webhook.clone(),
+            webhook_token: controller.token_file.clone(),
+            remediator_webhooks: controller.replicas.values().map(|replica| replica.webhook.clone()).collect(),
             remediator_metrics: controller.replicas.values().map(|replica| replica.metrics.clone()).collect(),
             exporters: BTreeMap::new(),
         };

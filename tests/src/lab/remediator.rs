@@ -39,11 +39,6 @@ impl Lab {
         Ok(())
     }
 
-    /// The file with the token that the webhook wants.
-    pub fn token_file(&self) -> &Path {
-        &self.controller.token_file
-    }
-
     /// Where the leading remediator receives alerts, host:port.
     pub async fn leading_webhook(&self) -> Result<&str> {
         let leader = self.leader().await?;

@@ -14,3 +14,4 @@ mod stories;
 mod style;
 mod support;
 mod trouble;
+mod webhook;

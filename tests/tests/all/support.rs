@@ -99,6 +99,12 @@ pub fn troubled_lab() -> Arc<TestLab> {
     shared(&LAB, || TestLab::start("trouble", &files("tests/stories/trouble", ".story"), &cuts))
 }
 
+/// The lab in which strangers and nonsense come to the webhook; nothing is played in it.
+pub fn bare_lab() -> Arc<TestLab> {
+    static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
+    shared(&LAB, || TestLab::start("bare", &["/dev/null".into()], &[]))
+}
+
 fn shared(lab: &Mutex<Weak<TestLab>>, start: impl FnOnce() -> TestLab) -> Arc<TestLab> {
     let mut known = lab.lock().unwrap();
     known.upgrade().unwrap_or_else(|| {

@@ -167,6 +167,11 @@ impl Fleet {
         self.read(|known| known.written.get(&(kind, node.to_owned())).map(String::as_str) == version)
     }
 
+    /// Whether there is a Node or a record of this name, as far as the watches have come.
+    pub fn knows(&self, name: &str) -> bool {
+        self.read(|known| known.nodes.contains_key(name) || known.repairs.contains_key(name))
+    }
+
     /// Whether the node holds a place in the budget.
     pub fn holds(&self, node: &str) -> bool {
         self.read(|known| known.places.as_ref().is_some_and(|places| places.contains_key(node)))
