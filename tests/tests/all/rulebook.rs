@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use ossci_remediator::metrics::{ByPool, ByPoolAndRung, ByWhy, Metrics};
+use ossci_remediator::metrics::{ByPool, ByPoolAndRung, ByWhy, Metrics, Standings};
 use ossci_tests::{environment, wait};
 use regex::Regex;
 
@@ -123,16 +123,16 @@ fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String>
 fn exported() -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         ossci_exporter::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
-    let metrics = Metrics::new();
+    let metrics = Metrics::default();
     // A family is on the page when there is something to show.
-    let standings = &metrics.standings;
+    let standings = Standings::default();
     let pool = ByPool { pool: "gpu".to_owned() };
     for family in [&standings.storm_brake, &standings.pool_taints_full, &standings.budget_places] {
         family.get_or_create_owned(&pool);
     }
     standings.rung_stopped.get_or_create_owned(&ByPoolAndRung { pool: "gpu".to_owned(), rung: "reboot" });
     standings.waiting.get_or_create_owned(&ByWhy { why: "WaitingForBudget" });
-    let page = metrics.page().unwrap();
+    let page = metrics.page(&standings).unwrap();
     for line in page.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
