@@ -97,7 +97,7 @@ impl World {
                 });
                 self.record.order = Some(order);
             }
-            Action::Evict(_) | Action::SendMail { .. } => {}
+            Action::Evict(_) | Action::SendMail { .. } | Action::ResetNode { .. } => {}
         }
     }
 }

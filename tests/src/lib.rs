@@ -12,6 +12,7 @@
 pub mod alerting;
 pub mod audit;
 pub mod bench;
+pub mod bmc;
 pub mod clock;
 pub mod cuts;
 pub mod debian;

@@ -78,6 +78,14 @@ impl Machine {
         Ok(())
     }
 
+    /// A reset by hardware: it ends this boot, or brings up a machine that hangs in its shutdown.
+    pub async fn force(&self) -> Result<()> {
+        if self.power.borrow().on {
+            return self.reboot("bmc").await;
+        }
+        self.dir.set_faults(&self.dir.faults()?.after_reboot(false))
+    }
+
     /// Every process of this node names the node's directory in its command line or environment.
     pub fn end_processes(&self) {
         let root = self.dir.path().display().to_string();

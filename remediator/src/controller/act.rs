@@ -1,14 +1,22 @@
 //! Step four: the one act of a decision.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
+use kube::{Api, ResourceExt};
 
 use super::observe::Sight;
-use super::turn::TurnError;
+use super::turn::{TurnError, doing};
 use super::{Context, budget_object, evictions, record, taints};
-use crate::core::decide::{Action, Observation};
+use crate::clock;
+use crate::core::decide::{Action, Observation, ResetAnswer};
+use crate::core::record::ResetState;
 use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node;
+
+/// From the record of a reset to its request.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// What came of an act, beyond what the next look at the world shows.
 pub enum Outcome {
@@ -19,9 +27,17 @@ pub enum Outcome {
     Record(Box<NodeRepair>),
     MailAccepted(String),
     MailRefused,
+    Reset(ResetAnswer),
 }
 
-pub async fn act(context: &Context, sight: &Sight, seen: &Observation, action: Action) -> Result<Outcome, TurnError> {
+/// `recorded`: the reset that this very turn put on record, and when.
+pub async fn act(
+    context: &Context,
+    sight: &Sight,
+    seen: &Observation,
+    action: Action,
+    recorded: Option<&(String, Instant)>,
+) -> Result<Outcome, TurnError> {
     let repair = &sight.repair;
     let node = repair.name_any();
     let kind = kind(&action);
@@ -53,6 +69,12 @@ pub async fn act(context: &Context, sight: &Sight, seen: &Observation, action: A
             Outcome::Done
         }
         Action::SendMail { message_id } => mail(context, repair, seen, message_id).await,
+        Action::ResetNode { id, boot_id } => {
+            let recorded = recorded.filter(|(known, _)| *known == id).map(|(_, at)| *at);
+            let (state, message) = reset(context, &node, &boot_id, recorded).await?;
+            tracing::warn!(node, reset = id, state = %state, message, "reset by the BMC");
+            Outcome::Reset(ResetAnswer { id, state, message })
+        }
     };
     context.metrics.acts.get_or_create_owned(&ByKind { kind }).inc();
     Ok(outcome)
@@ -66,9 +88,34 @@ fn kind(action: &Action) -> &'static str {
         Action::IssueOrder(_) => "issue-order",
         Action::WithdrawOrder { .. } => "withdraw-order",
         Action::SendMail { .. } => "send-mail",
+        Action::ResetNode { .. } => "reset-node",
         Action::TakePlace => "take-place",
         Action::GivePlaceBack => "give-place-back",
     }
+}
+
+/// A reset is asked for only by the turn that put it on record, at once, and while the node is still on the boot to be ended.
+async fn reset(
+    context: &Context,
+    name: &str,
+    boot_id: &str,
+    recorded: Option<Instant>,
+) -> Result<(ResetState, String), TurnError> {
+    let Some(recorded) = recorded else {
+        let text = "whoever put this reset on record was ended: nobody knows whether it was sent";
+        return Ok((ResetState::Unknown, text.to_owned()));
+    };
+    let site = context.site();
+    let Some(bmc) = &site.bmc else {
+        return Ok((ResetState::Failed, "the policy names no BMC any more".to_owned()));
+    };
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let node = nodes.get_opt(name).await.map_err(doing("reading the node before a reset"))?;
+    let view = node.map(|node| slim_node::view(&node, &site.names));
+    if !view.is_some_and(|view| view.boot_id == boot_id && !view.ready && view.hold.is_none()) {
+        return Ok((ResetState::Failed, "the node is not any more what it was when its reset was decided".to_owned()));
+    }
+    Ok(bmc.reset(name, || context.leadership.leads() && clock::monotonic() - recorded < AT_ONCE).await)
 }
 
 /// A mail that is not accepted is tried again for ever: a person has to hear of the node.

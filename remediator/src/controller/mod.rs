@@ -13,6 +13,7 @@ mod leader;
 mod notices;
 mod observe;
 mod record;
+mod redfish;
 mod report;
 mod server;
 mod site;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
@@ -11,7 +12,7 @@ use super::fleet::Asking;
 use super::turn::{TurnError, doing};
 use super::{Context, condition};
 use crate::clock;
-use crate::core::decide::{Observation, PodView};
+use crate::core::decide::{Observation, PodView, ResetAnswer};
 use crate::core::gates::{self, Around};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{Phase, Record, Rung};
@@ -25,6 +26,13 @@ pub struct Sight {
     pub repair: NodeRepair,
     /// `None`: the API server said that there is no such node.
     pub node: Option<Node>,
+}
+
+/// What the world answered to what this turn asked of it.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub accepted_mail: Option<String>,
+    pub reset: Option<ResetAnswer>,
 }
 
 /// Reads both. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
@@ -88,12 +96,7 @@ pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair,
 }
 
 /// What the core is to see: the node, what is around it, and its pods where the phase asks for them.
-pub async fn world(
-    context: &Context,
-    sight: &Sight,
-    record: &Record,
-    accepted_mail: Option<String>,
-) -> Result<Observation, TurnError> {
+pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told) -> Result<Observation, TurnError> {
     let Sight { repair, node } = sight;
     let name = &repair.name_any();
     let uid = repair.uid().unwrap_or_default();
@@ -125,17 +128,35 @@ pub async fn world(
         _ => false,
     });
     let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
+    let rebooting = episode.is_some_and(|episode| episode.phase == Phase::Rebooting);
+    let dead = match (&site.bmc, &node) {
+        (Some(bmc), Some(node)) if rebooting && !node.ready => is_silent(context, name, bmc.dead).await?,
+        _ => false,
+    };
     Ok(Observation {
         node,
         pods,
         refused: context.evictions.refused(name),
-        accepted_mail,
+        accepted_mail: told.accepted_mail,
+        reset: told.reset,
+        bmc: site.bmc.is_some(),
+        dead,
         seat: standing.as_ref().and_then(|standing| standing.seat),
         halt,
         taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
+        many_down: standing.as_ref().is_some_and(|standing| standing.many_down),
         many_slow: standing.is_some_and(|standing| standing.many_slow),
         silenced: context.alerts.silenced(&record.complaints),
     })
+}
+
+/// The kubelet has a Lease and has not renewed it for so long.
+async fn is_silent(context: &Context, name: &str, limit: Duration) -> Result<bool, TurnError> {
+    let leases: Api<Lease> = Api::namespaced(context.client.clone(), "kube-node-lease");
+    let lease = leases.get_opt(name).await.map_err(doing("reading the kubelet's Lease"))?;
+    let renewed = lease.and_then(|lease| lease.spec).and_then(|spec| spec.renew_time);
+    let silent = renewed.and_then(|renewed| Duration::try_from(context.now().duration_since(renewed.0)).ok());
+    Ok(silent.is_some_and(|silent| silent > limit))
 }
 
 /// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.

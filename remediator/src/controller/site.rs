@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams};
 
 use super::Context;
 use super::alerts::Replicas;
+use super::redfish::Bmc;
 use crate::clock;
 use crate::core::policy::Policy;
 use crate::mail::Mailer;
@@ -31,6 +32,8 @@ pub struct Site {
     pub mailer: Option<Mailer>,
     /// Where Alertmanager is asked; `None`: nowhere.
     pub alertmanager: Option<Replicas>,
+    /// How dead nodes are reset; `None`: they are not.
+    pub bmc: Option<Bmc>,
 }
 
 impl Site {
@@ -46,6 +49,7 @@ impl Site {
             cluster: file.cluster.clone(),
             mailer,
             alertmanager,
+            bmc: file.bmc.as_ref().map(Bmc::new).transpose().context("bmc")?,
         })
     }
 }

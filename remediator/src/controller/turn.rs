@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use super::observe::Sight;
+use super::observe::{Sight, Told};
 use super::{Context, act, alerts, condition, observe, record};
 use crate::core::decide::{Action, Decision, decide};
 use crate::core::record::{Episode, Phase, Record};
 use crate::core::retention;
-use crate::kube_client;
+use crate::{clock, kube_client};
 
 /// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
 const ROUNDS: u32 = 12;
@@ -57,13 +57,21 @@ fn drains(known: &Record, decision: &Decision) -> bool {
     draining(&decision.next.episode) && !draining(&known.repair.episode)
 }
 
+/// The reset that is about to be put on record.
+fn new_reset(known: &Record, decision: &Decision) -> Option<String> {
+    let resets = |episode: &Option<Episode>| episode.as_ref().map_or(0, |episode| episode.resets.len());
+    let next = decision.next.episode.as_ref()?.resets.last()?;
+    (resets(&decision.next.episode) > resets(&known.repair.episode)).then(|| next.id.clone())
+}
+
 /// An order that ends a boot or changes what is installed.
 fn is_disruptive(action: &Action) -> bool {
     matches!(action, Action::IssueOrder(order) if order.kind.is_disruptive())
 }
 
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {
-    let mut accepted_mail = None;
+    let mut told = Told::default();
+    let mut recorded = None;
     let mut tainting = None;
     // What came back from our last write is as good as another read: whoever writes in between wins the next one.
     let mut at_hand: Option<Sight> = None;
@@ -85,11 +93,15 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             tainting = Some(context.tainting.lock().await);
             continue;
         }
-        let seen = observe::world(context, &sight, &known, accepted_mail.take()).await?;
+        let seen = observe::world(context, &sight, &known, std::mem::take(&mut told)).await?;
         let (site, now) = (context.site(), context.now());
         let decision = decide(&known, &seen, now, &site.policy);
 
-        if !asked && (drains(&known, &decision) || decision.action.as_ref().is_some_and(is_disruptive)) {
+        if !asked
+            && (drains(&known, &decision)
+                || new_reset(&known, &decision).is_some()
+                || decision.action.as_ref().is_some_and(is_disruptive))
+        {
             if !alerts::ask_again(context).await {
                 tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
                 return Ok(Some(AFTER_ERROR));
@@ -101,6 +113,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         if decision.next != known.repair {
             let repair = record::write(context, &sight.repair, &decision.next).await?;
             (tainting, asked) = (None, false);
+            recorded = new_reset(&known, &decision).map(|id| (id, clock::monotonic()));
             context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
             at_hand = Some(Sight { repair, ..sight });
             continue;
@@ -115,7 +128,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         };
         let evicting = matches!(action, Action::Evict(_));
         tracing::debug!(node = name, ?action, "acting");
-        match act::act(context, &sight, &seen, action).await? {
+        match act::act(context, &sight, &seen, action, recorded.as_ref()).await? {
             act::Outcome::Done if evicting => {
                 condition::show(context, &sight, &decision.why).await?;
                 return Ok(Some(decision.look_again.unwrap_or(EVICTING).min(EVICTING)));
@@ -123,7 +136,8 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             act::Outcome::Done => at_hand = Some(sight),
             act::Outcome::Node(node) => at_hand = Some(Sight { node: Some(*node), ..sight }),
             act::Outcome::Record(repair) => at_hand = Some(Sight { repair: *repair, ..sight }),
-            act::Outcome::MailAccepted(message_id) => accepted_mail = Some(message_id),
+            act::Outcome::MailAccepted(message_id) => told.accepted_mail = Some(message_id),
+            act::Outcome::Reset(answer) => told.reset = Some(answer),
             act::Outcome::MailRefused => return Ok(Some(MAILING)),
         }
     }

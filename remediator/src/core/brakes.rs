@@ -129,6 +129,13 @@ pub fn many_are_slow(slow: u32, members: u32, brakes: &Brakes) -> bool {
     slow > share(members, brakes.slow_percent).max(FEW)
 }
 
+/// More nodes that are not Ready than this many percent of a pool, and than two, are not dead each by itself.
+pub fn many_are_down(down: u32, size: u32) -> bool {
+    const PERCENT: u32 = 10;
+    const FEW: u32 = 2;
+    down > FEW.max(size * PERCENT / 100)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

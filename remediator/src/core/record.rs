@@ -127,6 +127,29 @@ pub struct Mail {
     pub accepted_at: Option<Timestamp>,
 }
 
+closed_words! {
+    /// How far a reset by the BMC is.
+    pub enum ResetState ("reset state") {
+        /// On record, and not known to be sent.
+        Pending = "Pending",
+        Sent = "Sent",
+        /// Certainly not sent, or refused.
+        Failed = "Failed",
+        /// It may have been sent: it counts as sent.
+        Unknown = "Unknown",
+    }
+}
+
+/// One reset by the node's BMC, on record before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reset {
+    pub id: String,
+    pub at: Timestamp,
+    /// The boot that it is to end.
+    pub boot_id: String,
+    pub state: ResetState,
+}
+
 /// One climb of the ladder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Episode {
@@ -150,6 +173,7 @@ pub struct Episode {
     pub unexpected_boots: u32,
     pub steps: Vec<Step>,
     pub mails: Vec<Mail>,
+    pub resets: Vec<Reset>,
 }
 
 impl Episode {

@@ -81,6 +81,10 @@ closed_words! {
         /// Pods were still there at the drain deadline; the repair went on.
         DrainDeadlinePassed = "DrainDeadlinePassed",
         RebootOrdered = "RebootOrdered",
+        /// The node is dead: its BMC is asked to reset it.
+        BmcReset = "BmcReset",
+        /// So many nodes are not Ready at once that no BMC resets one.
+        ManyDown = "ManyDown",
         ReimageOrdered = "ReimageOrdered",
         ReimageInterrupted = "ReimageInterrupted",
         /// A new boot id was seen.

@@ -179,6 +179,7 @@ mod tests {
                 step(95, Rung::Reimage, Why::ProofFailed, "rocm-smi failed (gpu-missing)", &[verdict]),
             ],
             mails: vec![],
+            resets: vec![],
         };
         let complaint = Complaint {
             fingerprint: "f".into(),

@@ -14,6 +14,7 @@ use kube::Client;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alerting::Alerting;
+use crate::bmc::Bmcs;
 use crate::deploy::{self, Kubectl};
 use crate::facts::Facts;
 use crate::kubeconfig::{self, Cluster};
@@ -53,6 +54,7 @@ pub struct Lab {
     cluster: Cluster,
     /// Between the remediator and the API server.
     pub proxy: Proxy,
+    bmcs: Bmcs,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
     /// Nodes that live already and that no story has added yet.
@@ -95,10 +97,11 @@ impl Lab {
         let controller_manager = controller_manager::start(&site, &pki, &api).await?;
         let scheduler = scheduler::start(&site, &pki, &api).await?;
 
+        let bmcs = Bmcs::start(&site.folder("remediator")?, &pki).await?;
         let proxy = Proxy::start(&pki, &api.cluster.server).await?;
         let alertmanagers: Vec<String> =
             alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
-        let policy = remediator::policy(&site, &pki, &mail.smtp, &alertmanagers)?;
+        let policy = remediator::policy(&site, &pki, &mail.smtp, &alertmanagers, &bmcs)?;
         let controller = Arc::new(remediator::controller(&site, &pki, policy.file(), &token, pace)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
         let facts = Facts {
@@ -132,6 +135,7 @@ impl Lab {
             story: String::new(),
             cluster: api.cluster,
             proxy,
+            bmcs,
             pki,
             machines: BTreeMap::new(),
             prepared: BTreeSet::new(),

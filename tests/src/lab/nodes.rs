@@ -98,6 +98,7 @@ impl Lab {
         }
         let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
         let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
+        self.bmcs.plug(name, machine.clone());
         let address = format!("10.26.0.{}", self.machines.len() + 1);
         let user = format!("system:node:{name}");
         let pair = self.pki.client(&format!("node-{name}"), &user, Some("system:nodes"))?;

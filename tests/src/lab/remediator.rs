@@ -9,6 +9,7 @@ use kube::api::Api;
 use rustix::process::Signal;
 
 use super::{INFRA, Lab, UP};
+use crate::bmc::{self, Bmcs};
 use crate::pace::Pace;
 use crate::parts::{self, Site};
 use crate::pki::{Pki, write_secret};
@@ -107,11 +108,14 @@ impl Lab {
     }
 }
 
-pub(super) fn policy(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String]) -> Result<SitePolicy> {
+pub(super) fn policy(site: &Site, pki: &Pki, smtp: &str, alertmanagers: &[String], bmcs: &Bmcs) -> Result<SitePolicy> {
     let smtp_port = smtp.rsplit(':').next().unwrap_or_default();
     let base = include_str!("../policy.yaml")
         .replace("ALERTMANAGERS", &alertmanagers.join(", "))
         .replace("SMTP_PORT", smtp_port)
+        .replace("BMCS", &bmcs.address)
+        .replace("BMC_USERNAME", bmc::USERNAME)
+        .replace("BMC_PASSWORD", &bmcs.password_file.display().to_string())
         .replace("CA_FILE", &pki.ca_file().display().to_string());
     SitePolicy::write(site.folder("remediator")?.join("policy.yaml"), &base)
 }

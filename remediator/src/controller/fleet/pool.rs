@@ -25,6 +25,8 @@ pub struct Standing {
     pub rung_fails: bool,
     pub taints_full: bool,
     pub many_slow: bool,
+    /// So many of its nodes are not Ready that it is not the nodes' fault.
+    pub many_down: bool,
     pub paused: Option<String>,
 }
 
@@ -57,17 +59,19 @@ struct Pooled {
     size: u32,
     past: Past,
     slow: u32,
+    down: u32,
     tainted: u32,
 }
 
 impl Known {
     /// Sums a pool up; the taint of `asks` is not counted.
     fn pooled(&self, pool: &str, asks: Option<&str>) -> Pooled {
-        let mut pooled = Pooled { size: 0, past: Past::default(), slow: 0, tainted: 0 };
+        let mut pooled = Pooled { size: 0, past: Past::default(), slow: 0, down: 0, tainted: 0 };
         for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
             let repair = self.repairs.get(name);
             let tainted = node.tainted || repair.is_some_and(|repair| repair.placing);
             pooled.size += 1;
+            pooled.down += u32::from(!node.ready);
             pooled.tainted += u32::from(tainted && Some(name.as_str()) != asks);
             let Some(repair) = repair else { continue };
             pooled.past.add(&repair.past);
@@ -124,7 +128,7 @@ impl Known {
         let Asking { node, record, policy, now, .. } = asking;
         let episode = record.repair.episode.as_ref();
         let pool = self.nodes.get(node)?.pool.as_deref()?;
-        let Pooled { size, past, slow, tainted } = self.pooled(pool, Some(node));
+        let Pooled { size, past, slow, down, tainted } = self.pooled(pool, Some(node));
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
         let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
         let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
@@ -134,6 +138,7 @@ impl Known {
             rung_fails: episode.is_some_and(fails),
             taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
+            many_down: brakes::many_are_down(down, size),
             paused: self.switches.paused.clone(),
         })
     }

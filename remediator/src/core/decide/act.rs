@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Action, Moment, waiting};
 use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
-use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, Rung};
+use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::Why;
 
@@ -29,6 +29,11 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     let episode = episode?;
     match episode.phase {
         Phase::Draining => evictions(moment),
+        Phase::Rebooting => episode
+            .resets
+            .last()
+            .filter(|reset| reset.state == ResetState::Pending)
+            .map(|reset| Action::ResetNode { id: reset.id.clone(), boot_id: reset.boot_id.clone() }),
         Phase::Escalating => episode
             .mails
             .iter()

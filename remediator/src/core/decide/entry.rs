@@ -67,6 +67,7 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         // The account begins with what was asked for: a mail that is sent at once has nothing else to tell.
         steps: vec![Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new(), kernel_log: None }],
         mails: Vec::new(),
+        resets: Vec::new(),
     };
     Opinion { next: Some(episode), why, look_again: None }
 }

@@ -7,6 +7,7 @@ mod act;
 mod climb;
 mod entry;
 mod network;
+mod out_of_band;
 mod phases;
 #[cfg(test)]
 mod table;
@@ -20,7 +21,7 @@ use jiff::Timestamp;
 use super::budget::Seat;
 use super::complaints::LastEnd;
 use super::policy::Policy;
-use super::record::{Complaint, Order, Record, Repair};
+use super::record::{Complaint, Order, Record, Repair, ResetState};
 use super::sense;
 use super::taint::TaintKey;
 use super::why::{Reason, Why};
@@ -74,6 +75,14 @@ pub struct Observation {
     pub refused: Option<String>,
     /// The mail that the server accepted in this turn.
     pub accepted_mail: Option<String>,
+    /// What came of the reset that was asked for in this turn.
+    pub reset: Option<ResetAnswer>,
+    /// The site says how this node's BMC is reached.
+    pub bmc: bool,
+    /// Not Ready, and its kubelet has not renewed its Lease for long; looked at only while a reboot is under way.
+    pub dead: bool,
+    /// So many nodes of the pool are not Ready that it is not the nodes' fault.
+    pub many_down: bool,
     /// Where the episode stands in its pool's budget; `None`: not known yet, so nothing disruptive starts.
     pub seat: Option<Seat>,
     /// What of the site or of the other nodes keeps anything disruptive from starting on this one.
@@ -84,6 +93,15 @@ pub struct Observation {
     pub many_slow: bool,
     /// Fingerprints of complaints that an active silence matches.
     pub silenced: BTreeSet<String>,
+}
+
+/// What the BMC said to a reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResetAnswer {
+    /// Of the reset on record.
+    pub id: String,
+    pub state: ResetState,
+    pub message: String,
 }
 
 /// One thing done to the world.
@@ -105,6 +123,11 @@ pub enum Action {
     },
     SendMail {
         message_id: String,
+    },
+    /// Ask the node's BMC for the reset that is on record.
+    ResetNode {
+        id: String,
+        boot_id: String,
     },
     /// Take a place in the pool's budget for this episode.
     TakePlace,

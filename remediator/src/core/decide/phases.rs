@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
 use super::waiting::{self, called_off, marked};
-use super::{Moment, NodeView, Opinion, PodView, act};
+use super::{Moment, NodeView, Opinion, PodView, act, out_of_band};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
@@ -191,17 +191,27 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         let why = Reason::new(Why::NewBoot, format!("the node is on a new boot, {}", node.boot_id));
         return stabilising(moment, episode.clone(), node, why);
     }
-    if episode.until.is_none_or(|until| moment.now >= until) {
-        let why = Reason::new(Why::DidNotComeBack, "no new boot id was seen by the deadline of the reboot");
-        return climb_to(moment, episode, Rung::Manual, why);
+    if let Some(opinion) = out_of_band::answered(moment, episode) {
+        return opinion;
     }
-    match act::order_id(episode).and_then(|id| moment.record.report_on(&id)) {
+    let report = act::order_id(episode).and_then(|id| moment.record.report_on(&id));
+    // An order that nobody takes is only a finding; with a kubelet that is silent as well, the node is dead.
+    let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
+    if dead || episode.until.is_none_or(|until| moment.now >= until) {
+        return out_of_band::reset(moment, episode, node);
+    }
+    match report {
         Some(report) if report.state == AgentState::Refused => refused(moment, episode, node, &report.message),
         Some(report) if report.state == AgentState::Failed => {
             let why = Reason::new(Why::DidNotComeBack, format!("the agent could not reboot: {}", report.message));
             climb_to(moment, episode, Rung::Manual, why)
         }
         Some(_) => stays(episode, episode.until.map(|until| moment.until(until))),
+        None if !node.ready && moment.seen.bmc => {
+            let opinion = recalled(moment, episode, node);
+            let look_again = opinion.look_again.map(|wait| wait.min(out_of_band::LOOK_AGAIN));
+            Opinion { look_again, ..opinion }
+        }
         None => recalled(moment, episode, node),
     }
 }

@@ -16,7 +16,7 @@ use crate::core::why::{Reason, Why};
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 /// What keeps anything disruptive from starting: a mark on the node, or what is around it.
-fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     if let Some(why) = marked(moment, node) {
         return Some(why);
     }

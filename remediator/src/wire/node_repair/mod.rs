@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::word::Word;
 use crate::core::record as core;
-use crate::core::record::{AgentState, Ask, NetworkPhase, OrderKind, Phase, Proof, ProofOf, Rung};
+use crate::core::record::{AgentState, Ask, NetworkPhase, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
 use crate::core::taint::{TaintKey, TaintState};
 use crate::core::why::Why;
 
@@ -181,6 +181,16 @@ pub struct Mail {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+pub struct Reset {
+    pub id: String,
+    pub at: Time,
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub state: Word<ResetState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Episode {
     pub number: u32,
     pub started_at: Time,
@@ -203,6 +213,9 @@ pub struct Episode {
     pub steps: Vec<Step>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mails: Vec<Mail>,
+    /// Resets by the node's BMC.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<Reset>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -54,6 +54,7 @@ twins!(Taint, crate::core::taint::Taint { key: word, state: word, replaces: word
 twins!(Verdict, core::Verdict { check: plain, verdict: plain, reason: plain, detail: plain, started_at: time });
 twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list, kernel_log: plain });
 twins!(Mail, core::Mail { message_id: plain, accepted_at: time_opt });
+twins!(Reset, core::Reset { id: plain, at: time, boot_id: plain, state: word });
 twins!(ProofTerms, core::ProofTerms { of: word, passes: plain, failures: plain, gap_seconds: plain, after: time });
 twins!(
     Order,
@@ -124,6 +125,7 @@ twins!(
         unexpected_boots: plain,
         steps: list,
         mails: list,
+        resets: list,
     }
 );
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::limits::{BrakesFile, BudgetFile, ProofFile, TimesFile};
-pub use self::peers::{AlertmanagerFile, MailFile, ReimageFile, Tls};
+pub use self::peers::{AlertmanagerFile, BmcFile, MailFile, ReimageFile, Tls};
 pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
@@ -44,6 +44,9 @@ pub struct PolicyFile {
     /// Absent: only the webhook tells of alerts, and silences are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alertmanager: Option<AlertmanagerFile>,
+    /// Absent: no node is reset by its BMC; one that is dead goes to a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc: Option<BmcFile>,
     /// Absent: escalations are only logged, and stay in phase Escalating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailFile>,
@@ -76,6 +79,8 @@ pub enum PolicyError {
     NoAddress(String),
     #[error("alertmanager.pollSeconds is 0; say how often to ask")]
     NoPoll,
+    #[error("bmc.url: {0:?} is not an address like https://{{node}}.bmc.example.com/redfish/v1/Systems/1")]
+    NoBmcAddress(String),
     #[error("mail.to is empty; name at least one address")]
     NoReader,
 }
@@ -130,6 +135,10 @@ impl PolicyFile {
         }
         for pool in &file.pools {
             pool.windows()?;
+        }
+        let node_bmc = |url: &str| url.starts_with("https://") && url.contains("{node}");
+        if let Some(bmc) = file.bmc.as_ref().filter(|bmc| !node_bmc(&bmc.url)) {
+            return Err(PolicyError::NoBmcAddress(bmc.url.clone()));
         }
         if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
             return Err(PolicyError::NoReader);
@@ -213,6 +222,8 @@ mod tests {
         assert!(window("{from: '22:00', to: '06:00', timeZone: Berlin}").contains("Europe/Berlin"));
         assert!(refused(&format!("{SMALLEST}\nbrakes: {{failedAttempts: 0}}")).contains("failedAttempts"));
         assert!(refused(&format!("{SMALLEST}\nalertmanager: {{urls: [alertmanager:9093]}}")).contains("http://"));
+        let bmc = "bmc: {url: 'http://{node}', username: u, passwordFile: /p}";
+        assert!(refused(&format!("{SMALLEST}\n{bmc}")).contains("https://{node}"));
         let unknown = refused(&format!("{SMALLEST}\nbudgets: 3"));
         assert!(unknown.contains("budgets") && unknown.contains('2'), "{unknown}");
     }

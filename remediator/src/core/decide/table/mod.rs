@@ -112,6 +112,7 @@ fn deed(action: &Action) -> String {
         Action::IssueOrder(order) => format!("order {}", order.kind),
         Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
         Action::SendMail { .. } => "send the mail".to_owned(),
+        Action::ResetNode { .. } => "reset by the BMC".to_owned(),
         Action::TakePlace => "take a place".to_owned(),
         Action::GivePlaceBack => "give the place back".to_owned(),
     }

@@ -40,6 +40,7 @@ fn episodes() -> Vec<Option<Episode>> {
                     unexpected_boots: 0,
                     steps: vec![],
                     mails: mails.into_iter().collect(),
+                    resets: vec![],
                 };
                 // Letting go is recorded together with what allows it.
                 let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
@@ -52,6 +53,11 @@ fn episodes() -> Vec<Option<Episode>> {
                     let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
                     all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
                 }
+                if phase == Phase::Rebooting {
+                    for resets in resets() {
+                        all.push(Some(Episode { resets, ..episode.clone() }));
+                    }
+                }
                 if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
                     // A deadline that is far away: an agent may be silent before it.
                     all.push(Some(Episode { until: Some(at(200_000)), ..episode.clone() }));
@@ -62,6 +68,18 @@ fn episodes() -> Vec<Option<Episode>> {
     }
     all
 }
+
+/// One that is under way, one that was sent, two that came to nothing.
+fn resets() -> Vec<Vec<Reset>> {
+    let reset = |state| Reset { id: RESET.into(), at: at(0), boot_id: BOOT.into(), state };
+    vec![
+        vec![reset(ResetState::Pending)],
+        vec![reset(ResetState::Sent)],
+        vec![reset(ResetState::Failed), reset(ResetState::Unknown)],
+    ]
+}
+
+const RESET: &str = "1-reboot-1-reset-1";
 
 fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
@@ -124,7 +142,19 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
         Some(phase) if disruptive(phase) => vec![halted(&plain)],
         _ => vec![],
     };
-    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).chain(around).collect()
+    let dead = match episode.map(|episode| episode.phase) {
+        Some(Phase::Rebooting) => {
+            let dead = Observation { bmc: true, dead: true, ..plain.clone() };
+            let answer = |state| Some(ResetAnswer { id: RESET.into(), state, message: "answered".into() });
+            let told = [ResetState::Sent, ResetState::Failed, ResetState::Unknown].map(answer);
+            let told = told.into_iter().map(|reset| Observation { reset, ..dead.clone() });
+            let alive = Observation { dead: false, ..dead.clone() };
+            let many = Observation { many_down: true, ..dead.clone() };
+            told.chain([alive, many, halted(&dead), dead.clone()]).collect()
+        }
+        _ => vec![],
+    };
+    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).chain(around).chain(dead).collect()
 }
 
 fn halted(seen: &Observation) -> Observation {
@@ -204,6 +234,19 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     if changed && drained && after.is_some_and(|e| matches!(e.phase, Phase::Reimaging | Phase::Rebooting)) {
         assert!(allowed(mode, after.unwrap().rung), "the pool's mode: {}", context());
     }
+    let count = |e: Option<&Episode>| e.map_or(0, |e| e.resets.len());
+    if changed && count(after) > count(before) {
+        let node = seen.node.as_ref().unwrap();
+        assert!(seen.bmc && seen.dead && !seen.many_down && !node.ready, "a reset of what is not dead: {}", context());
+        assert!(node.hold.is_none() && !node.cordoned && seen.halt.is_none(), "hands off: {}", context());
+        assert_eq!(node.boot_id, after.unwrap().resets.last().unwrap().boot_id, "never-two: {}", context());
+        assert!(count(before) < 2, "never-two: {}", context());
+    }
+    if let Some(Action::ResetNode { boot_id, .. }) = &decision.action {
+        let pending = before.unwrap().resets.last().unwrap().state == ResetState::Pending;
+        let node = seen.node.as_ref().expect("never-blind: a reset of a node that is not there");
+        assert!(pending && *boot_id == node.boot_id, "never-two: {}", context());
+    }
     if decision.action == Some(Action::GivePlaceBack) {
         let needs =
             before.is_some_and(|e| disruptive(e.phase) || matches!(e.phase, Phase::Stabilising | Phase::Proving));
@@ -252,6 +295,14 @@ fn comes_to_rest(record: &Record, seen: &Observation, now: Timestamp, policy: &P
     panic!("always-ends: {record:#?}\n{seen:#?}");
 }
 
+/// Before a reset was on record the reboot was ordered.
+fn ordered(episode: &Episode) -> Option<Order> {
+    let id = act::order_id(episode).filter(|_| !episode.resets.is_empty())?;
+    let boot_id = episode.boot_id.clone();
+    let (kind, issued_at, deadline) = (OrderKind::Reboot, at(0), at(100));
+    Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None })
+}
+
 /// Decides on every input of these states; returns the edges and how many inputs there were.
 fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
     let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
@@ -262,7 +313,7 @@ fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
                 let record = Record {
                     complaints,
                     repair: Repair { episode: episode.clone(), ..Repair::default() },
-                    order: None,
+                    order: episode.as_ref().and_then(ordered),
                     agent: report.clone(),
                 };
                 for node in &nodes {

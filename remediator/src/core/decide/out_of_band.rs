@@ -1,0 +1,78 @@
+//! A node that is dead is reset by its BMC. Redfish knows no boot id: so an attempt is on record before it is made, one of
+//! unknown outcome counts as made, and nothing but a new boot id is proof.
+
+use std::time::Duration;
+
+use super::climb::{climb_to, noting};
+use super::phases::{stays, stays_because};
+use super::waiting::hands_off;
+use super::{Moment, NodeView, Opinion};
+use crate::core::record::{Episode, Reset, ResetState, Rung};
+use crate::core::why::{Reason, Why};
+
+/// So many resets in one episode.
+const RESETS: usize = 2;
+/// A BMC that refused, or that nobody reached, is asked once more after this.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How soon it is looked whether a node has become dead, or its pool well.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// What came of the reset that is under way, if one is.
+pub(super) fn answered(moment: Moment, episode: &Episode) -> Option<Opinion<Episode>> {
+    let pending = episode.resets.last().filter(|reset| reset.state == ResetState::Pending)?;
+    let Some(answer) = moment.seen.reset.as_ref().filter(|answer| answer.id == pending.id) else {
+        return Some(stays(episode, None));
+    };
+    let why = Reason::new(Why::BmcReset, answer.message.clone());
+    let mut next = noting(moment, episode, why.clone(), &[]);
+    if let Some(reset) = next.resets.last_mut() {
+        reset.state = answer.state;
+    }
+    if answer.state == ResetState::Failed {
+        next.until = Some(moment.after(ASK_AGAIN));
+    }
+    next.why = why.clone();
+    Some(Opinion { next: Some(next), why, look_again: None })
+}
+
+/// No new boot came in time, or the node died before its agent took the order.
+pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let gives_up = |because: &str| {
+        let text = format!("no new boot id was seen by the deadline of the reboot{because}");
+        climb_to(moment, episode, Rung::Manual, Reason::new(Why::DidNotComeBack, text))
+    };
+    if node.ready {
+        return gives_up("");
+    }
+    if !moment.seen.bmc {
+        return gives_up(", and the policy names no BMC to reset it");
+    }
+    if episode.resets.len() >= RESETS {
+        return gives_up(", nor after two resets by its BMC");
+    }
+    let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
+    if let Some(why) = hands_off(moment, episode, node) {
+        return waits(why);
+    }
+    if !moment.seen.dead {
+        let speaks_for_long = episode
+            .until
+            .is_none_or(|until| moment.now >= until.saturating_add(moment.policy.times.boot).unwrap_or(until));
+        if speaks_for_long {
+            return gives_up(", and its kubelet still renews its Lease, so its BMC does not reset it");
+        }
+        let text = "no new boot yet; its BMC resets it when its kubelet has been silent for long enough";
+        return waits(Reason::new(Why::NotReady, text));
+    }
+    if moment.seen.many_down {
+        let text = "so many nodes of the pool are not Ready that it is not this node's fault: no reset by its BMC";
+        return waits(Reason::new(Why::ManyDown, text));
+    }
+    let id = format!("{}-{}-{}-reset-{}", episode.number, episode.rung, episode.attempt, episode.resets.len() + 1);
+    let why = Reason::new(Why::BmcReset, format!("the node is dead; its BMC is asked to end boot {}", episode.boot_id));
+    let mut next = noting(moment, episode, why.clone(), &[]);
+    next.resets.push(Reset { id, at: moment.now, boot_id: episode.boot_id.clone(), state: ResetState::Pending });
+    next.until = Some(moment.after(moment.policy.times.boot));
+    next.why = why.clone();
+    Opinion { next: Some(next), why, look_again: None }
+}
