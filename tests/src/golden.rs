@@ -11,6 +11,11 @@ pub fn check(path: &Path, found: &str) -> Result<()> {
     if environment::update_expected() {
         return fs::write(path, found).with_context(|| format!("writing {}", path.display()));
     }
+    compare(path, found)
+}
+
+/// Compared, whatever the switch says.
+pub fn compare(path: &Path, found: &str) -> Result<()> {
     let expected =
         fs::read_to_string(path).with_context(|| format!("reading {}; UPDATE_EXPECTED=1 writes it", path.display()))?;
     if expected != found {

@@ -83,7 +83,11 @@ impl Kubelet {
         let name = &self.identity.name;
         let nodes: Api<Node> = Api::all(self.client.clone());
         let status = Patch::Strategic(json!({"status": self.status(boot_id, ready)}));
-        nodes.patch_status(name, &PatchParams::default(), &status).await.context("posting the node's status")?;
+        match nodes.patch_status(name, &PatchParams::default(), &status).await {
+            // Somebody deleted the Node: a story says when it is registered again.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            other => other.context("posting the node's status")?,
+        };
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), "kube-node-lease");
         let renew = format!("{:.6}", clock::now());
         let spec = json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renew});

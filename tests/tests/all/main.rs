@@ -7,6 +7,7 @@ mod grid;
 mod lab;
 mod manifests;
 mod operator;
+mod phases;
 mod pint;
 mod rulebook;
 mod rules;

@@ -5,7 +5,7 @@ use std::fs;
 use ossci_tests::environment;
 
 use crate::support::{TestLab, files, lab, note};
-use crate::trouble;
+use crate::{phases, trouble};
 
 const STORIES: [&str; 11] = [
     "alert-over",
@@ -124,6 +124,7 @@ fn every_story_has_its_test() {
         files(folder, ".story").iter().map(|file| file.file_stem().unwrap().to_string_lossy().into_owned()).collect()
     };
     assert_eq!(names("tests/stories"), STORIES);
+    assert_eq!(names("tests/stories/phases"), phases::STORIES);
     assert_eq!(names("tests/stories/trouble"), trouble::STORIES);
     assert_eq!(names("tests/stories/cuts"), trouble::CUTS);
 }

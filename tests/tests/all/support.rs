@@ -13,7 +13,7 @@ use ossci_tests::setup::Tools;
 use ossci_tests::{environment, wait};
 
 /// All stories together, on a slow machine.
-const STORIES: Duration = Duration::from_secs(1500);
+const STORIES: Duration = Duration::from_secs(2100);
 
 /// A lab in a process of its own, which goes away with the handle or with this process.
 pub struct TestLab {
@@ -86,10 +86,11 @@ impl Drop for TestLab {
     }
 }
 
-/// The lab in which the stories of repairs and of the way of an alert are played. It lives as long as a test holds it.
+/// The lab in which the stories of repairs, of the way of an alert and of each phase are played. It lives as long as a test holds it.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
-    shared(&LAB, || TestLab::start("all", &files("tests/stories", ".story"), &[]))
+    let stories = [files("tests/stories", ".story"), files("tests/stories/phases", ".story")].concat();
+    shared(&LAB, || TestLab::start("all", &stories, &[]))
 }
 
 /// The lab of the stories in which something keeps a repair from going its way, and of the cuts.

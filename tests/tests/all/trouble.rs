@@ -3,22 +3,31 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 13] = [
+pub const STORIES: [&str; 21] = [
     "alertmanager-gone",
     "api-down",
+    "bmc",
+    "clock-jumps",
     "hands-off",
     "mode-changes",
+    "no-answer",
     "node-gone",
     "not-understood",
+    "old-complaint",
+    "policy-in-the-middle",
+    "reimages-fail",
     "relapse",
+    "released-again",
     "rung-fails",
     "silenced-waiting",
+    "slow-and-broken",
     "storm",
     "taint-limit",
     "two-leaders",
     "webhook-lost",
 ];
-pub const CUTS: [&str; 5] = ["manual", "network", "reboot", "reimage", "released"];
+pub const CUTS: [&str; 9] =
+    ["blocked", "by-hand", "held", "manual", "network", "reboot", "reimage", "relapse", "released"];
 
 async fn told(story: &str) {
     passed(&troubled_lab(), story).await;
@@ -35,6 +44,41 @@ async fn an_api_server_out_of_reach_delays_a_repair_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_moves_no_deadline_and_a_wrong_one_starts_nothing() {
+    told("clock-jumps").await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_proven_goes_to_a_person_and_not_to_a_reimage() {
+    told("no-answer").await;
+}
+
+#[tokio::test]
+async fn an_old_complaint_is_checked_once_more_before_anything_disruptive() {
+    told("old-complaint").await;
+}
+
+#[tokio::test]
+async fn a_policy_changed_in_the_middle_stops_what_is_not_out_yet() {
+    told("policy-in-the-middle").await;
+}
+
+#[tokio::test]
+async fn three_reimages_that_heal_nobody_stop_the_rung_and_ask_for_people() {
+    told("reimages-fail").await;
+}
+
+#[tokio::test]
+async fn a_released_node_that_fails_again_begins_with_a_reboot_after_the_quiet_time() {
+    told("released-again").await;
+}
+
+#[tokio::test]
+async fn slow_and_broken_are_two_affairs_and_the_repair_goes_first() {
+    told("slow-and-broken").await;
+}
+
+#[tokio::test]
 async fn a_technicians_mark_and_a_cordon_stop_what_is_not_out_yet() {
     told("hands-off").await;
 }
@@ -42,6 +86,11 @@ async fn a_technicians_mark_and_a_cordon_stop_what_is_not_out_yet() {
 #[tokio::test]
 async fn a_policy_that_changes_is_followed_without_a_restart() {
     told("mode-changes").await;
+}
+
+#[tokio::test]
+async fn a_machine_that_hangs_in_its_shutdown_is_reset_by_its_bmc() {
+    told("bmc").await;
 }
 
 #[tokio::test]
