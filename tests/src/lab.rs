@@ -35,7 +35,7 @@ use crate::{environment, ports, service, wait};
 /// GPUs that a simulated node is sold with; the recorded outputs show as many.
 const GPUS: u32 = 8;
 /// The nodes without GPUs, on which the remediator's replicas run.
-const INFRA: [&str; 2] = ["infra1", "infra2"];
+pub const INFRA: [&str; 2] = ["infra1", "infra2"];
 /// How long a simulated reboot keeps a machine dark.
 const DOWNTIME: Duration = Duration::from_millis(2500);
 const POLICY_READ_AT: &str = "ossci_remediator_policy_last_reload_success_timestamp_seconds ";
