@@ -16,7 +16,7 @@ timed = start=$$(date +%s); $(2) && printf '%8d s  %s\n' $$(($$(date +%s) - star
 help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
 	@echo "make test   builds everything and runs every test"
-	@echo "make soak   plays every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
+	@echo "make soak   a storm over a thousand nodes; every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
 	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
 
 .PHONY: toolchain
@@ -52,10 +52,11 @@ test: root fresh-parts setup build
 	@sort -rn $(PARTS) | head -n 10
 
 # Every story of tests/stories/cuts with the remediator killed at every durable write, before and after its answer. What was
-# played is kept in the ledger; the campaign is complete when nothing is left.
+# played is kept in the ledger; the campaign is complete when nothing is left. Before that a storm over a thousand nodes.
 .PHONY: soak
 LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
+	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
@@ -82,8 +83,10 @@ bench-routing: root setup build
 
 bench-remediator: root setup
 	@cargo build --release --workspace --locked
-	@$(dir $(LAB))../release/ossci-lab bench remediator
-	@cargo bench --quiet --locked --package ossci-remediator --bench decide
+	@status=0; $(dir $(LAB))../release/ossci-lab bench remediator || status=1; \
+	$(dir $(LAB))../release/ossci-lab bench fleet || status=1; \
+	cargo bench --quiet --locked --package ossci-remediator --bench decide || status=1; \
+	exit $$status
 
 # Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
 bench-exporter: setup

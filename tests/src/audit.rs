@@ -13,7 +13,7 @@ use serde_json::Value;
 pub const LADDER: [&str; 3] = ["repair-reboot", "repair-reimage", "repair-manual"];
 const NETWORK: &str = "slow-network";
 /// Everybody who runs with an identity of ours.
-const OURS: &str = "system:serviceaccount:ossci:";
+pub const OURS: &str = "system:serviceaccount:ossci:";
 
 /// One successful write.
 #[derive(Debug, Clone)]

@@ -49,6 +49,7 @@ pub mod sim_host;
 pub mod site_policy;
 pub mod sources;
 pub mod stand_in;
+pub mod storm;
 pub mod story;
 pub mod table;
 pub mod tap;

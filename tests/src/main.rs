@@ -10,7 +10,7 @@ use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
 use ossci_tests::sim_host::SimHost;
-use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in};
+use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in, storm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -67,6 +67,11 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Lets 700 of a thousand nodes complain within a minute
+    Storm {
+        #[command(flatten)]
+        place: Place,
+    },
     /// Breaks a node of a running lab
     Break {
         node: String,
@@ -118,6 +123,8 @@ enum Measured {
     Routing,
     /// What the remediator costs beside the raw API
     Remediator,
+    /// What a large fleet costs the remediator
+    Fleet,
 }
 
 #[derive(Args)]
@@ -205,6 +212,10 @@ async fn run(command: Command) -> Result<i32> {
                 Some(dir) => crew::work(&dir, enclosure::jobs()?).await?,
             }
         }
+        Command::Storm { place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => storm::run(&dir, enclosure::end_wanted()?).await?,
+        },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;
             node.set_faults(&node.faults()?.with(Broken { fault, until }))?;
@@ -224,6 +235,10 @@ async fn run(command: Command) -> Result<i32> {
         Command::Bench { what: Measured::Remediator, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => return Ok(i32::from(!bench::remediator::run(&dir, enclosure::end_wanted()?).await?)),
+        },
+        Command::Bench { what: Measured::Fleet, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => return Ok(i32::from(!bench::fleet::run(&dir, enclosure::end_wanted()?).await?)),
         },
         Command::StandIn { .. } => {}
     }

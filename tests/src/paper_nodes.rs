@@ -16,16 +16,31 @@ pub fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}{number:05}")
 }
 
+/// How large a Node object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// As on a site: 20 images.
+    Real,
+    /// Without images.
+    Small,
+}
+
 /// Creates nodes `PREFIX00000` and so on, all Ready.
-pub async fn create(client: &Client, prefix: &str, count: usize, story: &str) -> Result<()> {
+pub async fn create(
+    client: &Client,
+    prefix: &str,
+    numbers: std::ops::Range<usize>,
+    story: &str,
+    size: Size,
+) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
-    futures::stream::iter(0..count)
+    futures::stream::iter(numbers)
         .map(|number| {
             let (nodes, name) = (nodes.clone(), name(prefix, number));
             async move {
                 let node = serde_json::from_value(object(&name, story)).context("writing a Node")?;
                 nodes.create(&PostParams::default(), &node).await.with_context(|| format!("creating {name}"))?;
-                let status = Patch::Strategic(json!({ "status": status(&name) }));
+                let status = Patch::Strategic(json!({ "status": status(&name, size) }));
                 nodes.patch_status(&name, &PatchParams::default(), &status).await.map(drop).context("its status")
             }
         })
@@ -42,7 +57,8 @@ fn object(name: &str, story: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}})
 }
 
-fn status(name: &str) -> Value {
+fn status(name: &str, size: Size) -> Value {
+    let images = if size == Size::Real { 20 } else { 0 };
     let image = |number: usize| {
         let digest = format!("{number:02}").repeat(32);
         json!({"names": [format!("registry.example/rocm/training-image-{number:02}@sha256:{digest}"),
@@ -58,7 +74,7 @@ fn status(name: &str) -> Value {
                      "osImage": "Debian", "containerRuntimeVersion": "containerd://2", "kubeletVersion": "v1.36.0",
                      "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": "amd64"},
         "conditions": [condition("Ready", "True"), condition("MemoryPressure", "False"), condition("DiskPressure", "False")],
-        "images": (0..20).map(image).collect::<Vec<_>>(),
+        "images": (0..images).map(image).collect::<Vec<_>>(),
         "capacity": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
         "allocatable": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
     })

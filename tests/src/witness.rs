@@ -63,6 +63,13 @@ impl Witness {
         Chronicle::of(&self.writes)
     }
 
+    /// All writes, in the order in which they became durable.
+    pub fn in_order(&self) -> Vec<&Write> {
+        let mut writes: Vec<&Write> = self.writes.iter().collect();
+        writes.sort_by_key(|write| write.resource_version);
+        writes
+    }
+
     /// Mails whose subject names the node; each once, however often it came.
     pub fn mails_about(&self, node: &str) -> Vec<&Mail> {
         let names =

@@ -9,7 +9,8 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::{Context, observe, record};
+use super::fleet::Board;
+use super::{Context, observe};
 use crate::core::complaints;
 use crate::core::record::Complaint;
 use crate::kube_client;
@@ -92,27 +93,56 @@ pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> 
 /// Tries until the guarded write wins; the caller bounds the time. `Ok(false)`: there is no such node.
 async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
     let repairs: Api<NodeRepair> = Api::all(context.client.clone());
+    // What the watches know is tried first, unread: a write over anything older is refused.
+    let mut known = context.fleet.board(name);
+    if known.is_none() && context.fleet.is_first_complaint(name) {
+        known = Some(board(&observe::create(&repairs, name).await?));
+    }
+    let mut fresh = false;
     loop {
-        let repair = match repairs.get_opt(name).await? {
-            Some(repair) => repair,
-            None => {
-                let nodes: Api<Node> = Api::all(context.client.clone());
-                if nodes.get_metadata_opt(name).await?.is_none() {
-                    return Ok(false);
+        let before = match known.take() {
+            Some(known) => known,
+            None => match read(context, &repairs, name).await? {
+                Some(repair) => {
+                    fresh = true;
+                    board(&repair)
                 }
-                observe::create(&repairs, name).await?
-            }
+                None => return Ok(false),
+            },
         };
-        let known = repair.record().complaints;
-        let board: Vec<_> = complaints::receive(&known, told.iter().cloned());
-        if board == known {
-            return Ok(true);
+        let after = complaints::receive(&before.complaints, told.iter().cloned());
+        if after == before.complaints {
+            if fresh {
+                return Ok(true);
+            }
+            continue;
         }
-        let board: Vec<_> = board.iter().map(node_repair::Complaint::from).collect();
-        let patch = json!({ "metadata": record::guard(&repair), "status": { "complaints": board } });
-        match repairs.patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
-            Err(error) if kube_client::lost_race(&error) => {}
-            other => return other.map(|_| true),
+        let after: Vec<_> = after.iter().map(node_repair::Complaint::from).collect();
+        let guard = json!({ "resourceVersion": before.version, "uid": before.uid });
+        let patch = json!({ "metadata": guard, "status": { "complaints": after } });
+        match repairs.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(repair) => {
+                context.fleet.saw_record(&repair);
+                return Ok(true);
+            }
+            Err(error) if kube_client::lost_race(&error) || (kube_client::not_found(&error) && !fresh) => {}
+            Err(error) => return Err(error),
         }
     }
+}
+
+/// The record, made where there is none of a node that is there.
+async fn read(context: &Context, repairs: &Api<NodeRepair>, name: &str) -> Result<Option<NodeRepair>, kube::Error> {
+    if let Some(repair) = repairs.get_opt(name).await? {
+        return Ok(Some(repair));
+    }
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    match nodes.get_metadata_opt(name).await? {
+        Some(_) => observe::create(repairs, name).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+fn board(repair: &NodeRepair) -> Board {
+    Board { uid: repair.uid(), version: repair.resource_version(), complaints: repair.record().complaints }
 }

@@ -37,10 +37,14 @@ impl Leadership {
         self.began.subscribe()
     }
 
-    fn set(&self, until: Option<Instant>) {
+    /// Leads until then. Whether it begins with this: a renewal that came too late is a beginning too, since whoever had a turn
+    /// before it did not take it.
+    fn set(&self, until: Option<Instant>) -> bool {
+        let led = self.leads();
         self.until.send_replace(until);
         let leads = self.leads();
         self.began.send_if_modified(|led| std::mem::replace(led, leads) != leads);
+        leads && !led
     }
 }
 
@@ -55,12 +59,11 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
             Ok(Err(error)) => tracing::warn!(%error, "keeping the lease"),
             Err(_) => tracing::warn!("keeping the lease: the API server does not answer"),
         }
-        context.leadership.set(candidate.leads_until());
+        if context.leadership.set(candidate.leads_until()) {
+            context.wake_all();
+        }
         let leads = context.leadership.leads();
         if leads != led {
-            if leads {
-                context.wake_all();
-            }
             tracing::info!(me = candidate.me(), leads, "leadership");
             context.metrics.leader.set(i64::from(leads));
             led = leads;
@@ -134,4 +137,19 @@ fn written(lease: Option<&Lease>, holder: &str, duration: Duration) -> Lease {
     let version = lease.and_then(|lease| lease.meta().resource_version.clone());
     let metadata = ObjectMeta { name: Some(NAME.to_owned()), resource_version: version, ..ObjectMeta::default() };
     Lease { metadata, spec: Some(spec) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_that_came_too_late_begins_anew() {
+        let (leadership, now) = (Leadership::default(), clock::monotonic());
+        let renewed = |until| leadership.set(Some(until));
+        assert!(renewed(now + Duration::from_secs(60)), "the first");
+        assert!(!renewed(now + Duration::from_secs(61)), "in time");
+        assert!(!renewed(now), "it is over");
+        assert!(renewed(now + Duration::from_secs(62)), "too late");
+    }
 }

@@ -27,7 +27,7 @@ pub async fn write(context: &Context, repair: &NodeRepair, next: &Repair) -> Res
 /// Our own write is known before the watch tells of it, and wakes nobody.
 fn saw(context: &Context, repair: &NodeRepair) {
     let name = repair.name_any();
-    context.fleet.saw_record(&name, repair.uid().as_deref(), &repair.record());
+    context.fleet.saw_record(repair);
     context.fleet.wrote(Kind::Record, &name, repair.resource_version());
 }
 

@@ -27,7 +27,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
     let look = |repair: &DeserializeGuard<NodeRepair>| {
         let name = repair.name_any();
         match &repair.0 {
-            Ok(repair) => context.fleet.saw_record(&name, repair.uid().as_deref(), &repair.record()),
+            Ok(repair) => context.fleet.saw_record(repair),
             Err(_) => context.fleet.saw_unreadable(&name),
         }
         if !context.fleet.is_ours(Kind::Record, &name, repair.meta().resource_version.as_deref()) {
@@ -133,13 +133,16 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
         let view = slim_node::view(node, &site.names);
         let name = node.name_any();
         context.fleet.saw_node(&name, &view, &site.policy, clock::monotonic());
+        // Of a node without a record and without a taint of ours there is nothing to decide: ten thousand of them at the start
+        // would each be read twice to find that out. A record that is not known yet wakes its node itself.
+        let concerns_us = !view.taints.is_empty() || context.fleet.board(&name).is_some();
         let glance = Glance::from(view);
         let before = known.get(&name);
         if before.is_some_and(|before| before.taints.len() > glance.taints.len()) {
             wake_waiting(&context, Why::TaintLimit);
         }
         if before != Some(&glance) {
-            if !context.fleet.is_ours(Kind::Node, &name, node.meta().resource_version.as_deref()) {
+            if concerns_us && !context.fleet.is_ours(Kind::Node, &name, node.meta().resource_version.as_deref()) {
                 context.wakes.wake(&name);
             }
             known.insert(name, glance);

@@ -1,5 +1,7 @@
 //! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
 
+pub mod calls;
+pub mod fleet;
 pub mod remediator;
 pub mod routing;
 pub mod rules;

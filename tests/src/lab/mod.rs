@@ -32,7 +32,7 @@ use crate::site_policy::SitePolicy;
 use crate::{environment, ports, service, wait};
 
 /// The nodes without GPUs, on which the remediator's replicas run.
-const INFRA: [&str; 2] = ["infra1", "infra2"];
+pub const INFRA: [&str; 2] = ["infra1", "infra2"];
 /// How long a node, or the remediator, may take to be there.
 const UP: Duration = Duration::from_secs(60);
 /// How long a program that is to be killed may take to be there: it may just have been killed.

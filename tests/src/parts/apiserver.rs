@@ -11,7 +11,8 @@ use crate::pki::Pki;
 use crate::ports;
 use crate::process::{Process, Program};
 
-/// Writes to what the ladder is made of, with the object that came of them; nothing else.
+/// Writes to what the ladder is made of, with the object that came of them; of everything else that our programs ask, that
+/// they asked it.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -23,6 +24,10 @@ rules:
   resources:
   - {group: '', resources: [nodes, nodes/status]}
   - {group: ossci.amd.com, resources: ['*']}
+- level: None
+  resources: [{group: coordination.k8s.io}]
+- level: Metadata
+  users: ['system:serviceaccount:ossci:ossci-remediator', 'system:serviceaccount:ossci:ossci-agent']
 - level: None
 ";
 

@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use ossci_remediator::wire::node_repair::NodeRepair;
 use ossci_tests::facts::Facts;
+use ossci_tests::paper_nodes::Size;
 use ossci_tests::sender::{Sender, alert};
 use ossci_tests::{kubeconfig, paper_nodes, parts, wait};
 use reqwest::StatusCode;
@@ -41,7 +42,7 @@ impl Target {
     async fn new(prefix: &str, nodes: usize) -> Self {
         let facts = bare_lab().facts().await;
         let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
-        paper_nodes::create(&admin, prefix, nodes, "nobodys").await.unwrap();
+        paper_nodes::create(&admin, prefix, 0..nodes, "nobodys", Size::Small).await.unwrap();
         let sender = Sender::to(&facts, &facts.remediator_webhooks[0]).unwrap();
         Self { facts, admin, sender }
     }

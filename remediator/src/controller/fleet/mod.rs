@@ -9,15 +9,17 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 
 use crate::core::brakes::Past;
 use crate::core::budget::{Holder, Places, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
-use crate::core::record::{Complaint, Episode, Phase, Record, Rung, Severity};
+use crate::core::record::{Complaint, Episode, Phase, Rung, Severity};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
+use crate::wire::node_repair::NodeRepair;
 
 pub use self::pool::{Asking, Counts, Standing};
 
@@ -46,7 +48,21 @@ struct RepairGlance {
     /// A taint is on its way to the node, or there.
     placing: bool,
     past: Past,
-    firing: Vec<Complaint>,
+    board: Board,
+}
+
+impl RepairGlance {
+    fn firing(&self) -> impl Iterator<Item = &Complaint> {
+        self.board.complaints.iter().filter(|complaint| complaint.firing)
+    }
+}
+
+/// A complaint board, and the object that a guarded write over it has to find.
+#[derive(Debug, Clone)]
+pub struct Board {
+    pub uid: Option<String>,
+    pub version: Option<String>,
+    pub complaints: Vec<Complaint>,
 }
 
 /// Which of a node's two objects.
@@ -107,26 +123,29 @@ impl Fleet {
         });
     }
 
-    pub fn saw_record(&self, name: &str, uid: Option<&str>, record: &Record) {
+    pub fn saw_record(&self, repair: &NodeRepair) {
+        let (name, uid, record) = (&repair.name_any(), repair.uid(), repair.record());
+        let board =
+            Board { uid: uid.clone(), version: repair.resource_version(), complaints: record.complaints.clone() };
         let episode = record.repair.episode.as_ref();
         let open = episode.filter(|episode| !episode.phase.is_over());
         let slow = record.repair.network.as_ref().filter(|track| !track.phase.is_over());
         let queues = |episode: &&Episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget;
         let glance = RepairGlance {
-            holder: episode.map(|episode| holder(uid.unwrap_or_default(), episode)),
+            holder: episode.map(|episode| holder(uid.as_deref().unwrap_or_default(), episode)),
             over: episode.is_none_or(is_done),
             waits: open.filter(queues).map(|episode| waiter(name, episode, record.severity(episode))),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
-            nonsense: sense::nonsense(record).is_some(),
+            nonsense: sense::nonsense(&record).is_some(),
             slow: slow.is_some(),
             placing: open.is_some_and(|episode| episode.taint.is_some())
                 || slow.is_some_and(|track| track.taint.is_some()),
-            past: Past::of(record),
-            firing: record.complaints.iter().filter(|complaint| complaint.firing).cloned().collect(),
+            past: Past::of(&record),
+            board,
         };
         self.write(|known| {
             known.unreadable.remove(name);
-            known.repairs.insert(name.to_owned(), glance);
+            known.repairs.insert(name.clone(), glance);
         });
     }
 
@@ -172,6 +191,16 @@ impl Fleet {
         self.read(|known| known.nodes.contains_key(name) || known.repairs.contains_key(name))
     }
 
+    /// Whether there is this Node and no record of it, as far as the watches have come.
+    pub fn is_first_complaint(&self, name: &str) -> bool {
+        self.read(|known| known.repairs_listed && known.nodes.contains_key(name) && !known.repairs.contains_key(name))
+    }
+
+    /// The node's board, as far as the watches have come.
+    pub fn board(&self, name: &str) -> Option<Board> {
+        self.read(|known| known.repairs.get(name).map(|repair| repair.board.clone()))
+    }
+
     /// Whether the node holds a place in the budget.
     pub fn holds(&self, node: &str) -> bool {
         self.read(|known| known.places.as_ref().is_some_and(|places| places.contains_key(node)))
@@ -188,8 +217,8 @@ impl Fleet {
     /// Whether the record of the node does not know yet that this alert fires, or was not told so since `again`.
     pub fn is_news(&self, node: &str, complaint: &Complaint, again: Duration) -> bool {
         self.read(|known| {
-            let firing = known.repairs.get(node).map(|repair| repair.firing.as_slice()).unwrap_or_default();
-            let same = firing.iter().find(|other| other.fingerprint == complaint.fingerprint);
+            let mut firing = known.repairs.get(node).into_iter().flat_map(RepairGlance::firing);
+            let same = firing.find(|other| other.fingerprint == complaint.fingerprint);
             same.is_none_or(|other| {
                 let age = complaint.seen.duration_since(other.seen);
                 complaint.since > other.since || age.unsigned_abs() >= again
@@ -200,7 +229,7 @@ impl Fleet {
     /// Complaints that fire by the records and are not among the `listed` fingerprints.
     pub fn firing_but(&self, listed: &BTreeSet<String>) -> Vec<(String, Complaint)> {
         self.read(|known| {
-            let all = known.repairs.iter().flat_map(|(name, repair)| repair.firing.iter().map(move |c| (name, c)));
+            let all = known.repairs.iter().flat_map(|(name, repair)| repair.firing().map(move |c| (name, c)));
             let gone = all.filter(|(_, complaint)| !listed.contains(&complaint.fingerprint));
             gone.map(|(name, complaint)| (name.clone(), complaint.clone())).collect()
         })

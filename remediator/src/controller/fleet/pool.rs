@@ -75,7 +75,7 @@ impl Known {
             pooled.tainted += u32::from(tainted && Some(name.as_str()) != asks);
             let Some(repair) = repair else { continue };
             pooled.past.add(&repair.past);
-            pooled.slow += u32::from(repair.firing.iter().any(|complaint| complaint.ask == Ask::SlowNetwork));
+            pooled.slow += u32::from(repair.firing().any(|complaint| complaint.ask == Ask::SlowNetwork));
         }
         pooled
     }

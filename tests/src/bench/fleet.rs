@@ -1,0 +1,200 @@
+//! What a large fleet costs the remediator: memory, a quiet minute, and a restart. The nodes are paper, as large as real ones.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::Figure;
+use super::remediator::{each, timed};
+use crate::clock::{self, Stopwatch};
+use crate::lab::{INFRA, Lab};
+use crate::paper_nodes::{self as nodes, Size};
+use crate::pods::App;
+use crate::sender::{Sender, alert};
+use crate::{parts, process, wait};
+
+const FLEET: &str = "fleet";
+const HALF: usize = 5_000;
+const WHOLE: usize = 10_000;
+const OPEN: usize = 500;
+/// Beside its Lease a kubelet writes the status of its Node every five minutes, or a little earlier.
+const HEARTBEAT: Duration = Duration::from_secs(270);
+const QUIET: Duration = Duration::from_secs(60);
+/// Ticks of a second in /proc/PID/stat (`getconf CLK_TCK`, the same on every Linux that we run on).
+const TICKS: f64 = 100.0;
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs inside an enclosure; whether all targets were met.
+pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
+    tokio::select! {
+        met = rows(dir) => met,
+        _ = end.wait_for(|end| *end) => bail!("interrupted"),
+    }
+}
+
+fn ours(text: &str) -> bool {
+    text.contains(App::Controller.sign())
+}
+
+async fn rows(dir: &Path) -> Result<bool> {
+    let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
+    lab.begin(FLEET);
+    lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
+    // Nobody is behind these nodes, and nobody is to find that out. Nor does a site scrape every second.
+    process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
+    process::signal_all(Signal::STOP, |text| text.contains("/prometheus\0"));
+    let mut met = true;
+    nodes::create(&lab.admin, FLEET, 0..HALF, FLEET, Size::Real).await?;
+    settled(&lab, HALF).await?;
+    met &= memory("5,000 Nodes, seen one by one", 32.0)?;
+    restart(&lab, HALF).await?;
+    met &= memory("5,000 Nodes, listed at the start", 32.0)?;
+    met &= quiet(&lab).await?;
+    nodes::create(&lab.admin, FLEET, HALF..WHOLE, FLEET, Size::Real).await?;
+    settled(&lab, WHOLE).await?;
+    restart(&lab, WHOLE).await?;
+    met &= memory("10,000 Nodes, listed at the start", 45.0)?;
+    met &= first_decision(&lab).await?;
+    Ok(met)
+}
+
+/// Until every replica counts so many nodes of the pool.
+async fn settled(lab: &Lab, count: usize) -> Result<()> {
+    let http = &parts::http()?;
+    for metrics in &lab.facts.remediator_metrics {
+        wait::until(format!("the remediator knows {count} nodes"), PATIENCE, || async move {
+            let page = parts::page(http, &format!("http://{metrics}/metrics")).await?;
+            let line = format!("ossci_remediator_pool_nodes{{pool=\"{FLEET}\"}} {count}");
+            ensure!(page.lines().any(|known| known == line), "not yet");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn restart(lab: &Lab, count: usize) -> Result<()> {
+    lab.kill(App::Controller, None).await?;
+    settled(lab, count).await
+}
+
+/// Of the larger replica.
+fn memory(what: &str, at_most: f64) -> Result<bool> {
+    let mut most = 0.0_f64;
+    for status in process::texts_of(ours, "status") {
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS")?;
+        most = most.max(kilobytes / 1024.0);
+    }
+    let name = format!("resident memory, {what}");
+    Ok(Figure { name, value: most, unit: "MiB", peer: at_most, target: 1.0 }.print())
+}
+
+/// Seconds of processor time that each replica has taken.
+fn processor_seconds() -> Result<Vec<f64>> {
+    let seconds = process::texts_of(ours, "stat").into_iter().map(|stat| {
+        // Behind the name, which is in parentheses: state, 10 others, user time, system time.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).context("/proc/PID/stat");
+        Ok((ticks(11)? + ticks(12)?) / TICKS)
+    });
+    seconds.collect()
+}
+
+/// A minute in which nothing happens but heartbeats.
+async fn quiet(lab: &Lab) -> Result<bool> {
+    let beats = HALF * usize::try_from(QUIET.as_secs())? / usize::try_from(HEARTBEAT.as_secs())?;
+    let pause = QUIET / u32::try_from(beats)?;
+    let api: Api<Node> = Api::all(lab.admin.clone());
+    let (before, watch) = (processor_seconds()?, Stopwatch::start());
+    for number in 0..beats {
+        let beat =
+            json!({"status": {"conditions": [{"type": "Ready", "lastHeartbeatTime": format!("{:.0}", clock::now())}]}});
+        api.patch_status(&nodes::name(FLEET, number), &PatchParams::default(), &Patch::Strategic(beat)).await?;
+        let next = pause * u32::try_from(number + 1)?;
+        tokio::time::sleep(next.saturating_sub(watch.elapsed())).await;
+    }
+    let wall = watch.elapsed().as_secs_f64();
+    let after = processor_seconds()?;
+    let most = before.iter().zip(&after).map(|(before, after)| after - before).fold(0.0_f64, f64::max);
+    let name = "CPU of the busier replica, 5,000 Nodes at rest".to_owned();
+    Ok(Figure { name, value: most / wall * 100.0, unit: "%", peer: 1.0, target: 1.0 }.print())
+}
+
+/// From the lease to the first decision, where 500 repairs are open and every one of them has something to decide.
+async fn first_decision(lab: &Lab) -> Result<bool> {
+    let alerts: Vec<Value> = (0..OPEN).map(|number| alert(&nodes::name(FLEET, number), "restart")).collect();
+    Sender::to(&lab.facts, lab.leading_webhook().await?)?.deliver(&alerts, PATIENCE).await?;
+    tainted(lab, OPEN).await?;
+    process::signal_all(Signal::STOP, ours);
+    // Nobody sees it now: whoever starts finds 500 nodes that a person has released.
+    let api: &Api<Node> = &Api::all(lab.admin.clone());
+    each(0..OPEN, |number| async move {
+        let none = Patch::Merge(json!({"spec": {"taints": null}}));
+        api.patch(&nodes::name(FLEET, number), &PatchParams::default(), &none).await?;
+        Ok(())
+    })
+    .await?;
+    let list = timed(async {
+        api.list(&ListParams::default()).await?;
+        Ok(())
+    });
+    let http = parts::http()?;
+    let read =
+        timed(async { parts::page(&http, &format!("{}/api/v2/alerts", lab.facts.alertmanager)).await.map(drop) });
+    let (list, read) = (list.await?, read.await?);
+
+    let logs = INFRA.map(|node| lab.node_dir(node).log(App::Controller.word()));
+    let mut ends = Vec::new();
+    for log in &logs {
+        ends.push(usize::try_from(fs::metadata(log).with_context(|| format!("{}", log.display()))?.len())?);
+    }
+    let killed = clock::now();
+    lab.kill(App::Controller, None).await?;
+    let (leads, first, last) = wait::until("all 500 are decided", PATIENCE, || async {
+        let both: Vec<(Timestamp, Vec<Timestamp>)> =
+            logs.iter().zip(&ends).filter_map(|(log, end)| since_it_leads(log, *end)).collect();
+        let [(leads, recorded)] = both.as_slice() else { bail!("{} lead", both.len()) };
+        ensure!(recorded.len() >= OPEN, "{} of {OPEN}", recorded.len());
+        Ok((*leads, recorded[0], recorded[OPEN - 1]))
+    })
+    .await?;
+    let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs_f64();
+    println!("    take-over: {:.2} s from kill -9 of both replicas to the lease", seconds(killed, leads));
+    println!("    raw: list of 10,000 Nodes {list:.2} s, one read of the alerts {read:.3} s");
+    println!("    all 500 decided {:.2} s after the lease", seconds(leads, last));
+    let name = "restart: lease held to the first decision".to_owned();
+    Ok(Figure { name, value: seconds(leads, first), unit: "s", peer: list + read, target: 1.5 }.print())
+}
+
+async fn tainted(lab: &Lab, count: usize) -> Result<()> {
+    let api: Api<Node> = Api::all(lab.admin.clone());
+    wait::until(format!("{count} nodes are tainted"), PATIENCE, || async {
+        let mut seen = 0;
+        for number in 0..count {
+            let taints = api.get(&nodes::name(FLEET, number)).await?.spec.and_then(|spec| spec.taints);
+            seen += usize::from(taints.into_iter().flatten().any(|taint| taint.key == "repair-reboot"));
+        }
+        ensure!(seen == count, "{seen}");
+        Ok(())
+    })
+    .await
+}
+
+/// When a replica began to lead, and when it recorded decisions after that, by what its log says behind `end`.
+fn since_it_leads(log: &Path, end: usize) -> Option<(Timestamp, Vec<Timestamp>)> {
+    let text = fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(text.get(end..)?).into_owned();
+    let mut lines = text.lines();
+    let at = |line: &str| line.split_whitespace().next()?.parse::<Timestamp>().ok();
+    let leads = lines.find(|line| line.contains("leadership") && line.contains("leads=true")).and_then(at)?;
+    Some((leads, lines.filter(|line| line.contains(" recorded ")).filter_map(at).collect()))
+}

@@ -1,0 +1,186 @@
+//! `ossci-lab storm`: 400, then 700 of a thousand nodes complain. Two of them are simulated machines with an agent, the others
+//! paper. All of 400 are tainted, of 700 as many as the half; the others are told of by condition, record and mail; and when
+//! the brake is over the first has to heal before the second starts.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, ListParams};
+use ossci_remediator::core::word::ClosedWord;
+use ossci_remediator::wire::node_repair::NodeRepair;
+use ossci_remediator::wire::slim_node;
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::audit::Write;
+use crate::clock;
+use crate::lab::Lab;
+use crate::paper_nodes::{self, Size};
+use crate::sender::{Sender, alert};
+use crate::witness::Witness;
+use crate::{parts, process, verdict, wait};
+
+/// The pool's name.
+const STORM: &str = "storm";
+const NODES: usize = 1_000;
+/// They complain first, so they are let go first.
+const MACHINES: [&str; 2] = ["storm-a", "storm-b"];
+const FIRST: usize = 400;
+const ALL: usize = 700;
+/// Of the pool, in percent: the ordinary settings.
+const TAINTED: usize = 50;
+const REPAIRED: usize = 10;
+/// Longer than all of them take to complain, on any machine.
+const BRAKE: &str = "{brakes: {stormSeconds: 7200, taintPercent: 50}}";
+const TAKES: Duration = Duration::from_secs(400);
+
+/// Runs inside an enclosure; prints what is seen.
+pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<()> {
+    tokio::select! {
+        over = storm(dir) => over,
+        _ = end.wait_for(|end| *end) => bail!("interrupted"),
+    }
+}
+
+async fn storm(dir: &Path) -> Result<()> {
+    let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
+    lab.begin(STORM);
+    lab.change_policy(BRAKE).await?;
+    lab.add_nodes(&MACHINES.map(str::to_owned)).await?;
+    // Nobody is behind a paper node, and nobody is to find that out.
+    process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
+    paper_nodes::create(&lab.admin, STORM, 0..NODES - MACHINES.len(), STORM, Size::Small).await?;
+    println!("{NODES} nodes are there");
+
+    let mut names = MACHINES.map(str::to_owned).to_vec();
+    names.extend((0..NODES - MACHINES.len()).map(|number| paper_nodes::name(STORM, number)));
+    let sender = Sender::to(&lab.facts, lab.leading_webhook().await?)?;
+    // Two alone are no storm.
+    let pause = "ossci.amd.com/pause";
+    lab.kubectl
+        .run(&["-n", "ossci", "annotate", "configmap", "ossci-budget", &format!("{pause}=until-400-asked")])
+        .await?;
+    for numbers in [0..MACHINES.len(), MACHINES.len()..FIRST] {
+        complain(&sender, &names[numbers.clone()]).await?;
+        standing(&lab, numbers.end, 0, "Paused").await?;
+    }
+    lab.kubectl.run(&["-n", "ossci", "annotate", "configmap", "ossci-budget", &format!("{pause}-")]).await?;
+    standing(&lab, FIRST, 0, "StormBrake").await?;
+    println!("{FIRST} complained: all are tainted");
+    let second = clock::now();
+    complain(&sender, &names[FIRST..ALL]).await?;
+    let tainted = NODES * TAINTED / 100;
+    standing(&lab, tainted, ALL - tainted, "StormBrake").await?;
+    println!("{ALL} complained: {tainted} are tainted, {} are told of only", ALL - tainted);
+
+    let mut witness = Witness::new(&lab.facts)?;
+    told_by_mail(&mut witness).await?;
+    let drained = drained_before_a_heal(&witness);
+    ensure!(drained.is_empty(), "drained while the storm lasted: {drained:?}");
+
+    // It has lasted long enough: the second wave alone is one, and began that long ago.
+    let window = clock::now().duration_since(second).as_secs() + 1;
+    lab.change_policy(&format!("{{brakes: {{stormSeconds: {window}, taintPercent: 50}}}}")).await?;
+    wait::until("the second machine is healed", TAKES, || async {
+        let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
+        let repair = repairs.get(MACHINES[1]).await?;
+        let episode = repair.record().repair.episode.context("no episode")?;
+        ensure!(episode.phase.as_str() == "Healed", "{}: {}", episode.phase.as_str(), episode.why.why.as_str());
+        Ok(())
+    })
+    .await?;
+    witness.look().await?;
+    judge(&witness, &names)?;
+    println!("the storm is over");
+    Ok(())
+}
+
+/// In one delivery.
+async fn complain(sender: &Sender, names: &[String]) -> Result<()> {
+    let alerts: Vec<Value> = names.iter().map(|name| alert(name, "rocm-smi")).collect();
+    sender.deliver(&alerts, TAKES).await
+}
+
+/// Waits until so many nodes carry the taint and wait for this, so many may not be tainted any more, and everybody who
+/// complained is told of.
+async fn standing(lab: &Lab, tainted: usize, kept: usize, why: &str) -> Result<()> {
+    // To list a thousand nodes again and again would be the storm's own weather: the remediator is asked first.
+    let http = &parts::http()?;
+    let metrics = format!("http://{}/metrics", lab.facts.remediator_metrics[0]);
+    wait::until(format!("{tainted} wait for {why} and {kept} for TaintLimit"), TAKES, || async {
+        let page = parts::page(http, &metrics).await?;
+        let waiting = |why: &str, count: usize| {
+            let line = format!("ossci_remediator_waiting{{why=\"{why}\"}} {count}");
+            page.lines().any(|known| known == line)
+        };
+        ensure!(waiting(why, tainted) && waiting("TaintLimit", kept), "they do not yet");
+        Ok(())
+    })
+    .await?;
+    let (nodes, repairs): (Api<Node>, Api<NodeRepair>) = (Api::all(lab.admin.clone()), Api::all(lab.admin.clone()));
+    wait::until(format!("{tainted} nodes are tainted and {kept} are not"), TAKES, || async {
+        let nodes = nodes.list(&ListParams::default()).await?.items;
+        let with = nodes.iter().filter(|node| {
+            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+            taints.into_iter().flatten().any(|taint| taint.key == "repair-reboot")
+        });
+        let told = nodes.iter().filter(|node| slim_node::condition(node).is_some_and(|ours| ours.status == "False"));
+        let whys: Vec<&str> = repairs
+            .list(&ListParams::default())
+            .await?
+            .iter()
+            .map(|repair| repair.record().repair.episode.map_or("none", |episode| episode.why.why.as_str()))
+            .collect();
+        let limited = whys.iter().filter(|why| **why == "TaintLimit").count();
+        let waiting = whys.iter().filter(|known| **known == why).count();
+        let seen = (with.count(), waiting, limited, told.count());
+        ensure!(seen == (tainted, tainted, kept, tainted + kept), "tainted, waiting, at the limit, told of: {seen:?}");
+        Ok(())
+    })
+    .await
+}
+
+async fn told_by_mail(witness: &mut Witness) -> Result<()> {
+    let watch = clock::Stopwatch::start();
+    loop {
+        witness.look().await?;
+        let subjects: BTreeSet<&str> = witness.mails_about(STORM).iter().map(|mail| mail.subject.as_str()).collect();
+        let told = |words: &str| subjects.iter().any(|subject| subject.contains(words));
+        if told("too many nodes ask at once") && told("as many nodes as may be are tainted") {
+            return Ok(());
+        }
+        ensure!(watch.elapsed() < TAKES, "people were told only {subjects:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Who was drained before anybody was healed, in the order of the writes: their times are those of the answers.
+fn drained_before_a_heal(witness: &Witness) -> BTreeSet<&str> {
+    let phase =
+        |write: &Write| write.object.pointer("/status/episode/phase").and_then(Value::as_str).map(str::to_owned);
+    let before = witness.in_order().into_iter().take_while(|write| phase(write).as_deref() != Some("Healed"));
+    before.filter(|write| phase(write).as_deref() == Some("Draining")).map(|write| write.name.as_str()).collect()
+}
+
+/// The budget was never exceeded, one was repaired before the second started, and nothing of anybody else's was changed.
+fn judge(witness: &Witness, names: &[String]) -> Result<()> {
+    let pool: Vec<&str> = names.iter().map(String::as_str).collect();
+    let chronicle = &witness.whole();
+    let mut wrong = verdict::crowds(chronicle, &pool, REPAIRED);
+    for (name, story) in chronicle.nodes().filter(|(name, _)| pool.contains(name)) {
+        wrong.extend(story.foreign.iter().map(|what| format!("never-foreign: {name}: {what}")));
+        if !story.phases.is_empty() && story.why.is_empty() {
+            wrong.push(format!("never-silent: {name} has no reason"));
+        }
+    }
+    let drained = drained_before_a_heal(witness);
+    if drained != BTreeSet::from([MACHINES[0]]) {
+        wrong.push(format!("before the first was healed, these were drained: {drained:?}"));
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
