@@ -116,7 +116,8 @@ struct Union {
     complete: bool,
 }
 
-/// Asks again and again while we lead.
+/// Asks again and again. Who does not lead only keeps what it knows of silences fresh: a new leader that has not asked yet
+/// would take back what is not out, and begin it anew.
 pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     let mut absent: BTreeMap<(String, String), u32> = BTreeMap::new();
     let (mut leadership, mut sites) = (context.leadership.changes(), context.sites.subscribe());
@@ -126,10 +127,12 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
             let _ = sites.changed().await;
             continue;
         };
+        let union = ask(&context, replicas).await;
         if context.leadership.leads() {
-            let union = ask(&context, replicas).await;
             learn(&context, &union).await;
             forget(&context, &union, &mut absent).await;
+        } else {
+            absent.clear();
         }
         tokio::select! {
             () = tokio::time::sleep(replicas.every) => {}

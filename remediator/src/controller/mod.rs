@@ -166,7 +166,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(server::plain(config.metrics_address, context.clone()));
     parts.spawn(webhook::serve(config.clone(), context.clone()));
     parts.spawn(wake::dispatch(queue, context.clone()));
-    parts.spawn(leader::run(context.clone(), Candidate::new(me.clone(), terms)));
+    let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));
+    parts.spawn(async move {
+        // Whoever leads has asked what is silenced; without an answer it leads all the same.
+        alerts::ask_again(&leading).await;
+        leader::run(leading, candidate).await
+    });
     parts.spawn(alerts::follow(context.clone()));
     parts.spawn(notices::follow(context.clone()));
     parts.spawn(api_time::follow(client, context.clone()));
