@@ -15,7 +15,8 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The rung to begin with when `asked` is asked for now, and what memory has to say where it is higher.
 pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Option<String>) {
-    let healed = || history.iter().filter(|past| past.outcome == Phase::Healed);
+    let completed = |past: &&PastEpisode| past.attempts.iter().any(|attempt| attempt.passed);
+    let healed = || history.iter().filter(|past| past.outcome == Phase::Healed).filter(completed);
     let within = |past: &&PastEpisode, time: Duration| {
         now.duration_since(past.ended_at) <= jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX)
     };
@@ -42,6 +43,7 @@ fn above(rung: Rung) -> Rung {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::record::Attempt;
     use crate::core::why::{Reason, Why};
 
     const HOUR: i64 = 3600;
@@ -56,7 +58,7 @@ mod tests {
             rung,
             outcome,
             why,
-            attempts: vec![],
+            attempts: vec![Attempt { rung, at: at(ended_at), passed: outcome == Phase::Healed }],
         }
     }
 
@@ -87,6 +89,12 @@ mod tests {
         for outcome in [Phase::Recovered, Phase::Released, Phase::NodeGone] {
             check(&[past(0, Rung::Reboot, outcome), past(60, Rung::Reboot, outcome)], HOUR, Rung::Reboot);
         }
+    }
+
+    #[test]
+    fn an_episode_that_completed_no_rung_is_not_remembered() {
+        let proven = PastEpisode { attempts: vec![], ..past(0, Rung::Reboot, Phase::Healed) };
+        check(&[proven.clone(), proven], HOUR, Rung::Reboot);
     }
 
     #[test]

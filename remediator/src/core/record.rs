@@ -177,12 +177,15 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// The rungs that were carried out to their end, and whether the node was healthy then.
+    /// The rungs that were carried out to their end, and whether the node was healthy then. A proof without a boot that we
+    /// ordered (an old complaint, a Node created again) says nothing about a rung.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
-        self.steps.iter().filter_map(|step| {
+        let rebooted = |rung| self.steps.iter().any(|step| step.rung == rung && step.outcome.why == Why::NewBoot);
+        self.steps.iter().filter_map(move |step| {
             let passed = match step.outcome.why {
-                Why::ProofPassed => true,
-                Why::ProofFailed | Why::ReimageFailed => false,
+                Why::ProofPassed if rebooted(step.rung) => true,
+                Why::ProofFailed if rebooted(step.rung) => false,
+                Why::ReimageFailed => false,
                 _ => return None,
             };
             Some(Attempt { rung: step.rung, at: step.at, passed })
