@@ -117,6 +117,23 @@ impl Alerting {
         Ok(())
     }
 
+    /// Posts an alert about each of these nodes that asks for a reboot and fires for hours, to every Alertmanager.
+    pub async fn complain(&self, nodes: &[String]) -> Result<()> {
+        let ends = clock::now() + jiff::SignedDuration::from_hours(6);
+        let alerts: Vec<Value> = nodes
+            .iter()
+            .map(|node| {
+                json!({"labels": {"alertname": "GPUCheckFailing", "node": node, "cluster": "lab", "remediation": "reboot",
+                                  "check": "rocm-smi", "severity": "critical"},
+                       "annotations": {"summary": "three strikes"}, "endsAt": ends.to_string()})
+            })
+            .collect();
+        for url in self.alertmanagers() {
+            self.send(&format!("{url}/api/v2/alerts"), &json!(alerts)).await?;
+        }
+        Ok(())
+    }
+
     /// Silences everything about a node, at one Alertmanager: the other one hears of it by gossip.
     pub async fn silence(&self, node: &str) -> Result<()> {
         let now = clock::now();

@@ -20,7 +20,6 @@ use crate::audit::Write;
 use crate::clock;
 use crate::lab::Lab;
 use crate::paper_nodes::{self, Size};
-use crate::sender::{Sender, alert};
 use crate::witness::Witness;
 use crate::{parts, process, verdict, wait};
 
@@ -58,21 +57,20 @@ async fn storm(dir: &Path) -> Result<()> {
 
     let mut names = MACHINES.map(str::to_owned).to_vec();
     names.extend((0..NODES - MACHINES.len()).map(|number| paper_nodes::name(STORM, number)));
-    let sender = Sender::to(&lab.facts, lab.leading_webhook().await?)?;
     // Two alone are no storm.
     let pause = "ossci.amd.com/pause";
     lab.kubectl
         .run(&["-n", "ossci", "annotate", "configmap", "ossci-budget", &format!("{pause}=until-400-asked")])
         .await?;
     for numbers in [0..MACHINES.len(), MACHINES.len()..FIRST] {
-        complain(&sender, &names[numbers.clone()]).await?;
+        lab.alerting.complain(&names[numbers.clone()]).await?;
         standing(&lab, numbers.end, 0, "Paused").await?;
     }
     lab.kubectl.run(&["-n", "ossci", "annotate", "configmap", "ossci-budget", &format!("{pause}-")]).await?;
     standing(&lab, FIRST, 0, "StormBrake").await?;
     println!("{FIRST} complained: all are tainted");
     let second = clock::now();
-    complain(&sender, &names[FIRST..ALL]).await?;
+    lab.alerting.complain(&names[FIRST..ALL]).await?;
     let tainted = NODES * TAINTED / 100;
     standing(&lab, tainted, ALL - tainted, "StormBrake").await?;
     println!("{ALL} complained: {tainted} are tainted, {} are told of only", ALL - tainted);
@@ -97,12 +95,6 @@ async fn storm(dir: &Path) -> Result<()> {
     judge(&witness, &names)?;
     println!("the storm is over");
     Ok(())
-}
-
-/// In one delivery.
-async fn complain(sender: &Sender, names: &[String]) -> Result<()> {
-    let alerts: Vec<Value> = names.iter().map(|name| alert(name, "rocm-smi")).collect();
-    sender.deliver(&alerts, TAKES).await
 }
 
 /// Waits until so many nodes carry the taint and wait for this, so many may not be tainted any more, and everybody who

@@ -19,6 +19,9 @@ use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 
+/// Nodes in one page of the first list.
+const PAGE: u32 = 50;
+
 /// Wakes a node when its record changes. One that cannot be read spoils no other.
 pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<DeserializeGuard<NodeRepair>> = Api::all(client);
@@ -125,7 +128,8 @@ impl From<NodeView> for Glance {
 /// Wakes a node when something changed that can change a decision; a heartbeat does not.
 pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<Node> = Api::all(client);
-    let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    // A real Node is 10 kB: a page of them is what the first list costs in memory, and never gives back.
+    let mut stream = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
     let mut known: HashMap<String, Glance> = HashMap::new();
     let mut listed: HashSet<String> = HashSet::new();
     let look = |known: &mut HashMap<String, Glance>, node: &Node| {

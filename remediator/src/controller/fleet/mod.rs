@@ -130,7 +130,7 @@ impl Fleet {
         let episode = record.repair.episode.as_ref();
         let open = episode.filter(|episode| !episode.phase.is_over());
         let slow = record.repair.network.as_ref().filter(|track| !track.phase.is_over());
-        let queues = |episode: &&Episode| episode.phase == Phase::Waiting && episode.why.why == Why::WaitingForBudget;
+        let queues = |episode: &&Episode| episode.phase == Phase::Waiting && stands_in_line(episode.why.why);
         let glance = RepairGlance {
             holder: episode.map(|episode| holder(uid.as_deref().unwrap_or_default(), episode)),
             over: episode.is_none_or(is_done),
@@ -294,6 +294,12 @@ impl Fleet {
 /// An episode that needs no place any more: it is over, or a person has the node.
 pub fn is_done(episode: &Episode) -> bool {
     episode.phase.is_over() || episode.rung == Rung::Manual
+}
+
+/// Waits for a place, or for what keeps the whole pool from starting: when that ends they are served in their order, and not as
+/// they happen to look. Each looks again within a minute, so nobody who has no turn any more holds the others up.
+fn stands_in_line(why: Why) -> bool {
+    matches!(why, Why::WaitingForBudget | Why::StormBrake | Why::Paused)
 }
 
 /// Who an episode is, in the budget.
