@@ -65,6 +65,14 @@ pub struct Board {
     pub complaints: Vec<Complaint>,
 }
 
+impl Board {
+    /// Of the same object, as the API server numbers its writes (Kubernetes: resource versions are numbers that grow).
+    fn is_newer(&self, other: &Self) -> bool {
+        let number = |board: &Self| board.version.as_ref().and_then(|version| version.parse::<u64>().ok());
+        self.uid == other.uid && number(self) > number(other)
+    }
+}
+
 /// Which of a node's two objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -144,6 +152,10 @@ impl Fleet {
             board,
         };
         self.write(|known| {
+            // The answer to a write of ours can come after the watch has told of a later one.
+            if known.repairs.get(name).is_some_and(|repair| repair.board.is_newer(&glance.board)) {
+                return;
+            }
             known.unreadable.remove(name);
             known.repairs.insert(name.clone(), glance);
         });
@@ -309,4 +321,27 @@ pub fn holder(uid: &str, episode: &Episode) -> Holder {
 
 fn waiter(node: &str, episode: &Episode, severity: Severity) -> Waiter {
     Waiter { node: node.to_owned(), severity, rung: episode.rung, since: episode.started_at }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_undo_what_the_watch_told() {
+        let told = |uid: &str, version: &str| {
+            let mut repair = NodeRepair::default();
+            repair.metadata.name = Some("n1".into());
+            repair.metadata.uid = Some(uid.into());
+            repair.metadata.resource_version = Some(version.into());
+            repair
+        };
+        let fleet = Fleet::default();
+        let version = || fleet.board("n1").and_then(|board| board.version);
+        fleet.saw_record(&told("a", "100"));
+        fleet.saw_record(&told("a", "99"));
+        assert_eq!(version().as_deref(), Some("100"));
+        fleet.saw_record(&told("b", "9"));
+        assert_eq!(version().as_deref(), Some("9"), "another object");
+    }
 }
