@@ -39,15 +39,21 @@ pub async fn keep(run_dir: PathBuf, mut wanted: watch::Receiver<Option<Wanted>>)
 
 async fn write(run_dir: &Path, wanted: Wanted) -> std::io::Result<()> {
     tokio::fs::create_dir_all(run_dir).await?;
-    if let Some(gpus) = wanted.gpus {
-        replace(&run_dir.join("inventory"), &format!("{gpus}\n")).await?;
+    let inventory = run_dir.join("inventory");
+    match wanted.gpus {
+        Some(gpus) => replace(&inventory, &format!("{gpus}\n")).await?,
+        None => remove(&inventory).await?,
     }
     let pause = run_dir.join("pause");
     if wanted.paused {
         let expiry = clock::now().saturating_add(PAUSE).unwrap_or(jiff::Timestamp::MAX);
         return replace(&pause, &format!("{expiry}\n")).await;
     }
-    match tokio::fs::remove_file(&pause).await {
+    remove(&pause).await
+}
+
+async fn remove(path: &Path) -> std::io::Result<()> {
+    match tokio::fs::remove_file(path).await {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

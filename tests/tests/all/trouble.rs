@@ -3,7 +3,7 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 21] = [
+pub const STORIES: [&str; 22] = [
     "alertmanager-gone",
     "api-down",
     "bmc",
@@ -20,6 +20,7 @@ pub const STORIES: [&str; 21] = [
     "released-again",
     "rung-fails",
     "silenced-waiting",
+    "silent-agent",
     "slow-and-broken",
     "storm",
     "taint-limit",
@@ -86,6 +87,11 @@ async fn a_technicians_mark_and_a_cordon_stop_what_is_not_out_yet() {
 #[tokio::test]
 async fn a_policy_that_changes_is_followed_without_a_restart() {
     told("mode-changes").await;
+}
+
+#[tokio::test]
+async fn a_silent_agent_is_a_persons_case_and_a_gpu_is_missed_without_its_label() {
+    told("silent-agent").await;
 }
 
 #[tokio::test]

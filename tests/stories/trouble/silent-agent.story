@@ -1,0 +1,17 @@
+# A Ready node whose agent takes no order is a person's: nobody resets a machine that runs pods. And a GPU that is gone is missed
+# without a label that says how many there are: the exporter has learned it, so a reboot that does not bring it back heals nothing.
+node silent1 learned1
+policy {budget: {atMostPercent: 100}, times: {agentSilentSeconds: 5, drainSeconds: 60}}
+kubectl label node learned1 ossci.amd.com/gpus-
+pod stays-silent1 on silent1
+kubectl create poddisruptionbudget stays-silent1 --selector=app=stays-silent1 --min-available=1
+break silent1 gpu-missing until reboot
+break learned1 gpu-missing until reimage
+await silent1 why DrainBlocked within 90s
+freeze agent silent1
+kubectl delete poddisruptionbudget stays-silent1
+await silent1 phase Escalated within 60s
+await silent1 mail within 30s
+thaw agent silent1
+await learned1 phase Healed within 120s
+quiet 4s
