@@ -60,6 +60,8 @@ struct Player<'a> {
     lab: &'a mut Lab,
     witness: Witness,
     audience: &'a mut dyn Audience,
+    /// The story's nodes; those of earlier stories may still be busy.
+    nodes: Vec<String>,
     cursors: BTreeMap<String, Cursor>,
     broken: BTreeMap<String, Timestamp>,
     /// When the check that had three strikes first had ended its third run.
@@ -74,6 +76,7 @@ pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> 
         lab,
         witness,
         audience,
+        nodes: story.nodes().into_iter().map(str::to_owned).collect(),
         cursors: BTreeMap::new(),
         broken: BTreeMap::new(),
         struck: BTreeMap::new(),
@@ -238,7 +241,7 @@ impl Player<'_> {
 
     async fn quiet(&mut self, time: Duration) -> Result<()> {
         self.look().await?;
-        let names: Vec<String> = self.lab.facts.exporters.keys().cloned().collect();
+        let names = self.nodes.clone();
         let count = |chronicle: &Chronicle| -> Vec<usize> {
             let changes =
                 |story: &NodeStory| story.taints.len() + story.phases.len() + story.orders.len() + story.network.len();

@@ -22,7 +22,7 @@
 //! register NODE...                             (its Node was deleted: the kubelet creates it again)
 //! kubectl ARGUMENTS
 //! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
-//! quiet 5s                                     (nothing may change in the chronicle of any node)
+//! quiet 5s                                     (nothing may change in the chronicle of any node of the story)
 //! ```
 //!
 //! Of the way of an alert. A story that asks what the webhook heard is about that way: its golden file also tells what it
