@@ -51,10 +51,12 @@ fn wants_taint(record: &Record) -> bool {
     record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Waiting && episode.taint.is_none())
 }
 
-/// Pods are about to be asked to leave.
-fn drains(known: &Record, decision: &Decision) -> bool {
-    let draining = |episode: &Option<Episode>| episode.as_ref().is_some_and(|episode| episode.phase == Phase::Draining);
-    draining(&decision.next.episode) && !draining(&known.repair.episode)
+/// A rung sets out: the node is about to be captured and drained.
+fn sets_out(known: &Record, decision: &Decision) -> bool {
+    let out = |episode: &Option<Episode>, phase| episode.as_ref().is_some_and(|episode| episode.phase == phase);
+    [Phase::Capturing, Phase::Draining]
+        .into_iter()
+        .any(|phase| out(&decision.next.episode, phase) && !out(&known.repair.episode, phase))
 }
 
 /// The reset that is about to be put on record.
@@ -98,7 +100,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         let decision = decide(&known, &seen, now, &site.policy);
 
         if !asked
-            && (drains(&known, &decision)
+            && (sets_out(&known, &decision)
                 || new_reset(&known, &decision).is_some()
                 || decision.action.as_ref().is_some_and(is_disruptive))
         {

@@ -40,7 +40,7 @@ struct Target {
 impl Target {
     /// The second test's nodes are not the first one's.
     async fn new(prefix: &str, nodes: usize) -> Self {
-        let facts = bare_lab().facts().await;
+        let facts = bare_lab().await.facts().await;
         let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
         paper_nodes::create(&admin, prefix, 0..nodes, "nobodys", Size::Small).await.unwrap();
         let sender = Sender::to(&facts, &facts.remediator_webhooks[0]).unwrap();
@@ -74,7 +74,7 @@ fn changed(node: &str, change: impl FnOnce(&mut Value)) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint() {
     let _part = part("nonsense at the webhook");
-    let lab = bare_lab();
+    let lab = bare_lab().await;
     let to = Target::new("sense", 12).await;
     let delivery = |version: Value, alerts: Value| json!({"version": version, "alerts": alerts}).to_string();
     for (body, expected) in [
@@ -200,7 +200,7 @@ fn open_files(webhook: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_that_say_nothing_keep_nobody_out() {
     let _part = part("idle connections at the webhook");
-    let lab = bare_lab();
+    let lab = bare_lab().await;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let to = Target::new("idle", 50).await;
