@@ -1,7 +1,10 @@
 //! What a reboot would destroy, written down before it: one more run of the checks, and the end of the kernel's log.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
+
+use tokio::time::error::Elapsed;
 
 use super::host::Host;
 use super::probe;
@@ -24,36 +27,27 @@ pub struct Captured {
 pub async fn capture<H: Host>(socket: &Path, host: &H, deadline: jiff::Timestamp) -> Captured {
     let left = Duration::try_from(deadline.duration_since(clock::now())).unwrap_or_default();
     let (checks, log) =
-        tokio::join!(tokio::time::timeout(left, run_checks(socket)), tokio::time::timeout(left, host.kernel_log()),);
+        tokio::join!(tokio::time::timeout(left, run_checks(socket)), tokio::time::timeout(left, host.kernel_log()));
     let mut missing = Vec::new();
-    let verdicts = match checks {
-        Ok(Ok(verdicts)) => verdicts,
-        Ok(Err(error)) => {
-            missing.push(format!("the checks: {error}"));
-            Vec::new()
-        }
-        Err(_) => {
-            missing.push("the checks: no answer in time".to_owned());
-            Vec::new()
-        }
-    };
-    let kernel_log = match log {
-        Ok(Ok(text)) => Some(tail(text.trim_end(), LOG).to_owned()),
-        Ok(Err(error)) => {
-            missing.push(format!("the kernel's log: {error}"));
-            None
-        }
-        Err(_) => {
-            missing.push("the kernel's log: no answer in time".to_owned());
-            None
-        }
-    };
+    let verdicts = had("the checks", checks, &mut missing).unwrap_or_default();
+    let kernel_log = had("the kernel's log", log, &mut missing).map(|text| tail(text.trim_end(), LOG).to_owned());
     let message = if missing.is_empty() {
         "the checks' verdicts and the end of the kernel's log are on record".to_owned()
     } else {
         format!("missing from the evidence: {}", missing.join("; "))
     };
     Captured { verdicts, kernel_log, message }
+}
+
+/// What there is; why there is not goes to `missing`.
+fn had<T, E: Display>(what: &str, answer: Result<Result<T, E>, Elapsed>, missing: &mut Vec<String>) -> Option<T> {
+    let why = match answer {
+        Ok(Ok(answer)) => return Some(answer),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    missing.push(format!("{what}: {why}"));
+    None
 }
 
 async fn run_checks(socket: &Path) -> Result<Vec<Verdict>, probe::ProbeError> {
