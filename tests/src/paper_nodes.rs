@@ -1,6 +1,8 @@
 //! Node objects as large as real ones (9.8 kB: 20 images, 20 labels), many of them, with nobody behind them.
 
-use anyhow::{Context, Result};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
@@ -8,6 +10,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::site_policy::STORY;
+use crate::wait;
 
 /// Requests at the same time.
 pub const CONNECTIONS: usize = 8;
@@ -47,6 +50,23 @@ pub async fn create(
         .buffer_unordered(CONNECTIONS)
         .try_collect::<()>()
         .await
+}
+
+/// Until all of them carry the taint of a reboot.
+pub async fn tainted(client: &Client, prefix: &str, numbers: std::ops::Range<usize>, patience: Duration) -> Result<()> {
+    let api: &Api<Node> = &Api::all(client.clone());
+    wait::until(format!("{} nodes {prefix} are tainted", numbers.len()), patience, || {
+        let numbers = numbers.clone();
+        async move {
+            for number in numbers {
+                let taints = api.get(&name(prefix, number)).await?.spec.and_then(|spec| spec.taints);
+                let ours = taints.into_iter().flatten().any(|taint| taint.key == "repair-reboot");
+                ensure!(ours, "{} is not", name(prefix, number));
+            }
+            Ok(())
+        }
+    })
+    .await
 }
 
 fn object(name: &str, story: &str) -> Value {

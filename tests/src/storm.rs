@@ -7,11 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, ListParams};
 use ossci_remediator::core::word::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
-use ossci_remediator::wire::slim_node;
+use ossci_remediator::wire::slim_node::{self, SlimNode};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -113,13 +112,10 @@ async fn standing(lab: &Lab, tainted: usize, kept: usize, why: &str) -> Result<(
         Ok(())
     })
     .await?;
-    let (nodes, repairs): (Api<Node>, Api<NodeRepair>) = (Api::all(lab.admin.clone()), Api::all(lab.admin.clone()));
+    let (nodes, repairs): (Api<SlimNode>, Api<NodeRepair>) = (Api::all(lab.admin.clone()), Api::all(lab.admin.clone()));
     wait::until(format!("{tainted} nodes are tainted and {kept} are not"), TAKES, || async {
         let nodes = nodes.list(&ListParams::default()).await?.items;
-        let with = nodes.iter().filter(|node| {
-            let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-            taints.into_iter().flatten().any(|taint| taint.key == "repair-reboot")
-        });
+        let with = nodes.iter().filter(|node| node.taints().iter().any(|taint| taint.key == "repair-reboot"));
         let told = nodes.iter().filter(|node| slim_node::condition(node).is_some_and(|ours| ours.status == "False"));
         let whys: Vec<&str> = repairs
             .list(&ListParams::default())

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::core::DeserializeGuard;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node::{self, TaintNames};
+use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
 
@@ -137,7 +137,7 @@ impl<H: Host> Worker<H> {
         let record = repair.record();
         let Some(order) = record.order.clone() else { return Ok(()) };
         let boot_id = self.host.boot_id()?;
-        let node: Node = Api::all(self.client.clone()).get(name).await.map_err(api("reading the node"))?;
+        let node: SlimNode = Api::all(self.client.clone()).get(name).await.map_err(api("reading the node"))?;
         let view = slim_node::view(&node, &self.names);
         let moment = Moment {
             order: &order,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::Node;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use super::host::Host;
 use super::{Config, node_files, orders};
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node::{self, TaintNames};
+use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
 /// Runs the agent of `config.node_name` on `host` until `stop` resolves or a part that should run for ever ends.
 pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
@@ -78,7 +77,7 @@ fn tell(order: &watch::Sender<Option<String>>, id: Option<String>) {
 }
 
 async fn follow_node(
-    api: Api<Node>,
+    api: Api<SlimNode>,
     here: watcher::Config,
     names: TaintNames,
     wanted: watch::Sender<Option<node_files::Wanted>>,

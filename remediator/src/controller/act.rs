@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt};
 
 use super::observe::Sight;
@@ -13,7 +12,7 @@ use crate::core::decide::{Action, Observation, ResetAnswer};
 use crate::core::record::ResetState;
 use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node;
+use crate::wire::slim_node::{self, SlimNode};
 
 /// From the record of a reset to its request.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -22,7 +21,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 pub enum Outcome {
     Done,
     /// The node as our write left it.
-    Node(Box<Node>),
+    Node(Box<SlimNode>),
     /// The record as our write left it.
     Record(Box<NodeRepair>),
     MailAccepted(String),
@@ -109,7 +108,7 @@ async fn reset(
     let Some(bmc) = &site.bmc else {
         return Ok((ResetState::Failed, "the policy names no BMC any more".to_owned()));
     };
-    let nodes: Api<Node> = Api::all(context.client.clone());
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
     let node = nodes.get_opt(name).await.map_err(doing("reading the node before a reset"))?;
     let view = node.map(|node| slim_node::view(&node, &site.names));
     if !view.is_some_and(|view| view.boot_id == boot_id && !view.ready && view.hold.is_none()) {

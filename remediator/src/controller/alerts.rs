@@ -171,7 +171,8 @@ async fn ask(context: &Context, replicas: &Replicas) -> Union {
     }
     if union.answers > 0 {
         let silences = union.silences.values().cloned().collect();
-        context.alerts.heard(silences).then(|| context.wake_all());
+        let was_unknown = context.alerts.unknown(replicas);
+        (context.alerts.heard(silences) || was_unknown).then(|| context.wake_all());
     }
     union
 }
@@ -205,15 +206,8 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
 
 /// Complaints that the webhook did not bring.
 async fn learn(context: &Context, union: &Union) {
-    let again = context.site().policy.times.complaint_grace / 2;
-    let mut news: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
-    for (node, told) in &union.told {
-        for complaint in told.iter().filter(|complaint| context.fleet.is_news(node, complaint, again)) {
-            news.entry(node.clone()).or_default().push(complaint.clone());
-        }
-    }
     // What cannot be recorded now is asked for again.
-    board::record_all(context, news).await;
+    board::record_all(context, union.told.clone()).await;
 }
 
 /// Complaints that no replica has any more.

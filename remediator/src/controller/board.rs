@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::fleet::Board;
 use super::{Context, observe};
@@ -16,6 +16,7 @@ use crate::core::record::Complaint;
 use crate::kube_client;
 use crate::metrics::Outcome;
 use crate::wire::node_repair::{self, NodeRepair};
+use crate::wire::slim_node::SlimNode;
 
 /// Nodes whose complaints are written at the same time.
 const CONCURRENT: usize = 8;
@@ -23,8 +24,12 @@ const CONCURRENT: usize = 8;
 /// of alerts about nodes that do not exist would otherwise never come to its end within one answer, nor within the next.
 const ASKED_SINGLY: usize = 16;
 
-/// Makes complaints durable, node by node; returns of how many nodes they could not be.
+/// Makes complaints durable, node by node; returns of how many nodes they could not be. What the records know already is durable:
+/// a delivery that did not come to its end within one answer goes on there with the next.
 pub async fn record_all(context: &Context, mut told: BTreeMap<String, Vec<Complaint>>) -> usize {
+    let again = context.again();
+    told.retain(|node, complaints| complaints.iter().any(|complaint| context.fleet.is_news(node, complaint, again)));
+    let _receiving = Receiving::begin(&context.receiving);
     let strangers: BTreeSet<String> = told.keys().filter(|node| !context.fleet.knows(node)).cloned().collect();
     let mut lost = 0;
     if strangers.len() > ASKED_SINGLY {
@@ -44,8 +49,24 @@ pub async fn record_all(context: &Context, mut told: BTreeMap<String, Vec<Compla
     lost + writes.count().await
 }
 
+/// Counts in the deliveries that are being recorded, until it is dropped.
+struct Receiving<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Receiving<'a> {
+    fn begin(deliveries: &'a watch::Sender<usize>) -> Self {
+        deliveries.send_modify(|count| *count += 1);
+        Self(deliveries)
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
 async fn names(context: &Context) -> Result<BTreeSet<String>, kube::Error> {
-    let nodes: Api<Node> = Api::all(context.client.clone());
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
     let list = nodes.list_metadata(&ListParams::default()).await?;
     Ok(list.items.into_iter().filter_map(|node| node.metadata.name).collect())
 }
@@ -136,7 +157,7 @@ async fn read(context: &Context, repairs: &Api<NodeRepair>, name: &str) -> Resul
     if let Some(repair) = repairs.get_opt(name).await? {
         return Ok(Some(repair));
     }
-    let nodes: Api<Node> = Api::all(context.client.clone());
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
     match nodes.get_metadata_opt(name).await? {
         Some(_) => observe::create(repairs, name).await.map(Some),
         None => Ok(None),

@@ -1,7 +1,6 @@
 //! Two conditions: `OssciHealthy` on the node, by server-side apply under our own name, so that no other is touched; and
 //! `Understood` on the record, where it ever was in doubt.
 
-use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime as Time;
 use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta, Patch, PatchParams};
@@ -14,7 +13,7 @@ use crate::core::health;
 use crate::core::why::{Reason, Why};
 use crate::core::word::ClosedWord;
 use crate::wire::node_repair::{Condition, NodeRepair};
-use crate::wire::slim_node::{self, CONDITION};
+use crate::wire::slim_node::{self, CONDITION, SlimNode};
 
 const UNDERSTOOD: &str = "Understood";
 const MANAGER: &str = "ossci-remediator";
@@ -67,7 +66,7 @@ pub async fn of_record(
 }
 
 /// Shows `OssciHealthy` where it has something new to say; no node, no condition.
-pub async fn of_node(context: &Context, node: Option<&Node>, why: &Reason) -> Result<(), TurnError> {
+pub async fn of_node(context: &Context, node: Option<&SlimNode>, why: &Reason) -> Result<(), TurnError> {
     let Some(node) = node else { return Ok(()) };
     let (stands, wanted) = (slim_node::condition(node), health::condition(why));
     if !health::is_news(stands.as_ref(), &wanted) {
@@ -86,8 +85,9 @@ pub async fn of_node(context: &Context, node: Option<&Node>, why: &Reason) -> Re
             "lastTransitionTime": since,
         }]},
     });
-    let nodes: Api<Node> = Api::all(context.client.clone());
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
     let ours = PatchParams::apply(MANAGER).force();
     let shown = nodes.patch_status(&node.name_any(), &ours, &Patch::Apply(patch)).await;
-    shown.map(drop).map_err(doing("showing the condition OssciHealthy"))
+    context.fleet.read_node(&shown.map_err(doing("showing the condition OssciHealthy"))?);
+    Ok(())
 }

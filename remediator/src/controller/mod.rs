@@ -6,6 +6,7 @@ mod api_time;
 mod board;
 mod budget_object;
 mod condition;
+mod course;
 mod door;
 mod evictions;
 mod fleet;
@@ -104,6 +105,8 @@ struct Context {
     leadership: leader::Leadership,
     alerts: alerts::Alerts,
     evictions: evictions::Evictions,
+    /// Deliveries whose complaints are being recorded.
+    receiving: watch_channel::Sender<usize>,
     time: api_time::ApiTime,
     /// New taints are decided one at a time: each counts against the next.
     tainting: tokio::sync::Mutex<()>,
@@ -117,6 +120,11 @@ impl Context {
     /// The time by which everything is decided.
     fn now(&self) -> jiff::Timestamp {
         self.time.now()
+    }
+
+    /// How old the last word of an alert may be on record: an older one is written again, half a grace before it matters.
+    fn again(&self) -> Duration {
+        self.site().policy.times.complaint_grace / 2
     }
 
     /// Everything that anything is known of is looked at again.
@@ -143,16 +151,18 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     metrics.policy_read(Some(clock::now()));
     let (wakes, queue) = wake::queue();
     let time = api_time::ApiTime::begin(&client).await;
+    let (reporter, line) = report::Reporter::new();
     let context = Arc::new(Context {
         sites: watch_channel::Sender::new(Arc::new(site)),
         metrics,
         wakes,
         fleet: fleet::Fleet::default(),
         namespace: config.namespace.clone(),
-        reporter: report::Reporter::new(client.clone()),
+        reporter,
         leadership: leader::Leadership::default(),
         alerts: alerts::Alerts::default(),
         evictions: evictions::Evictions::default(),
+        receiving: watch_channel::Sender::new(0),
         time,
         tainting: tokio::sync::Mutex::default(),
         client: client.clone(),
@@ -166,6 +176,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(server::plain(config.metrics_address, context.clone()));
     parts.spawn(webhook::serve(config.clone(), context.clone()));
     parts.spawn(wake::dispatch(queue, context.clone()));
+    parts.spawn(report::publish(client.clone(), line));
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));
     parts.spawn(async move {
         // Whoever leads has asked what is silenced; without an answer it leads all the same.

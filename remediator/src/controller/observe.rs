@@ -1,9 +1,9 @@
-//! Step one: what is recorded and what is there, read afresh from the API server.
+//! Step one: what is recorded and what is there, as the watches told it, or read afresh where that matters.
 
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
@@ -19,42 +19,81 @@ use crate::core::record::{Phase, Record, Rung};
 use crate::core::why::{Reason, Why};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node;
+use crate::wire::slim_node::{self, SlimNode};
 
-/// A node and its record, as they were read or as our last write left them.
+/// A node and its record.
 pub struct Sight {
     pub repair: NodeRepair,
     /// `None`: the API server said that there is no such node.
-    pub node: Option<Node>,
+    pub node: Option<SlimNode>,
+    /// Which of the two were read in this turn, or are the answer to our last write. The watches told the others.
+    pub fresh: Fresh,
+}
+
+/// Which of a node and its record are no older than the turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fresh {
+    pub record: bool,
+    pub node: bool,
+}
+
+impl Fresh {
+    pub fn covers(self, other: Self) -> bool {
+        (self.record || !other.record) && (self.node || !other.node)
+    }
+}
+
+impl std::ops::BitOr for Fresh {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self { record: self.record || other.record, node: self.node || other.node }
+    }
 }
 
 /// What the world answered to what this turn asked of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Told {
     pub accepted_mail: Option<String>,
     pub reset: Option<ResetAnswer>,
 }
 
-/// Reads both. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
+/// Reads what has to be fresh and what no watch told. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
 /// `None`: nothing was ever asked for this node.
-pub async fn sight(context: &Context, name: &str) -> Result<Option<Sight>, TurnError> {
+pub async fn sight(context: &Context, name: &str, wanted: Fresh) -> Result<Option<Sight>, TurnError> {
     let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    let nodes: Api<Node> = Api::all(context.client.clone());
-    let repair = match readable(context, name).await? {
-        Reading::There(repair) => Some(*repair),
-        Reading::Absent => None,
-        Reading::Unreadable => return Ok(None),
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
+    let (kept, kept_node) = context.fleet.kept(name);
+    let mut fresh = Fresh::default();
+    let repair = match kept.filter(|_| !wanted.record) {
+        Some(kept) => Some(NodeRepair::clone(&kept)),
+        None => {
+            fresh.record = true;
+            match readable(context, name).await? {
+                Reading::There(repair) => Some(*repair),
+                Reading::Absent => None,
+                Reading::Unreadable => return Ok(None),
+            }
+        }
     };
-    let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+    let node = match kept_node.filter(|_| !wanted.node) {
+        Some(kept) => Some(SlimNode::clone(&kept)),
+        None => {
+            fresh.node = true;
+            let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
+            node.iter().for_each(|node| context.fleet.read_node(node));
+            node
+        }
+    };
     if let Some(repair) = repair {
-        return Ok(Some(Sight { repair, node }));
+        return Ok(Some(Sight { repair, node, fresh }));
     }
     let tainted = node.as_ref().is_some_and(|node| !slim_node::view(node, &context.site().names).taints.is_empty());
     if !tainted {
         return Ok(None);
     }
     let repair = create(&repairs, name).await.map_err(doing("creating the record"))?;
-    Ok(Some(Sight { repair, node }))
+    Ok(Some(Sight { repair, node, fresh }))
 }
 
 enum Reading {
@@ -71,13 +110,16 @@ async fn readable(context: &Context, name: &str) -> Result<Reading, TurnError> {
         return Ok(Reading::Absent);
     };
     match repair.0 {
-        Ok(repair) => Ok(Reading::There(Box::new(repair))),
+        Ok(repair) => {
+            context.fleet.saw_record(&repair);
+            Ok(Reading::There(Box::new(repair)))
+        }
         Err(invalid) => {
             let why = Reason::new(Why::NotUnderstood, format!("the record cannot be read: {}", invalid.error));
             tracing::error!(node = name, error = invalid.error, "the record cannot be read; the node is left alone");
             let stands = condition::unreadable(context, name).await?;
             condition::of_record(context, &invalid.metadata, stands.as_ref(), &why).await?;
-            let nodes: Api<Node> = Api::all(context.client.clone());
+            let nodes: Api<SlimNode> = Api::all(context.client.clone());
             let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
             condition::of_node(context, node.as_ref(), &why).await?;
             Ok(Reading::Unreadable)
@@ -97,7 +139,7 @@ pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair,
 
 /// What the core is to see: the node, what is around it, and its pods where the phase asks for them.
 pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told) -> Result<Observation, TurnError> {
-    let Sight { repair, node } = sight;
+    let Sight { repair, node, .. } = sight;
     let name = &repair.name_any();
     let uid = repair.uid().unwrap_or_default();
     let site = context.site();

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as By};
 use kube::{Resource, ResourceExt};
+use tokio::sync::mpsc;
 
 use super::Context;
 use crate::core::decide::{Decision, Observation};
@@ -14,17 +15,40 @@ use crate::core::word::ClosedWord;
 use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
 use crate::wire::node_repair::NodeRepair;
 
+/// Events that wait to be published. No node waits for them; more than these in line are lost, and say nothing that the records
+/// do not say.
+const IN_LINE: usize = 4096;
+
+pub type Line = mpsc::Receiver<Telling>;
+
+/// An Event, and the objects that it is published on.
+type Telling = (Event, [ObjectReference; 2]);
+
 pub struct Reporter {
-    events: Recorder,
+    events: mpsc::Sender<Telling>,
+}
+
+/// Publishes what stands in line, one after the other.
+pub async fn publish(client: kube::Client, mut line: Line) -> anyhow::Result<()> {
+    let recorder = Recorder::new(client, By { controller: "ossci-remediator".to_owned(), instance: None });
+    while let Some((event, objects)) = line.recv().await {
+        for object in &objects {
+            if let Err(error) = recorder.publish(&event, object).await {
+                tracing::warn!(node = object.name, %error, "publishing an Event");
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Reporter {
-    pub fn new(client: kube::Client) -> Self {
-        Self { events: Recorder::new(client, By { controller: "ossci-remediator".to_owned(), instance: None }) }
+    pub fn new() -> (Self, Line) {
+        let (events, line) = mpsc::channel(IN_LINE);
+        (Self { events }, line)
     }
 
     /// The record changed from `old` to what was decided.
-    pub async fn changed(
+    pub fn changed(
         &self,
         context: &Context,
         repair: &NodeRepair,
@@ -66,11 +90,8 @@ impl Reporter {
                 action: moved.map_or("Network", |episode| episode.phase.as_str()).to_owned(),
                 secondary: None,
             };
-            // An Event that is lost says nothing that the record does not say.
-            for reference in [reference, repair.object_ref(&())] {
-                if let Err(error) = self.events.publish(&event, &reference).await {
-                    tracing::warn!(node, %error, "publishing an Event");
-                }
+            if self.events.try_send((event, [reference, repair.object_ref(&())])).is_err() {
+                tracing::warn!(node, why = %why, "an Event is lost: too many stand in line");
             }
         }
     }

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::Node;
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use super::Context;
@@ -17,7 +15,7 @@ use crate::clock;
 use crate::core::policy::Policy;
 use crate::mail::Mailer;
 use crate::wire::policy_file::PolicyFile;
-use crate::wire::slim_node::{self, TaintNames};
+use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -96,13 +94,13 @@ fn refuse(context: &Context, error: &anyhow::Error) {
 
 /// Which pool a node is in may have changed with the policy.
 async fn look_at_nodes(context: &Context) -> Result<(), kube::Error> {
-    let (api, site): (Api<Node>, _) = (Api::all(context.client.clone()), context.site());
+    let (api, site): (Api<SlimNode>, _) = (Api::all(context.client.clone()), context.site());
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let list = api.list(&page).await?;
         for node in &list.items {
             let view = slim_node::view(node, &site.names);
-            context.fleet.saw_node(&node.name_any(), &view, &site.policy, clock::monotonic());
+            context.fleet.saw_node(node, &view, &site.policy, clock::monotonic());
         }
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),

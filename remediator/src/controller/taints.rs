@@ -1,7 +1,7 @@
 //! Our four taints on the node. `spec.taints` is one list that everybody writes, so each change is a read, a change of
 //! our own entries, and a write that is refused when anybody wrote in between.
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Taint;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
@@ -11,7 +11,7 @@ use super::fleet::Kind;
 use super::observe::Sight;
 use super::turn::{TurnError, doing};
 use crate::core::taint::TaintKey;
-use crate::wire::slim_node::TaintNames;
+use crate::wire::slim_node::{SlimNode, TaintNames};
 
 /// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
 pub async fn place(
@@ -19,11 +19,11 @@ pub async fn place(
     sight: &Sight,
     key: TaintKey,
     replaces: Option<TaintKey>,
-) -> Result<Node, TurnError> {
+) -> Result<SlimNode, TurnError> {
     change(context, sight, |names, taints| with(names, taints, Some(key), replaces)).await
 }
 
-pub async fn remove(context: &Context, sight: &Sight, key: TaintKey) -> Result<Node, TurnError> {
+pub async fn remove(context: &Context, sight: &Sight, key: TaintKey) -> Result<SlimNode, TurnError> {
     change(context, sight, |names, taints| with(names, taints, None, Some(key))).await
 }
 
@@ -32,16 +32,15 @@ async fn change(
     context: &Context,
     sight: &Sight,
     edit: impl FnOnce(&TaintNames, &[Taint]) -> Vec<Taint>,
-) -> Result<Node, TurnError> {
+) -> Result<SlimNode, TurnError> {
     let name = sight.repair.name_any();
-    let nodes: Api<Node> = Api::all(context.client.clone());
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
     let node = match &sight.node {
         Some(node) => node.clone(),
         None => nodes.get(&name).await.map_err(doing("reading the node"))?,
     };
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let edited = edit(&context.site().names, &taints);
-    if edited == taints {
+    let edited = edit(&context.site().names, node.taints());
+    if edited == node.taints() {
         return Ok(node);
     }
     let guard = json!({ "resourceVersion": node.meta().resource_version, "uid": node.meta().uid });
@@ -49,6 +48,7 @@ async fn change(
     let written = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
     let node = written.map_err(doing("changing the node's taints"))?;
     context.fleet.wrote(Kind::Node, &name, node.resource_version());
+    context.fleet.read_node(&node);
     Ok(node)
 }
 

@@ -1,17 +1,20 @@
 //! One turn of one node: observe, decide, record, act, report. A decision either changes the record or acts on it, so a
 //! turn goes round until there is nothing to do now.
+//!
+//! On the word of the watches an episode is opened and tainted, and its reason told: those writes are refused when anything was
+//! newer. What moves a repair on, ends it, or cannot be guarded by a version is decided once more on what is read for it.
 
 use std::time::Duration;
 
-use super::observe::{Sight, Told};
-use super::{Context, act, alerts, condition, observe, record};
-use crate::core::decide::{Action, Decision, decide};
-use crate::core::record::{Episode, Phase, Record};
+use super::course::{Course, Step};
+use super::observe::{Fresh, Sight, Told};
+use super::{Context, act, alerts, condition, course, observe, record};
+use crate::core::decide::Action;
 use crate::core::retention;
 use crate::{clock, kube_client};
 
 /// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
-const ROUNDS: u32 = 12;
+const ROUNDS: u32 = 16;
 const LOST_RACE: Duration = Duration::from_millis(50);
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How soon pods that were asked to leave are looked for again.
@@ -37,7 +40,10 @@ pub fn doing(what: &'static str) -> impl FnOnce(kube::Error) -> TurnError {
 pub async fn take(context: &Context, node: &str) -> Option<Duration> {
     match rounds(context, node).await {
         Ok(wait) => wait,
-        Err(error) if kube_client::lost_race(&error.source) => Some(LOST_RACE),
+        Err(error) if kube_client::lost_race(&error.source) => {
+            context.fleet.forget(node);
+            Some(LOST_RACE)
+        }
         Err(error) => {
             context.metrics.turn_errors.inc();
             tracing::warn!(node, doing = error.what, error = %error.source, "turn failed, it is taken again");
@@ -46,37 +52,13 @@ pub async fn take(context: &Context, node: &str) -> Option<Duration> {
     }
 }
 
-/// The next decision may be the first taint of an episode.
-fn wants_taint(record: &Record) -> bool {
-    record.repair.episode.as_ref().is_some_and(|episode| episode.phase == Phase::Waiting && episode.taint.is_none())
-}
-
-/// A rung sets out: the node is about to be captured and drained.
-fn sets_out(known: &Record, decision: &Decision) -> bool {
-    let out = |episode: &Option<Episode>, phase| episode.as_ref().is_some_and(|episode| episode.phase == phase);
-    [Phase::Capturing, Phase::Draining]
-        .into_iter()
-        .any(|phase| out(&decision.next.episode, phase) && !out(&known.repair.episode, phase))
-}
-
-/// The reset that is about to be put on record.
-fn new_reset(known: &Record, decision: &Decision) -> Option<String> {
-    let resets = |episode: &Option<Episode>| episode.as_ref().map_or(0, |episode| episode.resets.len());
-    let next = decision.next.episode.as_ref()?.resets.last()?;
-    (resets(&decision.next.episode) > resets(&known.repair.episode)).then(|| next.id.clone())
-}
-
-/// An order that ends a boot or changes what is installed.
-fn is_disruptive(action: &Action) -> bool {
-    matches!(action, Action::IssueOrder(order) if order.kind.is_disruptive())
-}
-
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnError> {
     let mut told = Told::default();
     let mut recorded = None;
     let mut tainting = None;
     // What came back from our last write is as good as another read: whoever writes in between wins the next one.
     let mut at_hand: Option<Sight> = None;
+    let mut wanted = Fresh::default();
     let mut asked = false;
     for _ in 0..ROUNDS {
         if !context.leadership.leads() {
@@ -84,60 +66,68 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         }
         let sight = match at_hand.take() {
             Some(sight) => sight,
-            None => match observe::sight(context, name).await? {
+            None => match observe::sight(context, name, wanted).await? {
                 Some(sight) => sight,
                 None => return Ok(None),
             },
         };
-        let known = sight.repair.record();
-        if wants_taint(&known) && tainting.is_none() {
+        let course = course::chart(context, &sight, &told).await?;
+        if course.intends_taint() && tainting.is_none() {
             // What others are about to taint has to be seen first.
             tainting = Some(context.tainting.lock().await);
+            at_hand = Some(sight);
             continue;
         }
-        let seen = observe::world(context, &sight, &known, std::mem::take(&mut told)).await?;
-        let (site, now) = (context.site(), context.now());
-        let decision = decide(&known, &seen, now, &site.policy);
-
-        if !asked
-            && (sets_out(&known, &decision)
-                || new_reset(&known, &decision).is_some()
-                || decision.action.as_ref().is_some_and(is_disruptive))
-        {
+        if course.is_disruptive() && !asked {
             if !alerts::ask_again(context).await {
                 tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
                 return Ok(Some(AFTER_ERROR));
             }
             // Decided once more, on what is read after the answer.
-            asked = true;
+            (asked, wanted) = (true, Fresh { record: true, node: true });
             continue;
         }
-        if decision.next != known.repair {
+        let needed = course.needs_fresh();
+        if !sight.fresh.covers(needed) {
+            wanted = wanted | needed;
+            continue;
+        }
+        let Course { steps, seen, last } = course;
+        if let Some(Step { decision, .. }) = steps.last() {
             let repair = record::write(context, &sight.repair, &decision.next).await?;
-            (tainting, asked) = (None, false);
-            recorded = new_reset(&known, &decision).map(|id| (id, clock::monotonic()));
-            context.reporter.changed(context, &repair, &seen, &known.repair, &decision).await;
-            at_hand = Some(Sight { repair, ..sight });
+            (told, tainting, asked) = (Told::default(), None, false);
+            recorded = steps.iter().find_map(Step::new_reset).map(|id| (id, clock::monotonic()));
+            for Step { seen, before, decision } in &steps {
+                context.reporter.changed(context, &repair, seen, before, decision);
+            }
+            let fresh = Fresh { record: true, ..sight.fresh };
+            at_hand = Some(Sight { repair, fresh, ..sight });
             continue;
         }
-        let Some(action) = decision.action else {
-            if retention::is_due(&known, sight.node.is_some(), now) {
+        let Some(action) = last.action else {
+            if retention::is_due(&sight.repair.record(), sight.node.is_some(), context.now()) {
                 record::delete(context, &sight.repair).await?;
                 return Ok(None);
             }
-            condition::show(context, &sight, &decision.why).await?;
-            return Ok(decision.look_again.or(Some(Duration::MAX)));
+            condition::show(context, &sight, &last.why).await?;
+            return Ok(last.look_again.or(Some(Duration::MAX)));
         };
         let evicting = matches!(action, Action::Evict(_));
         tracing::debug!(node = name, ?action, "acting");
         match act::act(context, &sight, &seen, action, recorded.as_ref()).await? {
             act::Outcome::Done if evicting => {
-                condition::show(context, &sight, &decision.why).await?;
-                return Ok(Some(decision.look_again.unwrap_or(EVICTING).min(EVICTING)));
+                condition::show(context, &sight, &last.why).await?;
+                return Ok(Some(last.look_again.unwrap_or(EVICTING).min(EVICTING)));
             }
             act::Outcome::Done => at_hand = Some(sight),
-            act::Outcome::Node(node) => at_hand = Some(Sight { node: Some(*node), ..sight }),
-            act::Outcome::Record(repair) => at_hand = Some(Sight { repair: *repair, ..sight }),
+            act::Outcome::Node(node) => {
+                let fresh = Fresh { node: true, ..sight.fresh };
+                at_hand = Some(Sight { node: Some(*node), fresh, ..sight });
+            }
+            act::Outcome::Record(repair) => {
+                let fresh = Fresh { record: true, ..sight.fresh };
+                at_hand = Some(Sight { repair: *repair, fresh, ..sight });
+            }
             act::Outcome::MailAccepted(message_id) => told.accepted_mail = Some(message_id),
             act::Outcome::Reset(answer) => told.reset = Some(answer),
             act::Outcome::MailRefused => return Ok(Some(MAILING)),

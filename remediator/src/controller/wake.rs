@@ -13,6 +13,8 @@ use crate::clock;
 
 /// So many turns at a time. Each holds a few requests to the API server at most.
 const CONCURRENT: usize = 16;
+/// So many while complaints are being recorded: who complains is told of it within seconds, or has to say it all again.
+const WHILE_RECEIVING: usize = 1;
 /// A node is looked at again after this long, even when nothing woke it.
 const AT_LATEST: Duration = Duration::from_secs(60);
 
@@ -53,8 +55,9 @@ impl Agenda {
         }
     }
 
-    fn start(&mut self, now: Instant) -> Option<String> {
-        if self.running.len() >= CONCURRENT {
+    /// `at_once`: so many turns may run.
+    fn start(&mut self, now: Instant, at_once: usize) -> Option<String> {
+        if self.running.len() >= at_once {
             return None;
         }
         let (node, _) = self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(_, at)| **at)?;
@@ -74,8 +77,8 @@ impl Agenda {
         }
     }
 
-    fn next(&self) -> Option<Instant> {
-        if self.running.len() >= CONCURRENT { None } else { self.due.values().min().copied() }
+    fn next(&self, at_once: usize) -> Option<Instant> {
+        if self.running.len() >= at_once { None } else { self.due.values().min().copied() }
     }
 }
 
@@ -83,20 +86,23 @@ impl Agenda {
 pub async fn dispatch(mut queue: Queue, context: Arc<Context>) -> anyhow::Result<()> {
     let mut agenda = Agenda::default();
     let mut turns = JoinSet::new();
+    let mut receiving = context.receiving.subscribe();
     loop {
-        while let Some(node) = agenda.start(clock::monotonic()) {
+        let at_once = if *receiving.borrow_and_update() > 0 { WHILE_RECEIVING } else { CONCURRENT };
+        while let Some(node) = agenda.start(clock::monotonic(), at_once) {
             let context = context.clone();
             turns.spawn(async move {
                 let wait = turn::take(&context, &node).await;
                 (node, wait)
             });
         }
-        let timer = agenda.next().map(tokio::time::Instant::from_std);
+        let timer = agenda.next(at_once).map(tokio::time::Instant::from_std);
         tokio::select! {
             woken = queue.0.recv() => match woken {
                 Some(node) => agenda.wake(node, clock::monotonic()),
                 None => return Ok(()),
             },
+            Ok(()) = receiving.changed() => {}
             Some(done) = turns.join_next() => {
                 let (node, wait) = done?;
                 agenda.finish(node, wait, clock::monotonic());
@@ -114,22 +120,22 @@ mod tests {
     fn a_node_woken_while_its_turn_runs_is_looked_at_again() {
         let (mut agenda, now) = (Agenda::default(), clock::monotonic());
         agenda.wake("a".into(), now);
-        assert_eq!(agenda.start(now), Some("a".into()));
+        assert_eq!(agenda.start(now, CONCURRENT), Some("a".into()));
         agenda.wake("a".into(), now);
-        assert_eq!(agenda.start(now), None, "two turns of one node overlap");
+        assert_eq!(agenda.start(now, CONCURRENT), None, "two turns of one node overlap");
         agenda.finish("a".into(), None, now);
-        assert_eq!(agenda.start(now), Some("a".into()));
+        assert_eq!(agenda.start(now, CONCURRENT), Some("a".into()));
     }
 
     #[test]
     fn a_waiting_node_does_not_keep_another_from_its_turn() {
         let (mut agenda, now) = (Agenda::default(), clock::monotonic());
         agenda.wake("a".into(), now);
-        agenda.start(now);
+        agenda.start(now, CONCURRENT);
         agenda.finish("a".into(), Some(Duration::from_secs(30)), now);
         agenda.wake("b".into(), now);
-        assert_eq!(agenda.start(now), Some("b".into()));
-        assert_eq!(agenda.start(now), None);
-        assert_eq!(agenda.start(now + Duration::from_secs(30)), Some("a".into()));
+        assert_eq!(agenda.start(now, CONCURRENT), Some("b".into()));
+        assert_eq!(agenda.start(now, CONCURRENT), None);
+        assert_eq!(agenda.start(now + Duration::from_secs(30), CONCURRENT), Some("a".into()));
     }
 }

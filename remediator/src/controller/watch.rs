@@ -1,11 +1,11 @@
-//! The two watches. They only wake: what a turn decides on, it reads afresh.
+//! The watches: they tell the fleet what there is, and wake.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
@@ -17,7 +17,7 @@ use crate::core::decide::NodeView;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node;
+use crate::wire::slim_node::{self, SlimNode};
 
 /// Nodes in one page of the first list.
 const PAGE: u32 = 50;
@@ -127,16 +127,16 @@ impl From<NodeView> for Glance {
 
 /// Wakes a node when something changed that can change a decision; a heartbeat does not.
 pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
-    let api: Api<Node> = Api::all(client);
+    let api: Api<SlimNode> = Api::all(client);
     // A real Node is 10 kB: a page of them is what the first list costs in memory, and never gives back.
     let mut stream = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
     let mut known: HashMap<String, Glance> = HashMap::new();
     let mut listed: HashSet<String> = HashSet::new();
-    let look = |known: &mut HashMap<String, Glance>, node: &Node| {
+    let look = |known: &mut HashMap<String, Glance>, node: &SlimNode| {
         let site = context.site();
         let view = slim_node::view(node, &site.names);
         let name = node.name_any();
-        context.fleet.saw_node(&name, &view, &site.policy, clock::monotonic());
+        context.fleet.saw_node(node, &view, &site.policy, clock::monotonic());
         // Of a node without a record and without a taint of ours there is nothing to decide: ten thousand of them at the start
         // would each be read twice to find that out. A record that is not known yet wakes its node itself.
         let concerns_us = !view.taints.is_empty() || context.fleet.board(&name).is_some();

@@ -362,6 +362,15 @@ impl Record {
             .filter(move |complaint| complaint.ask.rung().is_some() && (complaint.firing || complaint.seen >= since))
     }
 
+    /// Nothing fires, nothing is open, nothing is asked of the agent.
+    pub fn is_at_rest(&self) -> bool {
+        let Repair { episode, network, .. } = &self.repair;
+        episode.as_ref().is_none_or(|episode| episode.phase.is_over())
+            && network.as_ref().is_none_or(|track| track.phase.is_over())
+            && self.order.is_none()
+            && self.complaints.iter().all(|complaint| !complaint.firing)
+    }
+
     /// How urgent the episode is: as its most urgent alert; what a person began is critical.
     pub fn severity(&self, episode: &Episode) -> Severity {
         if episode.by_person() {

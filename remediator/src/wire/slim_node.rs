@@ -1,8 +1,15 @@
-//! A Node as the core needs it, out of the API server's form, and the taint keys as a site spells them.
+//! A Node as far as it is read here, the core's view of it, and the taint keys as a site spells them.
+//!
+//! A real Node is 10 kB, most of it images, managed fields and what the kubelet says of the machine. All that is passed over
+//! while it is decoded: of ten thousand Nodes it is what a list costs in memory.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, Taint};
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde::{Deserialize, Deserializer};
 
 use crate::core::decide::NodeView;
 use crate::core::health::Condition;
@@ -15,6 +22,8 @@ pub const HOLD: &str = "ossci.amd.com/hold";
 pub const GPUS: &str = "ossci.amd.com/gpus";
 /// The node condition that says what we think of the node.
 pub const CONDITION: &str = "OssciHealthy";
+/// The kubelet's own.
+const READY: &str = "Ready";
 const NO_SCHEDULE: &str = "NoSchedule";
 
 /// How a site spells our taints: bare keys, or all four qualified with one DNS prefix.
@@ -46,47 +55,166 @@ impl TaintNames {
     }
 }
 
-fn ours(node: &Node) -> Option<&NodeCondition> {
-    node.status.as_ref()?.conditions.iter().flatten().find(|condition| condition.type_ == CONDITION)
+/// The parts of a Node (core/v1) that matter here, under their own names.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SlimNode {
+    #[serde(deserialize_with = "slim_metadata")]
+    pub metadata: ObjectMeta,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    taints: Option<Vec<Taint>>,
+    unschedulable: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    #[serde(deserialize_with = "read_conditions")]
+    conditions: Vec<NodeCondition>,
+    addresses: Option<Vec<NodeAddress>>,
+    node_info: Info,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Info {
+    #[serde(rename = "bootID")]
+    boot_id: String,
+}
+
+fn slim_metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Slim {
+        name: Option<String>,
+        uid: Option<String>,
+        resource_version: Option<String>,
+        labels: Option<BTreeMap<String, String>>,
+        annotations: Option<BTreeMap<String, String>>,
+    }
+    let Slim { name, uid, resource_version, labels, annotations } = Slim::deserialize(decoder)?;
+    let annotations = annotations.map(|all| all.into_iter().filter(|(key, _)| key == HOLD).collect());
+    Ok(ObjectMeta { name, uid, resource_version, labels, annotations, ..ObjectMeta::default() })
+}
+
+/// Only those that are asked for.
+fn read_conditions<'de, D: Deserializer<'de>>(decoder: D) -> Result<Vec<NodeCondition>, D::Error> {
+    let all: Option<Vec<NodeCondition>> = Deserialize::deserialize(decoder)?;
+    let read = |condition: &NodeCondition| [READY, CONDITION].contains(&condition.type_.as_str());
+    Ok(all.into_iter().flatten().filter(read).collect())
+}
+
+impl Resource for SlimNode {
+    type DynamicType = ();
+    type Scope = <Node as Resource>::Scope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        Node::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        Node::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        Node::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        Node::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl SlimNode {
+    /// `spec.taints`, ours and others.
+    pub fn taints(&self) -> &[Taint] {
+        self.spec.taints.as_deref().unwrap_or_default()
+    }
+
+    fn condition_of(&self, kind: &str) -> Option<&NodeCondition> {
+        self.status.conditions.iter().find(|condition| condition.type_ == kind)
+    }
 }
 
 /// Our condition as it stands on the node.
-pub fn condition(node: &Node) -> Option<Condition> {
-    let NodeCondition { status, reason, message, .. } = ours(node)?.clone();
+pub fn condition(node: &SlimNode) -> Option<Condition> {
+    let NodeCondition { status, reason, message, .. } = node.condition_of(CONDITION)?.clone();
     Some(Condition { status, reason: reason.unwrap_or_default(), message: message.unwrap_or_default() })
 }
 
 /// Since when it has its status.
-pub fn condition_since(node: &Node) -> Option<String> {
-    ours(node)?.last_transition_time.as_ref().map(|time| format!("{:.0}", time.0))
+pub fn condition_since(node: &SlimNode) -> Option<String> {
+    node.condition_of(CONDITION)?.last_transition_time.as_ref().map(|time| format!("{:.0}", time.0))
 }
 
 /// What the core needs of a Node.
-pub fn view(node: &Node, names: &TaintNames) -> NodeView {
-    let spec = node.spec.clone().unwrap_or_default();
-    let status = node.status.clone().unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
+pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
+    let SlimNode { metadata, spec, status } = node;
+    let other = |taint: &&Taint| names.read(taint).is_none();
     NodeView {
-        name: node.metadata.name.clone().unwrap_or_default(),
-        uid: node.metadata.uid.clone().unwrap_or_default(),
-        boot_id: status.node_info.map(|info| info.boot_id).unwrap_or_default(),
-        ready: conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True"),
-        taints: spec.taints.iter().flatten().filter_map(|taint| names.read(taint)).collect::<BTreeSet<_>>(),
-        other_taints: spec
-            .taints
-            .iter()
-            .flatten()
-            .filter(|taint| names.read(taint).is_none())
-            .map(|taint| taint.key.clone())
-            .collect(),
-        hold: node.metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+        boot_id: status.node_info.boot_id.clone(),
+        ready: node.condition_of(READY).is_some_and(|ready| ready.status == "True"),
+        taints: node.taints().iter().filter_map(|taint| names.read(taint)).collect(),
+        other_taints: node.taints().iter().filter(other).map(|taint| taint.key.clone()).collect::<BTreeSet<_>>(),
+        hold: metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
         cordoned: spec.unschedulable.unwrap_or_default(),
-        labels: node.metadata.labels.clone().unwrap_or_default(),
+        labels: metadata.labels.clone().unwrap_or_default(),
         addresses: status
             .addresses
-            .unwrap_or_default()
-            .into_iter()
-            .map(|address| (address.type_, address.address))
+            .iter()
+            .flatten()
+            .map(|NodeAddress { type_, address }| (type_.clone(), address.clone()))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_over_changes_nothing_of_the_view() {
+        let text = r#"{"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7", "labels": {"pool": "a"},
+                         "annotations": {"ossci.amd.com/hold": "ask Ann", "volumes.kubernetes.io/x": "y"},
+                         "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}]},
+            "spec": {"podCIDR": "10.0.0.0/24", "taints": [{"key": "repair-reboot", "effect": "NoSchedule"},
+                                                          {"key": "other", "effect": "NoExecute", "value": "v"}]},
+            "status": {"images": [{"names": ["a"], "sizeBytes": 1}], "nodeInfo": {"bootID": "b", "kernelVersion": "6"},
+                       "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+                       "conditions": [{"type": "Ready", "status": "True"}, {"type": "PIDPressure", "status": "False"}]}}"#;
+        let node: SlimNode = serde_json::from_str(text).expect("a Node");
+        let seen = view(&node, &TaintNames::default());
+        assert_eq!((seen.name.as_str(), seen.uid.as_str(), seen.boot_id.as_str()), ("n1", "u", "b"));
+        assert!(seen.ready && !seen.cordoned);
+        assert_eq!(seen.hold.as_deref(), Some("ask Ann"));
+        assert_eq!(seen.taints, BTreeSet::from([TaintKey::RepairReboot]));
+        assert_eq!(seen.other_taints, BTreeSet::from(["other".to_owned()]));
+        assert_eq!(seen.addresses, [("InternalIP".to_owned(), "10.0.0.1".to_owned())]);
+        assert_eq!(node.taints().len(), 2, "taints of others are written back as they were");
+        assert_eq!(node.taints()[1].value.as_deref(), Some("v"));
+    }
+
+    #[test]
+    fn a_node_that_has_said_nothing_yet_is_not_ready() {
+        let node: SlimNode =
+            serde_json::from_str(r#"{"metadata": {"name": "n1"}, "spec": {}, "status": {}}"#).expect("a Node");
+        assert!(!view(&node, &TaintNames::default()).ready);
     }
 }

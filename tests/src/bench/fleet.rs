@@ -133,7 +133,7 @@ async fn quiet(lab: &Lab) -> Result<bool> {
 async fn first_decision(lab: &Lab) -> Result<bool> {
     let alerts: Vec<Value> = (0..OPEN).map(|number| alert(&nodes::name(FLEET, number), "restart")).collect();
     Sender::to(&lab.facts, lab.leading_webhook().await?)?.deliver(&alerts, PATIENCE).await?;
-    tainted(lab, OPEN).await?;
+    nodes::tainted(&lab.admin, FLEET, 0..OPEN, PATIENCE).await?;
     process::signal_all(Signal::STOP, ours);
     // Nobody sees it now: whoever starts finds 500 nodes that a person has released.
     let api: &Api<Node> = &Api::all(lab.admin.clone());
@@ -173,20 +173,6 @@ async fn first_decision(lab: &Lab) -> Result<bool> {
     println!("    all 500 decided {:.2} s after the lease", seconds(leads, last));
     let name = "restart: lease held to the first decision".to_owned();
     Ok(Figure { name, value: seconds(leads, first), unit: "s", peer: list + read, target: 1.5 }.print())
-}
-
-async fn tainted(lab: &Lab, count: usize) -> Result<()> {
-    let api: Api<Node> = Api::all(lab.admin.clone());
-    wait::until(format!("{count} nodes are tainted"), PATIENCE, || async {
-        let mut seen = 0;
-        for number in 0..count {
-            let taints = api.get(&nodes::name(FLEET, number)).await?.spec.and_then(|spec| spec.taints);
-            seen += usize::from(taints.into_iter().flatten().any(|taint| taint.key == "repair-reboot"));
-        }
-        ensure!(seen == count, "{seen}");
-        Ok(())
-    })
-    .await
 }
 
 /// When a replica began to lead, and when it recorded decisions after that, by what its log says behind `end`.

@@ -2,10 +2,11 @@
 //! the others (the budget, the brakes). It is as old as the watches are; what it is used for is guarded by a write that the
 //! API server orders.
 
+mod kept;
 mod pool;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,11 +21,15 @@ use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node::SlimNode;
 
+use self::kept::Kept;
 pub use self::pool::{Asking, Counts, Standing};
 
 #[derive(Debug)]
 struct NodeGlance {
+    /// Of the Node that the watch last told of.
+    version: Option<u64>,
     pool: Option<String>,
     ready: bool,
     /// Since when we have seen it cordoned.
@@ -66,11 +71,15 @@ pub struct Board {
 }
 
 impl Board {
-    /// Of the same object, as the API server numbers its writes (Kubernetes: resource versions are numbers that grow).
+    /// Of the same object.
     fn is_newer(&self, other: &Self) -> bool {
-        let number = |board: &Self| board.version.as_ref().and_then(|version| version.parse::<u64>().ok());
-        self.uid == other.uid && number(self) > number(other)
+        self.uid == other.uid && number(self.version.as_deref()) > number(other.version.as_deref())
     }
+}
+
+/// As the API server numbers its writes (Kubernetes: resource versions are numbers that grow).
+fn number(version: Option<&str>) -> Option<u64> {
+    version?.parse().ok()
 }
 
 /// Which of a node's two objects.
@@ -97,6 +106,7 @@ struct Known {
     /// The versions of objects that our own last writes made.
     written: HashMap<(Kind, String), String>,
     nodes: HashMap<String, NodeGlance>,
+    kept: Kept,
     repairs: HashMap<String, RepairGlance>,
     /// Nodes whose record cannot be read.
     unreadable: BTreeSet<String>,
@@ -110,23 +120,42 @@ struct Known {
 pub struct Fleet(RwLock<Known>);
 
 impl Fleet {
-    pub fn saw_node(&self, name: &str, view: &NodeView, policy: &Policy, now: Instant) {
+    pub fn saw_node(&self, node: &SlimNode, view: &NodeView, policy: &Policy, now: Instant) {
+        let name = &view.name;
         self.write(|known| {
             let cordoned = known.nodes.get(name).and_then(|node| node.cordoned);
             let glance = NodeGlance {
+                version: number(node.metadata.resource_version.as_deref()),
                 pool: policy.pool_of(&view.labels).map(|pool| pool.name.clone()),
                 ready: view.ready,
                 cordoned: view.cordoned.then(|| cordoned.unwrap_or(now)),
                 manual: view.taints.contains(&TaintKey::RepairManual),
                 tainted: !view.taints.is_empty(),
             };
-            known.nodes.insert(name.to_owned(), glance);
+            known.nodes.insert(name.clone(), glance);
+            known.keep(node);
         });
+    }
+
+    /// A Node was read, or is the answer to a write of ours: it may be newer than what the watch told.
+    pub fn read_node(&self, node: &SlimNode) {
+        self.write(|known| known.keep(node));
+    }
+
+    /// What is kept of a node that something is to be done with, as fresh as the watches are.
+    pub fn kept(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
+        self.read(|known| known.kept.of(name))
+    }
+
+    /// What is kept of it lost a race: the next turn reads both.
+    pub fn forget(&self, name: &str) {
+        self.write(|known| known.kept.forget(name));
     }
 
     pub fn lost_node(&self, name: &str) {
         self.write(|known| {
             known.nodes.remove(name);
+            known.kept.lost_node(name);
             known.written.remove(&(Kind::Node, name.to_owned()));
         });
     }
@@ -157,18 +186,23 @@ impl Fleet {
                 return;
             }
             known.unreadable.remove(name);
+            known.kept.record(repair, record.is_at_rest());
             known.repairs.insert(name.clone(), glance);
         });
     }
 
     /// There is a record, and it cannot be read: what was known of it stays.
     pub fn saw_unreadable(&self, name: &str) {
-        self.write(|known| known.unreadable.insert(name.to_owned()));
+        self.write(|known| {
+            known.unreadable.insert(name.to_owned());
+            known.kept.forget(name);
+        });
     }
 
     pub fn lost_record(&self, name: &str) {
         self.write(|known| {
             known.repairs.remove(name);
+            known.kept.forget(name);
             known.unreadable.remove(name);
             known.written.remove(&(Kind::Record, name.to_owned()));
         });
@@ -226,14 +260,14 @@ impl Fleet {
         })
     }
 
-    /// Whether the record of the node does not know yet that this alert fires, or was not told so since `again`.
+    /// Whether the record of the node does not know this of the alert yet, or was not told so since `again`.
     pub fn is_news(&self, node: &str, complaint: &Complaint, again: Duration) -> bool {
         self.read(|known| {
-            let mut firing = known.repairs.get(node).into_iter().flat_map(RepairGlance::firing);
-            let same = firing.find(|other| other.fingerprint == complaint.fingerprint);
+            let mut board = known.repairs.get(node).into_iter().flat_map(|repair| &repair.board.complaints);
+            let same = board.find(|other| other.fingerprint == complaint.fingerprint);
             same.is_none_or(|other| {
                 let age = complaint.seen.duration_since(other.seen);
-                complaint.since > other.since || age.unsigned_abs() >= again
+                complaint.firing != other.firing || complaint.since > other.since || age.unsigned_abs() >= again
             })
         })
     }
@@ -303,6 +337,15 @@ impl Fleet {
     }
 }
 
+impl Known {
+    fn keep(&mut self, node: &SlimNode) {
+        // A Node that the watch has not told of, or told that it is gone, is read each time.
+        if let Some(seen) = self.nodes.get(&node.name_any()) {
+            self.kept.node(node, seen.version);
+        }
+    }
+}
+
 /// An episode that needs no place any more: it is over, or a person has the node.
 pub fn is_done(episode: &Episode) -> bool {
     episode.phase.is_over() || episode.rung == Rung::Manual
@@ -326,6 +369,8 @@ fn waiter(node: &str, episode: &Episode, severity: Severity) -> Waiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::record::Ask;
+    use crate::wire::node_repair::NodeRepairStatus;
 
     #[test]
     fn an_answer_that_comes_late_does_not_undo_what_the_watch_told() {
@@ -343,5 +388,35 @@ mod tests {
         assert_eq!(version().as_deref(), Some("100"));
         fleet.saw_record(&told("b", "9"));
         assert_eq!(version().as_deref(), Some("9"), "another object");
+    }
+
+    fn complaint(firing: bool, since: i64, seen: i64) -> Complaint {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        Complaint {
+            fingerprint: "f".into(),
+            ask: Ask::Reboot,
+            check: "rocm-smi".into(),
+            since: at(since),
+            seen: at(seen),
+            firing,
+            summary: String::new(),
+            labels: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_the_record_knows_of_an_alert_is_news_only_when_it_is_old() {
+        let fleet = Fleet::default();
+        let mut repair = NodeRepair::default();
+        repair.metadata.name = Some("n1".into());
+        let status = NodeRepairStatus { complaints: vec![(&complaint(true, 100, 110)).into()], ..Default::default() };
+        repair.status = Some(status);
+        let news = |told| fleet.is_news("n1", &told, Duration::from_secs(300));
+        assert!(news(complaint(true, 100, 110)), "nothing is known of the node");
+        fleet.saw_record(&repair);
+        assert!(!news(complaint(true, 100, 170)), "told again a minute later");
+        assert!(news(complaint(true, 100, 410)), "told again after five");
+        assert!(news(complaint(false, 100, 170)), "it is over");
+        assert!(news(complaint(true, 160, 170)), "another firing");
     }
 }

@@ -26,7 +26,7 @@ use super::sense;
 use super::taint::TaintKey;
 use super::why::{Reason, Why};
 
-/// A node as the API server shows it in a fresh read.
+/// A node as the API server shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeView {
     pub name: String,
