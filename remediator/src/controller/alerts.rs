@@ -207,7 +207,7 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
 /// Complaints that the webhook did not bring.
 async fn learn(context: &Context, union: &Union) {
     // What cannot be recorded now is asked for again.
-    board::record_all(context, union.told.clone()).await;
+    board::record_all(context, union.told.clone(), Duration::MAX).await;
 }
 
 /// Complaints that no replica has any more.

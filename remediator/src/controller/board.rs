@@ -2,6 +2,7 @@
 //! for what Alertmanager was asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
@@ -25,10 +26,16 @@ const CONCURRENT: usize = 8;
 const ASKED_SINGLY: usize = 16;
 
 /// Makes complaints durable, node by node; returns of how many nodes they could not be. What the records know already is durable:
-/// a delivery that did not come to its end within one answer goes on there with the next.
-pub async fn record_all(context: &Context, mut told: BTreeMap<String, Vec<Complaint>>) -> usize {
-    let again = context.again();
-    told.retain(|node, complaints| complaints.iter().any(|complaint| context.fleet.is_news(node, complaint, again)));
+/// a delivery that did not come to its end within one answer goes on there with the next. That an alert was told again is
+/// recorded after that, within `refreshing`: what is left then is told again by the next poll.
+pub async fn record_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>, refreshing: Duration) -> usize {
+    let is_news = |node: &str, complaints: &[Complaint], again| {
+        complaints.iter().any(|complaint| context.fleet.is_news(node, complaint, again))
+    };
+    let (mut told, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        told.into_iter().partition(|(node, complaints)| is_news(node, complaints, Duration::MAX));
+    let old = context.again();
+    again.retain(|node, complaints| is_news(node, complaints, old));
     let _receiving = Receiving::begin(&context.receiving);
     let strangers: BTreeSet<String> = told.keys().filter(|node| !context.fleet.knows(node)).cloned().collect();
     let mut lost = 0;
@@ -42,11 +49,17 @@ pub async fn record_all(context: &Context, mut told: BTreeMap<String, Vec<Compla
             }
         }
     }
+    lost += write_all(context, told).await;
+    lost + tokio::time::timeout(refreshing, write_all(context, again)).await.unwrap_or_default()
+}
+
+/// Returns of how many nodes the complaints could not be made durable.
+async fn write_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>) -> usize {
     let writes = futures::stream::iter(told)
         .map(|(node, complaints)| complain(context, node, complaints))
         .buffer_unordered(CONCURRENT)
         .filter(|durable| std::future::ready(!durable));
-    lost + writes.count().await
+    writes.count().await
 }
 
 /// Counts in the deliveries that are being recorded, until it is dropped.

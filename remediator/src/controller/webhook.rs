@@ -31,6 +31,8 @@ const BODY_BYTES: usize = 16 << 20;
 /// From the head of the request to the answer. Alertmanager gives up after 10 s or so; what was written by then stays, and its
 /// retry finishes the rest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
+/// Of these, so long for alerts that are only told again.
+const REFRESHING: Duration = Duration::from_secs(3);
 
 struct Webhook {
     context: Arc<Context>,
@@ -97,7 +99,7 @@ async fn answer(context: &Context, body: Body) -> Answer {
     };
     drop(body);
     let nodes = told.len();
-    match board::record_all(context, told).await {
+    match board::record_all(context, told, REFRESHING).await {
         0 => (StatusCode::OK, format!("{nodes} nodes\n")),
         lost => not_yet(format_args!("{lost} of {nodes} nodes not recorded yet")),
     }
