@@ -1,6 +1,6 @@
 # A technician's mark, a cordon before anything starts, and one while pods are asked to leave: nothing disruptive starts, and
 # what has started but is not out yet stops. A budget of pods that never yields is overruled at the drain's deadline.
-node marked1 waits1 cordon1
+node marked1 parked1 cordon1
 policy {maintenance: {taints: [site.example/technician]}}
 kubectl taint node marked1 site.example/technician=:NoSchedule
 break marked1 gpu-missing until reboot
@@ -9,12 +9,12 @@ quiet 3s
 kubectl taint node marked1 site.example/technician-
 await marked1 phase Healed within 60s
 
-kubectl cordon waits1
-break waits1 gpu-missing until reboot
-await waits1 why Cordoned within 60s
+kubectl cordon parked1
+break parked1 gpu-missing until reboot
+await parked1 why Cordoned within 60s
 quiet 3s
-kubectl uncordon waits1
-await waits1 phase Healed within 60s
+kubectl uncordon parked1
+await parked1 phase Healed within 60s
 
 pod stubborn-1 on cordon1
 kubectl create poddisruptionbudget stubborn --selector=app=stubborn-1 --min-available=1

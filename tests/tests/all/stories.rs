@@ -1,8 +1,11 @@
 //! Each story is told as its golden file tells it, and breaks no rule.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use ossci_tests::environment;
+use ossci_tests::story::Story;
 
 use crate::support::{TestLab, files, lab, note};
 use crate::{phases, trouble};
@@ -127,4 +130,21 @@ fn every_story_has_its_test() {
     assert_eq!(names("tests/stories/phases"), phases::STORIES);
     assert_eq!(names("tests/stories/trouble"), trouble::STORIES);
     assert_eq!(names("tests/stories/cuts"), trouble::CUTS);
+}
+
+/// They are played side by side in one lab: a node of one must not be a node of another.
+#[test]
+fn no_two_stories_of_one_lab_have_a_node_in_common() {
+    let labs = [vec!["tests/stories", "tests/stories/phases"], vec!["tests/stories/trouble"]];
+    for folders in labs {
+        let mut owners: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for file in folders.iter().flat_map(|folder| files(folder, ".story")) {
+            let story = Story::parse("names", &fs::read_to_string(&file).unwrap()).unwrap();
+            for node in story.nodes() {
+                if let Some(other) = owners.insert(node.to_owned(), file.clone()) {
+                    panic!("{node} is in {} and in {}", other.display(), file.display());
+                }
+            }
+        }
+    }
 }
