@@ -1,14 +1,16 @@
 //! The two clients of the Kubernetes API, and what its refusals mean.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
 use kube::client::ClientBuilder;
 use tower::Service;
 use tower::layer::layer_fn;
 
+use crate::clock;
 use crate::metrics::{Call, Calls};
 
 /// A request that takes longer than this is tried again in another turn.
@@ -16,32 +18,55 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// A watch that is silent for longer than this is dead: the API server ends each of ours before 300 s.
 const WATCH: Duration = Duration::from_secs(305);
 
-async fn client(read_timeout: Duration, calls: &Calls) -> Result<kube::Client, kube::Error> {
+/// When the API server last granted something. A watch is ended and asked for again before 300 s are over, so a client of watches
+/// that was granted nothing for longer is blind.
+#[derive(Debug, Clone)]
+pub struct Granted(Arc<Mutex<Instant>>);
+
+impl Default for Granted {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(clock::monotonic())))
+    }
+}
+
+impl Granted {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = clock::monotonic();
+    }
+
+    pub fn age(&self) -> Duration {
+        let at = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clock::monotonic().saturating_duration_since(at)
+    }
+}
+
+async fn client(read_timeout: Duration, calls: &Calls, granted: &Granted) -> Result<kube::Client, kube::Error> {
     let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
     config.connect_timeout = Some(REQUEST);
     config.read_timeout = Some(read_timeout);
     config.write_timeout = Some(REQUEST);
     // A refused eviction is a 429 and a lost race a 409: each is an answer for the next turn, not for a retry below us.
     config.default_retry = false;
-    let calls = calls.clone();
-    let counted = layer_fn(move |service| Counted { service, calls: calls.clone() });
+    let (calls, granted) = (calls.clone(), granted.clone());
+    let counted = layer_fn(move |service| Counted { service, calls: calls.clone(), granted: granted.clone() });
     Ok(ClientBuilder::try_from(config)?.with_layer(&counted).build())
 }
 
 /// For requests; each is counted in `calls`.
 pub async fn requests(calls: &Calls) -> Result<kube::Client, kube::Error> {
-    client(REQUEST, calls).await
+    client(REQUEST, calls, &Granted::default()).await
 }
 
-/// For watches.
-pub async fn watches(calls: &Calls) -> Result<kube::Client, kube::Error> {
-    client(WATCH, calls).await
+/// For watches; what they are granted is noted in `granted`.
+pub async fn watches(calls: &Calls, granted: &Granted) -> Result<kube::Client, kube::Error> {
+    client(WATCH, calls, granted).await
 }
 
 /// A service that counts what it is asked and what is answered.
 struct Counted<S> {
     service: S,
     calls: Calls,
+    granted: Granted,
 }
 
 impl<S, B, R> Service<Request<B>> for Counted<S>
@@ -58,12 +83,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (verb, calls) = (verb(&request), self.calls.clone());
+        let (verb, calls, granted) = (verb(&request), self.calls.clone(), self.granted.clone());
         let answer = self.service.call(request);
         Box::pin(async move {
             let answer = answer.await;
             let code = answer.as_ref().map_or("none".to_owned(), |answer| answer.status().as_u16().to_string());
             calls.get_or_create_owned(&Call { verb, code }).inc();
+            if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+                granted.note();
+            }
             answer
         })
     }

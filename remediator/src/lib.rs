@@ -13,6 +13,7 @@ pub mod clock;
 pub mod commands;
 pub mod controller;
 pub mod core;
+mod door;
 pub mod kube_client;
 pub mod logging;
 pub mod mail;

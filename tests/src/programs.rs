@@ -91,6 +91,8 @@ impl Programs {
         Program::new("agent", self.binaries.get("ossci-lab"))
             .args(["agent".into(), flag("node-dir", node.path()), format!("--node-name={node_name}")])
             .args([flag("exporter-socket", &node.socket()), flag("run-dir", &node.run())])
+            // All nodes are one host here.
+            .arg("--metrics.listen-address=127.0.0.1:0")
     }
 
     fn controller(&self, node_name: &str) -> Program {

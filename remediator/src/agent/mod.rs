@@ -9,9 +9,11 @@ mod probe;
 mod prove;
 mod report;
 mod run;
+mod server;
 
 pub use run::run;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +30,9 @@ pub struct Config {
     /// The namespace of the reimage script's ConfigMap.
     #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
     pub namespace: String,
+    /// Metrics and health, in the clear.
+    #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_ADDRESS", default_value = "0.0.0.0:19403")]
+    pub metrics_address: SocketAddr,
     /// A DNS prefix for all four taints, as in the policy file. Absent: bare keys.
     #[arg(long, env = "OSSCI_TAINT_PREFIX")]
     pub taint_prefix: Option<String>,

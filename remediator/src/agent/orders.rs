@@ -14,6 +14,7 @@ use super::{Config, capture, prove, report};
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
 use crate::kube_client;
+use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
@@ -23,6 +24,7 @@ pub struct Worker<H> {
     pub client: kube::Client,
     pub config: Config,
     pub names: TaintNames,
+    pub metrics: Arc<AgentMetrics>,
     pub host: Arc<H>,
 }
 
@@ -147,7 +149,8 @@ impl<H: Host> Worker<H> {
             repair_taint: view.taints.iter().any(|key| key.is_repair()),
             now: clock::now(),
         };
-        let reporter = report::Reporter { repairs, node: name.clone(), order: order.id.clone() };
+        let (node, metrics) = (name.clone(), self.metrics.clone());
+        let reporter = report::Reporter { repairs, metrics, node, order: order.id.clone(), kind: order.kind };
         match next(&moment) {
             Next::Nothing => Ok(()),
             Next::Settle(state, message) => reporter.settle(state, message).await,

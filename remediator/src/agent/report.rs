@@ -1,5 +1,7 @@
 //! `status.agent`: the only thing that the agent writes.
 
+use std::sync::Arc;
+
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -7,7 +9,9 @@ use serde_json::json;
 use super::capture::Captured;
 use super::orders::{Proven, WorkError, api};
 use crate::clock;
-use crate::core::record::{AgentReport, AgentState};
+use crate::core::record::{AgentReport, AgentState, OrderKind};
+use crate::core::word::ClosedWord;
+use crate::metrics::{AgentMetrics, ByOrder};
 use crate::wire::node_repair::{self, NodeRepair};
 
 /// A script's or tool's last words are cut here before they go into the record.
@@ -17,6 +21,8 @@ pub struct Reporter {
     pub repairs: Api<NodeRepair>,
     pub node: String,
     pub order: String,
+    pub kind: OrderKind,
+    pub metrics: Arc<AgentMetrics>,
 }
 
 impl Reporter {
@@ -76,6 +82,9 @@ impl Reporter {
             patch["metadata"] = json!({ "resourceVersion": read.metadata.resource_version, "uid": read.metadata.uid });
         }
         let written = self.repairs.patch_status(&self.node, &PatchParams::default(), &Patch::Merge(patch)).await;
-        written.map(drop).map_err(api("writing the report"))
+        written.map_err(api("writing the report"))?;
+        let order = ByOrder { kind: self.kind.as_str(), state: report.state.as_str() };
+        self.metrics.orders.get_or_create_owned(&order).inc();
+        Ok(())
     }
 }

@@ -11,15 +11,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::host::Host;
-use super::{Config, node_files, orders};
+use super::{Config, node_files, orders, server};
+use crate::kube_client::{self, Granted};
+use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
 /// Runs the agent of `config.node_name` on `host` until `stop` resolves or a part that should run for ever ends.
 pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
-    let calls = crate::metrics::Calls::default();
-    let client = crate::kube_client::requests(&calls).await.context("connecting to the Kubernetes API")?;
-    let watching = crate::kube_client::watches(&calls).await.context("connecting to the Kubernetes API")?;
+    let (metrics, granted) = (Arc::new(AgentMetrics::default()), Granted::default());
+    let calls = &metrics.api_requests;
+    let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
+    let watching = kube_client::watches(calls, &granted).await.context("connecting to the Kubernetes API")?;
     let names = TaintNames { prefix: config.taint_prefix.clone() };
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -29,9 +32,10 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
     let (paused, pause) = watch::channel(None);
     let mut parts = JoinSet::new();
     parts.spawn(follow_record(Api::all(watching.clone()), here.clone(), order));
-    parts.spawn(follow_node(Api::all(watching), here, names.clone(), paused));
+    parts.spawn(follow_node(Api::all(watching), here, names.clone(), paused, metrics.clone()));
+    parts.spawn(server::serve(config.metrics_address, metrics.clone(), granted));
     parts.spawn(node_files::keep(config.run_dir.clone(), pause));
-    let worker = orders::Worker { client, config, names, host: Arc::new(host) };
+    let worker = orders::Worker { client, config, names, metrics, host: Arc::new(host) };
     parts.spawn(async move { worker.work(latest).await });
     tracing::info!(node = name, "agent started");
 
@@ -81,6 +85,7 @@ async fn follow_node(
     here: watcher::Config,
     names: TaintNames,
     wanted: watch::Sender<Option<node_files::Wanted>>,
+    metrics: Arc<AgentMetrics>,
 ) -> anyhow::Result<()> {
     let mut stream = watcher(api, here).default_backoff().touched_objects().boxed();
     loop {
@@ -88,6 +93,7 @@ async fn follow_node(
             Ok(Some(node)) => {
                 let paused = slim_node::view(&node, &names).taints.iter().any(|key| key.is_repair());
                 let gpus = node.labels().get(slim_node::GPUS).and_then(|count| count.parse().ok());
+                metrics.paused.set(paused.into());
                 wanted.send_replace(Some(node_files::Wanted { paused, gpus }));
             }
             Ok(None) => anyhow::bail!("the watch of the node ended"),

@@ -12,12 +12,13 @@ use axum::routing::get;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Context, door};
+use super::Context;
 use crate::clock;
 use crate::core::brakes::Storm;
 use crate::core::record::Rung;
 use crate::core::why::Why;
 use crate::core::word::ClosedWord;
+use crate::door;
 use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE, Standings};
 
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {

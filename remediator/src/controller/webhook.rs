@@ -19,10 +19,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Config, Context, board, door};
+use super::{Config, Context, board};
 use crate::clock;
 use crate::core::complaints;
 use crate::core::record::Complaint;
+use crate::door;
 use crate::metrics::{self, Code, Outcome};
 use crate::wire::alertmanager::{Alert, Meaning, Payload, VERSION};
 

@@ -1,29 +1,20 @@
-//! The controller's metrics: one table of names, helps and labels. prometheus-client appends `_total`.
+//! The controller's metrics: one table of names, helps and labels.
 
 use std::sync::atomic::AtomicU64;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// The content type of what [`Metrics::page`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use super::{Calls, page, seconds, table};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Code {
     pub code: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Call {
-    /// `get`, `watch`, `create`, `update`, `patch`, `delete`.
-    pub verb: &'static str,
-    /// The HTTP status; `none` when no answer came.
-    pub code: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,25 +63,6 @@ pub struct ByEnd {
 /// From seconds to a day: a taint takes seconds, a repair that waits for its window may take a day.
 const STAGE_SECONDS: [f64; 12] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 6.0 * 3600.0, 24.0 * 3600.0];
-
-/// A struct of metrics out of its table: field and type, name without the prefix, help.
-macro_rules! table {
-    ($(#[$about:meta])* $name:ident { $($field:ident: $kind:ty = $new:expr, $metric:literal, $help:literal;)+ }) => {
-        $(#[$about])*
-        #[derive(Debug)]
-        pub struct $name { $(#[doc = $help] pub $field: $kind,)+ }
-
-        impl $name {
-            fn new() -> Self {
-                Self { $($field: $new,)+ }
-            }
-
-            fn register(&self, registry: &mut Registry) {
-                $(registry.register($metric, $help, self.$field.clone());)+
-            }
-        }
-    };
-}
 
 type Stamp = Gauge<f64, AtomicU64>;
 type Stages = Family<ByStage, Histogram, fn() -> Histogram>;
@@ -158,9 +130,6 @@ table! {
     }
 }
 
-/// Requests to the Kubernetes API.
-pub type Calls = Family<Call, Counter>;
-
 const PREFIX: &str = "ossci_remediator";
 
 impl Default for Metrics {
@@ -188,15 +157,6 @@ impl Metrics {
         let (mut lasting, mut now) = (Registry::with_prefix(PREFIX), Registry::with_prefix(PREFIX));
         self.register(&mut lasting);
         standings.register(&mut now);
-        let mut page = String::new();
-        text::encode_registry(&mut page, &lasting)?;
-        text::encode_registry(&mut page, &now)?;
-        text::encode_eof(&mut page)?;
-        Ok(page)
+        page(&[lasting, now])
     }
-}
-
-/// Unix seconds, as Prometheus has them.
-pub fn seconds(time: Timestamp) -> f64 {
-    time.as_microsecond() as f64 / 1e6
 }

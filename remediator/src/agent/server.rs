@@ -1,0 +1,56 @@
+//! The agent's metrics and health, in the clear. Nothing can be asked of it here: orders come by the record alone.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::door;
+use crate::kube_client::Granted;
+use crate::metrics::{AgentMetrics, CONTENT_TYPE};
+
+/// Two watches in a row that were not granted: an order would not be seen.
+const BLIND: Duration = Duration::from_secs(600);
+
+pub async fn serve(address: SocketAddr, metrics: Arc<AgentMetrics>, granted: Granted) -> anyhow::Result<()> {
+    let routes = Router::new()
+        .route("/metrics", get(async move || page(&metrics)))
+        .route("/-/healthy", get(async move || healthy(granted.age())));
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
+    door::serve(listener, None, routes).await
+}
+
+fn page(metrics: &AgentMetrics) -> Response {
+    match metrics.page() {
+        Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn healthy(silence: Duration) -> (StatusCode, String) {
+    if silence > BLIND {
+        let text = format!("the API server has granted no watch for {} s: orders are not seen\n", silence.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    (StatusCode::OK, "healthy\n".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_sees_no_orders_is_not_healthy() {
+        assert_eq!(healthy(Duration::from_secs(299)).0, StatusCode::OK);
+        let (status, text) = healthy(Duration::from_secs(601));
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(text.contains("601 s"), "{text}");
+    }
+}

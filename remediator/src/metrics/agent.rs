@@ -1,0 +1,42 @@
+//! The agent's metrics.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{Calls, page, table};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByOrder {
+    /// `prove`, `capture`, `reboot`, `reimage`.
+    pub kind: &'static str,
+    /// What the agent wrote of it: `Running`, `Done`, `Failed`, `Refused`, `Interrupted`.
+    pub state: &'static str,
+}
+
+table! {
+    /// What lasts as long as the process.
+    AgentMetrics {
+        orders: Family<ByOrder, Counter> = Family::default(), "orders", "Orders, by what was written of them";
+        paused: Gauge = Gauge::default(), "checks_paused",
+            "1 while the exporter is asked to rest, because the node carries a repair taint";
+        api_requests: Calls = Calls::default(), "api_requests", "Requests to the Kubernetes API, by verb and answer";
+    }
+}
+
+impl Default for AgentMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AgentMetrics {
+    /// The page, OpenMetrics text.
+    pub fn page(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("ossci_agent");
+        self.register(&mut registry);
+        page(&[registry])
+    }
+}
