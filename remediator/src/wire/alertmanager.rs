@@ -162,7 +162,7 @@ impl Alert {
                 ask,
                 check: label("check").unwrap_or_default().chars().take(64).collect(),
                 // One that begins in the future would be newer than every later word about it.
-                since: self.starts_at.min(now),
+                since: as_recorded(self.starts_at.min(now)),
                 seen: now,
                 firing,
                 summary: summary.chars().take(SUMMARY).collect(),
@@ -170,6 +170,11 @@ impl Alert {
             },
         }
     }
+}
+
+/// The record keeps microseconds, Prometheus tells nanoseconds: what was recorded has to be the same when it is told again.
+fn as_recorded(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
 /// The labels of an alert that go into the record: of very many or very long ones only the first.
@@ -249,6 +254,7 @@ mod tests {
         let now = "2026-11-22T10:00:00Z";
         assert_eq!(since("9999-12-30T00:00:00Z", now), now);
         assert_eq!(since("0001-01-01T00:00:00Z", now), "0001-01-01T00:00:00Z");
+        assert_eq!(since("2026-11-22T09:00:00.123456789Z", now), "2026-11-22T09:00:00.123456Z", "as the record has it");
     }
 
     #[test]

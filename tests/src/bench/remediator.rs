@@ -66,9 +66,9 @@ impl Bench {
         nodes::create(admin, "chain", 0..2 * CHAINS, STORY, Size::Real).await?;
         let mut met = true;
         met &= self.first_complaints().await?;
-        met &= self.further_complaints().await?;
-        // One way to the taint at a time: those of the rows before have to be gone.
+        // One row at a time: the turns that the row before led to have to be over.
         nodes::tainted(admin, "one", 0..SINGLE, FLOODED).await?;
+        met &= self.further_complaints().await?;
         met &= self.to_the_taint().await?;
         nodes::create(admin, "flood", 0..2 * FLOOD, STORY, Size::Real).await?;
         met &= self.floods().await?;

@@ -159,6 +159,24 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
 }
 
 /// What a connection that only listens hears until it is ended by the other side.
+/// As many nodes as no single answer has the time for, at least under a debug build and beside other tests.
+const LARGE: usize = 1_500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_too_large_for_one_answer_goes_on_where_the_last_try_ended() {
+    let _part = part("a large delivery to the webhook");
+    let _lab = bare_lab().await;
+    let to = Target::new("large", LARGE).await;
+    let alerts: Vec<Value> = (0..LARGE).map(|number| alert(&paper_nodes::name("large", number), "large")).collect();
+    to.sender.deliver(&alerts, DELIVERED).await.unwrap();
+    let repairs = Api::<NodeRepair>::all(to.admin.clone()).list(&ListParams::default()).await.unwrap();
+    let durable = |repair: &&NodeRepair| {
+        let complaints = repair.record().complaints;
+        repair.name_any().starts_with("large") && complaints.iter().any(|complaint| complaint.check == "large")
+    };
+    assert_eq!(repairs.iter().filter(durable).count(), LARGE);
+}
+
 async fn listen(mut stream: impl AsyncRead + Unpin) -> String {
     let mut heard = Vec::new();
     let _ = stream.read_to_end(&mut heard).await;
