@@ -8,14 +8,15 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, ObjectMeta, PostParams};
 use kube::core::DeserializeGuard;
 
-use super::fleet::Asking;
+use super::fleet::{self, Asking};
 use super::turn::{TurnError, doing};
 use super::{Context, condition};
 use crate::clock;
+use crate::core::budget::Seat;
 use crate::core::decide::{Observation, PodView, ResetAnswer};
 use crate::core::gates::{self, Around};
 use crate::core::policy::{DrainMode, Pool};
-use crate::core::record::{Phase, Record, Rung};
+use crate::core::record::{Episode, Phase, Record, Rung};
 use crate::core::why::{Reason, Why};
 use crate::kube_client;
 use crate::wire::node_repair::NodeRepair;
@@ -152,6 +153,14 @@ pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told
         && record.complaints.iter().all(|complaint| !complaint.firing)
         && !context.fleet.holds(name);
     let standing = if at_rest { None } else { context.fleet.standing(asking, None) };
+    let seat = match &standing {
+        Some(standing) => standing.seat,
+        // It is in no pool any more, or gone: what it holds is to be given back.
+        None => {
+            let held = |episode: &&Episode| context.fleet.holds_for(name, &fleet::holder(&uid, episode));
+            episode.filter(held).map(|_| Seat::Held)
+        }
+    };
     let pool = node.as_ref().and_then(|node| site.policy.pool_of(&node.labels));
     let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
         let around = Around {
@@ -183,7 +192,7 @@ pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told
         reset: told.reset,
         bmc: site.bmc.is_some(),
         dead,
-        seat: standing.as_ref().and_then(|standing| standing.seat),
+        seat,
         halt,
         taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
         many_down: standing.as_ref().is_some_and(|standing| standing.many_down),

@@ -33,6 +33,9 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
             Ok(repair) => context.fleet.saw_record(repair),
             Err(_) => context.fleet.saw_unreadable(&name),
         }
+        if context.fleet.holds_too_long(&name) {
+            wake_waiting(&context, Why::WaitingForBudget);
+        }
         if !context.fleet.is_ours(Kind::Record, &name, repair.meta().resource_version.as_deref()) {
             context.wakes.wake(&name);
         }
@@ -40,6 +43,9 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
     let lost = |name: &str| {
         context.fleet.lost_record(name);
         context.wakes.wake(name);
+        if context.fleet.holds_too_long(name) {
+            wake_waiting(&context, Why::WaitingForBudget);
+        }
     };
     loop {
         match stream.try_next().await {

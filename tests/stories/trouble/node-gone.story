@@ -1,6 +1,6 @@
 # A Node that is deleted has no repair. One that is deleted and created again keeps its repair: on the same boot it gets its
-# taint back, on another boot it is proven before anything else.
-node left1 same1 other1
+# taint back, on another boot it is proven before anything else. One that is deleted gives back its place in the budget.
+node left1 same1 other1 goes1 next1
 kubectl annotate node left1 ossci.amd.com/hold=wait
 kubectl taint node left1 repair-reboot=:NoSchedule
 await left1 why OnHold within 30s
@@ -27,3 +27,13 @@ register same1
 api up
 await same1 taint repair-reboot within 30s
 await same1 phase Healed within 60s
+
+pod stays-goes1 on goes1
+kubectl create poddisruptionbudget stays-goes1 --selector=app=stays-goes1 --min-available=1
+kubectl taint node goes1 repair-reboot=:NoSchedule
+await goes1 why DrainBlocked within 30s
+kubectl taint node next1 repair-reboot=:NoSchedule
+await next1 why WaitingForBudget within 30s
+kubectl delete node goes1
+await goes1 phase NodeGone within 20s
+await next1 phase Healed within 60s

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::core::brakes::Past;
-use crate::core::budget::{Holder, Places, Waiter};
+use crate::core::budget::{Holder, Place, Places, Waiter};
 use crate::core::decide::NodeView;
 use crate::core::policy::Policy;
 use crate::core::record::{Complaint, Episode, Phase, Rung, Severity};
@@ -252,6 +252,14 @@ impl Fleet {
         self.read(|known| known.places.as_ref().is_some_and(|places| places.contains_key(node)))
     }
 
+    /// Whether it holds one for this very episode.
+    pub fn holds_for(&self, node: &str, holder: &Holder) -> bool {
+        self.read(|known| {
+            let place = known.places.as_ref().and_then(|places| places.get(node));
+            place.is_some_and(|place| place.holder == *holder)
+        })
+    }
+
     /// Every node that something is known of beyond its being there: a record, or a taint of ours.
     pub fn names(&self) -> BTreeSet<String> {
         self.read(|known| {
@@ -309,9 +317,13 @@ impl Fleet {
         })
     }
 
-    /// What the pool means for a node, by the places just read, or else as the watch last told them.
+    /// What the pool means for a node, by the places just read, or else as the watch last told them: then a place whose episode
+    /// seems to be over counts as free, and whoever takes it sees to that.
     pub fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
-        self.read(|known| known.standing(asking, places.or(known.places.as_ref())))
+        self.read(|known| match places {
+            Some(places) => known.standing(asking, Some(places)),
+            None => known.standing(asking, known.places_in_use(asking.node).as_ref()),
+        })
     }
 
     /// How many nodes are where, and how each pool stands.
@@ -321,10 +333,14 @@ impl Fleet {
 
     /// Whether the episode that holds this place seems to be over, as far as the watch has come.
     pub fn is_over(&self, node: &str, holder: &Holder) -> bool {
+        self.read(|known| known.is_over(node, holder))
+    }
+
+    /// Whether the node holds a place for an episode that seems to be over.
+    pub fn holds_too_long(&self, node: &str) -> bool {
         self.read(|known| {
-            known.repairs_listed
-                && !known.unreadable.contains(node)
-                && known.repairs.get(node).is_none_or(|repair| repair.over || repair.holder.as_ref() != Some(holder))
+            let place = known.places.as_ref().and_then(|places| places.get(node));
+            place.is_some_and(|place| known.is_over(node, &place.holder))
         })
     }
 
@@ -338,6 +354,19 @@ impl Fleet {
 }
 
 impl Known {
+    fn is_over(&self, node: &str, holder: &Holder) -> bool {
+        self.repairs_listed
+            && !self.unreadable.contains(node)
+            && self.repairs.get(node).is_none_or(|repair| repair.over || repair.holder.as_ref() != Some(holder))
+    }
+
+    /// The places without those of others whose episodes seem to be over: nobody else may be there to give them back.
+    fn places_in_use(&self, asks: &str) -> Option<Places> {
+        let used = |(node, place): &(&String, &Place)| *node == asks || !self.is_over(node, &place.holder);
+        let places = self.places.as_ref()?.iter().filter(used);
+        Some(places.map(|(node, place)| (node.clone(), place.clone())).collect())
+    }
+
     fn keep(&mut self, node: &SlimNode) {
         // A Node that the watch has not told of, or told that it is gone, is read each time.
         if let Some(seen) = self.nodes.get(&node.name_any()) {
