@@ -448,4 +448,20 @@ mod tests {
         assert!(news(complaint(false, 100, 170)), "it is over");
         assert!(news(complaint(true, 160, 170)), "another firing");
     }
+
+    #[test]
+    fn a_place_that_nobody_is_left_to_give_back_is_not_in_use() {
+        let fleet = Fleet::default();
+        let holder = Holder { repair_uid: "u".into(), episode: 1 };
+        let place = Place { holder, pool: "gpu".into(), since: Timestamp::UNIX_EPOCH };
+        fleet.saw_places(Places::from([("gone".to_owned(), place)]));
+        let used = |asks| fleet.read(|known| known.places_in_use(asks).expect("places").len());
+        assert_eq!(used("other"), 1, "the records are not known yet");
+        fleet.listed_records(&BTreeSet::new());
+        assert_eq!(used("other"), 0, "there is no such record");
+        assert!(fleet.holds_too_long("gone"));
+        assert_eq!(used("gone"), 1, "its own is given back by itself");
+        fleet.saw_unreadable("gone");
+        assert_eq!(used("other"), 1, "nobody can say whether it is over");
+    }
 }
