@@ -106,6 +106,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
     fn the_page_of_metrics_is_the_tables() {
         let mut page = "# Metrics of the remediator and of the agent
 
