@@ -88,6 +88,7 @@ impl World {
                 }
                 self.record.agent = Some(AgentReport {
                     order_id: order.id.clone(),
+                    boot_id: node.boot_id.clone(),
                     state: AgentState::Done,
                     at: self.now,
                     message: "done".to_owned(),

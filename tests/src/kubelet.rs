@@ -46,10 +46,12 @@ impl Kubelet {
     /// Creates the Node and its Lease, and says Ready.
     pub async fn register(&self) -> Result<()> {
         let name = &self.identity.name;
-        let node: Node = serde_json::from_value(self.node_object()).context("writing the Node")?;
+        let boot_id = self.power.borrow().boot_id.clone();
+        let mut node = self.node_object();
+        node["status"] = self.status(&boot_id, true);
+        let node: Node = serde_json::from_value(node).context("writing the Node")?;
         let nodes: Api<Node> = Api::all(self.client.clone());
         nodes.create(&PostParams::default(), &node).await.with_context(|| format!("registering {name}"))?;
-        let boot_id = self.power.borrow().boot_id.clone();
         self.post(&boot_id, true).await
     }
 

@@ -149,9 +149,10 @@ impl<H: Host> Worker<H> {
             repair_taint: view.taints.iter().any(|key| key.is_repair()),
             now: clock::now(),
         };
+        let next = next(&moment);
         let (node, metrics) = (name.clone(), self.metrics.clone());
-        let reporter = report::Reporter { repairs, metrics, node, order: order.id.clone(), kind: order.kind };
-        match next(&moment) {
+        let reporter = report::Reporter { repairs, metrics, node, order: order.id.clone(), kind: order.kind, boot_id };
+        match next {
             Next::Nothing => Ok(()),
             Next::Settle(state, message) => reporter.settle(state, message).await,
             Next::Refuse(message) => {
@@ -272,6 +273,7 @@ mod tests {
         let at = Timestamp::UNIX_EPOCH;
         AgentReport {
             order_id: "1".into(),
+            boot_id: BOOT.into(),
             state,
             at,
             message: String::new(),

@@ -22,6 +22,8 @@ pub struct Reporter {
     pub node: String,
     pub order: String,
     pub kind: OrderKind,
+    /// The boot that the agent is on.
+    pub boot_id: String,
     pub metrics: Arc<AgentMetrics>,
 }
 
@@ -60,6 +62,7 @@ impl Reporter {
     fn report(&self, state: AgentState, message: &str) -> AgentReport {
         AgentReport {
             order_id: self.order.clone(),
+            boot_id: self.boot_id.clone(),
             state,
             at: clock::now(),
             message: message.chars().take(MESSAGE).collect(),

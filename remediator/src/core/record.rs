@@ -326,6 +326,8 @@ closed_words! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentReport {
     pub order_id: String,
+    /// The boot that the agent was on as it said this: the Node may still tell of the one before.
+    pub boot_id: String,
     pub state: AgentState,
     pub at: Timestamp,
     pub message: String,

@@ -24,8 +24,8 @@ await ot-settles1 phase Stabilising within 60s
 await ot-proves1 phase Proving within 60s
 
 api down
-power ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
 kubectl delete node ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
+power ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
 register ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
 api up
 await ot-drains1 phase Healed within 90s

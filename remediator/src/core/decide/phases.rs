@@ -170,18 +170,22 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         }
         Some((AgentState::Failed, report)) => failed(format!("the reimage failed: {}", report.message)),
         Some((AgentState::Refused, report)) => refused(moment, episode, node, &report.message),
-        Some((AgentState::Interrupted, report)) if episode.attempt == 1 => {
+        Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && episode.attempt == 1 => {
             let why = Reason::new(Why::ReimageInterrupted, report.message.clone());
             let next = Episode { attempt: 2, boot_id: node.boot_id.clone(), ..noting(moment, episode, why, &[]) };
             reimage(moment, &next)
         }
-        Some((AgentState::Interrupted, report)) => {
+        Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
             failed(format!("the reimage was interrupted a second time: {}", report.message))
         }
-        Some((AgentState::Running, _)) | None if late => {
+        Some((AgentState::Running | AgentState::Interrupted, _)) | None if late => {
             failed("the reimage did not finish by its deadline".to_owned())
         }
-        Some((AgentState::Running, _)) => stays(episode, episode.until.map(|until| moment.until(until))),
+        Some((AgentState::Running | AgentState::Interrupted, _)) => {
+            // What was interrupted is told from a boot that the Node does not tell of yet: an order for the one before
+            // would be for nobody.
+            stays(episode, episode.until.map(|until| moment.until(until)))
+        }
         None => recalled(moment, episode, node),
     }
 }

@@ -263,6 +263,9 @@ pub struct NetworkTrack {
 pub struct AgentReport {
     #[serde(rename = "orderID")]
     pub order_id: String,
+    /// The boot that the agent was on as it said this.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
     pub state: Word<AgentState>,
     pub at: Time,
     pub message: String,

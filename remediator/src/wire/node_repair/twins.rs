@@ -73,6 +73,7 @@ twins!(
     AgentReport,
     core::AgentReport {
         order_id: plain,
+        boot_id: plain,
         state: word,
         at: time,
         message: plain,

@@ -52,6 +52,7 @@ fn reports(track: Option<&NetworkTrack>) -> Vec<Option<AgentReport>> {
         let order_id = act::network_order_id(track);
         Some(AgentReport {
             order_id,
+            boot_id: BOOT.into(),
             state,
             at: at(5),
             message: "told".into(),

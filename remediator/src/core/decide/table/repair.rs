@@ -86,6 +86,7 @@ fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let report = |state, proof| {
         Some(AgentReport {
             order_id: id.clone(),
+            boot_id: BOOT.into(),
             state,
             at: at(5),
             message: "told".into(),
@@ -96,7 +97,9 @@ fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     };
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
-    std::iter::once(None).chain(states).chain(proofs).collect()
+    let interrupted = report(AgentState::Interrupted, None);
+    let elsewhere = interrupted.map(|report| AgentReport { boot_id: "boot-2".into(), ..report });
+    [None, elsewhere].into_iter().chain(states).chain(proofs).collect()
 }
 
 fn complaints() -> Vec<Vec<Complaint>> {
@@ -204,6 +207,15 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         let begun = record.report_on(&order.id).is_some();
         assert!(begun || order.boot_id == node.boot_id, "never-two: {}", context());
         assert!(node.taints.contains(&before.unwrap().rung.taint()), "an order without its taint: {}", context());
+    }
+    // A report from a boot that the Node does not tell of yet begins no second reimage: its order would be for nobody.
+    if let (Some(before), Some(after), Some(node), Some(report)) = (before, after, &seen.node, &record.agent)
+        && (before.phase, after.phase) == (Phase::Reimaging, Phase::Reimaging)
+        && after.attempt > before.attempt
+        && report.state == AgentState::Interrupted
+    {
+        assert_eq!(report.boot_id, node.boot_id, "never-blind: {}", context());
+        assert_eq!(report.boot_id, after.boot_id, "never-two: {}", context());
     }
     if seen.node.is_none() {
         let harmless = matches!(decision.action, None | Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack));
@@ -375,7 +387,8 @@ fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observa
 
 fn passed(order_id: String) -> AgentReport {
     let (state, proof) = (AgentState::Done, Some(Proof::Passed));
-    AgentReport { order_id, state, at: at(5), message: "passed".into(), proof, verdicts: vec![], kernel_log: None }
+    let (boot_id, message) = (BOOT.into(), "passed".into());
+    AgentReport { order_id, boot_id, state, at: at(5), message, proof, verdicts: vec![], kernel_log: None }
 }
 
 fn confirmed(phase: Phase) -> Episode {
