@@ -33,7 +33,7 @@
 //! silence NODE | unsilence NODE
 //! alert NODE LABEL=VALUE...                    (somebody else's alert about the node)
 //! await NODE strikes 2 within 60s              (exactly so many, of the check that has most)
-//! await NODE seen 2 within 60s                 (every Prometheus that lives has scraped so many strikes)
+//! await NODE seen 2 within 60s                 (every Prometheus that lives has scraped so many strikes; 0: it scrapes the node)
 //! await NODE alert firing|suppressed|none within 60s        (at every Alertmanager that lives)
 //! await NODE webhook firing|resolved|refused [by both] within 60s
 //! await NODE ignored another cluster within 60s             (the remediator counted an alert so)

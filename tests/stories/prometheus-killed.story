@@ -2,6 +2,7 @@
 # repair, and no group wait hides that; a third strike while they are gone is one.
 routes 0s 3s 600s
 node pass1 third1
+await pass1 seen 0 within 60s
 break pass1 gpu-not-responding until two-runs
 await pass1 seen 2 within 60s
 kill prometheus-1
