@@ -82,11 +82,14 @@ async fn storm(dir: &Path) -> Result<()> {
     // It has lasted long enough: the second wave alone is one, and began that long ago.
     let window = clock::now().duration_since(second).as_secs() + 1;
     lab.change_policy(&format!("{{brakes: {{stormSeconds: {window}, taintPercent: 50}}}}")).await?;
-    wait::until("the second machine is healed", TAKES, || async {
+    wait::until("both machines are healed", TAKES, || async {
         let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
-        let repair = repairs.get(MACHINES[1]).await?;
-        let episode = repair.record().repair.episode.context("no episode")?;
-        ensure!(episode.phase.as_str() == "Healed", "{}: {}", episode.phase.as_str(), episode.why.why.as_str());
+        for name in MACHINES {
+            let repair = repairs.get(name).await?;
+            let episode = repair.record().repair.episode.context("no episode")?;
+            let (phase, why) = (episode.phase.as_str(), episode.why.why.as_str());
+            ensure!(phase == "Healed", "{name}: {phase}: {why}");
+        }
         Ok(())
     })
     .await?;
@@ -165,8 +168,9 @@ fn judge(witness: &Witness, names: &[String]) -> Result<()> {
             wrong.push(format!("never-silent: {name} has no reason"));
         }
     }
+    // They complained in one breath: which of them was recorded first is open.
     let drained = drained_before_a_heal(witness);
-    if drained != BTreeSet::from([MACHINES[0]]) {
+    if drained.len() != 1 || !MACHINES.iter().any(|name| drained.contains(name)) {
         wrong.push(format!("before the first was healed, these were drained: {drained:?}"));
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
