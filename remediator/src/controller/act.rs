@@ -114,7 +114,13 @@ async fn reset(
     if !view.is_some_and(|view| view.boot_id == boot_id && !view.ready && view.hold.is_none()) {
         return Ok((ResetState::Failed, "the node is not any more what it was when its reset was decided".to_owned()));
     }
-    Ok(bmc.reset(name, || context.leadership.leads() && clock::monotonic() - recorded < AT_ONCE).await)
+    if let Err(why) = context.resets.begin(clock::monotonic()) {
+        return Ok((
+            ResetState::Failed,
+            format!("no reset was sent: {why}, which is no fault of single nodes any more"),
+        ));
+    }
+    Ok(bmc.reset(name, recorded + AT_ONCE, || context.leadership.leads()).await)
 }
 
 /// A mail that is not accepted is tried again for ever: a person has to hear of the node.

@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use reqwest::{Certificate, Client};
+use reqwest::Client;
 
-use super::{Context, board};
+use super::{Context, board, outbound};
 use crate::clock;
 use crate::core::record::Complaint;
 use crate::core::silence::{self, Silence};
@@ -33,16 +33,8 @@ pub struct Replicas {
 
 impl Replicas {
     pub fn new(file: &AlertmanagerFile) -> anyhow::Result<Self> {
-        let mut http = Client::builder().timeout(REQUEST).connect_timeout(REQUEST);
-        if let Some(path) = &file.ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("reading caFile {}", path.display()))?;
-            let ca = Certificate::from_pem_bundle(&pem).with_context(|| format!("caFile {}", path.display()))?;
-            http = http.tls_certs_only(ca);
-        }
-        let token = file.token_file.as_ref().map(|path| {
-            let token = std::fs::read_to_string(path);
-            token.with_context(|| format!("reading tokenFile {}", path.display())).map(|token| token.trim().to_owned())
-        });
+        let http = outbound::client(file.ca_file.as_deref())?.timeout(REQUEST).connect_timeout(REQUEST);
+        let token = file.token_file.as_deref().map(|path| outbound::secret("tokenFile", path));
         Ok(Self {
             urls: file.urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
             http: http.build().context("setting up HTTP")?,

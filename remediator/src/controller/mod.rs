@@ -12,6 +12,7 @@ mod fleet;
 mod leader;
 mod notices;
 mod observe;
+mod outbound;
 mod record;
 mod redfish;
 mod report;
@@ -104,6 +105,8 @@ struct Context {
     leadership: leader::Leadership,
     alerts: alerts::Alerts,
     evictions: evictions::Evictions,
+    /// How many nodes were reset by their BMCs lately.
+    resets: redfish::Pace,
     /// Deliveries whose complaints are being recorded.
     receiving: watch_channel::Sender<usize>,
     time: api_time::ApiTime,
@@ -163,6 +166,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
         leadership: leader::Leadership::default(),
         alerts: alerts::Alerts::default(),
         evictions: evictions::Evictions::default(),
+        resets: redfish::Pace::default(),
         receiving: watch_channel::Sender::new(0),
         time,
         tainting: tokio::sync::Mutex::default(),

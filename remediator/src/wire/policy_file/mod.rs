@@ -1,6 +1,7 @@
 //! The policy file: YAML, one file, unknown keys refused. Every value has a default but the pools' selectors and the
 //! mail's addresses; every unit is in the name.
 
+mod bmc;
 mod limits;
 mod peers;
 mod pools;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::bmc::{BmcFile, NODE};
 pub use self::limits::{BrakesFile, BudgetFile, ProofFile, TimesFile};
-pub use self::peers::{AlertmanagerFile, BmcFile, MailFile, ReimageFile, Tls};
+pub use self::peers::{AlertmanagerFile, MailFile, ReimageFile, Tls};
 pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
@@ -81,6 +83,10 @@ pub enum PolicyError {
     NoPoll,
     #[error("bmc.url: {0:?} is not an address like https://{{node}}.bmc.example.com/redfish/v1/Systems/1")]
     NoBmcAddress(String),
+    #[error("bmc: name a passwordFile, or a nodePasswordFile like /etc/ossci/bmc/{{node}}.password")]
+    NoBmcPassword,
+    #[error("bmc.{0}: {1:?} is one file for all nodes; name one for each, like /etc/ossci/bmc/{{node}}")]
+    NoNodePattern(&'static str, String),
     #[error("mail.to is empty; name at least one address")]
     NoReader,
 }
@@ -136,9 +142,8 @@ impl PolicyFile {
         for pool in &file.pools {
             pool.windows()?;
         }
-        let node_bmc = |url: &str| url.starts_with("https://") && url.contains("{node}");
-        if let Some(bmc) = file.bmc.as_ref().filter(|bmc| !node_bmc(&bmc.url)) {
-            return Err(PolicyError::NoBmcAddress(bmc.url.clone()));
+        if let Some(bmc) = &file.bmc {
+            bmc.check()?;
         }
         if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
             return Err(PolicyError::NoReader);
@@ -222,8 +227,13 @@ mod tests {
         assert!(window("{from: '22:00', to: '06:00', timeZone: Berlin}").contains("Europe/Berlin"));
         assert!(refused(&format!("{SMALLEST}\nbrakes: {{failedAttempts: 0}}")).contains("failedAttempts"));
         assert!(refused(&format!("{SMALLEST}\nalertmanager: {{urls: [alertmanager:9093]}}")).contains("http://"));
-        let bmc = "bmc: {url: 'http://{node}', username: u, passwordFile: /p}";
-        assert!(refused(&format!("{SMALLEST}\n{bmc}")).contains("https://{node}"));
+        let bmc = |rest: &str| refused(&format!("{SMALLEST}\nbmc: {{username: u, {rest}}}"));
+        assert!(bmc("url: 'http://{node}', passwordFile: /p").contains("https://{node}"));
+        assert!(bmc("url: 'https://bmc', passwordFile: /p").contains("https://{node}"));
+        assert!(bmc("url: 'https://{node}'").contains("name a passwordFile"));
+        assert!(bmc("url: 'https://{node}', nodePasswordFile: /p").contains("bmc.nodePasswordFile"));
+        let pin = bmc("url: 'https://{node}', passwordFile: /p, nodeFingerprintFile: /f");
+        assert!(pin.contains("one file for all nodes"), "{pin}");
         let unknown = refused(&format!("{SMALLEST}\nbudgets: 3"));
         assert!(unknown.contains("budgets") && unknown.contains('2'), "{unknown}");
     }

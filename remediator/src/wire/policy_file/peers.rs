@@ -1,4 +1,4 @@
-//! What lies elsewhere: Alertmanager, the mail server, the script of a reimage.
+//! What lies elsewhere: Alertmanager, the mail server, the script of a reimage. BMCs have a file of their own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,29 +70,6 @@ fn submission() -> u16 {
 
 fn starttls() -> Word<Tls> {
     Word(Tls::StartTls)
-}
-
-/// How a dead node is reset by its BMC, over Redfish.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct BmcFile {
-    /// The node's ComputerSystem; `{node}` is replaced by the node's name:
-    /// `https://{node}.bmc.example.com/redfish/v1/Systems/1`.
-    pub url: String,
-    /// The account on every BMC.
-    pub username: String,
-    /// A file that holds its password, and nothing else.
-    pub password_file: PathBuf,
-    /// A PEM file with the CA of the BMCs, where it is not a public one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for so long.
-    #[serde(default = "five_minutes")]
-    pub dead_seconds: u32,
-}
-
-fn five_minutes() -> u32 {
-    300
 }
 
 /// Where the script of a reimage lies.

@@ -1,0 +1,48 @@
+//! Requests that go out to what the policy names: whose certificate is believed, and the secrets that lie in files. It sends
+//! nothing itself.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use reqwest::{Certificate, Client, ClientBuilder};
+
+/// A client that believes the CA in this PEM file and no other, or without one what the system believes.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate.
+pub fn client(ca_file: Option<&Path>) -> anyhow::Result<ClientBuilder> {
+    let http = Client::builder();
+    let Some(path) = ca_file else { return Ok(http) };
+    let pem = std::fs::read(path).with_context(|| format!("reading caFile {}", path.display()))?;
+    let ca = Certificate::from_pem_bundle(&pem).with_context(|| format!("caFile {}", path.display()))?;
+    anyhow::ensure!(!ca.is_empty(), "caFile {} holds no certificate", path.display());
+    Ok(http.tls_certs_only(ca))
+}
+
+/// What a file holds beside white space; `key` is how the policy calls the file.
+///
+/// # Errors
+/// The file cannot be read, or is empty.
+pub fn secret(key: &str, path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {}", path.display()))?;
+    anyhow::ensure!(!text.trim().is_empty(), "{key} {} is empty", path.display());
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_says_nothing_is_refused_by_its_key() {
+        let path = std::env::temp_dir().join(format!("ossci-outbound-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&path, " s3cret\n").unwrap();
+        assert_eq!(secret("tokenFile", &path).unwrap(), "s3cret");
+        std::fs::write(&path, "\n").unwrap();
+        let (nothing, no_ca) = (secret("tokenFile", &path).unwrap_err(), client(Some(&path)).unwrap_err());
+        std::fs::remove_file(&path).unwrap();
+        assert!(nothing.to_string().starts_with("tokenFile ") && nothing.to_string().ends_with(" is empty"));
+        assert!(no_ca.to_string().ends_with("holds no certificate"), "{no_ca}");
+        assert!(secret("tokenFile", &path).unwrap_err().to_string().starts_with("reading tokenFile"));
+    }
+}

@@ -1,0 +1,179 @@
+//! What a ComputerSystem says of itself, and which ways of ending its boot follow from that. No I/O.
+//!
+//! Source of names: DMTF DSP0266 and the schemas ComputerSystem, ActionInfo.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// A machine that was reset or moved on in its start so lately is left to it. Servers with eight GPUs take up to ten minutes
+/// from a reset to their kubelet; a second reset in that time makes it twenty. A dead machine waits for nothing: its last
+/// step is older than this, or its BMC tells none.
+const STARTS_FOR: Duration = Duration::from_secs(600);
+
+/// As much of a ComputerSystem as a reset takes. BMCs write null for what they do not know.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct System {
+    power_state: Option<String>,
+    last_reset_time: Option<String>,
+    boot_progress: Option<BootProgress>,
+    #[serde(default)]
+    actions: Actions,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct BootProgress {
+    last_state: Option<String>,
+    last_state_time: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Actions {
+    #[serde(rename = "#ComputerSystem.Reset")]
+    reset: Option<ResetAction>,
+}
+
+/// The action Reset.
+#[derive(Debug, Deserialize)]
+pub struct ResetAction {
+    /// Where it is posted.
+    pub target: String,
+    /// What it allows, where the BMC lists that here.
+    #[serde(rename = "ResetType@Redfish.AllowableValues")]
+    pub allowed: Option<Vec<String>>,
+    /// Where it is listed, where it is not here.
+    #[serde(rename = "@Redfish.ActionInfo")]
+    pub info: Option<String>,
+}
+
+/// What the parameters of an action may be.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ActionInfo {
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Parameter {
+    name: String,
+    allowable_values: Option<Vec<String>>,
+}
+
+impl ActionInfo {
+    /// What `ResetType` may be.
+    pub fn allowed(self) -> Vec<String> {
+        let types = self.parameters.into_iter().find(|parameter| parameter.name == "ResetType");
+        types.and_then(|types| types.allowable_values).unwrap_or_default()
+    }
+}
+
+/// One way to a new boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// One request does all.
+    One(&'static str),
+    /// ForceOff, and On when the power is seen to be off.
+    OffAndOn,
+}
+
+impl System {
+    /// The action that resets it, if it knows one.
+    pub fn reset(&self) -> Option<&ResetAction> {
+        self.actions.reset.as_ref()
+    }
+
+    /// The machine has no power.
+    pub fn is_off(&self) -> bool {
+        self.power_state.as_deref() == Some("Off")
+    }
+
+    /// Says so when the machine is starting already. `now` is the BMC's own time: its clock may be years off.
+    pub fn starting(&self, now: Option<Timestamp>) -> Option<String> {
+        if self.is_off() {
+            return None;
+        }
+        if self.power_state.as_deref() == Some("PoweringOn") {
+            return Some("it is being switched on".to_owned());
+        }
+        let ago = |time: &Option<String>| {
+            let time: Timestamp = time.as_deref()?.parse().ok()?;
+            Duration::try_from(now?.duration_since(time)).ok().filter(|ago| *ago < STARTS_FOR)
+        };
+        if let Some(progress) = &self.boot_progress
+            && let Some(state) = progress.last_state.as_deref().filter(|state| *state != "None")
+            && let Some(ago) = ago(&progress.last_state_time)
+        {
+            // The word is the BMC's: its letters only, and not for ever.
+            let state: String = state.chars().filter(char::is_ascii_alphanumeric).take(60).collect();
+            return Some(format!("it came to {state} {} s ago", ago.as_secs()));
+        }
+        ago(&self.last_reset_time).map(|ago| format!("it was reset {} s ago", ago.as_secs()))
+    }
+
+    /// The ways that are allowed, the surest first; a machine that is off is switched on. A BMC that lists nothing allows
+    /// everything.
+    pub fn ways(&self, allowed: &[String]) -> Vec<Way> {
+        let may = |wanted: &str| allowed.is_empty() || allowed.iter().any(|kind| kind == wanted);
+        let mut ways = Vec::new();
+        if self.is_off() {
+            ways.extend(may("On").then_some(Way::One("On")));
+            return ways;
+        }
+        ways.extend(["ForceRestart", "PowerCycle"].into_iter().filter(|kind| may(kind)).map(Way::One));
+        ways.extend((may("ForceOff") && may("On")).then_some(Way::OffAndOn));
+        ways
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn system(value: Value) -> System {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn the_surest_way_that_is_allowed_comes_first() {
+        let ways = |power: &str, allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(|kind| (*kind).to_owned()).collect();
+            system(json!({"PowerState": power})).ways(&allowed)
+        };
+        let (restart, cycle) = (Way::One("ForceRestart"), Way::One("PowerCycle"));
+        assert_eq!(ways("On", &["On", "PowerCycle", "ForceRestart"]), [restart, cycle]);
+        assert_eq!(ways("On", &["On", "PowerCycle"]), [cycle]);
+        assert_eq!(ways("On", &["On", "ForceOff", "GracefulRestart"]), [Way::OffAndOn]);
+        assert_eq!(ways("On", &[]), [restart, cycle, Way::OffAndOn]);
+        assert_eq!(ways("Off", &["On", "ForceRestart"]), [Way::One("On")]);
+        assert!(ways("Off", &["ForceRestart"]).is_empty() && ways("On", &["On", "GracefulRestart"]).is_empty());
+    }
+
+    #[test]
+    fn a_machine_that_moved_lately_is_starting() {
+        let now: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
+        let starting = |value: Value| system(value).starting(Some(now));
+        assert_eq!(starting(json!({"PowerState": "On", "LastResetTime": null, "BootProgress": null})), None);
+        let reset = |time: &str| starting(json!({"PowerState": "On", "LastResetTime": time}));
+        assert_eq!(reset("2026-05-01T13:59:00+02:00").unwrap(), "it was reset 60 s ago");
+        assert_eq!(reset("2026-05-01T11:49:00Z"), None, "long ago");
+        assert_eq!(reset("2026-05-01T12:01:00Z"), None, "a clock that was set back says nothing");
+        assert_eq!(reset("1st of May"), None);
+        assert_eq!(system(json!({"LastResetTime": "2026-05-01T11:59:00Z"})).starting(None), None, "no clock to go by");
+        let progress = |state: &str, time: &str| {
+            starting(json!({"PowerState": "On", "BootProgress": {"LastState": state, "LastStateTime": time}}))
+        };
+        let came = progress("MemoryInitializationStarted", "2026-05-01T11:58:00Z").unwrap();
+        assert_eq!(came, "it came to MemoryInitializationStarted 120 s ago");
+        assert_eq!(progress("OSRunning", "2026-04-01T00:00:00Z"), None);
+        assert_eq!(progress("None", "2026-05-01T11:58:00Z"), None);
+        assert_eq!(starting(json!({"PowerState": "PoweringOn"})).unwrap(), "it is being switched on");
+        assert_eq!(starting(json!({"PowerState": "Off", "LastResetTime": "2026-05-01T11:59:00Z"})), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! The policy's section `bmc`: where the BMCs are, who we are to them, and how they are known.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::PolicyError;
+
+/// How a dead node is reset by its BMC, over Redfish.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BmcFile {
+    /// The node's ComputerSystem; `{node}` is replaced by the node's name:
+    /// `https://{node}.bmc.example.com/redfish/v1/Systems/1`. It is not read from the Node: a kubelet may write its own
+    /// Node's annotations, and would be sent the password.
+    pub url: String,
+    /// The account on every BMC that has none of its own.
+    pub username: String,
+    /// A file that holds its password, and nothing else; read before each reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Where a node's own account name lies, if it has one: `/etc/ossci/bmc/{node}.username`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_username_file: Option<String>,
+    /// Where a node's own password lies, if it has one: `/etc/ossci/bmc/{node}.password`. `passwordFile` is for nodes whose
+    /// file is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_password_file: Option<String>,
+    /// A PEM file with the CA of the BMCs, where it is not a public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Where the SHA-256 fingerprint of a BMC's own certificate lies, as `openssl x509 -fingerprint -sha256` prints it, one a
+    /// line: `/etc/ossci/bmc/{node}.sha256`. A node whose file is there is known by it alone, any other by the CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_fingerprint_file: Option<String>,
+    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for so long.
+    #[serde(default = "five_minutes")]
+    pub dead_seconds: u32,
+}
+
+fn five_minutes() -> u32 {
+    300
+}
+
+/// What stands for the node's name in a pattern.
+pub const NODE: &str = "{node}";
+
+impl BmcFile {
+    /// # Errors
+    /// An address that is not each node's own or not protected, no password, or a file of each node that is one for all.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        if !(self.url.starts_with("https://") && self.url.contains(NODE)) {
+            return Err(PolicyError::NoBmcAddress(self.url.clone()));
+        }
+        if self.password_file.is_none() && self.node_password_file.is_none() {
+            return Err(PolicyError::NoBmcPassword);
+        }
+        let patterns = [
+            ("nodeUsernameFile", &self.node_username_file),
+            ("nodePasswordFile", &self.node_password_file),
+            ("nodeFingerprintFile", &self.node_fingerprint_file),
+        ];
+        for (key, pattern) in patterns {
+            if let Some(pattern) = pattern.as_ref().filter(|pattern| !pattern.contains(NODE)) {
+                return Err(PolicyError::NoNodePattern(key, pattern.clone()));
+            }
+        }
+        Ok(())
+    }
+}
