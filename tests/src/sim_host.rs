@@ -30,7 +30,7 @@ impl Host for SimHost {
         self.node.boot_id().map_err(|source| HostError::BootID { path, source })
     }
 
-    async fn reboot(&self, order: &str) -> Result<(), HostError> {
+    async fn reboot(&self, order: &str, _within: Duration) -> Result<(), HostError> {
         let request = RebootRequest { order: order.to_owned(), boot_id: self.boot_id()? };
         self.node.request_reboot(&request).map_err(|error| start("the reboot", error))
     }

@@ -4,6 +4,7 @@
 //! Nothing here decides: the order loop has already checked every guard when it calls.
 
 use std::future::Future;
+use std::time::Duration;
 
 /// What came of a script that ran to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ScriptOutcome {
 pub enum HostError {
     #[error("reading the boot id from {path}")]
     BootID { path: String, source: std::io::Error },
+    #[error("writing {path}")]
+    Write { path: String, source: std::io::Error },
     #[error("starting {what}")]
     Start { what: String, source: std::io::Error },
     #[error("{what} ended with status {status}: {stderr}")]
@@ -32,9 +35,10 @@ pub trait Host: Send + Sync + 'static {
     /// The kernel's boot id (`/proc/sys/kernel/random/boot_id`), as the kubelet reports it in `status.nodeInfo.bootID`.
     fn boot_id(&self) -> Result<String, HostError>;
 
-    /// Asks the host to end this boot in an orderly way. Returns when the host has taken the request: the process is
-    /// then ended by the shutdown itself. `order` names the order, for the host's journal.
-    fn reboot(&self, order: &str) -> impl Future<Output = Result<(), HostError>> + Send;
+    /// Asks the host to end this boot: in an orderly way, and by force when that has not come to its end `within` so long,
+    /// whatever has become of this process by then. Returns when the host has taken the request: the process is then ended
+    /// by the shutdown itself. `order` names the order, for the host's journal and for whoever is logged in.
+    fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// What the kernel said during this boot, oldest line first.
     fn kernel_log(&self) -> impl Future<Output = Result<String, HostError>> + Send;

@@ -102,6 +102,11 @@ pub fn next(moment: &Moment) -> Next {
     Next::Start { announced: false }
 }
 
+/// How long an orderly shutdown may take: half of the time until the new boot has to be there. The other half is the boot's.
+fn shutdown(deadline: jiff::Timestamp, now: jiff::Timestamp) -> Duration {
+    Duration::try_from(deadline.duration_since(now)).unwrap_or_default() / 2
+}
+
 impl<H: Host> Worker<H> {
     pub async fn work(&self, mut latest: watch::Receiver<Option<String>>) -> anyhow::Result<()> {
         loop {
@@ -176,7 +181,7 @@ impl<H: Host> Worker<H> {
         latest: &mut watch::Receiver<Option<String>>,
     ) -> Result<(), WorkError> {
         match order.kind {
-            OrderKind::Reboot => match self.host.reboot(&order.id).await {
+            OrderKind::Reboot => match self.host.reboot(&order.id, shutdown(order.deadline, clock::now())).await {
                 // The shutdown ends this process; the next boot's agent says that it is done.
                 Ok(()) => Ok(()),
                 Err(error) => reporter.settle(AgentState::Failed, &error.to_string()).await,
