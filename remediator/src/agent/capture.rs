@@ -26,8 +26,10 @@ pub struct Captured {
 /// Asks both at once and takes what there is by the deadline.
 pub async fn capture<H: Host>(socket: &Path, host: &H, deadline: jiff::Timestamp) -> Captured {
     let left = Duration::try_from(deadline.duration_since(clock::now())).unwrap_or_default();
-    let (checks, log) =
-        tokio::join!(tokio::time::timeout(left, run_checks(socket)), tokio::time::timeout(left, host.kernel_log()));
+    let (checks, log) = tokio::join!(
+        tokio::time::timeout(left, run_checks(socket, left)),
+        tokio::time::timeout(left, host.kernel_log())
+    );
     let mut missing = Vec::new();
     let verdicts = had("the checks", checks, &mut missing).unwrap_or_default();
     let kernel_log = had("the kernel's log", log, &mut missing).map(|text| tail(text.trim_end(), LOG).to_owned());
@@ -50,9 +52,9 @@ fn had<T, E: Display>(what: &str, answer: Result<Result<T, E>, Elapsed>, missing
     None
 }
 
-async fn run_checks(socket: &Path) -> Result<Vec<Verdict>, probe::ProbeError> {
+async fn run_checks(socket: &Path, patience: Duration) -> Result<Vec<Verdict>, probe::ProbeError> {
     loop {
-        match probe::ask(socket, "check=gpu").await {
+        match probe::ask(socket, "check=gpu", patience).await {
             Err(error) if error.ask_again() => tokio::time::sleep(ASK_AGAIN).await,
             other => return other.map(|answer| answer.results.into_iter().map(Into::into).collect()),
         }

@@ -55,8 +55,8 @@ pub enum ProbeError {
     Http(#[from] hyper::Error),
     #[error("reading the exporter's answer: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
-    #[error("the exporter did not answer within {} s", TIMEOUT.as_secs())]
-    TooLong,
+    #[error("the exporter did not answer within {} s", .0.as_secs())]
+    TooLong(Duration),
     #[error("the exporter answered {status}: {body}")]
     Status { status: u16, body: String },
     #[error("the exporter's answer is not understood: {0}")]
@@ -73,9 +73,10 @@ impl ProbeError {
     }
 }
 
-/// Asks once. `query` is what follows `/probe?`.
-pub async fn ask(socket: &Path, query: &str) -> Result<Answer, ProbeError> {
-    tokio::time::timeout(TIMEOUT, exchange(socket, query)).await.unwrap_or(Err(ProbeError::TooLong))
+/// Asks once, and waits no longer than `patience` for the answer. `query` is what follows `/probe?`.
+pub async fn ask(socket: &Path, query: &str, patience: Duration) -> Result<Answer, ProbeError> {
+    let patience = patience.min(TIMEOUT);
+    tokio::time::timeout(patience, exchange(socket, query)).await.unwrap_or(Err(ProbeError::TooLong(patience)))
 }
 
 async fn exchange(socket: &Path, query: &str) -> Result<Answer, ProbeError> {

@@ -13,6 +13,8 @@ use crate::core::record::{Proof, ProofOf, ProofTerms, Verdict};
 
 /// How soon a question that got no answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// So long before the deadline the proof ends, so that what it came to is in the record when the controller decides without.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// So many verdicts of a proof stay in the record: the newest.
 const KEPT: usize = 24;
 
@@ -51,12 +53,17 @@ pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp,
     let mut kept: Vec<Verdict> = Vec::new();
     let mut after = terms.after;
     let mut silence = "the exporter was not asked".to_owned();
-    while clock::now() < deadline {
+    let end = deadline.saturating_sub(LAST_WORDS).unwrap_or(deadline);
+    loop {
+        let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
+        if left.is_zero() {
+            break;
+        }
         let query = match terms.of {
             ProofOf::Gpu => "check=gpu".to_owned(),
             ProofOf::Network => format!("check=network&since={after}"),
         };
-        let wait = match probe::ask(socket, &query).await {
+        let wait = match probe::ask(socket, &query, left).await {
             Ok(answer) if answer.boot_id != boot_id => {
                 silence = format!("the exporter speaks of boot {}", answer.boot_id);
                 ASK_AGAIN
