@@ -17,6 +17,7 @@ help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
 	@echo "make test   builds everything and runs every test"
 	@echo "make soak   a storm over a thousand nodes; every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
+	@echo "make soak-vm  real reboots: a virtual machine with systemd and a kubelet as a node (ten minutes; the first time some more)"
 	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
 
 .PHONY: toolchain
@@ -58,6 +59,11 @@ LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
 	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
+
+# Stories of real machines: qemu, a kubelet and the disk that they boot from come into the cache the first time.
+.PHONY: soak-vm
+soak-vm: root setup build
+	@$(LAB) vm
 
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain

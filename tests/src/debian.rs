@@ -80,12 +80,7 @@ impl Package {
             .map(|entry| entry.path())
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .with_context(|| format!("apt-get download {package} left no package in {}", unfinished.display()))?;
-        let args = ["-x", &deb.display().to_string(), &unfinished.display().to_string()].map(str::to_owned);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let dpkg = environment::on_path("dpkg").context("`dpkg` is missing: the lab needs a Debian machine")?;
-        if !process::run_logged(&dpkg, &args, &[], &unfinished, &log)?.success() {
-            bail!("unpacking {} failed:\n{}", deb.display(), process::tail(&log, 5));
-        }
+        unpack(&deb, &unfinished, &log)?;
         fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
         fs::rename(&unfinished, &home).with_context(|| format!("moving the result to {}", home.display()))?;
         println!("setup: {} {} of Debian 12 ({})", self.name, self.line, watch.read());
@@ -93,7 +88,19 @@ impl Package {
     }
 }
 
-fn apt(args: &[&str], dir: &Path, log: &Path) -> Result<std::process::ExitStatus> {
+/// Unpacks a package into a folder.
+pub fn unpack(deb: &Path, into: &Path, log: &Path) -> Result<()> {
+    let dpkg = environment::on_path("dpkg").context("`dpkg` is missing: the lab needs a Debian machine")?;
+    let args = ["-x", &deb.display().to_string(), &into.display().to_string()].map(str::to_owned);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if !process::run_logged(&dpkg, &args, &[], into, log)?.success() {
+        bail!("unpacking {} failed:\n{}", deb.display(), process::tail(log, 5));
+    }
+    Ok(())
+}
+
+/// Runs `apt-get`, its output in a file.
+pub fn apt(args: &[&str], dir: &Path, log: &Path) -> Result<std::process::ExitStatus> {
     let apt = environment::on_path("apt-get").context("`apt-get` is missing: the lab needs a Debian machine")?;
     process::run_logged(&apt, args, &[], dir, log)
 }

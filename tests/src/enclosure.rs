@@ -28,7 +28,15 @@ pub fn inside() -> Option<PathBuf> {
 
 /// Runs this program with the same arguments in an enclosure and returns its exit status.
 pub async fn enter(state_dir: Option<&Path>, keep: bool) -> Result<i32> {
-    let mut enclosed = Enclosed::start(state_dir, Stdio::inherit())?;
+    attend(Enclosed::start(state_dir, Stdio::inherit())?, keep).await
+}
+
+/// The same with a network of its own, in which nothing is up yet.
+pub async fn enter_alone(state_dir: Option<&Path>, keep: bool) -> Result<i32> {
+    attend(Enclosed::start_with(state_dir, &["--net"], Stdio::inherit())?, keep).await
+}
+
+async fn attend(mut enclosed: Enclosed, keep: bool) -> Result<i32> {
     let rope = enclosed.child.stdin.take();
     let mut interrupts = Interrupts::listen()?;
     let own_rope = rope_end();
@@ -51,6 +59,10 @@ pub struct Enclosed {
 
 impl Enclosed {
     pub fn start(state_dir: Option<&Path>, out: Stdio) -> Result<Self> {
+        Self::start_with(state_dir, &[], out)
+    }
+
+    fn start_with(state_dir: Option<&Path>, namespaces: &[&str], out: Stdio) -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             bail!("a lab needs root for its namespaces: run it with sudo");
         }
@@ -71,7 +83,7 @@ impl Enclosed {
         let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
         let args: Vec<OsString> = std::env::args_os().skip(1).collect();
         let env: [(&str, &OsStr); 1] = [(INSIDE, dir.as_os_str())];
-        let child = process::enclosed(&unshare, &environment::this_program()?, &args, &env, out)?;
+        let child = process::enclosed(&unshare, &environment::this_program()?, &args, &env, namespaces, out)?;
         Ok(Self { child, dir })
     }
 

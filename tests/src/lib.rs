@@ -54,5 +54,6 @@ pub mod story;
 pub mod table;
 pub mod tap;
 pub mod verdict;
+pub mod vm;
 pub mod wait;
 pub mod witness;

@@ -10,7 +10,7 @@ use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
 use ossci_tests::sim_host::SimHost;
-use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in, storm};
+use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in, storm, vm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -69,6 +69,14 @@ enum Command {
     },
     /// Lets 700 of a thousand nodes complain within a minute
     Storm {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Plays the stories of real machines: virtual ones, each with systemd, containerd and a kubelet
+    Vm {
+        /// Keep the state directory
+        #[arg(long)]
+        keep: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -215,6 +223,13 @@ async fn run(command: Command) -> Result<i32> {
         Command::Storm { place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => storm::run(&dir, enclosure::end_wanted()?).await?,
+        },
+        Command::Vm { keep, place } => match enclosure::inside() {
+            None => {
+                vm::prepare().await?;
+                return enclosure::enter_alone(place.state_dir.as_deref(), keep).await;
+            }
+            Some(dir) => vm::run(&dir, enclosure::end_wanted()?).await?,
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

@@ -21,6 +21,9 @@ pub struct Pin {
     pub about: &'static str,
 }
 
+const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
+                          -X k8s.io/component-base/version.gitMinor=36";
+
 pub const PINS: [Pin; 6] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
@@ -33,8 +36,7 @@ pub const PINS: [Pin; 6] = [
         ],
         programs: &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"],
         tags: "",
-        versions: "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
-                   -X k8s.io/component-base/version.gitMinor=36",
+        versions: KUBERNETES,
         about: "6 min",
     },
     Pin {
@@ -75,15 +77,25 @@ pub const PINS: [Pin; 6] = [
     },
 ];
 
-/// What only a benchmark wants; built when it asks.
-pub const PEERS: [Pin; 1] = [Pin {
-    name: "node_exporter",
-    packages: &["github.com/prometheus/node_exporter"],
-    programs: &["node_exporter"],
-    tags: "",
-    versions: "",
-    about: "1 min",
-}];
+/// What only a benchmark or a VM node wants; built when it asks.
+pub const PEERS: [Pin; 2] = [
+    Pin {
+        name: "node_exporter",
+        packages: &["github.com/prometheus/node_exporter"],
+        programs: &["node_exporter"],
+        tags: "",
+        versions: "",
+        about: "1 min",
+    },
+    Pin {
+        name: "kubelet",
+        packages: &["k8s.io/kubernetes/cmd/kubelet"],
+        programs: &["kubelet"],
+        tags: "",
+        versions: KUBERNETES,
+        about: "4 min",
+    },
+];
 
 impl Pin {
     /// Where go.mod and go.sum lie.

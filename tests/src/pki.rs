@@ -11,9 +11,11 @@ use rcgen::{
 };
 
 /// Names under which the lab's servers are reached: by address, and by the names they have in a real cluster.
-const SERVER_NAMES: [&str; 7] = [
+const SERVER_NAMES: [&str; 8] = [
     "127.0.0.1",
     "10.96.0.1",
+    // On the bridge of the VM nodes.
+    "10.26.1.1",
     "localhost",
     "kubernetes",
     "kubernetes.default.svc",

@@ -282,7 +282,7 @@ fn started() -> MutexGuard<'static, BTreeSet<u32>> {
     STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Runs this program again inside new pid and mount namespaces that die with it. Its standard input is a pipe: when
+/// Runs this program again inside new pid and mount namespaces (and `further` ones) that die with it. Its standard input is a pipe: when
 /// the returned child's end of it closes, for whatever reason, the inner program goes away by itself.
 #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
 pub fn enclosed(
@@ -290,10 +290,13 @@ pub fn enclosed(
     program: &Path,
     args: &[OsString],
     env: &[(&str, &OsStr)],
+    further: &[&str],
     out: Stdio,
 ) -> Result<tokio::process::Child> {
     tokio::process::Command::new(unshare)
-        .args(["--pid", "--mount-proc", "--fork", "--kill-child", "--"])
+        .args(["--pid", "--mount-proc", "--fork", "--kill-child"])
+        .args(further)
+        .arg("--")
         .arg(program)
         .args(args)
         .envs(env.iter().copied())

@@ -1,6 +1,7 @@
 //! The simulated nodes of a lab: each is a machine, a kubelet and the pods on it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -14,9 +15,10 @@ use crate::kubeconfig::{self, Cluster};
 use crate::kubelet::{Identity, Kubelet};
 use crate::machine::Machine;
 use crate::node_dir::NodeDir;
+use crate::pki::Pair;
 use crate::pods::{App, Pods};
 use crate::programs::Programs;
-use crate::{parts, ports, process, wait};
+use crate::{parts, ports, process, service, wait};
 
 /// GPUs that a simulated node is sold with; the recorded outputs show as many.
 const GPUS: u32 = 8;
@@ -91,6 +93,28 @@ impl Lab {
         Kubelet::new(identity.clone(), client.clone(), self.machine(name)?.power()).register().await
     }
 
+    /// The certificate of a kubelet that lives elsewhere.
+    pub fn node_identity(&self, name: &str) -> Result<Pair> {
+        self.pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))
+    }
+
+    /// Who vouches for the lab's servers.
+    pub fn ca_file(&self) -> PathBuf {
+        self.pki.ca_file()
+    }
+
+    /// Serves the API at a further address, as long as the lab lives.
+    pub fn serve_api(&mut self, address: &str) -> Result<()> {
+        let (address, server) = (address.to_owned(), self.cluster.server.clone());
+        let server = server.strip_prefix("https://").context("the API server's address")?.to_owned();
+        self.tasks.spawn(async move {
+            if let Err(error) = service::serve(address, vec![server]).await {
+                tracing::error!("the API server's further address: {error:#}");
+            }
+        });
+        Ok(())
+    }
+
     /// Begins one node's life: machine, kubelet, pods.
     pub(super) async fn switch_on(&mut self, name: &str, gpus: u32) -> Result<()> {
         if self.machines.contains_key(name) {
@@ -100,8 +124,7 @@ impl Lab {
         let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
         self.bmcs.plug(name, machine.clone());
         let address = format!("10.26.0.{}", self.machines.len() + 1);
-        let user = format!("system:node:{name}");
-        let pair = self.pki.client(&format!("node-{name}"), &user, Some("system:nodes"))?;
+        let pair = self.node_identity(name)?;
         let config = self.facts.dir.join("pki").join(format!("node-{name}.kubeconfig"));
         kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
         let client = kubeconfig::client(&config).await?;

@@ -1,0 +1,194 @@
+//! One virtual machine: qemu without hardware help, on the lab's bridge. Its second serial line takes commands, and its
+//! monitor (QMP) tells of every reset: both know nothing of Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Mutex;
+
+use super::debian_root::DebianRoot;
+use super::image::{Image, run};
+use super::network;
+use crate::process::{Process, Program, tail};
+use crate::wait;
+
+/// How long qemu may take to open its sockets.
+const OPENS: Duration = Duration::from_secs(20);
+/// How long a command on the serial line may take: the processor is emulated.
+const ANSWERS: Duration = Duration::from_secs(60);
+const MEMORY_MB: u32 = 1536;
+/// Seconds within which a reset that is told again is the same one; no machine boots so fast.
+const TOLD_AGAIN: i64 = 3;
+/// Ends what a command said.
+const RECORD: u8 = 0x1e;
+
+pub struct Guest {
+    pub name: String,
+    pub console: PathBuf,
+    shell: Mutex<Option<UnixStream>>,
+    shell_socket: PathBuf,
+    monitor: Mutex<OwnedWriteHalf>,
+    resets: Arc<AtomicU32>,
+    _qemu: Process,
+}
+
+impl Guest {
+    /// Switches a machine on: number `number` of the bridge, with a disk of its own over the image and the seed as second disk.
+    pub async fn start(
+        debian: &DebianRoot,
+        image: &Image,
+        dir: &Path,
+        name: &str,
+        number: u8,
+        seed: &Path,
+    ) -> Result<Self> {
+        let disk = dir.join("disk.qcow2");
+        let overlay = debian.program("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]);
+        run(overlay.arg(&image.disk).arg(&disk)).await?;
+        let tap = network::tap(number).await?;
+        let (monitor, shell, console) = (dir.join("monitor"), dir.join("shell"), dir.join("console.log"));
+        let mut qemu = command(debian, name)
+            .args(["-kernel".as_ref(), image.kernel.as_os_str(), "-append".as_ref()])
+            .arg(kernel_arguments(name, number))
+            .args([
+                "-drive",
+                &format!("if=none,id=root,file={},format=qcow2,cache=unsafe,discard=unmap", disk.display()),
+            ])
+            .args(["-device", "nvme,drive=root,serial=root"])
+            .args(["-drive", &format!("if=none,id=seed,file={},format=raw,readonly=on", seed.display())])
+            .args(["-device", "nvme,drive=seed,serial=seed"])
+            .args(["-netdev", &format!("tap,id=lan,ifname={tap},script=no,downscript=no")])
+            .args(["-device", &format!("virtio-net-pci,netdev=lan,mac=52:54:00:26:00:{number:02x},romfile=")])
+            .args(["-chardev", &format!("file,id=console,path={}", console.display()), "-serial", "chardev:console"])
+            .args(["-chardev", &format!("socket,id=shell,path={},server=on,wait=off", shell.display())])
+            .args(["-serial", "chardev:shell", "-qmp", &format!("unix:{},server=on,wait=off", monitor.display())])
+            .start(&dir.join("qemu.log"))?;
+        qemu.ready(OPENS, || async { UnixStream::connect(&monitor).await.map(drop).context("its monitor") }).await?;
+        let (monitor, resets) = attend(&monitor, &dir.join("monitor.log")).await?;
+        let (name, shell_socket) = (name.to_owned(), shell);
+        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, resets, _qemu: qemu })
+    }
+
+    /// How often the machine was reset since it was switched on, by whoever did it.
+    pub fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
+    }
+
+    /// Tells the monitor to do something: `stop`, `cont`, `system_reset`.
+    pub async fn monitor(&self, command: &str) -> Result<()> {
+        let line = format!("{}\n", json!({ "execute": command }));
+        self.monitor
+            .lock()
+            .await
+            .write_all(line.as_bytes())
+            .await
+            .with_context(|| format!("{command} of {}", self.name))
+    }
+
+    /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.
+    pub async fn run(&self, command: &str) -> Result<String> {
+        let said = tokio::time::timeout(ANSWERS, self.ask(command)).await;
+        let said = said.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")));
+        said.with_context(|| format!("{}: {command}", self.name))
+    }
+
+    async fn ask(&self, command: &str) -> Result<String> {
+        ensure!(!command.contains('\n'), "a command is one line");
+        let mut shell = self.shell.lock().await;
+        // What an earlier command may still say, of a boot that is over, comes before this mark.
+        let mark = uuid::Uuid::new_v4().simple().to_string();
+        let mut stream = match shell.take() {
+            Some(stream) => stream,
+            None => UnixStream::connect(&self.shell_socket).await.context("its second serial line")?,
+        };
+        stream.write_all(format!("echo {mark}; {command}\n").as_bytes()).await.context("writing")?;
+        let (mut said, mut byte) = (Vec::new(), [0]);
+        let mark = format!("{mark}\n");
+        let status = loop {
+            ensure!(stream.read(&mut byte).await.context("reading")? == 1, "the line was closed");
+            if byte[0] != RECORD {
+                said.push(byte[0]);
+                continue;
+            }
+            let mut status = String::new();
+            while stream.read(&mut byte).await.context("reading")? == 1 && byte[0] != b'\n' {
+                status.push(char::from(byte[0]));
+            }
+            // Without the mark it is the end of something earlier.
+            let text = String::from_utf8_lossy(&said).replace('\r', "");
+            match text.split_once(&mark) {
+                Some((_, text)) => break (status.trim().to_owned(), text.to_owned()),
+                None => said.clear(),
+            }
+        };
+        *shell = Some(stream);
+        let (status, said) = status;
+        ensure!(status == "0", "status {status}: {said}");
+        Ok(said)
+    }
+
+    /// Waits until the machine's own programs run and it takes commands.
+    pub async fn up(&self, patience: Duration) -> Result<()> {
+        let up = wait::until(format!("{} takes commands", self.name), patience, || self.run("true"));
+        up.await.map(drop).with_context(|| format!("its console ends:\n{}", tail(&self.console, 15)))
+    }
+
+    /// The boots that the machine's journal knows, oldest first.
+    pub async fn boots(&self) -> Result<Vec<String>> {
+        let said = self.run("journalctl --list-boots --no-pager --quiet").await?;
+        Ok(said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect())
+    }
+}
+
+fn command(debian: &DebianRoot, name: &str) -> Program {
+    // Emulation only: what the machine has of help for virtual machines is not counted on.
+    let qemu = debian.program("qemu-system-x86_64").args(["-name", name, "-M", "q35,usb=off", "-cpu", "max"]);
+    let qemu = qemu.args(["-accel", "tcg,thread=multi,tb-size=256", "-smp", "1", "-m", &MEMORY_MB.to_string()]);
+    let qemu = qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]);
+    let qemu = qemu.args(["-device", "virtio-rng-pci"]);
+    debian.firmware().iter().fold(qemu, |qemu, folder| qemu.arg("-L").arg(folder))
+}
+
+/// Who the machine is stands here and nowhere on its disk.
+fn kernel_arguments(name: &str, number: u8) -> String {
+    let (address, gateway) = (network::address(number), network::GATEWAY);
+    format!(
+        "root=/dev/nvme0n1 rw rootfstype=ext4 console=ttyS0 loglevel=5 mitigations=off nopti no5lvl net.ifnames=0 \
+         systemd.hostname={name} systemd.machine_id={number:032x} ip={address}::{gateway}:255.255.255.0:{name}:eth0:off"
+    )
+}
+
+/// Follows the monitor, which has to be connected for as long as the machine's resets are counted.
+async fn attend(socket: &Path, log: &Path) -> Result<(Mutex<OwnedWriteHalf>, Arc<AtomicU32>)> {
+    let stream = UnixStream::connect(socket).await.context("connecting to the monitor")?;
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).lines();
+    if lines.next_line().await.context("the monitor's greeting")?.is_none() {
+        bail!("the monitor said nothing");
+    }
+    write.write_all(b"{\"execute\": \"qmp_capabilities\"}\n").await.context("greeting the monitor")?;
+    let resets = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&resets);
+    let mut log = tokio::fs::File::create(log).await.with_context(|| format!("creating {}", log.display()))?;
+    tokio::spawn(async move {
+        let mut last = i64::MIN;
+        while let Ok(Some(line)) = lines.next_line().await {
+            let _ = log.write_all(format!("{line}\n").as_bytes()).await;
+            let said: Value = serde_json::from_str(&line).unwrap_or_default();
+            let at = said["timestamp"]["seconds"].as_i64().unwrap_or_default();
+            // One reset is told several times within some milliseconds: a kernel tries all that it knows.
+            if said["event"] == "RESET" && at > last.saturating_add(TOLD_AGAIN) {
+                counted.fetch_add(1, Ordering::Relaxed);
+                last = at;
+            }
+        }
+    });
+    Ok((Mutex::new(write), resets))
+}

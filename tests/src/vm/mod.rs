@@ -1,0 +1,84 @@
+//! `ossci-lab vm`: real machines. Each is a virtual machine with systemd, containerd and a kubelet of its own that joins the
+//! lab's control plane; our exporter and agent run in it as the pods of the DaemonSets in `deploy/`, from an image of our
+//! own. What the lab asks of a machine itself goes over a serial line.
+
+mod container_image;
+mod debian_root;
+mod guest;
+mod image;
+mod network;
+mod node;
+mod stories;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::watch;
+
+use self::debian_root::DebianRoot;
+use self::image::Image;
+use crate::lab::Lab;
+use crate::{environment, setup};
+
+/// What is needed before a lab can be closed off from the network: tools, and the disk that machines begin with.
+pub async fn prepare() -> Result<()> {
+    let room = Room::find().await?;
+    println!("vm: machines boot from {}", room.image.disk.display());
+    Ok(())
+}
+
+/// What machines are made of.
+struct Room {
+    debian: DebianRoot,
+    image: Image,
+}
+
+impl Room {
+    async fn find() -> Result<Self> {
+        let debian = DebianRoot::get()?;
+        let image = image::get(&debian, &setup::tool("kubelet")?).await?;
+        Ok(Self { debian, image })
+    }
+}
+
+/// Plays the stories of real machines, inside an enclosure with a network of its own.
+pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<()> {
+    tokio::select! {
+        over = play(dir) => over,
+        _ = end.wait_for(|end| *end) => bail!("interrupted"),
+    }
+}
+
+async fn play(dir: &Path) -> Result<()> {
+    network::up().await?;
+    let room = Room::find().await?;
+    let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
+    let images = images(&room, dir).await?;
+    stories::play(&mut lab, &room, &images).await
+}
+
+/// The container images that every machine gets.
+async fn images(room: &Room, dir: &Path) -> Result<Vec<PathBuf>> {
+    let folder = dir.join("images");
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    // Whoever works in the host's root, or on its behalf, gets there by a program.
+    let [nsenter, chroot] = ["nsenter", "chroot"].map(|name| {
+        let found = environment::on_path(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)));
+        found
+            .filter(|path| path.is_file())
+            .with_context(|| format!("`{name}` is missing: the lab needs a Debian machine"))
+    });
+    let (nsenter, chroot) = (nsenter?, chroot?);
+    let (ours, exporter) = (dir.join("bin/ossci-remediator"), dir.join("bin/ossci-exporter"));
+    let mut made = Vec::new();
+    for (name, programs, command) in [
+        ("ossci-remediator:0.1.0", vec![ours.as_path(), &nsenter], vec!["/usr/bin/ossci-remediator"]),
+        ("ossci-exporter:0.1.0", vec![exporter.as_path(), &chroot], vec!["/usr/bin/ossci-exporter"]),
+        ("pause:lab", vec![room.image.busybox.as_path()], vec!["/usr/bin/busybox", "sleep", "2147483647"]),
+    ] {
+        let out = folder.join(format!("{}.tar", name.split(':').next().unwrap_or(name)));
+        container_image::write(&out, &format!("docker.io/library/{name}"), &programs, &command).await?;
+        made.push(out);
+    }
+    Ok(made)
+}
