@@ -74,6 +74,9 @@ enum Command {
     },
     /// Plays the stories of real machines: virtual ones, each with systemd, containerd and a kubelet
     Vm {
+        /// Play this one only
+        #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(vm::STORIES))]
+        only: Option<String>,
         /// Keep the state directory
         #[arg(long)]
         keep: bool,
@@ -224,12 +227,12 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => storm::run(&dir, enclosure::end_wanted()?).await?,
         },
-        Command::Vm { keep, place } => match enclosure::inside() {
+        Command::Vm { only, keep, place } => match enclosure::inside() {
             None => {
                 vm::prepare().await?;
                 return enclosure::enter_alone(place.state_dir.as_deref(), keep).await;
             }
-            Some(dir) => vm::run(&dir, enclosure::end_wanted()?).await?,
+            Some(dir) => vm::run(&dir, only.as_deref(), enclosure::end_wanted()?).await?,
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -34,8 +34,9 @@ pub struct Guest {
     pub console: PathBuf,
     shell: Mutex<Option<UnixStream>>,
     shell_socket: PathBuf,
-    monitor: Mutex<OwnedWriteHalf>,
     resets: Arc<AtomicU32>,
+    /// Held: the monitor tells nothing more to who has hung up.
+    _monitor: OwnedWriteHalf,
     _qemu: Process,
 }
 
@@ -73,23 +74,12 @@ impl Guest {
         qemu.ready(OPENS, || async { UnixStream::connect(&monitor).await.map(drop).context("its monitor") }).await?;
         let (monitor, resets) = attend(&monitor, &dir.join("monitor.log")).await?;
         let (name, shell_socket) = (name.to_owned(), shell);
-        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, resets, _qemu: qemu })
+        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, resets, _monitor: monitor, _qemu: qemu })
     }
 
     /// How often the machine was reset since it was switched on, by whoever did it.
     pub fn resets(&self) -> u32 {
         self.resets.load(Ordering::Relaxed)
-    }
-
-    /// Tells the monitor to do something: `stop`, `cont`, `system_reset`.
-    pub async fn monitor(&self, command: &str) -> Result<()> {
-        let line = format!("{}\n", json!({ "execute": command }));
-        self.monitor
-            .lock()
-            .await
-            .write_all(line.as_bytes())
-            .await
-            .with_context(|| format!("{command} of {}", self.name))
     }
 
     /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.
@@ -166,7 +156,7 @@ fn kernel_arguments(name: &str, number: u8) -> String {
 }
 
 /// Follows the monitor, which has to be connected for as long as the machine's resets are counted.
-async fn attend(socket: &Path, log: &Path) -> Result<(Mutex<OwnedWriteHalf>, Arc<AtomicU32>)> {
+async fn attend(socket: &Path, log: &Path) -> Result<(OwnedWriteHalf, Arc<AtomicU32>)> {
     let stream = UnixStream::connect(socket).await.context("connecting to the monitor")?;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
@@ -190,5 +180,5 @@ async fn attend(socket: &Path, log: &Path) -> Result<(Mutex<OwnedWriteHalf>, Arc
             }
         }
     });
-    Ok((Mutex::new(write), resets))
+    Ok((write, resets))
 }

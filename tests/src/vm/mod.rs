@@ -10,6 +10,8 @@ mod network;
 mod node;
 mod stories;
 
+pub use self::stories::STORIES;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -42,19 +44,19 @@ impl Room {
 }
 
 /// Plays the stories of real machines, inside an enclosure with a network of its own.
-pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<()> {
+pub async fn run(dir: &Path, only: Option<&str>, mut end: watch::Receiver<bool>) -> Result<()> {
     tokio::select! {
-        over = play(dir) => over,
+        over = play(dir, only) => over,
         _ = end.wait_for(|end| *end) => bail!("interrupted"),
     }
 }
 
-async fn play(dir: &Path) -> Result<()> {
+async fn play(dir: &Path, only: Option<&str>) -> Result<()> {
     network::up().await?;
     let room = Room::find().await?;
     let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
     let images = images(&room, dir).await?;
-    stories::play(&mut lab, &room, &images).await
+    stories::play(&mut lab, &room, &images, only).await
 }
 
 /// The container images that every machine gets.
