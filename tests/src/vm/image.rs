@@ -112,9 +112,14 @@ async fn make(debian: &DebianRoot, kubelet: &Path, home: &Path) -> Result<()> {
 
 /// A program of this machine.
 pub fn tool(name: &str) -> Result<Program> {
+    Ok(Program::new(name, tool_file(name)?))
+}
+
+/// Where a program of this machine lies.
+pub fn tool_file(name: &str) -> Result<PathBuf> {
     let path = environment::on_path(name);
     let path = path.or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()));
-    Ok(Program::new(name, path.with_context(|| format!("`{name}` is missing: the lab needs a Debian machine"))?))
+    path.with_context(|| format!("`{name}` is missing: the lab needs a Debian machine"))
 }
 
 /// Runs a step to its end; where it fails, its last words are the error.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use self::debian_root::DebianRoot;
 use self::image::Image;
 use crate::lab::Lab;
-use crate::{environment, setup};
+use crate::setup;
 
 /// What is needed before a lab can be closed off from the network: tools, and the disk that machines begin with.
 pub async fn prepare() -> Result<()> {
@@ -64,13 +64,7 @@ async fn images(room: &Room, dir: &Path) -> Result<Vec<PathBuf>> {
     let folder = dir.join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     // Whoever works in the host's root, or on its behalf, gets there by a program.
-    let [nsenter, chroot] = ["nsenter", "chroot"].map(|name| {
-        let found = environment::on_path(name).or_else(|| Some(PathBuf::from("/usr/sbin").join(name)));
-        found
-            .filter(|path| path.is_file())
-            .with_context(|| format!("`{name}` is missing: the lab needs a Debian machine"))
-    });
-    let (nsenter, chroot) = (nsenter?, chroot?);
+    let (nsenter, chroot) = (image::tool_file("nsenter")?, image::tool_file("chroot")?);
     let (ours, exporter) = (dir.join("bin/ossci-remediator"), dir.join("bin/ossci-exporter"));
     let mut made = Vec::new();
     for (name, programs, command) in [

@@ -8,11 +8,18 @@ use super::image::{run, tool};
 
 /// The lab's own address on the bridge: the API server's, as the nodes see it.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 26, 1, 1);
+/// The API server's port there.
+const API: u16 = 6443;
 const BRIDGE: &str = "ossci0";
 
 /// The address of machine `number`.
 pub fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 26, 1, 10 + number)
+}
+
+/// Where a node finds the API server, host:port.
+pub fn api() -> String {
+    format!("{GATEWAY}:{API}")
 }
 
 /// Brings up the loopback and the bridge.

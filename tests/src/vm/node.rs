@@ -25,18 +25,10 @@ const HERE: &str = "/etc/kubernetes";
 const BLOCK: u64 = 1 << 20;
 
 /// Switches on machine `number`, and waits until it is a Ready node on which our pods run. It belongs to the pool of `story`.
-pub async fn join(
-    lab: &mut Lab,
-    room: &Room,
-    images: &[PathBuf],
-    story: &str,
-    name: &str,
-    number: u8,
-) -> Result<Guest> {
+pub async fn join(lab: &Lab, room: &Room, images: &[PathBuf], story: &str, name: &str, number: u8) -> Result<Guest> {
     let dir = lab.facts.dir.join("vm").join(name);
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let api = format!("{}:6443", network::GATEWAY);
-    let seed = seed(lab, images, &dir, name, number, &api).await?;
+    let seed = seed(lab, images, &dir, name, number).await?;
     let guest = Guest::start(&room.debian, &room.image, &dir, name, number, &seed).await?;
     guest.up(JOINS).await?;
     ready(lab, name).await?;
@@ -48,7 +40,7 @@ pub async fn join(
 }
 
 /// Waits until the node says that it is Ready.
-pub async fn ready(lab: &Lab, name: &str) -> Result<()> {
+async fn ready(lab: &Lab, name: &str) -> Result<()> {
     let nodes: &Api<Node> = &Api::all(lab.admin.clone());
     wait::until(format!("{name} is Ready"), JOINS, || async move {
         let node = nodes.get(name).await?;
@@ -87,8 +79,8 @@ async fn pods(lab: &Lab, name: &str) -> Result<()> {
 }
 
 /// A disk that holds a tar of what is this node's own.
-async fn seed(lab: &mut Lab, images: &[PathBuf], dir: &Path, name: &str, number: u8, api: &str) -> Result<PathBuf> {
-    let root = dir.join("seed");
+async fn seed(lab: &Lab, images: &[PathBuf], dir: &Path, name: &str, number: u8) -> Result<PathBuf> {
+    let (root, api) = (dir.join("seed"), network::api());
     let (kubernetes, imported) = (root.join(HERE.trim_start_matches('/')), root.join("var/lib/lab-images"));
     for folder in [&kubernetes, &imported] {
         fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;

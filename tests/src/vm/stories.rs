@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use kube::api::Api;
 use ossci_remediator::core::word::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
@@ -27,7 +27,7 @@ pub const STORIES: [&str; 2] = ["reboot-heals", "shutdown-hangs"];
 pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], only: Option<&str>) -> Result<()> {
     lab.begin(STORY);
     lab.change_policy(POLICY).await?;
-    lab.serve_api(&format!("{}:6443", network::GATEWAY))?;
+    lab.serve_api(&network::api())?;
     let watch = Stopwatch::start();
     let guest = node::join(lab, room, images, STORY, "vm1", 1).await?;
     println!("vm1 is a node with our pods ({})", watch.read());
@@ -35,7 +35,8 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], only: Option<&
         let watch = Stopwatch::start();
         let came = match story {
             "reboot-heals" => reboot_heals(lab, &guest).await,
-            _ => shutdown_hangs(lab, &guest).await,
+            "shutdown-hangs" => shutdown_hangs(lab, &guest).await,
+            other => bail!("there is no story {other}"),
         };
         came.with_context(|| format!("story {story}"))?;
         println!("story {story} ... ok ({})", watch.read());
