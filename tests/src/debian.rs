@@ -18,7 +18,7 @@ pub struct Package {
     programs: &'static [(&'static str, &'static str)],
 }
 
-pub const PACKAGES: [Package; 3] = [
+pub const PACKAGES: [Package; 4] = [
     Package {
         name: "prometheus",
         line: "2.42",
@@ -28,6 +28,7 @@ pub const PACKAGES: [Package; 3] = [
     Package { name: "libfaketime", line: "0.9.10", programs: &[(FAKETIME, "libfaketime")] },
     // The parser of the people who wrote OpenMetrics down, and the peer of a benchmark. Pure Python: any python3 runs it.
     Package { name: "python3-prometheus-client", line: "0.16", programs: &[(PROMETHEUS_CLIENT, "prometheus_client")] },
+    Package { name: "shellcheck", line: "0.9", programs: &[("usr/bin/shellcheck", "shellcheck")] },
 ];
 
 #[cfg(target_arch = "x86_64")]
