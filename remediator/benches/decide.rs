@@ -95,6 +95,7 @@ impl World {
                     proof,
                     verdicts: Vec::new(),
                     kernel_log: None,
+                    evidence: None,
                 });
                 self.record.order = Some(order);
             }

@@ -97,6 +97,8 @@ pub struct NodeStory {
     pub complaints: BTreeSet<String>,
     /// What our programs changed that is not theirs.
     pub foreign: Vec<String>,
+    /// Captures that were done and left no evidence in the cluster, by their orders' ids.
+    pub without_evidence: BTreeSet<String>,
     /// The newest reason, for people: of the episode, or of the network track when no episode is open.
     pub why: String,
     /// What the agent says of the order that is out.
@@ -180,6 +182,9 @@ impl NodeStory {
         let id = text("/spec/order/id");
         let of_order = text("/status/agent/orderID") == id && !id.is_empty();
         self.agent = if of_order { text("/status/agent/state") } else { String::new() };
+        if self.agent == "Done" && text("/spec/order/kind") == "capture" && text("/status/agent/evidence").is_empty() {
+            self.without_evidence.insert(id.clone());
+        }
         if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
             self.orders.push(OrderSeen { id, kind: text("/spec/order/kind"), boot_id: text("/spec/order/bootID") });
         }

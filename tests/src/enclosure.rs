@@ -128,6 +128,14 @@ pub fn end_wanted() -> Result<watch::Receiver<bool>> {
     Ok(jobs()?.end)
 }
 
+/// What comes of the work, unless the lab should end before.
+pub async fn unless_ended<T>(end: &mut watch::Receiver<bool>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        _ = end.wait_for(|end| *end) => bail!("interrupted"),
+    }
+}
+
 /// What comes through the rope, a line each, until it is let go.
 pub struct Jobs {
     pub lines: mpsc::UnboundedReceiver<String>,

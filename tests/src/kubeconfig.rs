@@ -27,13 +27,24 @@ pub fn with_token(path: &Path, cluster: &Cluster, token_file: &Path) -> Result<(
 
 /// A client with the identity of a kubeconfig file.
 pub async fn client(path: &Path) -> Result<kube::Client> {
+    Ok(kube::Client::try_from(config(path).await?)?)
+}
+
+/// A client with the rights of one of our ServiceAccounts, for who may act as others.
+pub async fn client_as(path: &Path, account: &str) -> Result<kube::Client> {
+    let mut config = config(path).await?;
+    config.auth_info.impersonate = Some(format!("system:serviceaccount:ossci:{account}"));
+    Ok(kube::Client::try_from(config)?)
+}
+
+async fn config(path: &Path) -> Result<kube::Config> {
     let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("understanding {}", path.display()))?;
     // A machine's HTTP proxy has no business between two processes on the loopback.
     config.proxy_url = None;
-    Ok(kube::Client::try_from(config)?)
+    Ok(config)
 }
 
 fn write(path: &Path, cluster: &Cluster, user: Value) -> Result<()> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -83,20 +83,32 @@ impl Program {
         Ok(Process { name: self.name, log: log.to_owned(), child })
     }
 
+    /// Starts it in the background, to go on whatever becomes of this process.
+    pub fn detach(self, log: &Path) -> Result<()> {
+        self.start_alone(log, |command| command.stdin(Stdio::null()).process_group(0)).map(drop)
+    }
+
     /// Starts it with a pipe as standard input, which the caller holds: a lab that is started so goes away when the
     /// caller does.
-    #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
     pub fn hold(self, log: &Path) -> Result<std::process::Child> {
+        self.start_alone(log, |command| command.stdin(Stdio::piped()))
+    }
+
+    /// Starts it with a new `log`; nobody here ends it.
+    #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
+    fn start_alone(
+        self,
+        log: &Path,
+        change: impl FnOnce(&mut std::process::Command) -> &mut std::process::Command,
+    ) -> Result<std::process::Child> {
         let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let err = out.try_clone().context("opening the log twice")?;
-        std::process::Command::new(&self.path)
-            .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(out)
-            .stderr(err)
-            .spawn()
-            .with_context(|| format!("starting {} ({})", self.name, self.path.display()))
+        let mut command = std::process::Command::new(&self.path);
+        command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value))).stdout(out).stderr(err);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        change(&mut command).spawn().with_context(|| format!("starting {} ({})", self.name, self.path.display()))
     }
 
     /// Runs it to its end; its standard output when it succeeded, otherwise an error with what it said.

@@ -91,6 +91,7 @@ impl Programs {
         Program::new("agent", self.binaries.get("ossci-lab"))
             .args(["agent".into(), flag("node-dir", node.path()), format!("--node-name={node_name}")])
             .args([flag("exporter-socket", &node.socket()), flag("run-dir", &node.run())])
+            .arg(flag("state-dir", &node.state()))
             // All nodes are one host here.
             .arg("--metrics.listen-address=127.0.0.1:0")
     }

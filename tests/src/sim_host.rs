@@ -6,13 +6,16 @@
 use std::io;
 use std::time::Duration;
 
+use ossci_remediator::agent::driver::Driver;
+use ossci_remediator::agent::evidence::{KERNEL, Section};
 use ossci_remediator::agent::host::{Host, HostError, ScriptOutcome};
+use ossci_remediator::agent::script_files::ScriptFiles;
 
 use crate::node_dir::{NodeDir, RebootRequest};
-use crate::process::Program;
+use crate::process::{self, Program};
 
-/// As much of a script's output as goes into the record.
-const TAIL_LINES: usize = 20;
+/// How often a script is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub struct SimHost {
     node: NodeDir,
@@ -35,25 +38,57 @@ impl Host for SimHost {
         self.node.request_reboot(&request).map_err(|error| start("the reboot", error))
     }
 
-    async fn kernel_log(&self) -> Result<String, HostError> {
-        self.node.kernel_log().map_err(|error| start("reading the kernel's log", error))
+    async fn evidence(&self, _within: Duration) -> Vec<Section> {
+        let said = self.node.kernel_log().map_err(|error| format!("{error:#}"));
+        vec![Section { name: KERNEL, said }]
     }
 
-    async fn run_script(&self, order: &str, script: &str, deadline_seconds: u64) -> Result<ScriptOutcome, HostError> {
-        let what = || format!("the reimage script of order {order}");
-        let file = self.node.path().join("reimage-script.sh");
-        std::fs::write(&file, script).map_err(|source| HostError::Start { what: what(), source })?;
-        let program = Program::new("reimage script", "/bin/bash").arg(&file).env("HOST_ROOT", self.node.path());
-        let run = program.dir(self.node.path());
-        let finished = match run.finish(Duration::from_secs(deadline_seconds)).await {
-            Ok(Some(finished)) => finished,
-            Ok(None) => return Err(HostError::TooLong { what: what(), seconds: deadline_seconds }),
-            Err(error) => return Err(start(&what(), error)),
-        };
-        let output = format!("{}{}", finished.stdout, finished.stderr);
-        let lines: Vec<&str> = output.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n");
-        Ok(ScriptOutcome { exit_status: finished.status.code(), tail })
+    /// No kernel module is simulated.
+    async fn driver(&self) -> Option<Driver> {
+        None
+    }
+
+    async fn load_test(&self, _key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
+        let (program, arguments) =
+            command.split_first().ok_or_else(|| start("nothing", anyhow::anyhow!("no command")))?;
+        let test = Program::new("load test", program).args(arguments).env("HOST_ROOT", self.node.path());
+        let finished = test.finish(within).await.map_err(|error| start("the load test", error))?;
+        let tail = finished.as_ref().map(|finished| finished.said().trim().to_owned()).unwrap_or_default();
+        let exit_status = finished.as_ref().and_then(|finished| finished.status.code());
+        Ok(ScriptOutcome { exit_status, too_long: finished.is_none(), tail })
+    }
+
+    async fn start_script(&self, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+        let files = self.files(key);
+        let path = files.run();
+        let wrong = |source| HostError::Write { path: path.display().to_string(), source };
+        files.write(script).map_err(wrong)?;
+        let run = Program::new("reimage script", "/bin/bash").arg(&path).arg(seconds.to_string());
+        let run = run.env("HOST_ROOT", self.node.path()).dir(self.node.path());
+        run.detach(&self.node.log("reimage")).map_err(|error| start("the reimage script", error))
+    }
+
+    async fn script_ended(&self, key: &str) -> Result<Option<ScriptOutcome>, HostError> {
+        let files = self.files(key);
+        let path = files.run().display().to_string();
+        let mut absent = 0;
+        loop {
+            let runs = !process::texts_of(|text| text.contains(&path), "comm").is_empty();
+            // Looked at after the process: one that ended in between has left its result.
+            let outcome = files.outcome().map_err(|source| HostError::Read { path: path.clone(), source })?;
+            // One that has just been started shows its command line a moment later.
+            absent = if runs { 0 } else { absent + 1 };
+            if outcome.is_some() || absent > 2 {
+                return Ok(outcome);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl SimHost {
+    fn files(&self, key: &str) -> ScriptFiles {
+        ScriptFiles::of(&self.node.path().join("orders"), key)
     }
 }
 

@@ -6,11 +6,16 @@
 use std::future::Future;
 use std::time::Duration;
 
+use super::driver::Driver;
+use super::evidence::Section;
+
 /// What came of a script that ran to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptOutcome {
-    /// Exit status; `None` when a signal ended the script.
+    /// Exit status; `None` when nobody knows it.
     pub exit_status: Option<i32>,
+    /// It was ended at its deadline.
+    pub too_long: bool,
     /// The last lines of its output, bounded, for the record.
     pub tail: String,
 }
@@ -20,6 +25,8 @@ pub struct ScriptOutcome {
 pub enum HostError {
     #[error("reading the boot id from {path}")]
     BootID { path: String, source: std::io::Error },
+    #[error("reading {path}")]
+    Read { path: String, source: std::io::Error },
     #[error("writing {path}")]
     Write { path: String, source: std::io::Error },
     #[error("starting {what}")]
@@ -40,14 +47,29 @@ pub trait Host: Send + Sync + 'static {
     /// by the shutdown itself. `order` names the order, for the host's journal and for whoever is logged in.
     fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
-    /// What the kernel said during this boot, oldest line first.
-    fn kernel_log(&self) -> impl Future<Output = Result<String, HostError>> + Send;
+    /// What the host can say of itself when `within` is over: the kernel's log ([`KERNEL`]) and whatever else there is.
+    ///
+    /// [`KERNEL`]: super::evidence::KERNEL
+    fn evidence(&self, within: Duration) -> impl Future<Output = Vec<Section>> + Send;
 
-    /// Runs a reimage script on the host, as root, and waits for its end, at most `deadline_seconds`.
-    fn run_script(
+    /// What is known of the GPUs' driver; `None`: this host cannot say.
+    fn driver(&self) -> impl Future<Output = Option<Driver>> + Send;
+
+    /// Runs a site's load test on the host, as root, ended after `within`. One that an earlier process began for the same
+    /// order is ended first.
+    fn load_test(
         &self,
-        order: &str,
-        script: &str,
-        deadline_seconds: u64,
+        key: &str,
+        command: &[String],
+        within: Duration,
     ) -> impl Future<Output = Result<ScriptOutcome, HostError>> + Send;
+
+    /// Starts a reimage script on the host, as root, ended after `seconds`. It runs on whatever becomes of this process; `key`
+    /// is the order's, and no other order ever has it.
+    fn start_script(&self, key: &str, script: &str, seconds: u64)
+    -> impl Future<Output = Result<(), HostError>> + Send;
+
+    /// Waits for the end of a script that was started, by this process or an earlier one, on this boot or an earlier one.
+    /// `None`: it does not run, and nobody knows how it ended.
+    fn script_ended(&self, key: &str) -> impl Future<Output = Result<Option<ScriptOutcome>, HostError>> + Send;
 }

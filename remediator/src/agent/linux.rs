@@ -4,16 +4,64 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::capture;
+use super::driver::{Driver, Loaded, MODULE};
+use super::evidence::{KERNEL, Section, tail};
 use super::host::{Host, HostError, ScriptOutcome};
-use crate::process;
+use super::script_files::ScriptFiles;
+use crate::{clock, process};
 
 const SYSTEMCTL: Duration = Duration::from_secs(30);
-const LOG: Duration = Duration::from_secs(10);
-/// So much of a script's output is kept: its last words.
-const TAIL: usize = 2_000;
+/// How long each of [`EVIDENCE`] may take; all run side by side. A tool that waits for a GPU that is gone waits for ever.
+const EVIDENCE_TAKES: Duration = Duration::from_secs(20);
+/// The host's root, as process 1 sees it.
+const HOST_ROOT: &str = "/proc/1/root";
+/// So much of what a load test said is kept, in characters.
+const SAID: usize = 2_000;
+/// How often a script's unit is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Of a script: it stays known after its end, until that is on record. A build of kernel modules needs some memory and
+/// processes, but not all; what takes too much fails by itself, and the script says how.
+const SCRIPT_PROPERTIES: [&str; 8] = [
+    "--property=RemainAfterExit=yes",
+    "--property=Type=exec",
+    "--property=Delegate=yes",
+    "--property=MemoryMax=50%",
+    "--property=OOMPolicy=continue",
+    "--property=CPUQuota=1600%",
+    "--property=CPUWeight=20",
+    "--property=TasksMax=4096",
+];
+/// A unit whose own end of the script did not work (it cannot even start a process) is ended so much later by systemd.
+const UNIT_LATER: u64 = 60;
 /// Every namespace of pid 1 that decides what a command sees.
 const ENTER: [&str; 7] = ["--target", "1", "--mount", "--uts", "--ipc", "--net", "--"];
+
+/// What the host says of itself, under the name of each. A host without such a tool says so.
+const EVIDENCE: [(&str, &[&str]); 15] = [
+    ("uptime", &["cat", "/proc/uptime", "/proc/loadavg"]),
+    ("kernel", &["uname", "-a"]),
+    ("kernel command line", &["cat", "/proc/cmdline"]),
+    ("distribution", &["cat", "/etc/os-release"]),
+    ("driver that is loaded", &["cat", "/sys/module/amdgpu/version", "/sys/module/amdgpu/srcversion"]),
+    ("driver that is installed", &["modinfo", "amdgpu"]),
+    ("driver's builds", &["dkms", "status"]),
+    ("packages", &["dpkg-query", "--list", "amdgpu*", "rocm*", "linux-image*"]),
+    ("rocm-smi", &["/opt/rocm/bin/rocm-smi", "--showallinfo"]),
+    ("rocminfo", &["/opt/rocm/bin/rocminfo"]),
+    // 1002 is AMD.
+    ("PCI devices", &["lspci", "-nnvvd", "1002:"]),
+    ("processes", &["ps", "-eo", "pid,ppid,stat,etimes,wchan:32,comm"]),
+    // What a kernel that panicked left behind.
+    (
+        "pstore",
+        &["find", "/sys/fs/pstore", "/var/lib/systemd/pstore", "-type", "f", "-exec", "tail", "-c", "65536", "{}", "+"],
+    ),
+    (
+        "kernel log of the boot before",
+        &["journalctl", "--dmesg", "--boot=-1", "--no-pager", "--lines=5000", "--output=short-iso-precise"],
+    ),
+    (KERNEL, &["dmesg", "--time-format", "iso"]),
+];
 
 /// The machine that this process runs on.
 #[derive(Debug, Clone)]
@@ -27,7 +75,7 @@ impl Default for Linux {
     fn default() -> Self {
         Self {
             boot_id: PathBuf::from("/proc/sys/kernel/random/boot_id"),
-            reboot_bound: PathBuf::from("/proc/1/root/run/systemd/system/reboot.target.d/50-ossci.conf"),
+            reboot_bound: PathBuf::from(HOST_ROOT).join("run/systemd/system/reboot.target.d/50-ossci.conf"),
         }
     }
 }
@@ -56,6 +104,24 @@ impl Linux {
             tracing::warn!(error = %error, removed = gone.is_ok(), "a reboot that was not taken leaves its bound behind");
         }
     }
+}
+
+/// The folder of all orders, below a root.
+fn orders(root: &str) -> PathBuf {
+    PathBuf::from(format!("{root}/var/lib/ossci/orders"))
+}
+
+/// Whether the unit of a script runs on this boot.
+async fn runs(key: &str) -> Result<bool, HostError> {
+    let show = ["systemctl", "show", "--property=SubState", "--value", &unit(key)];
+    let ended = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
+    done("systemctl show", &ended)?;
+    Ok(matches!(String::from_utf8_lossy(&ended.stdout).trim(), "running" | "start"))
+}
+
+/// The transient unit of an order's script.
+fn unit(key: &str) -> String {
+    format!("ossci-order-{key}.service")
 }
 
 async fn systemctl(arguments: &[&str]) -> Result<(), HostError> {
@@ -99,17 +165,77 @@ impl Host for Linux {
         }
     }
 
-    async fn kernel_log(&self) -> Result<String, HostError> {
-        let ended = on_host("dmesg", &["dmesg", "--time-format", "iso"], b"", LOG).await?;
-        done("dmesg", &ended).map(|()| String::from_utf8_lossy(&ended.stdout).into_owned())
+    async fn evidence(&self, within: Duration) -> Vec<Section> {
+        let within = within.min(EVIDENCE_TAKES);
+        let sections = EVIDENCE.iter().map(|(name, command)| async move {
+            let said = on_host(command[0], command, b"", within).await;
+            let said = said.map(|ended| [ended.stdout, ended.stderr].concat());
+            let said = said.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.to_string());
+            Section { name, said }
+        });
+        futures::future::join_all(sections).await
     }
 
-    async fn run_script(&self, order: &str, script: &str, deadline_seconds: u64) -> Result<ScriptOutcome, HostError> {
-        let what = format!("the reimage script of order {order}");
-        let ended = on_host(&what, &["bash", "-s"], script.as_bytes(), Duration::from_secs(deadline_seconds)).await?;
-        let mut output = ended.stdout;
-        output.extend_from_slice(&ended.stderr);
-        let output = String::from_utf8_lossy(&output);
-        Ok(ScriptOutcome { exit_status: ended.exit_status, tail: capture::tail(&output, TAIL).trim().to_owned() })
+    async fn driver(&self) -> Option<Driver> {
+        let module = Path::new("/sys/module").join(MODULE);
+        let loaded = if module.is_dir() {
+            let version = std::fs::read_to_string(module.join("srcversion")).ok();
+            Loaded::Yes(version.map(|text| text.trim().to_owned()))
+        } else {
+            Loaded::No
+        };
+        let asked = on_host("modinfo", &["modinfo", "--field", "srcversion", MODULE], b"", SYSTEMCTL).await.ok()?;
+        let installed = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
+        Some(Driver { installed: Some(installed).filter(|version| !version.is_empty()), loaded })
+    }
+
+    async fn load_test(&self, key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
+        let unit = format!("ossci-load-test-{key}.service");
+        // An agent that ended left it running; without one this fails, and nothing is wrong.
+        let _ = systemctl(&["stop", &unit]).await;
+        let (unit, longest) =
+            (format!("--unit={unit}"), format!("--property=RuntimeMaxSec={}", within.as_secs().max(1)));
+        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", &unit, &longest, "--"];
+        let command: Vec<&str> = begun.into_iter().chain(command.iter().map(String::as_str)).collect();
+        let began = clock::monotonic();
+        let ended = on_host("systemd-run", &command, b"", within + SYSTEMCTL).await?;
+        let said = [ended.stdout, ended.stderr].concat();
+        let tail = tail(String::from_utf8_lossy(&said).trim(), SAID).to_owned();
+        let too_long = ended.exit_status != Some(0) && began.elapsed() >= within;
+        Ok(ScriptOutcome { exit_status: ended.exit_status.filter(|_| !too_long), too_long, tail })
+    }
+
+    async fn start_script(&self, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+        let files = ScriptFiles::of(&orders(HOST_ROOT), key);
+        let path = files.run().display().to_string();
+        files.write(script).map_err(|source| HostError::Write { path, source })?;
+        // As the host sees it.
+        let run = ScriptFiles::of(&orders(""), key).run().display().to_string();
+        let unit = format!("--unit={}", unit(key));
+        let longest = format!("--property=RuntimeMaxSec={}", seconds.saturating_add(UNIT_LATER));
+        let seconds = seconds.to_string();
+        let begun = ["systemd-run", "--quiet", &unit, "--description=OSSCI Ops reimage", &longest];
+        let command = [&begun[..], &SCRIPT_PROPERTIES, &["/bin/bash", &run, &seconds, "unit"]].concat();
+        done("systemd-run", &on_host("systemd-run", &command, b"", SYSTEMCTL).await?)
+    }
+
+    async fn script_ended(&self, key: &str) -> Result<Option<ScriptOutcome>, HostError> {
+        let files = ScriptFiles::of(&orders(HOST_ROOT), key);
+        let look = || {
+            let path = files.run().display().to_string();
+            files.outcome().map_err(|source| HostError::Read { path, source })
+        };
+        loop {
+            let runs = runs(key).await?;
+            // Looked at after the unit: one that ended in between has left its result.
+            match look()? {
+                Some(outcome) => {
+                    let _ = systemctl(&["stop", &unit(key)]).await;
+                    return Ok(Some(outcome));
+                }
+                None if !runs => return Ok(None),
+                None => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
     }
 }

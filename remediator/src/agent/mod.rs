@@ -1,14 +1,21 @@
 //! The agent of one node: it carries out the orders in its own node's record, and keeps the exporter's pause file.
 
 mod capture;
+pub mod driver;
+pub mod evidence;
 pub mod host;
+mod keep;
 pub mod linux;
+mod load_test;
+mod newest;
 mod node_files;
 mod orders;
 mod probe;
 mod prove;
+mod redact;
 mod report;
 mod run;
+pub mod script_files;
 mod server;
 
 pub use run::run;
@@ -27,7 +34,10 @@ pub struct Config {
     /// Where the pause file and the inventory lie, which the exporter reads.
     #[arg(long, env = "OSSCI_RUN_DIR", default_value = "/run/ossci")]
     pub run_dir: PathBuf,
-    /// The namespace of the reimage script's ConfigMap.
+    /// Where evidence is kept on this node.
+    #[arg(long, env = "OSSCI_STATE_DIR", default_value = "/var/lib/ossci")]
+    pub state_dir: PathBuf,
+    /// The namespace of the ConfigMaps: the reimage script's, and the evidence's.
     #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
     pub namespace: String,
     /// Metrics and health, in the clear.

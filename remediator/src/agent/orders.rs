@@ -4,21 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::core::DeserializeGuard;
 use tokio::sync::watch;
 
+use super::capture::{self, Captured};
 use super::host::{Host, HostError};
-use super::{Config, capture, prove, report};
+use super::{Config, keep, prove, report};
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
 use crate::kube_client;
 use crate::metrics::AgentMetrics;
+use crate::reimage_script;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
+/// From the end of a script's time until that is on record, at the most.
+const SCRIPT_ENDS: Duration = Duration::from_secs(60);
 
 pub struct Worker<H> {
     pub client: kube::Client,
@@ -79,9 +82,8 @@ pub fn next(moment: &Moment) -> Next {
         (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
         // Asking for the end of a boot that still runs is the same request again: it ends once.
         (OrderKind::Reboot, true) => return Next::Start { announced: true },
-        // Another process of this agent, or another boot, was in the middle of it and nobody knows how far it came.
-        (OrderKind::Reimage, true) => return Next::Settle(AgentState::Interrupted, "the reimage was interrupted"),
-        (OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
+        // Another process of this agent began it, on this boot or another: the host knows what became of it.
+        (OrderKind::Reimage | OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
         (_, false) => {}
     }
     if moment.now > order.deadline {
@@ -103,8 +105,13 @@ pub fn next(moment: &Moment) -> Next {
 }
 
 /// How long an orderly shutdown may take: half of the time until the new boot has to be there. The other half is the boot's.
-fn shutdown(deadline: jiff::Timestamp, now: jiff::Timestamp) -> Duration {
-    Duration::try_from(deadline.duration_since(now)).unwrap_or_default() / 2
+fn shutdown_time(left: Duration) -> Duration {
+    left / 2
+}
+
+/// How long a script may take: what came of it, its end by force too, has to be on record by the deadline.
+fn script_time(left: Duration) -> Duration {
+    left - SCRIPT_ENDS.min(left / 4)
 }
 
 impl<H: Host> Worker<H> {
@@ -169,7 +176,7 @@ impl<H: Host> Worker<H> {
                     reporter.running(&repair).await?;
                 }
                 tracing::info!(order = order.id, kind = %order.kind, "order running");
-                self.carry_out(&order, &reporter, latest).await
+                self.carry_out(&order, announced, &reporter, latest).await
             }
         }
     }
@@ -177,27 +184,22 @@ impl<H: Host> Worker<H> {
     async fn carry_out(
         &self,
         order: &Order,
+        announced: bool,
         reporter: &report::Reporter,
         latest: &mut watch::Receiver<Option<String>>,
     ) -> Result<(), WorkError> {
         match order.kind {
-            OrderKind::Reboot => match self.host.reboot(&order.id, shutdown(order.deadline, clock::now())).await {
+            OrderKind::Reboot => match self.host.reboot(&order.id, shutdown_time(clock::until(order.deadline))).await {
                 // The shutdown ends this process; the next boot's agent says that it is done.
                 Ok(()) => Ok(()),
                 Err(error) => reporter.settle(AgentState::Failed, &error.to_string()).await,
             },
-            OrderKind::Capture => {
-                let capturing = capture::capture(&self.config.exporter_socket, &*self.host, order.deadline);
-                tokio::select! {
-                    captured = capturing => reporter.captured(&captured).await,
-                    () = withdrawn(latest, &order.id) => {
-                        tracing::info!(order = order.id, "the order was withdrawn");
-                        Ok(())
-                    }
-                }
-            }
+            OrderKind::Capture => match unless_withdrawn(latest, &order.id, self.capture(order)).await {
+                Some((captured, map)) => reporter.captured(captured, map).await,
+                None => Ok(()),
+            },
             OrderKind::Reimage => {
-                let (state, message) = self.reimage(order).await?;
+                let (state, message) = self.reimage(order, announced).await?;
                 reporter.settle(state, &message).await
             }
             OrderKind::Prove => {
@@ -205,38 +207,80 @@ impl<H: Host> Worker<H> {
                     return reporter.settle(AgentState::Refused, "the order does not say what to prove").await;
                 };
                 let boot_id = self.host.boot_id()?;
-                let proving = prove::prove(&self.config.exporter_socket, terms, order.deadline, &boot_id);
-                tokio::select! {
-                    outcome = proving => reporter.proven(&outcome).await,
-                    () = withdrawn(latest, &order.id) => {
-                        tracing::info!(order = order.id, "the order was withdrawn");
-                        Ok(())
-                    }
+                let (socket, key) = (&self.config.exporter_socket, order.key());
+                let proving = prove::prove(socket, &*self.host, terms, order.deadline, (&key, &boot_id));
+                match unless_withdrawn(latest, &order.id, proving).await {
+                    Some(outcome) => reporter.proven(&outcome).await,
+                    None => Ok(()),
                 }
             }
         }
     }
 
-    async fn reimage(&self, order: &Order) -> Result<(AgentState, String), WorkError> {
-        let Some(script) = &order.script else {
-            return Ok((AgentState::Refused, "the order names no script".to_owned()));
-        };
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.config.namespace);
-        let map = maps.get_opt(&script.config_map).await.map_err(api("reading the reimage script"))?;
-        let Some(text) = map.and_then(|map| map.data).and_then(|mut data| data.remove(&script.key)) else {
-            let message = format!("there is no script {} in ConfigMap {}", script.key, script.config_map);
-            return Ok((AgentState::Failed, message));
-        };
-        let left = order.deadline.duration_since(clock::now());
-        let seconds = u64::try_from(left.as_secs()).unwrap_or_default();
-        Ok(match self.host.run_script(&order.id, &text, seconds).await {
-            Ok(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
-            Ok(outcome) => {
-                let status = outcome.exit_status.map_or("a signal".to_owned(), |status| format!("status {status}"));
+    /// Two thirds of the time for what there is to say, the rest for keeping it; and the ConfigMap that holds the rest.
+    async fn capture(&self, order: &Order) -> (Captured, Option<String>) {
+        let within = clock::until(order.deadline) * 2 / 3;
+        let mut captured = capture::capture(&self.config.exporter_socket, &*self.host, within).await;
+        let (config, key) = (&self.config, order.key());
+        if let Err(error) = keep::on_node(&config.state_dir, &key, &captured.evidence) {
+            captured.missing.push(format!("a file on the node: {error}"));
+        }
+        let made = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &captured.evidence);
+        let made = tokio::time::timeout(clock::until(order.deadline), made).await;
+        let made = made.map(|made| made.map_err(|error| format!("{error:#}")));
+        let map = capture::had("a ConfigMap", made, &mut captured.missing);
+        (captured, map)
+    }
+
+    /// Begins the script unless that was announced before, and waits for its end.
+    async fn reimage(&self, order: &Order, announced: bool) -> Result<(AgentState, String), WorkError> {
+        let key = order.key();
+        if !announced {
+            let Some(script) = &order.script else {
+                return Ok((AgentState::Refused, "the order names no script".to_owned()));
+            };
+            let read =
+                reimage_script::read(&self.client, &self.config.namespace, &script.config_map, &script.key).await;
+            let text = match reimage_script::as_ordered(read.map_err(api("reading the reimage script"))?, script) {
+                Ok(text) => text,
+                Err(message) => return Ok((AgentState::Failed, message)),
+            };
+            let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
+            if let Err(error) = self.host.start_script(&key, &text, seconds).await {
+                return Ok((AgentState::Failed, error.to_string()));
+            }
+        }
+        Ok(match self.host.script_ended(&key).await? {
+            None => (AgentState::Interrupted, "the reimage was interrupted".to_owned()),
+            Some(outcome) if outcome.too_long => {
+                (AgentState::Failed, format!("the script did not end by its deadline: {}", outcome.tail))
+            }
+            Some(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
+            // What a shell says of a process that was killed; within its time only the kernel does that, for memory.
+            Some(outcome) if outcome.exit_status == Some(137) => (
+                AgentState::Failed,
+                format!("the script was killed, most likely for the memory that it took: {}", outcome.tail),
+            ),
+            Some(outcome) => {
+                let status = outcome.exit_status.map_or("an unknown status".to_owned(), |it| format!("status {it}"));
                 (AgentState::Failed, format!("the script ended with {status}: {}", outcome.tail))
             }
-            Err(error) => (AgentState::Failed, error.to_string()),
         })
+    }
+}
+
+/// What came of it; `None`: before that the record's order became another one, or none.
+async fn unless_withdrawn<T>(
+    latest: &mut watch::Receiver<Option<String>>,
+    id: &str,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = withdrawn(latest, id) => {
+            tracing::info!(order = id, "the order was withdrawn");
+            None
+        }
     }
 }
 
@@ -285,6 +329,7 @@ mod tests {
             proof: None,
             verdicts: vec![],
             kernel_log: None,
+            evidence: None,
         }
     }
 
@@ -329,10 +374,10 @@ mod tests {
     }
 
     #[test]
-    fn a_reimage_that_was_under_way_is_interrupted_and_not_run_again() {
+    fn a_reimage_that_was_under_way_is_waited_for_and_not_begun_again() {
         for boot in [BOOT, "boot-0"] {
             let next = check(&order(OrderKind::Reimage, boot), Some(AgentState::Running), |_| {});
-            assert!(matches!(next, Next::Settle(AgentState::Interrupted, _)));
+            assert_eq!(next, Next::Start { announced: true });
         }
     }
 }

@@ -6,10 +6,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::host::Host;
 use super::orders::Proven;
-use super::probe;
+use super::{driver, load_test, probe};
 use crate::clock;
-use crate::core::record::{Proof, ProofOf, ProofTerms, Verdict};
+use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
 
 /// How soon a question that got no answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -46,8 +47,14 @@ impl Tally {
     }
 }
 
-/// Proves or disproves within the deadline, on the boot `boot_id`.
-pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp, boot_id: &str) -> Proven {
+/// Proves or disproves within the deadline, on the boot `boot_id`; `key` is the order's.
+pub async fn prove<H: Host>(
+    socket: &Path,
+    host: &H,
+    terms: &ProofTerms,
+    deadline: jiff::Timestamp,
+    (key, boot_id): (&str, &str),
+) -> Proven {
     let gap = Duration::from_secs(terms.gap_seconds.into());
     let mut tally = Tally::default();
     let mut kept: Vec<Verdict> = Vec::new();
@@ -55,7 +62,7 @@ pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp,
     let mut silence = "the exporter was not asked".to_owned();
     let end = deadline.saturating_sub(LAST_WORDS).unwrap_or(deadline);
     loop {
-        let left = Duration::try_from(end.duration_since(clock::now())).unwrap_or_default();
+        let left = clock::until(end);
         if left.is_zero() {
             break;
         }
@@ -69,7 +76,11 @@ pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp,
                 ASK_AGAIN
             }
             Ok(answer) => {
-                let run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
+                let mut run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
+                if terms.driver && !run.is_empty() {
+                    let known = host.driver().await;
+                    run.extend(known.and_then(|driver| driver::verdict(&driver, clock::now())));
+                }
                 if let Some(latest) = run.iter().map(|verdict| verdict.started_at).max() {
                     after = after.max(latest);
                 }
@@ -86,7 +97,16 @@ pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp,
                 ASK_AGAIN
             }
         };
-        if let Some(proof) = tally.verdict(terms) {
+        if let Some(mut proof) = tally.verdict(terms) {
+            if let (Proof::Passed, Some(test)) = (proof, &terms.load_test) {
+                let said = stands(host, test, key, end).await;
+                proof = match said.verdict.as_str() {
+                    "passed" => Proof::Passed,
+                    "failed" => Proof::Failed,
+                    _ => Proof::Unknown,
+                };
+                kept.push(said);
+            }
             return Proven { proof, message: told(proof, &kept), verdicts: newest(kept) };
         }
         tokio::time::sleep(wait).await;
@@ -96,6 +116,14 @@ pub async fn prove(socket: &Path, terms: &ProofTerms, deadline: jiff::Timestamp,
         None => format!("no answer about the GPUs or the network by the deadline: {silence}"),
     };
     Proven { proof: Proof::Unknown, message, verdicts: newest(kept) }
+}
+
+/// Runs the load test, for as long as the proof's time lasts.
+async fn stands<H: Host>(host: &H, test: &LoadTest, key: &str, end: jiff::Timestamp) -> Verdict {
+    let (at, wanted) = (clock::now(), Duration::from_secs(test.seconds.into()));
+    let given = wanted.min(clock::until(end));
+    let outcome = host.load_test(key, &test.command, given).await;
+    load_test::verdict(outcome.map_err(|error| error.to_string()), given, wanted, at)
 }
 
 fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
@@ -135,8 +163,15 @@ mod tests {
     }
 
     fn check(runs: &[&[&str]], expected: Option<Proof>) {
-        let terms =
-            ProofTerms { of: ProofOf::Gpu, passes: 3, failures: 3, gap_seconds: 0, after: Timestamp::UNIX_EPOCH };
+        let terms = ProofTerms {
+            of: ProofOf::Gpu,
+            passes: 3,
+            failures: 3,
+            gap_seconds: 0,
+            driver: false,
+            load_test: None,
+            after: Timestamp::UNIX_EPOCH,
+        };
         let mut tally = Tally::default();
         for verdicts in runs {
             tally.count(&run(verdicts));

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::capture::Captured;
 use super::orders::{Proven, WorkError, api};
+use super::redact::redact;
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, OrderKind};
 use crate::core::word::ClosedWord;
@@ -48,14 +49,17 @@ impl Reporter {
         self.write(None, &report).await
     }
 
-    pub async fn captured(&self, captured: &Captured) -> Result<(), WorkError> {
-        let nothing = captured.verdicts.is_empty() && captured.kernel_log.is_none();
+    /// `evidence`: the ConfigMap that holds the rest.
+    pub async fn captured(&self, captured: Captured, evidence: Option<String>) -> Result<(), WorkError> {
+        let Captured { verdicts, kernel_log, missing, .. } = captured;
+        let nothing = verdicts.is_empty() && kernel_log.is_none() && evidence.is_none();
         let state = if nothing { AgentState::Failed } else { AgentState::Done };
-        let report = AgentReport {
-            verdicts: captured.verdicts.clone(),
-            kernel_log: captured.kernel_log.clone(),
-            ..self.report(state, &captured.message)
+        let message = if missing.is_empty() {
+            "the checks' verdicts and the end of the kernel's log are on record".to_owned()
+        } else {
+            format!("missing from the evidence: {}", missing.join("; "))
         };
+        let report = AgentReport { verdicts, kernel_log, evidence, ..self.report(state, &message) };
         self.write(None, &report).await
     }
 
@@ -65,17 +69,18 @@ impl Reporter {
             boot_id: self.boot_id.clone(),
             state,
             at: clock::now(),
-            message: message.chars().take(MESSAGE).collect(),
+            message: redact(message).chars().take(MESSAGE).collect(),
             proof: None,
             verdicts: Vec::new(),
             kernel_log: None,
+            evidence: None,
         }
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(node_repair::AgentReport::from(report));
         // A merge patch: what the last order's report had and this one has not has to go.
-        for field in ["proof", "verdicts", "kernelLog"] {
+        for field in ["proof", "verdicts", "kernelLog", "evidence"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
             }

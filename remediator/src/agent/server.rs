@@ -4,34 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::get;
 
-use crate::door;
 use crate::kube_client::Granted;
-use crate::metrics::{AgentMetrics, CONTENT_TYPE};
+use crate::metrics::AgentMetrics;
+use crate::metrics_server;
 
 /// Two watches in a row that were not granted: an order would not be seen.
 const BLIND: Duration = Duration::from_secs(600);
 
 pub async fn serve(address: SocketAddr, metrics: Arc<AgentMetrics>, granted: Granted) -> anyhow::Result<()> {
     let routes = Router::new()
-        .route("/metrics", get(async move || page(&metrics)))
+        .route("/metrics", get(async move || metrics_server::page(metrics.page())))
         .route("/-/healthy", get(async move || healthy(granted.age())));
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
-    door::serve(listener, None, routes).await
-}
-
-fn page(metrics: &AgentMetrics) -> Response {
-    match metrics.page() {
-        Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    metrics_server::serve(address, routes).await
 }
 
 fn healthy(silence: Duration) -> (StatusCode, String) {

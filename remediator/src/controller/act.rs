@@ -6,11 +6,12 @@ use kube::{Api, ResourceExt};
 
 use super::observe::Sight;
 use super::turn::{TurnError, doing};
-use super::{Context, budget_object, evictions, record, taints};
+use super::{Context, budget_object, evictions, evidence, record, taints};
 use crate::clock;
 use crate::core::decide::{Action, Observation, ResetAnswer};
 use crate::core::record::ResetState;
 use crate::metrics::ByKind;
+use crate::reimage_script;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode};
 
@@ -49,7 +50,12 @@ pub async fn act(
             evictions::evict(context, &node, &pods).await?;
             Outcome::Done
         }
-        Action::IssueOrder(order) => {
+        Action::IssueOrder(mut order) => {
+            if let Some(script) = &mut order.script {
+                let (map, key) = (&script.config_map, &script.key);
+                let read = reimage_script::read(&context.client, &context.namespace, map, key).await;
+                script.sha256 = read.map_err(doing("reading the reimage script"))?.map(|read| read.sha256);
+            }
             let repair = record::write_order(context, repair, Some(&order)).await?;
             tracing::info!(node, order = order.id, kind = %order.kind, "order issued");
             Outcome::Record(Box::new(repair))
@@ -131,7 +137,9 @@ async fn mail(context: &Context, repair: &NodeRepair, seen: &Observation, messag
         tracing::error!(node, "a person is needed, and the policy names no mail server");
         return Outcome::MailRefused;
     };
-    match mailer.escalate(&message_id, &node, seen.node.as_ref(), &repair.record()).await {
+    let record = repair.record();
+    let files = evidence::of(context, &record).await;
+    match mailer.escalate(&message_id, &node, seen.node.as_ref(), &record, files).await {
         Ok(()) => {
             tracing::info!(node, message_id, "escalation mail accepted");
             Outcome::MailAccepted(message_id)

@@ -8,6 +8,7 @@ mod budget_object;
 mod condition;
 mod course;
 mod evictions;
+mod evidence;
 mod fleet;
 mod leader;
 mod notices;
@@ -190,6 +191,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     });
     parts.spawn(alerts::follow(context.clone()));
     parts.spawn(notices::follow(context.clone()));
+    parts.spawn(evidence::follow(context.clone()));
     parts.spawn(api_time::follow(client, context.clone()));
     parts.spawn(site::follow(config.policy.clone(), yaml, context.clone()));
     tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");

@@ -3,11 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,8 +16,8 @@ use crate::core::brakes::Storm;
 use crate::core::record::Rung;
 use crate::core::why::Why;
 use crate::core::word::ClosedWord;
-use crate::door;
-use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, CONTENT_TYPE, Standings};
+use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings};
+use crate::metrics_server;
 
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
     let routes = Router::new()
@@ -27,17 +25,11 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
         .route("/-/healthy", get(async || "healthy\n"))
         .route("/-/ready", get(async || "ready\n"))
         .with_state(context);
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
-    door::serve(listener, None, routes).await
+    metrics_server::serve(address, routes).await
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    match context.metrics.page(&standings(&context)) {
-        Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    metrics_server::page(context.metrics.page(&standings(&context)))
 }
 
 /// What nodes wait for: shown when nobody does, too, so that a rule finds the series.

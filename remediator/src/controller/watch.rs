@@ -33,9 +33,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
             Ok(repair) => context.fleet.saw_record(repair),
             Err(_) => context.fleet.saw_unreadable(&name),
         }
-        if context.fleet.holds_too_long(&name) {
-            wake_waiting(&context, Why::WaitingForBudget);
-        }
+        place_is_free(&context, &name);
         if !context.fleet.is_ours(Kind::Record, &name, repair.meta().resource_version.as_deref()) {
             context.wakes.wake(&name);
         }
@@ -43,9 +41,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
     let lost = |name: &str| {
         context.fleet.lost_record(name);
         context.wakes.wake(name);
-        if context.fleet.holds_too_long(name) {
-            wake_waiting(&context, Why::WaitingForBudget);
-        }
+        place_is_free(&context, name);
     };
     loop {
         match stream.try_next().await {
@@ -95,6 +91,13 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
             Ok(None) => anyhow::bail!("the watch of the budget ended"),
             Err(error) => tracing::warn!(%error, "watching the budget"),
         }
+    }
+}
+
+/// A place that is held for a repair that is over may be taken by whoever waits.
+fn place_is_free(context: &Context, name: &str) {
+    if context.fleet.holds_too_long(name) {
+        wake_waiting(context, Why::WaitingForBudget);
     }
 }
 

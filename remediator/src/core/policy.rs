@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::brakes::Brakes;
 use super::budget::Limits;
 use super::decide::NodeView;
+use super::record::LoadTest;
 use super::window::Window;
 use crate::closed_words;
 
@@ -95,11 +96,13 @@ pub struct ProofPolicy {
     pub passes: u32,
     pub failures: u32,
     pub gap: Duration,
+    /// What a node has to stand on top of the checks, after a repair.
+    pub load_test: Option<LoadTest>,
 }
 
 /// Where a script lies: a ConfigMap of our namespace and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Script {
+pub struct ScriptPlace {
     pub config_map: String,
     pub key: String,
 }
@@ -111,7 +114,7 @@ pub struct Policy {
     pub times: Times,
     pub proof: ProofPolicy,
     /// What a reimage runs.
-    pub reimage: Script,
+    pub reimage: ScriptPlace,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,
     /// When a pool as a whole says stop.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::policy::Script;
 use super::taint::{Taint, TaintKey};
 use super::why::{Reason, Why};
 use super::word::ClosedWord;
@@ -105,6 +104,8 @@ pub struct Step {
     pub verdicts: Vec<Verdict>,
     /// The end of the kernel's log, where the step is a capture.
     pub kernel_log: Option<String>,
+    /// The ConfigMap of our namespace that holds the rest of it.
+    pub evidence: Option<String>,
 }
 
 /// One result of a check, as the exporter's `/probe` gave it.
@@ -116,6 +117,14 @@ pub struct Verdict {
     pub reason: Option<String>,
     pub detail: String,
     pub started_at: Timestamp,
+}
+
+impl Verdict {
+    /// What a check of the agent's own says.
+    pub fn of(check: &str, said: (&str, Option<&str>), detail: String, started_at: Timestamp) -> Self {
+        let (verdict, reason) = (said.0.to_owned(), said.1.map(str::to_owned));
+        Self { check: check.to_owned(), verdict, reason, detail, started_at }
+    }
 }
 
 /// A mail that a transition calls for.
@@ -271,8 +280,17 @@ closed_words! {
     pub enum ProofOf ("proof") { Gpu = "gpu", Network = "network" }
 }
 
+/// A load test of the site's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadTest {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// It is ended after so long, and has failed then.
+    pub seconds: u32,
+}
+
 /// What a proof has to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofTerms {
     pub of: ProofOf,
     /// So many passes in a row prove health.
@@ -281,8 +299,21 @@ pub struct ProofTerms {
     pub failures: u32,
     /// Time between two runs, seconds.
     pub gap_seconds: u32,
+    /// The driver that is loaded has to be the one that is installed, too.
+    pub driver: bool,
+    /// What has to pass once, after the checks.
+    pub load_test: Option<LoadTest>,
     /// Only runs that began after this count.
     pub after: Timestamp,
+}
+
+/// Which script an order means: where it lies, and that it is the one that lay there when the order was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    pub config_map: String,
+    pub key: String,
+    /// SHA-256 of its text, in 64 hexadecimal digits. `None`: nothing lay there.
+    pub sha256: Option<String>,
 }
 
 /// What the controller asks of the node's agent.
@@ -298,6 +329,13 @@ pub struct Order {
     pub proof: Option<ProofTerms>,
     /// What a reimage runs.
     pub script: Option<Script>,
+}
+
+impl Order {
+    /// What no other order of this node ever has: an id comes again when the record was deleted in between, the time does not.
+    pub fn key(&self) -> String {
+        format!("{}-{}", self.id, self.issued_at.as_second())
+    }
 }
 
 closed_words! {
@@ -335,6 +373,8 @@ pub struct AgentReport {
     pub verdicts: Vec<Verdict>,
     /// The end of the kernel's log of this boot, where the order was a capture.
     pub kernel_log: Option<String>,
+    /// The ConfigMap of our namespace that holds the rest of it.
+    pub evidence: Option<String>,
 }
 
 /// The part of the record that the controller alone writes.

@@ -13,8 +13,9 @@ pub struct Letter {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// Text files with their names: what the checks said, one line for each run; the kernel's log before each reboot.
-    pub attached: Vec<(String, String)>,
+    /// Files with their names: what the checks said, one line for each run; the kernel's log before each reboot, as text
+    /// (`.log`), and everything else that was captured then (`.gz`).
+    pub attached: Vec<(String, Vec<u8>)>,
 }
 
 /// One heading of the mail with its lines.
@@ -23,12 +24,13 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Asks a person to take over; `None` when the record holds no episode.
+/// Asks a person to take over; `None` when the record holds no episode. `evidence` are the files of its captures.
 pub fn escalation(
     name: &str,
     node: Option<&NodeView>,
     record: &Record,
     links: &BTreeMap<String, String>,
+    evidence: Vec<(String, Vec<u8>)>,
 ) -> Option<Letter> {
     let episode = record.repair.episode.as_ref()?;
     // The step before the mail says what could not be repaired; the episode's own why is the mail itself.
@@ -41,15 +43,20 @@ pub fn escalation(
         Section { heading: "The node", lines: described(name, node) },
         Section { heading: "What the checks said", lines: said(episode) },
     ];
+    let kept: Vec<_> = episode.steps.iter().filter_map(|step| step.evidence.as_deref()).map(kept).collect();
+    if !kept.is_empty() {
+        sections.push(Section { heading: "Evidence", lines: kept });
+    }
     if !links.is_empty() {
         let lines = links.iter().map(|(title, url)| format!("{title}: {}", url.replace("{node}", name))).collect();
         sections.push(Section { heading: "Links", lines });
     }
-    let mut attached = vec![("checks.log".to_owned(), said(episode).join("\n") + "\n")];
+    let mut attached = vec![("checks.log".to_owned(), (said(episode).join("\n") + "\n").into_bytes())];
     for step in &episode.steps {
-        let log = step.kernel_log.iter().map(|log| (format!("kernel-before-{}.log", step.rung), format!("{log}\n")));
-        attached.extend(log);
+        let text = step.kernel_log.iter().map(|log| format!("{log}\n").into_bytes());
+        attached.extend(text.map(|text| (format!("kernel-before-{}.log", step.rung), text)));
     }
+    attached.extend(evidence);
     Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, attached })
 }
 
@@ -100,6 +107,12 @@ fn said(episode: &Episode) -> Vec<String> {
     };
     let lines: Vec<_> = episode.steps.iter().flat_map(|step| &step.verdicts).map(line).collect();
     if lines.is_empty() { vec!["no check answered".to_owned()] } else { lines }
+}
+
+fn kept(name: &str) -> String {
+    format!(
+        "{name}.txt.gz: attached, and in ConfigMap {name}; the whole of it is on the node, in /var/lib/ossci/evidence"
+    )
 }
 
 fn text(subject: &str, sections: &[Section]) -> String {
@@ -156,6 +169,7 @@ mod tests {
             outcome: Reason::new(why, message),
             verdicts: verdicts.to_vec(),
             kernel_log: None,
+            evidence: None,
         };
         let episode = Episode {
             number: 3,
@@ -174,6 +188,7 @@ mod tests {
                 step(0, Rung::Reboot, Why::Complaint, "rocm-smi: three strikes", &[]),
                 Step {
                     kernel_log: Some("amdgpu: device lost from bus".into()),
+                    evidence: Some("ossci-evidence-gpu-017-3-reboot-1-capture-50".into()),
                     ..step(50, Rung::Reboot, Why::Captured, "on record", &[])
                 },
                 step(95, Rung::Reimage, Why::ProofFailed, "rocm-smi failed (gpu-missing)", &[verdict]),
@@ -204,7 +219,8 @@ mod tests {
             ..NodeView::default()
         };
         let links = BTreeMap::from([("Dashboard".into(), "https://grafana.example/d/fleet?var-node={node}".into())]);
-        let letter = escalation("gpu-017", Some(&node), &record(), &links).unwrap();
+        let letter =
+            escalation("gpu-017", Some(&node), &record(), &links, vec![("e.txt.gz".into(), vec![0x1f])]).unwrap();
         assert_eq!(letter.subject, "[OSSCI] gpu-017 needs a person: ProofFailed");
         for part in [
             "rocm-smi: three strikes (Complaint)",
@@ -214,18 +230,22 @@ mod tests {
             "label rack: b4",
             "7 of 8 GPUs, <none> at 0000:65:00.0",
             "https://grafana.example/d/fleet?var-node=gpu-017",
+            "ConfigMap ossci-evidence-gpu-017-3-reboot-1-capture-50",
         ] {
             assert!(letter.text.contains(part), "{part:?} is missing in\n{}", letter.text);
         }
-        let [(name, checks), (kernel, log)] = letter.attached.as_slice() else { panic!("{:?}", letter.attached) };
-        assert_eq!([name, kernel], ["checks.log", "kernel-before-reboot.log"]);
+        let files = letter.attached.iter().map(|(name, content)| (name.as_str(), String::from_utf8_lossy(content)));
+        let files: Vec<_> = files.collect();
+        let [("checks.log", checks), ("kernel-before-reboot.log", log), ("e.txt.gz", _)] = &files[..] else {
+            panic!("{files:?}")
+        };
         assert!(checks.contains("rocm-smi failed gpu-missing: 7 of 8"));
         assert_eq!(log, "amdgpu: device lost from bus\n");
     }
 
     #[test]
     fn words_of_a_tool_are_no_markup() {
-        let letter = escalation("gpu-017", None, &record(), &BTreeMap::new()).unwrap();
+        let letter = escalation("gpu-017", None, &record(), &BTreeMap::new(), vec![]).unwrap();
         assert!(letter.html.contains("&lt;none&gt;") && !letter.html.contains("<none>"));
     }
 }

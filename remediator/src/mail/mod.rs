@@ -27,9 +27,10 @@ impl Mailer {
         name: &str,
         node: Option<&NodeView>,
         record: &Record,
+        evidence: Vec<(String, Vec<u8>)>,
     ) -> anyhow::Result<()> {
-        let letter =
-            compose::escalation(name, node, record, &self.settings.links).context("the record holds no episode")?;
+        let letter = compose::escalation(name, node, record, &self.settings.links, evidence);
+        let letter = letter.context("the record holds no episode")?;
         self.send(message_id, &letter).await
     }
 

@@ -54,8 +54,10 @@ impl Smtp {
             .singlepart(SinglePart::plain(letter.text.clone()))
             .singlepart(SinglePart::html(letter.html.clone()));
         let mut parts = MultiPart::mixed().multipart(body);
-        for (name, text) in &letter.attached {
-            parts = parts.singlepart(Attachment::new(name.clone()).body(text.clone(), ContentType::TEXT_PLAIN));
+        for (name, content) in &letter.attached {
+            let gzip = name.ends_with(".gz").then(|| ContentType::parse("application/gzip")).transpose();
+            let kind = gzip.context("the type of an attachment")?.unwrap_or(ContentType::TEXT_PLAIN);
+            parts = parts.singlepart(Attachment::new(name.clone()).body(content.clone(), kind));
         }
         let message = message.multipart(parts).context("building the mail")?;
         self.transport.send(message).await.map(drop).context("handing the mail to the server")

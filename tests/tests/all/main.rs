@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
 mod dashboards;
+mod evidence;
 mod exporter;
 mod grid;
 mod lab;

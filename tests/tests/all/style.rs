@@ -3,18 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ossci_tests::environment;
+use ossci_tests::{environment, setup};
 
 use crate::support::{part, run};
 
 /// Files that decide and touch nothing. A folder stands for all files in it.
-const PURE: [&str; 13] = [
+const PURE: [&str; 16] = [
     "exporter/src/parse",
     "exporter/src/verdict.rs",
     "exporter/src/judge",
     "exporter/src/strikes.rs",
     "exporter/src/schedule.rs",
     "exporter/src/inventory.rs",
+    "remediator/src/agent/driver.rs",
+    "remediator/src/agent/load_test.rs",
+    "remediator/src/agent/redact.rs",
     "remediator/src/core",
     "remediator/src/mail/compose.rs",
     "tests/src/audit.rs",
@@ -59,6 +62,14 @@ async fn clippy_has_nothing_to_say() {
     let cargo = cargo().display().to_string();
     let lints = ["-n", "19", &cargo, "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     run("cargo clippy", Path::new("/usr/bin/nice"), &lints).await;
+}
+
+/// Nodes run it as root.
+#[tokio::test]
+async fn shellcheck_has_nothing_to_say_about_the_reimage() {
+    let _part = part("shellcheck");
+    let script = environment::repository().join("deploy/reimage/reimage.sh").display().to_string();
+    run("shellcheck", &setup::tool("shellcheck").unwrap(), &["--severity=style", &script]).await;
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 22] = [
+pub const STORIES: [&str; 24] = [
     "alertmanager-gone",
     "api-down",
     "bmc",
     "clock-jumps",
     "hands-off",
+    "load-test",
     "mode-changes",
     "no-answer",
     "node-gone",
@@ -19,6 +20,7 @@ pub const STORIES: [&str; 22] = [
     "relapse",
     "released-again",
     "rung-fails",
+    "script-changes",
     "silenced-waiting",
     "silent-agent",
     "slow-and-broken",
@@ -117,6 +119,16 @@ async fn a_relapse_starts_a_rung_higher_and_the_third_is_a_persons() {
 #[tokio::test]
 async fn a_rung_that_heals_nobody_stops_until_a_person_resumes_it() {
     told("rung-fails").await;
+}
+
+#[tokio::test]
+async fn a_load_test_of_the_site_disproves_as_a_check_does() {
+    told("load-test").await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_not_the_ordered_one_is_not_run() {
+    told("script-changes").await;
 }
 
 #[tokio::test]

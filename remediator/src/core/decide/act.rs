@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use super::{Action, Moment, waiting};
 use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
-use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung};
+use crate::core::record::{
+    AgentReport, Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung, Script,
+};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::Why;
 
@@ -101,6 +103,16 @@ pub(super) fn order_id(episode: &Episode) -> Option<String> {
     }
 }
 
+/// What the agent says of the order that the episode's phase stands for.
+pub(super) fn report<'a>(moment: Moment<'a>, episode: &Episode) -> Option<&'a AgentReport> {
+    order_id(episode).and_then(|id| moment.record.report_on(&id))
+}
+
+/// The same, once there is no more to come.
+pub(super) fn last_word<'a>(moment: Moment<'a>, episode: &Episode) -> Option<&'a AgentReport> {
+    report(moment, episode).filter(|report| report.state.is_over())
+}
+
 /// The id of the network proof that is under way.
 pub(super) fn network_order_id(track: &NetworkTrack) -> String {
     format!("n{}-prove-{}", track.number, track.attempt)
@@ -115,10 +127,16 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     }
     let deadline = episode.until.unwrap_or(episode.since);
     let (kind, proof, script) = match episode.phase {
-        Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.policy.reimage.clone())),
+        Phase::Reimaging => (OrderKind::Reimage, None, Some(script(moment))),
         Phase::Rebooting => (OrderKind::Reboot, None, None),
         Phase::Capturing => (OrderKind::Capture, None, None),
-        _ => (OrderKind::Prove, Some(terms(moment, ProofOf::Gpu, episode.since)), None),
+        _ => {
+            let repaired = episode.phase == Phase::Proving;
+            let driver = repaired && episode.rung == Rung::Reimage;
+            let load_test = moment.policy.proof.load_test.clone().filter(|_| repaired);
+            let terms = ProofTerms { driver, load_test, ..terms(moment, ProofOf::Gpu, episode.since) };
+            (OrderKind::Prove, Some(terms), None)
+        }
     };
     Some(Order { id, kind, boot_id: episode.boot_id.clone(), issued_at: episode.since, deadline, proof, script })
 }
@@ -136,6 +154,12 @@ fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
     })
 }
 
+/// Which text lies there is known when the order is written.
+fn script(moment: Moment) -> Script {
+    let place = &moment.policy.reimage;
+    Script { config_map: place.config_map.clone(), key: place.key.clone(), sha256: None }
+}
+
 /// The GPUs are proven or disproven by runs in a row; a slow network is waited for until it passes once.
 fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
     let proof = &moment.policy.proof;
@@ -144,5 +168,5 @@ fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
         ProofOf::Network => (1, 0),
     };
     let gap_seconds = u32::try_from(proof.gap.as_secs()).unwrap_or(u32::MAX);
-    ProofTerms { of, passes, failures, gap_seconds, after }
+    ProofTerms { of, passes, failures, gap_seconds, driver: false, load_test: None, after }
 }

@@ -113,7 +113,8 @@ pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -
 
 /// The episode with one more line in its account.
 pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
-    let step = Step { at: moment.now, rung: episode.rung, outcome, verdicts: verdicts.to_vec(), kernel_log: None };
+    let (at, rung, verdicts) = (moment.now, episode.rung, verdicts.to_vec());
+    let step = Step { at, rung, outcome, verdicts, kernel_log: None, evidence: None };
     let mut next = episode.clone();
     next.steps.push(step);
     next

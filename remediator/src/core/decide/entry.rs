@@ -65,7 +65,14 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         taint: None,
         unexpected_boots: 0,
         // The account begins with what was asked for: a mail that is sent at once has nothing else to tell.
-        steps: vec![Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new(), kernel_log: None }],
+        steps: vec![Step {
+            at: moment.now,
+            rung,
+            outcome: why.clone(),
+            verdicts: Vec::new(),
+            kernel_log: None,
+            evidence: None,
+        }],
         mails: Vec::new(),
         resets: Vec::new(),
     };

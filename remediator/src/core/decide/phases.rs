@@ -49,8 +49,7 @@ fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
-    let report =
-        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let report = act::last_word(moment, episode);
     let late = episode.until.is_none_or(|until| moment.now >= until);
     let outcome = match report {
         Some(report) if report.state == AgentState::Done => Reason::new(Why::Captured, report.message.clone()),
@@ -60,8 +59,9 @@ fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     };
     let verdicts = report.map(|report| report.verdicts.as_slice()).unwrap_or_default();
     let mut noted = noting(moment, episode, outcome, verdicts);
-    if let Some(step) = noted.steps.last_mut() {
-        step.kernel_log = report.and_then(|report| report.kernel_log.clone());
+    if let Some((step, report)) = noted.steps.last_mut().zip(report) {
+        step.kernel_log.clone_from(&report.kernel_log);
+        step.evidence.clone_from(&report.evidence);
     }
     drain(moment, &noted)
 }
@@ -150,7 +150,7 @@ fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode
 
 fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let late = episode.until.is_none_or(|until| moment.now >= until);
-    let report = act::order_id(episode).and_then(|id| moment.record.report_on(&id));
+    let report = act::report(moment, episode);
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
     match report.map(|report| (report.state, report)) {
         None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
@@ -198,7 +198,7 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     if let Some(opinion) = out_of_band::answered(moment, episode) {
         return opinion;
     }
-    let report = act::order_id(episode).and_then(|id| moment.record.report_on(&id));
+    let report = act::report(moment, episode);
     // An order that nobody takes is only a finding; with a kubelet that is silent as well, the node is dead.
     let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
     if dead || episode.until.is_none_or(|until| moment.now >= until) {
@@ -289,8 +289,7 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
     if let Some(opinion) = rebooted_again(moment, episode, node) {
         return opinion;
     }
-    let report =
-        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let report = act::last_word(moment, episode);
     let Some(report) = report else {
         if episode.until.is_none_or(|until| moment.now >= until) {
             let why = Reason::new(Why::CannotProve, "no proof came by the deadline");

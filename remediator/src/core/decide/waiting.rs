@@ -150,13 +150,12 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
             next.boot_id.clone_from(&node.boot_id);
             next.unexpected_boots += u32::from(rebooted);
             // What was said of an earlier check is old as well: this one gets an id of its own.
-            let said = act::order_id(next).is_some_and(|id| moment.record.report_on(&id).is_some());
+            let said = act::report(moment, next).is_some();
             next.attempt += u32::from(rebooted || said);
         }
         return Some(opinion);
     }
-    let report =
-        act::order_id(episode).and_then(|id| moment.record.report_on(&id)).filter(|report| report.state.is_over());
+    let report = act::last_word(moment, episode);
     let late = episode.until.is_none_or(|until| moment.now >= until);
     match report {
         Some(report) if report.proof == Some(Proof::Passed) && node.boot_id == episode.boot_id => {

@@ -94,12 +94,25 @@ pub struct Order {
     pub script: Option<Script>,
 }
 
-/// Where the script of a reimage lies: a ConfigMap of our namespace and a key in it.
+/// The script of a reimage: a ConfigMap of our namespace and a key in it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Script {
     pub config_map: String,
     pub key: String,
+    /// SHA-256 of the script when the order was written, as `sha256sum` prints it: no other is run. Absent: there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// A load test of the site's own, run on the node's host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadTest {
+    /// The program and its arguments; no shell reads them.
+    pub command: Vec<String>,
+    /// It is ended after so long, and has failed then.
+    pub seconds: u32,
 }
 
 /// What a proof has to show.
@@ -112,6 +125,12 @@ pub struct ProofTerms {
     /// So many failures in a row disprove it; 0: keep trying until the deadline.
     pub failures: u32,
     pub gap_seconds: u32,
+    /// The driver that is loaded has to be the one that is installed, too.
+    #[serde(default)]
+    pub driver: bool,
+    /// What has to pass once, after the checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_test: Option<LoadTest>,
     /// Only runs that began after this count.
     pub after: Time,
 }
@@ -168,6 +187,9 @@ pub struct Step {
     /// The end of the kernel's log, where the step is a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_log: Option<String>,
+    /// The ConfigMap of our namespace that holds the rest of what was captured: gzip under the key `evidence.txt.gz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -276,6 +298,9 @@ pub struct AgentReport {
     /// The end of the kernel's log of this boot, where the order was a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_log: Option<String>,
+    /// The ConfigMap of our namespace that holds the rest of what was captured: gzip under the key `evidence.txt.gz`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
 }
 
 impl NodeRepair {

@@ -52,10 +52,22 @@ impl From<&why::Reason> for Reason {
 
 twins!(Taint, crate::core::taint::Taint { key: word, state: word, replaces: word_opt });
 twins!(Verdict, core::Verdict { check: plain, verdict: plain, reason: plain, detail: plain, started_at: time });
-twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list, kernel_log: plain });
+twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list, kernel_log: plain, evidence: plain });
 twins!(Mail, core::Mail { message_id: plain, accepted_at: time_opt });
 twins!(Reset, core::Reset { id: plain, at: time, boot_id: plain, state: word });
-twins!(ProofTerms, core::ProofTerms { of: word, passes: plain, failures: plain, gap_seconds: plain, after: time });
+twins!(
+    ProofTerms,
+    core::ProofTerms {
+        of: word,
+        passes: plain,
+        failures: plain,
+        gap_seconds: plain,
+        driver: plain,
+        load_test: nested_opt,
+        after: time
+    }
+);
+twins!(LoadTest, core::LoadTest { command: plain, seconds: plain });
 twins!(
     Order,
     core::Order {
@@ -68,7 +80,7 @@ twins!(
         script: nested_opt
     }
 );
-twins!(Script, crate::core::policy::Script { config_map: plain, key: plain });
+twins!(Script, core::Script { config_map: plain, key: plain, sha256: plain });
 twins!(
     AgentReport,
     core::AgentReport {
@@ -79,7 +91,8 @@ twins!(
         message: plain,
         proof: word_opt,
         verdicts: list,
-        kernel_log: plain
+        kernel_log: plain,
+        evidence: plain
     }
 );
 twins!(Attempt, core::Attempt { rung: word, at: time, passed: plain });

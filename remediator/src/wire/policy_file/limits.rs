@@ -63,11 +63,24 @@ pub struct ProofFile {
     pub failures: u32,
     /// Between two runs of the checks.
     pub gap_seconds: u32,
+    /// What has to pass on top, once, on a node that the checks say is well after a repair. Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_test: Option<LoadTestFile>,
+}
+
+/// A load test of the site's own, run on the node's host as root.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoadTestFile {
+    /// The program by its whole path, and its arguments: no shell reads them. Exit status 0 is well.
+    pub command: Vec<String>,
+    /// It is ended after so long, and has failed then.
+    pub seconds: u32,
 }
 
 impl Default for ProofFile {
     fn default() -> Self {
-        Self { passes: 3, failures: 3, gap_seconds: 10 }
+        Self { passes: 3, failures: 3, gap_seconds: 10, load_test: None }
     }
 }
 

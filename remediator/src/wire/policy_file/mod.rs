@@ -18,7 +18,8 @@ pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{Maintenance, Policy, ProofPolicy, Script, Times};
+use crate::core::policy::{Maintenance, Policy, ProofPolicy, ScriptPlace, Times};
+use crate::core::record::LoadTest;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -67,6 +68,8 @@ pub enum PolicyError {
     EmptySelector(String),
     #[error("proof.{0} is 0; a proof needs at least one run")]
     NoRuns(&'static str),
+    #[error("proof.loadTest: name a command by its whole path, and seconds below times.proofSeconds, which is {0}")]
+    NoLoadTest(u32),
     #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
     NoShare(&'static str),
     #[error("pools.{0}.windows: {1:?} is not a time of day; write it like 22:00")]
@@ -111,6 +114,12 @@ impl PolicyFile {
         }
         if file.proof.failures == 0 {
             return Err(PolicyError::NoRuns("failures"));
+        }
+        if let Some(test) = &file.proof.load_test {
+            let program = test.command.first().is_some_and(|program| program.starts_with('/'));
+            if !program || test.seconds == 0 || test.seconds >= file.times.proof_seconds {
+                return Err(PolicyError::NoLoadTest(file.times.proof_seconds));
+            }
         }
         if file.budget.at_most_percent > 100 {
             return Err(PolicyError::NoShare("atMostPercent"));
@@ -175,6 +184,11 @@ impl PolicyFile {
                 passes: self.proof.passes,
                 failures: self.proof.failures,
                 gap: seconds(self.proof.gap_seconds),
+                load_test: self
+                    .proof
+                    .load_test
+                    .as_ref()
+                    .map(|test| LoadTest { command: test.command.clone(), seconds: test.seconds }),
             },
             budget: Limits { percent: self.budget.at_most_percent, down_percent: self.budget.down_percent },
             brakes: Brakes {
@@ -188,7 +202,7 @@ impl PolicyFile {
                 labels: self.maintenance.labels.clone(),
                 taints: self.maintenance.taints.clone(),
             },
-            reimage: Script { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
+            reimage: ScriptPlace { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
         }
     }
 
@@ -217,6 +231,10 @@ mod tests {
         let refused = |yaml: &str| PolicyFile::parse(yaml).unwrap_err().to_string();
         assert!(refused("pools: []").contains("at least one pool"));
         assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));
+        for test in ["[], seconds: 60", "[rvs], seconds: 60", "[/bin/rvs], seconds: 0", "[/bin/rvs], seconds: 1800"] {
+            let told = refused(&format!("{SMALLEST}\nproof: {{loadTest: {{command: {test}}}}}"));
+            assert!(told.contains("proof.loadTest: name a command"), "{test}: {told}");
+        }
         assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
         let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");
         assert!(mode.contains("observe, taint, reboot, reimage"), "{mode}");

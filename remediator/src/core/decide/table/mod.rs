@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, Script, Times};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ScriptPlace, Times};
 use crate::core::word::ClosedWord;
 
 const UID: &str = "uid-1";
@@ -51,7 +51,7 @@ fn policy(mode: Option<Mode>) -> Policy {
             released_quiet: seconds(3600),
             network_retry: seconds(30),
         },
-        proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10) },
+        proof: ProofPolicy { passes: 3, failures: 3, gap: seconds(10), load_test: None },
         budget: Limits { percent: 10, down_percent: 20 },
         brakes: Brakes {
             storm_percent: 20,
@@ -61,7 +61,7 @@ fn policy(mode: Option<Mode>) -> Policy {
             slow_percent: 20,
         },
         maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
-        reimage: Script { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
+        reimage: ScriptPlace { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
     }
 }
 

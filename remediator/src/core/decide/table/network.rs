@@ -59,6 +59,7 @@ fn reports(track: Option<&NetworkTrack>) -> Vec<Option<AgentReport>> {
             proof,
             verdicts: vec![],
             kernel_log: None,
+            evidence: None,
         })
     };
     let states = [AgentState::Running, AgentState::Refused].map(|state| report(state, None));

@@ -93,6 +93,7 @@ fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
             proof,
             verdicts: vec![],
             kernel_log: None,
+            evidence: None,
         })
     };
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
@@ -388,7 +389,17 @@ fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observa
 fn passed(order_id: String) -> AgentReport {
     let (state, proof) = (AgentState::Done, Some(Proof::Passed));
     let (boot_id, message) = (BOOT.into(), "passed".into());
-    AgentReport { order_id, boot_id, state, at: at(5), message, proof, verdicts: vec![], kernel_log: None }
+    AgentReport {
+        order_id,
+        boot_id,
+        state,
+        at: at(5),
+        message,
+        proof,
+        verdicts: vec![],
+        kernel_log: None,
+        evidence: None,
+    }
 }
 
 fn confirmed(phase: Phase) -> Episode {

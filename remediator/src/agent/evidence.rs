@@ -1,0 +1,151 @@
+//! Evidence as one text: what every tool and file of the host said, each under its name. Pure.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::redact::redact;
+
+/// So much of it, compressed, is kept in the cluster, in bytes.
+pub const IN_CLUSTER: usize = 64 * 1024;
+/// Of each section so many characters are kept on the node, and fewer and fewer in the cluster until all fits.
+const SECTION: usize = 1 << 20;
+const LEAST: usize = 256;
+
+/// The name of the section whose end goes into the record.
+pub const KERNEL: &str = "kernel log of this boot";
+
+/// What one tool or file said, or in one sentence why nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    pub name: &'static str,
+    pub said: Result<String, String>,
+}
+
+/// What a node had to say, without its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence(Vec<Section>);
+
+impl Evidence {
+    pub fn of(sections: Vec<Section>) -> Self {
+        let redacted = sections.into_iter().map(|Section { name, said }| {
+            // Before anything is cut off: what says that it is a secret may stand in that part.
+            let said = said.map(|text| tail(redact(text.trim_end()).as_str(), SECTION).to_owned());
+            Section { name, said: said.map_err(|why| redact(&why)) }
+        });
+        Self(redacted.collect())
+    }
+
+    /// What one of them said.
+    pub fn section(&self, name: &str) -> Option<&Result<String, String>> {
+        self.0.iter().find(|section| section.name == name).map(|section| &section.said)
+    }
+
+    /// Everything, as gzip.
+    ///
+    /// # Errors
+    /// None that memory can have.
+    pub fn whole(&self) -> std::io::Result<Vec<u8>> {
+        gzip(&self.text(SECTION))
+    }
+
+    /// The end of everything, as gzip of at most `most` bytes where that can be: the longest sections lose most.
+    ///
+    /// # Errors
+    /// None that memory can have.
+    pub fn within(&self, most: usize) -> std::io::Result<Vec<u8>> {
+        let mut of_each = SECTION;
+        loop {
+            let packed = gzip(&self.text(of_each))?;
+            if packed.len() <= most || of_each <= LEAST {
+                return Ok(packed);
+            }
+            of_each /= 2;
+        }
+    }
+
+    fn text(&self, of_each: usize) -> String {
+        let mut text = String::new();
+        for Section { name, said } in &self.0 {
+            let said = match said {
+                Ok(said) => tail(said, of_each),
+                Err(why) => &format!("(nothing: {why})"),
+            };
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "==== {name} ====\n{said}\n");
+        }
+        text
+    }
+}
+
+fn gzip(text: &str) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish()
+}
+
+/// The last so many characters.
+pub fn tail(text: &str, most: usize) -> &str {
+    let begin = text.char_indices().rev().take(most).last().map_or(text.len(), |(at, _)| at);
+    &text[begin..]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn read(packed: &[u8]) -> String {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Text that does not compress well.
+    fn noise(lines: u32) -> String {
+        let mut state = 1_u64;
+        let mut line = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{state:016x}\n")
+        };
+        (0..lines).map(|_| line()).collect()
+    }
+
+    #[test]
+    fn every_section_is_told_also_that_there_is_none() {
+        let said = Ok("amdgpu: device lost\n".to_owned());
+        let none = Err("there is no lspci".to_owned());
+        let evidence = Evidence::of(vec![Section { name: "kernel", said }, Section { name: "PCI", said: none }]);
+        let text = "==== kernel ====\namdgpu: device lost\n\n==== PCI ====\n(nothing: there is no lspci)\n\n";
+        assert_eq!(read(&evidence.whole().unwrap()), text);
+        assert_eq!(read(&evidence.within(IN_CLUSTER).unwrap()), text);
+    }
+
+    #[test]
+    fn what_is_too_long_keeps_its_end_and_the_short_ones_stay_whole() {
+        let short = Section { name: "version", said: Ok("6.16.6".into()) };
+        let long = Section { name: "kernel", said: Ok(format!("{}the end", noise(60_000))) };
+        let evidence = Evidence::of(vec![short, long]);
+        assert!(evidence.whole().unwrap().len() > IN_CLUSTER);
+        let packed = evidence.within(IN_CLUSTER).unwrap();
+        assert!(packed.len() <= IN_CLUSTER && packed.len() > IN_CLUSTER / 4, "{}", packed.len());
+        let text = read(&packed);
+        assert!(text.contains("6.16.6") && text.contains("the end"));
+    }
+
+    #[test]
+    fn no_secret_is_in_it() {
+        let evidence = Evidence::of(vec![Section { name: "kernel", said: Ok("password=S3CRET".into()) }]);
+        assert!(!read(&evidence.whole().unwrap()).contains("S3CRET"));
+    }
+
+    #[test]
+    fn the_last_characters_are_kept_whole() {
+        assert_eq!(tail("abc", 5), "abc");
+        assert_eq!(tail("aäöü", 2), "öü");
+        assert_eq!(tail("abc", 0), "");
+    }
+}

@@ -1,0 +1,77 @@
+//! Where evidence is kept: whole on the node's own disk, and as much of it as may be in a ConfigMap that outlives the node.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+
+use super::evidence::{Evidence, IN_CLUSTER};
+use super::newest::keep_newest;
+use crate::evidence_maps::{self, FILE};
+
+/// Of so many captures the files are kept.
+const KEPT: usize = 10;
+
+/// Writes the whole evidence into a folder of the node, and forgets the oldest there.
+///
+/// # Errors
+/// The disk is full or read-only.
+pub fn on_node(state_dir: &Path, key: &str, evidence: &Evidence) -> std::io::Result<()> {
+    let folder = state_dir.join("evidence");
+    std::fs::create_dir_all(&folder)?;
+    keep_newest(&folder, KEPT - 1)?;
+    let file = folder.join(format!("{key}.txt.gz"));
+    std::fs::write(&file, evidence.whole()?)?;
+    // What comes next is a reboot.
+    std::fs::File::open(&file)?.sync_all()
+}
+
+/// Makes the ConfigMap of an order's evidence; its name. One that is there already is this order's, and stays.
+///
+/// # Errors
+/// The API server does not answer, or says no.
+pub async fn in_cluster(
+    client: &kube::Client,
+    namespace: &str,
+    node: &str,
+    key: &str,
+    evidence: &Evidence,
+) -> anyhow::Result<String> {
+    let name = evidence_maps::name(node, key);
+    let label = (evidence_maps::LABEL.to_owned(), "true".to_owned());
+    let metadata = ObjectMeta {
+        name: Some(name.clone()),
+        labels: Some(BTreeMap::from([label])),
+        annotations: Some(BTreeMap::from([(evidence_maps::NODE.to_owned(), node.to_owned())])),
+        ..ObjectMeta::default()
+    };
+    let binary_data = Some(BTreeMap::from([(FILE.to_owned(), ByteString(evidence.within(IN_CLUSTER)?))]));
+    let map = ConfigMap { metadata, binary_data, immutable: Some(true), ..ConfigMap::default() };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    match maps.create(&PostParams::default(), &map).await {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(name),
+        made => made.map(|_| name).map_err(Into::into),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::evidence::Section;
+
+    #[test]
+    fn the_newest_captures_stay_on_the_node() {
+        let state = std::env::temp_dir().join(format!("ossci-evidence-{}", uuid::Uuid::new_v4()));
+        let evidence = Evidence::of(vec![Section { name: "kernel", said: Ok("amdgpu".into()) }]);
+        for number in 0..KEPT + 3 {
+            on_node(&state, &number.to_string(), &evidence).unwrap();
+        }
+        let folder = state.join("evidence");
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), KEPT);
+        assert!(folder.join(format!("{}.txt.gz", KEPT + 2)).is_file());
+        std::fs::remove_dir_all(&state).unwrap();
+    }
+}

@@ -1,0 +1,59 @@
+//! A load test of the site's choice as the last word of a proof: only what it ran and disliked is a failure. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::host::ScriptOutcome;
+use crate::core::record::Verdict;
+
+/// So much of what it said goes into the verdict, in characters.
+const SAID: usize = 500;
+/// What systemd and shells say of a command that could not be begun. Source: systemd.exec(5), "Process Exit Codes".
+const NOT_BEGUN: [i32; 4] = [126, 127, 200, 203];
+
+/// What a load test came to; `given` is the time that it had, `wanted` what its site gives it.
+pub fn verdict(outcome: Result<ScriptOutcome, String>, given: Duration, wanted: Duration, at: Timestamp) -> Verdict {
+    let (verdict, reason, detail) = match outcome {
+        Ok(outcome) if outcome.exit_status == Some(0) => ("passed", None, outcome.tail),
+        Ok(outcome) if outcome.too_long && given < wanted => {
+            let detail = format!("the proof's time was over after {} s of the load test", given.as_secs());
+            ("unknown", Some("load-test-cut-off"), detail)
+        }
+        Ok(outcome) if outcome.too_long => {
+            ("failed", Some("load-test-too-long"), format!("no end within {} s: {}", wanted.as_secs(), outcome.tail))
+        }
+        Ok(outcome) if outcome.exit_status.is_some_and(|status| NOT_BEGUN.contains(&status)) => {
+            ("unknown", Some("load-test-not-begun"), format!("it could not be begun: {}", outcome.tail))
+        }
+        Ok(ScriptOutcome { exit_status: Some(status), tail, .. }) => {
+            ("failed", Some("load-test-failed"), format!("status {status}: {tail}"))
+        }
+        Ok(outcome) => ("unknown", Some("load-test-ended"), format!("nobody knows how it ended: {}", outcome.tail)),
+        Err(error) => ("unknown", Some("load-test-not-begun"), error),
+    };
+    Verdict::of("load-test", (verdict, reason), detail.chars().take(SAID).collect(), at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_it_ran_and_disliked_is_a_failure() {
+        let ended = |exit_status, too_long| Ok(ScriptOutcome { exit_status, too_long, tail: "said".into() });
+        let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
+        for (outcome, given, expected) in [
+            (ended(Some(0), false), long, "passed"),
+            (ended(Some(1), false), long, "failed"),
+            (ended(None, true), long, "failed"),
+            (ended(None, true), short, "unknown"),
+            (ended(Some(203), false), long, "unknown"),
+            (ended(None, false), long, "unknown"),
+            (Err("no systemd".to_owned()), long, "unknown"),
+        ] {
+            let said = verdict(outcome.clone(), given, long, Timestamp::UNIX_EPOCH);
+            assert_eq!(said.verdict, expected, "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The files of a script that outlives the agent: a folder for each order on the host's own disk. What the script came to lies
+//! there before anybody is told, also when the power fails in between.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::evidence::tail;
+use super::host::ScriptOutcome;
+use super::newest::keep_newest;
+
+/// Of so many orders the files are kept.
+const KEPT: usize = 5;
+/// So much of a script's output goes into the record: its last words, in characters.
+const TAIL: usize = 2_000;
+
+/// Runs `script` beside it for at most so many seconds as its argument says. What takes too much memory is ended before
+/// whatever has to say so. `timeout` says 124, or 137 for a script that would not end.
+///
+/// In a unit of systemd (second argument `unit`) it is a control group of its own: what it leaves behind ends with it, and
+/// until then nothing is begun here that might find no place among thousands of processes.
+///
+/// Everything that it prints goes on to the journal; the last one or two million bytes of it are kept in files. They are
+/// waited for, but not for long: what the script left behind in the background may hold them open for ever.
+const RUN: &str = r#"#!/bin/bash
+here=$(dirname "$0")
+export here
+keep() { split --bytes=1M --filter='mv -f "$here/output" "$here/output.before" 2>/dev/null; tee "$here/output"' -; }
+begin='echo 1000 >/proc/self/oom_score_adj; exec /bin/bash "$here/script"'
+if [[ ${2-} == unit ]]; then
+  group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/script
+  export group
+  mkdir "$group" && begin='echo $$ >"$group/cgroup.procs"; '$begin
+fi
+timeout --kill-after=10 "$1" /bin/bash -c "$begin" > >(keep) 2>&1 </dev/null
+status=$?
+kept=$!
+if ((SECONDS >= $1)) && [[ $status == 124 || $status == 137 ]]; then status=late; fi
+if [[ -e ${group-}/cgroup.kill ]]; then
+  echo 1 >"$group/cgroup.kill"
+  until=$((SECONDS + 30))
+  while read -r _ populated <"$group/cgroup.events" && ((populated && SECONDS < until)); do :; done
+fi
+for _ in {1..20}; do kill -0 "$kept" 2>/dev/null || break; sleep 0.1; done
+printf '%s\n' "$status" >"$here/result.new"
+sync "$here/result.new"
+mv "$here/result.new" "$here/result"
+sync "$here"
+[[ $status == late ]] && exit 124
+exit "$status"
+"#;
+/// What is said instead of an exit status when the time was over.
+const LATE: &str = "late";
+
+/// One order's folder.
+#[derive(Debug, Clone)]
+pub struct ScriptFiles(PathBuf);
+
+impl ScriptFiles {
+    /// `orders` is the folder of all orders, `key` is this one's.
+    pub fn of(orders: &Path, key: &str) -> Self {
+        Self(orders.join(key))
+    }
+
+    /// Writes what is to be run, for root only, and forgets the oldest orders.
+    pub fn write(&self, script: &str) -> io::Result<()> {
+        if let Some(orders) = self.0.parent() {
+            keep_newest(orders, KEPT - 1)?;
+        }
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        for (name, text) in [("script", script), ("run", RUN)] {
+            let path = self.0.join(name);
+            std::fs::write(&path, text)?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    }
+
+    /// What is to be started, with the seconds that it may take as its argument.
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// How it ended; `None`: it has not, or nobody knows.
+    pub fn outcome(&self) -> io::Result<Option<ScriptOutcome>> {
+        let result = match std::fs::read_to_string(self.0.join("result")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let part = |name| std::fs::read(self.0.join(name)).unwrap_or_default();
+        let output = [part("output.before"), part("output")].concat();
+        let tail = tail(String::from_utf8_lossy(&output).trim(), TAIL).to_owned();
+        Ok(Some(ScriptOutcome { exit_status: result.trim().parse().ok(), too_long: result.trim() == LATE, tail }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn orders() -> PathBuf {
+        std::env::temp_dir().join(format!("ossci-orders-{}", uuid::Uuid::new_v4()))
+    }
+
+    async fn ran(script: &str, seconds: &str) -> ScriptOutcome {
+        let orders = orders();
+        let files = ScriptFiles::of(&orders, "1-reimage-1");
+        files.write(script).unwrap();
+        assert_eq!(files.outcome().unwrap(), None);
+        let run = files.run().display().to_string();
+        crate::process::run("it", "/bin/bash", &[&run, seconds], b"", Duration::from_secs(60)).await.unwrap();
+        let outcome = files.outcome().unwrap().unwrap();
+        std::fs::remove_dir_all(&orders).unwrap();
+        outcome
+    }
+
+    #[tokio::test]
+    async fn what_a_script_came_to_is_found_by_whoever_looks_later() {
+        let outcome = ran("echo one; echo two >&2; exit 3", "30").await;
+        assert_eq!((outcome.exit_status, outcome.too_long), (Some(3), false));
+        assert!(outcome.tail.contains("one") && outcome.tail.contains("two"), "{}", outcome.tail);
+        assert_eq!(ran("true", "30").await.exit_status, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_script_that_does_not_end_is_ended() {
+        assert!(ran("echo begun; sleep 3600", "1").await.too_long);
+        let killed = ran("kill -KILL $$", "30").await;
+        assert_eq!((killed.exit_status, killed.too_long), (Some(137), false), "by something else, and in time");
+    }
+
+    #[tokio::test]
+    async fn what_a_script_leaves_behind_holds_up_nothing() {
+        let outcome = ran("sleep 4 & echo left; disown", "30").await;
+        assert_eq!((outcome.exit_status, outcome.tail.as_str()), (Some(0), "left"));
+    }
+
+    #[tokio::test]
+    async fn of_much_output_the_end_is_kept() {
+        let orders = orders();
+        let files = ScriptFiles::of(&orders, "1-reimage-1");
+        files.write("yes noise | head -n 5000000; echo the end").unwrap();
+        let run = files.run().display().to_string();
+        crate::process::run("it", "/bin/bash", &[&run, "60"], b"", Duration::from_secs(60)).await.unwrap();
+        assert!(files.outcome().unwrap().unwrap().tail.ends_with("noise\nthe end"));
+        let sizes = std::fs::read_dir(&files.0).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        assert!(sizes.sum::<u64>() < 3_000_000);
+        std::fs::remove_dir_all(&orders).unwrap();
+    }
+
+    #[test]
+    fn the_files_of_old_orders_go() {
+        let orders = orders();
+        for number in 0..KEPT + 3 {
+            ScriptFiles::of(&orders, &number.to_string()).write("true").unwrap();
+        }
+        assert_eq!(std::fs::read_dir(&orders).unwrap().count(), KEPT);
+        assert!(ScriptFiles::of(&orders, &(KEPT + 2).to_string()).run().is_file());
+        std::fs::remove_dir_all(&orders).unwrap();
+    }
+}

@@ -1,0 +1,75 @@
+//! The script of a reimage, as it lies in a ConfigMap of our namespace. The controller says in its order which one it means
+//! by a hash, and the agent runs no other.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use sha2::{Digest as _, Sha256};
+
+use crate::core::record::Script;
+
+/// A script as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReimageScript {
+    pub text: String,
+    /// SHA-256 of the text, in 64 hexadecimal digits: what `sha256sum` prints of it.
+    pub sha256: String,
+}
+
+/// Reads a script; `None`: there is no such ConfigMap, or it has no such key.
+///
+/// # Errors
+/// The API server does not answer, or says that we may not read it.
+pub async fn read(
+    client: &kube::Client,
+    namespace: &str,
+    config_map: &str,
+    key: &str,
+) -> Result<Option<ReimageScript>, kube::Error> {
+    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(config_map).await?;
+    Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(key)).map(of))
+}
+
+/// The text that an order means, or in one sentence why it is not there.
+///
+/// # Errors
+/// The script was there neither then nor now, or is not what it was.
+pub fn as_ordered(read: Option<ReimageScript>, ordered: &Script) -> Result<String, String> {
+    let Script { config_map, key, sha256 } = ordered;
+    match (read, sha256) {
+        (Some(read), Some(sha256)) if read.sha256 == *sha256 => Ok(read.text),
+        (Some(_), Some(_)) => Err(format!("script {key} in ConfigMap {config_map} was changed after the order")),
+        (Some(_), None) => Err(format!("there was no script {key} in ConfigMap {config_map} when this was ordered")),
+        (None, _) => Err(format!("there is no script {key} in ConfigMap {config_map}")),
+    }
+}
+
+fn of(text: String) -> ReimageScript {
+    let sha256 = format!("{:x}", Sha256::digest(&text));
+    ReimageScript { text, sha256 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Script, as_ordered, of};
+
+    #[test]
+    fn only_the_script_that_was_ordered_is_run() {
+        let script = |sha256: Option<&str>| Script {
+            config_map: "ossci-reimage".into(),
+            key: "reimage.sh".into(),
+            sha256: sha256.map(str::to_owned),
+        };
+        let there = || Some(of("true\n".into()));
+        let hash = there().map(|it| it.sha256);
+        assert_eq!(as_ordered(there(), &script(hash.as_deref())).as_deref(), Ok("true\n"));
+        for (read, ordered) in [(there(), Some("00")), (there(), None), (None, hash.as_deref()), (None, None)] {
+            assert!(as_ordered(read, &script(ordered)).is_err(), "{ordered:?}");
+        }
+    }
+
+    #[test]
+    fn the_hash_is_what_sha256sum_prints() {
+        let printed = "a17fcf0a2f50e2d495e4f90ce263410edc183add6c62699a2facbccf60410f74";
+        assert_eq!(of("true\n".into()).sha256, printed);
+    }
+}

@@ -1,0 +1,9 @@
+# The checks pass after the reboot, and the site's load test does not: that disproves the node as a failed check does. After the
+# reimage it passes.
+node loads1
+policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, proof: {loadTest: {command: [/bin/false], seconds: 20}}}
+break loads1 gpu-missing until reboot
+await loads1 phase Reimaging within 120s
+policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, proof: {loadTest: {command: [/bin/true], seconds: 20}}}
+await loads1 phase Healed within 120s
+quiet 4s
