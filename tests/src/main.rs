@@ -74,9 +74,9 @@ enum Command {
     },
     /// Plays the stories of real machines: virtual ones, each with systemd, containerd and a kubelet
     Vm {
-        /// Play this one only
-        #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(vm::STORIES))]
-        only: Option<String>,
+        /// Play these; all by default
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(vm::stories()))]
+        stories: Vec<String>,
         /// Keep the state directory
         #[arg(long)]
         keep: bool,
@@ -115,6 +115,14 @@ enum Command {
         #[command(flatten)]
         logging: ossci_remediator::logging::Logging,
     },
+    /// A client that watches what an agent watches, and does nothing (a benchmark starts it beside the agent)
+    #[command(hide = true)]
+    IdleClient {
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        #[arg(long)]
+        node_name: String,
+    },
     /// A stand-in for a tool of a GPU node (the simulated node starts it)
     #[command(hide = true)]
     StandIn {
@@ -136,6 +144,8 @@ enum Measured {
     Remediator,
     /// What a large fleet costs the remediator
     Fleet,
+    /// What an agent costs its node, and thousands of them the API server
+    Agents,
 }
 
 #[derive(Args)]
@@ -227,12 +237,12 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => storm::run(&dir, enclosure::end_wanted()?).await?,
         },
-        Command::Vm { only, keep, place } => match enclosure::inside() {
+        Command::Vm { stories, keep, place } => match enclosure::inside() {
             None => {
                 vm::prepare().await?;
                 return enclosure::enter_alone(place.state_dir.as_deref(), keep).await;
             }
-            Some(dir) => vm::run(&dir, only.as_deref(), enclosure::end_wanted()?).await?,
+            Some(dir) => vm::run(&dir, &stories, enclosure::end_wanted()?).await?,
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;
@@ -246,18 +256,20 @@ async fn run(command: Command) -> Result<i32> {
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
         Command::Bench { what: Measured::Rules, .. } => return Ok(i32::from(!bench::rules::run().await?)),
-        Command::Bench { what: Measured::Routing, place } => match enclosure::inside() {
+        Command::Bench { what, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
-            Some(dir) => return Ok(i32::from(!bench::routing::run(&dir).await?)),
+            Some(dir) => {
+                let met = match what {
+                    Measured::Rules => bench::rules::run().await?,
+                    Measured::Routing => bench::routing::run(&dir).await?,
+                    Measured::Remediator => bench::remediator::run(&dir, enclosure::end_wanted()?).await?,
+                    Measured::Fleet => bench::fleet::run(&dir, enclosure::end_wanted()?).await?,
+                    Measured::Agents => bench::agents::run(&dir, enclosure::end_wanted()?).await?,
+                };
+                return Ok(i32::from(!met));
+            }
         },
-        Command::Bench { what: Measured::Remediator, place } => match enclosure::inside() {
-            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
-            Some(dir) => return Ok(i32::from(!bench::remediator::run(&dir, enclosure::end_wanted()?).await?)),
-        },
-        Command::Bench { what: Measured::Fleet, place } => match enclosure::inside() {
-            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
-            Some(dir) => return Ok(i32::from(!bench::fleet::run(&dir, enclosure::end_wanted()?).await?)),
-        },
+        Command::IdleClient { kubeconfig, node_name } => bench::agents::watch_idly(&kubeconfig, &node_name).await?,
         Command::StandIn { .. } => {}
     }
     Ok(0)

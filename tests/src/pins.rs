@@ -141,7 +141,7 @@ impl Pin {
             hash.update([0]);
         }
         hash.update(self.build_args(Path::new("")).join("\n"));
-        Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Ok(format!("{:.16x}", hash.finalize()))
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::audit::Chronicle;
 use crate::clock::Stopwatch;
 use crate::cuts;
+use crate::enclosure;
 use crate::golden;
 use crate::lab::Lab;
 use crate::play::{self, Audience, Outcome};
@@ -54,10 +55,7 @@ pub async fn run(dir: &Path, program: &Program, mut end: watch::Receiver<bool>) 
         }
         anyhow::Ok((lab, failed))
     };
-    let (_lab, failed) = tokio::select! {
-        played = played => played?,
-        _ = end.wait_for(|end| *end) => bail!("interrupted"),
-    };
+    let (_lab, failed) = enclosure::unless_ended(&mut end, played).await?;
     if program.stay {
         let _ = end.wait_for(|end| *end).await;
         return Ok(());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use kube::api::{Api, ListParams};
 use ossci_remediator::core::word::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::lab::Lab;
 use crate::paper_nodes::{self, Size};
 use crate::witness::Witness;
-use crate::{parts, process, verdict, wait};
+use crate::{enclosure, parts, process, verdict, wait};
 
 /// The pool's name.
 const STORM: &str = "storm";
@@ -38,10 +38,7 @@ const TAKES: Duration = Duration::from_secs(400);
 
 /// Runs inside an enclosure; prints what is seen.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<()> {
-    tokio::select! {
-        over = storm(dir) => over,
-        _ = end.wait_for(|end| *end) => bail!("interrupted"),
-    }
+    enclosure::unless_ended(&mut end, storm(dir)).await
 }
 
 async fn storm(dir: &Path) -> Result<()> {

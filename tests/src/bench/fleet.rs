@@ -12,14 +12,14 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::Figure;
 use super::remediator::{each, timed};
+use super::{Figure, used};
 use crate::clock::{self, Stopwatch};
 use crate::lab::{INFRA, Lab};
 use crate::paper_nodes::{self as nodes, Size};
 use crate::pods::App;
 use crate::sender::{Sender, alert};
-use crate::{parts, process, wait};
+use crate::{enclosure, parts, process, wait};
 
 const FLEET: &str = "fleet";
 const HALF: usize = 5_000;
@@ -28,16 +28,11 @@ const OPEN: usize = 500;
 /// Beside its Lease a kubelet writes the status of its Node every five minutes, or a little earlier.
 const HEARTBEAT: Duration = Duration::from_secs(270);
 const QUIET: Duration = Duration::from_secs(60);
-/// Ticks of a second in /proc/PID/stat (`getconf CLK_TCK`, the same on every Linux that we run on).
-const TICKS: f64 = 100.0;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs inside an enclosure; whether all targets were met.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
-    tokio::select! {
-        met = rows(dir) => met,
-        _ = end.wait_for(|end| *end) => bail!("interrupted"),
-    }
+    enclosure::unless_ended(&mut end, rows(dir)).await
 }
 
 fn ours(text: &str) -> bool {
@@ -88,25 +83,9 @@ async fn restart(lab: &Lab, count: usize) -> Result<()> {
 
 /// Of the larger replica.
 fn memory(what: &str, at_most: f64) -> Result<bool> {
-    let mut most = 0.0_f64;
-    for status in process::texts_of(ours, "status") {
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS")?;
-        most = most.max(kilobytes / 1024.0);
-    }
+    let most = used::resident(ours)?;
     let name = format!("resident memory, {what}");
     Ok(Figure { name, value: most, unit: "MiB", peer: at_most, target: 1.0 }.print())
-}
-
-/// Seconds of processor time that each replica has taken.
-fn processor_seconds() -> Result<Vec<f64>> {
-    let seconds = process::texts_of(ours, "stat").into_iter().map(|stat| {
-        // Behind the name, which is in parentheses: state, 10 others, user time, system time.
-        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let ticks = |at: usize| fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).context("/proc/PID/stat");
-        Ok((ticks(11)? + ticks(12)?) / TICKS)
-    });
-    seconds.collect()
 }
 
 /// A minute in which nothing happens but heartbeats.
@@ -114,7 +93,7 @@ async fn quiet(lab: &Lab) -> Result<bool> {
     let beats = HALF * usize::try_from(QUIET.as_secs())? / usize::try_from(HEARTBEAT.as_secs())?;
     let pause = QUIET / u32::try_from(beats)?;
     let api: Api<Node> = Api::all(lab.admin.clone());
-    let (before, watch) = (processor_seconds()?, Stopwatch::start());
+    let (before, watch) = (used::processor_seconds(ours)?, Stopwatch::start());
     for number in 0..beats {
         let beat =
             json!({"status": {"conditions": [{"type": "Ready", "lastHeartbeatTime": format!("{:.0}", clock::now())}]}});
@@ -123,7 +102,7 @@ async fn quiet(lab: &Lab) -> Result<bool> {
         tokio::time::sleep(next.saturating_sub(watch.elapsed())).await;
     }
     let wall = watch.elapsed().as_secs_f64();
-    let after = processor_seconds()?;
+    let after = used::processor_seconds(ours)?;
     let most = before.iter().zip(&after).map(|(before, after)| after - before).fold(0.0_f64, f64::max);
     let name = "CPU of the busier replica, 5,000 Nodes at rest".to_owned();
     Ok(Figure { name, value: most / wall * 100.0, unit: "%", peer: 1.0, target: 1.0 }.print())

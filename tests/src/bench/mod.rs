@@ -1,10 +1,12 @@
 //! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
 
+pub mod agents;
 pub mod calls;
 pub mod fleet;
 pub mod remediator;
 pub mod routing;
 pub mod rules;
+mod used;
 
 /// One figure.
 #[derive(Debug)]

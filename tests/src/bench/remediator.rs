@@ -20,8 +20,8 @@ use crate::clock::{self, Stopwatch};
 use crate::lab::Lab;
 use crate::paper_nodes::{self as nodes, CONNECTIONS, Size};
 use crate::pods::App;
-use crate::process;
 use crate::sender::{Sender, alert};
+use crate::{enclosure, process};
 
 /// Requests one after the other, for each median.
 const SINGLE: usize = 200;
@@ -53,10 +53,7 @@ pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
         met &= bench.rows().await?;
         Ok(met)
     };
-    tokio::select! {
-        met = measured => met,
-        _ = end.wait_for(|end| *end) => anyhow::bail!("interrupted"),
-    }
+    enclosure::unless_ended(&mut end, measured).await
 }
 
 impl Bench {

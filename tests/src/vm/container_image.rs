@@ -63,5 +63,5 @@ async fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }

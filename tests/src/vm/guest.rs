@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -35,8 +35,7 @@ pub struct Guest {
     shell: Mutex<Option<UnixStream>>,
     shell_socket: PathBuf,
     resets: Arc<AtomicU32>,
-    /// Held: the monitor tells nothing more to who has hung up.
-    _monitor: OwnedWriteHalf,
+    monitor: Mutex<OwnedWriteHalf>,
     _qemu: Process,
 }
 
@@ -74,12 +73,27 @@ impl Guest {
         qemu.ready(OPENS, || async { UnixStream::connect(&monitor).await.map(drop).context("its monitor") }).await?;
         let (monitor, resets) = attend(&monitor, &dir.join("monitor.log")).await?;
         let (name, shell_socket) = (name.to_owned(), shell);
-        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, resets, _monitor: monitor, _qemu: qemu })
+        Ok(Self {
+            name,
+            console,
+            shell: Mutex::new(None),
+            shell_socket,
+            resets,
+            monitor: Mutex::new(monitor),
+            _qemu: qemu,
+        })
     }
 
     /// How often the machine was reset since it was switched on, by whoever did it.
     pub fn resets(&self) -> u32 {
         self.resets.load(Ordering::Relaxed)
+    }
+
+    /// The power fails and comes back.
+    pub async fn power_failure(&self) -> Result<()> {
+        let line = format!("{}\n", json!({ "execute": "system_reset" }));
+        let mut monitor = self.monitor.lock().await;
+        monitor.write_all(line.as_bytes()).await.with_context(|| format!("resetting {}", self.name))
     }
 
     /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.

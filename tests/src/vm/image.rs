@@ -95,6 +95,11 @@ async fn make(debian: &DebianRoot, kubelet: &Path, home: &Path) -> Result<()> {
         let link = root.join("etc/systemd/system").join(unit);
         std::os::unix::fs::symlink("/dev/null", &link).with_context(|| format!("masking {unit}"))?;
     }
+    let kernels = fs::read_dir(root.join("lib/modules")).context("reading the image's modules")?;
+    let kernel = kernels.flatten().next().context("no modules in the image")?.file_name();
+    let driver = ["sh", "/usr/local/lib/lab-driver"].map(std::ffi::OsStr::new);
+    let (place, version) = ("kernel/drivers/gpu", "the kernel's own");
+    run(tool("chroot")?.arg(root).args(driver).arg(kernel).args([place, version])).await?;
     run(tool("chroot")?.arg(root).args(["systemctl", "enable", "--quiet"]).args(ENABLED)).await?;
     run(tool("chroot")?.arg(root).args(["systemctl", "set-default", "--quiet", "multi-user.target"])).await?;
 
@@ -155,5 +160,5 @@ fn key(kubelet: &Path) -> Result<String> {
             }
         }
     }
-    Ok(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:.16x}", hash.finalize()))
 }

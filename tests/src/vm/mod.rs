@@ -8,19 +8,20 @@ mod guest;
 mod image;
 mod network;
 mod node;
+mod repository;
 mod stories;
 
-pub use self::stories::STORIES;
+pub use self::stories::stories;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::sync::watch;
 
 use self::debian_root::DebianRoot;
 use self::image::Image;
 use crate::lab::Lab;
-use crate::setup;
+use crate::{enclosure, setup};
 
 /// What is needed before a lab can be closed off from the network: tools, and the disk that machines begin with.
 pub async fn prepare() -> Result<()> {
@@ -44,19 +45,16 @@ impl Room {
 }
 
 /// Plays the stories of real machines, inside an enclosure with a network of its own.
-pub async fn run(dir: &Path, only: Option<&str>, mut end: watch::Receiver<bool>) -> Result<()> {
-    tokio::select! {
-        over = play(dir, only) => over,
-        _ = end.wait_for(|end| *end) => bail!("interrupted"),
-    }
+pub async fn run(dir: &Path, wanted: &[String], mut end: watch::Receiver<bool>) -> Result<()> {
+    enclosure::unless_ended(&mut end, play(dir, wanted)).await
 }
 
-async fn play(dir: &Path, only: Option<&str>) -> Result<()> {
+async fn play(dir: &Path, wanted: &[String]) -> Result<()> {
     network::up().await?;
     let room = Room::find().await?;
     let mut lab = Lab::start(dir, |line| println!("lab: {line}")).await?;
     let images = images(&room, dir).await?;
-    stories::play(&mut lab, &room, &images, only).await
+    stories::play(&mut lab, &room, &images, wanted).await
 }
 
 /// The container images that every machine gets.

@@ -1,0 +1,167 @@
+//! AMD's package repositories in miniature, over HTTP on the bridge: the same names and places, small packages. What the
+//! driver's package does for a GPU that is missing shows at the next boot, as with a real driver.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpStream;
+
+use super::Room;
+use super::guest::Guest;
+use super::image::{copy, run, tool};
+use super::network::GATEWAY;
+use crate::process::{Process, Program};
+
+const PORT: u16 = 8080;
+/// How long the server may take to listen.
+const LISTENS: Duration = Duration::from_secs(10);
+/// What the default script installs when a site says nothing else.
+pub const ROCM: &str = "6.4.1";
+const INSTALLER: &str = "6.4.60401-1";
+pub const DRIVER: &str = "1:6.12.12.60401-1";
+/// A driver that somebody installed, and that finds no GPU.
+pub const TOO_NEW: &str = "1:6.99.0.69999-1";
+
+/// What a driver's package does instead of building.
+const BUILDS: &str = "set -e
+version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
+sh /usr/local/lib/lab-driver \"$(uname -r)\" updates/dkms \"$version\"
+";
+/// The GPU that was missing is found by the next boot, and not before.
+const FINDS: &str =
+    "if [ -e /var/lib/lab/gpu-missing ]; then mkdir -p /run/lab; mv /var/lib/lab/gpu-missing /run/lab/; fi
+";
+
+pub struct Repository {
+    folder: PathBuf,
+    busybox: PathBuf,
+    server: Option<Process>,
+}
+
+impl Repository {
+    /// Makes the packages and serves them.
+    pub async fn open(room: &Room, guest: &Guest, dir: &Path) -> Result<Self> {
+        let folder = dir.join("packages");
+        let mut repository = Self { folder, busybox: room.image.busybox.clone(), server: None };
+        repository.make(guest.run("uname -r").await?.trim()).await?;
+        repository.serve().await?;
+        Ok(repository)
+    }
+
+    /// Where the default script finds it.
+    pub fn url() -> String {
+        format!("http://{GATEWAY}:{PORT}")
+    }
+
+    /// Where a node finds the driver that is too new.
+    pub fn too_new() -> String {
+        format!("{}/other/amdgpu-dkms.deb", Self::url())
+    }
+
+    pub async fn serve(&mut self) -> Result<()> {
+        let at = format!("{GATEWAY}:{PORT}");
+        let program = Program::new("busybox", &self.busybox).args(["httpd", "-f", "-p", &at, "-h"]).arg(&self.folder);
+        let mut server = program.start(&self.folder.with_extension("log"))?;
+        server.ready(LISTENS, || async { TcpStream::connect(&at).await.map(drop).context("its port") }).await?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// Nobody answers any more.
+    pub fn close(&mut self) {
+        self.server = None;
+    }
+
+    async fn make(&self, kernel: &str) -> Result<()> {
+        let (driver, rocm) = (self.folder.join("amdgpu"), self.folder.join("rocm"));
+        let other = self.folder.join("other");
+        let source = |text: &str| vec![("usr/src/amdgpu-6.12.12/dkms.conf".to_owned(), text.to_owned())];
+        let works = format!("{BUILDS}{FINDS}");
+        package(&driver.join("amdgpu-dkms.deb"), "amdgpu-dkms", DRIVER, "", &source("right\n"), &works).await?;
+        package(&other.join("amdgpu-dkms.deb"), "amdgpu-dkms", TOO_NEW, "", &source("new\n"), BUILDS).await?;
+        let info = vec![(format!("opt/rocm-{ROCM}/.info/version"), format!("{ROCM}\n"))];
+        package(&rocm.join("rocm-core.deb"), "rocm-core", "6.4.1.60401-83", "", &info, "").await?;
+        let depends = "rocm-core (= 6.4.1.60401-83)";
+        package(&rocm.join("rocm.deb"), "rocm", "6.4.1.60401-83", depends, &[], "").await?;
+        let headers = vec![(format!("lib/modules/{kernel}/build/Makefile"), String::new())];
+        let name = format!("linux-headers-{kernel}");
+        package(&driver.join("headers.deb"), &name, "6.1", "", &headers, "").await?;
+        for folder in [driver, rocm] {
+            index(&folder)?;
+        }
+        let list = |name: &str| {
+            let line = format!("deb [trusted=yes] {}/{name} ./\n", Self::url());
+            (format!("etc/apt/sources.list.d/{name}.list"), line)
+        };
+        let name = format!("amdgpu-install_{INSTALLER}_all.deb");
+        let installer = self.folder.join(&name);
+        package(&installer, "amdgpu-install", INSTALLER, "", &[list("amdgpu"), list("rocm")], "").await?;
+        for code in ["jammy", "noble"] {
+            let folder = self.folder.join("amdgpu-install").join(ROCM).join("ubuntu").join(code);
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+            copy(&installer, &folder.join(&name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds a package with these files, and a script that runs when it is configured.
+async fn package(
+    out: &Path,
+    name: &str,
+    version: &str,
+    depends: &str,
+    files: &[(String, String)],
+    configure: &str,
+) -> Result<()> {
+    let root = out.with_extension("root");
+    let control = control(name, version, depends);
+    let mut all = vec![("DEBIAN/control".to_owned(), control.clone())];
+    if !configure.is_empty() {
+        all.push(("DEBIAN/postinst".to_owned(), format!("#!/bin/sh\n{configure}")));
+    }
+    all.extend_from_slice(files);
+    for (path, text) in all {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&root)).with_context(|| format!("creating {}", path.display()))?;
+        fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+        if path.ends_with("DEBIAN/postinst") {
+            run(tool("chmod")?.arg("755").arg(&path)).await?;
+        }
+    }
+    run(tool("dpkg-deb")?.args(["--root-owner-group", "--build"]).arg(&root).arg(out)).await?;
+    fs::write(out.with_extension("control"), control).context("keeping a package's control file")?;
+    fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))
+}
+
+fn control(name: &str, version: &str, depends: &str) -> String {
+    let depends = if depends.is_empty() { String::new() } else { format!("Depends: {depends}\n") };
+    format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: the lab <lab@example.com>\n{depends}\
+         Description: {name} of the lab\n"
+    )
+}
+
+/// Makes a folder of packages a repository.
+fn index(folder: &Path) -> Result<()> {
+    let mut packages = String::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "deb") {
+            continue;
+        }
+        let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let control = fs::read_to_string(path.with_extension("control")).context("reading a control file")?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let hash = format!("{:x}", Sha256::digest(&bytes));
+        packages += &format!("{control}Filename: ./{file}\nSize: {}\nSHA256: {hash}\n\n", bytes.len());
+    }
+    let hash = format!("{:x}", Sha256::digest(&packages));
+    let date = "Sun, 01 Nov 2026 00:00:00 UTC";
+    let release = format!("Origin: repo.radeon.com\nDate: {date}\nSHA256:\n {hash} {} Packages\n", packages.len());
+    fs::write(folder.join("Packages"), packages).context("writing Packages")?;
+    fs::write(folder.join("Release"), release).context("writing Release")
+}

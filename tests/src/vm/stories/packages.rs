@@ -1,0 +1,87 @@
+//! The default script of a reimage on a real machine, with real packages: each story breaks what is installed in another way.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Before, phase, reimages};
+use crate::environment;
+use crate::lab::Lab;
+use crate::vm::Room;
+use crate::vm::guest::Guest;
+use crate::vm::repository::{DRIVER, Repository};
+
+/// A small disk and an impatient site; apt takes its time on an emulated processor.
+const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
+/// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
+const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
+
+/// The driver's package was unpacked and never configured, and has lost a file.
+pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
+    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let fetch =
+        format!("/usr/lib/apt/apt-helper download-file {}/amdgpu/amdgpu-dkms.deb /tmp/d.deb", Repository::url());
+    guest.run(&format!("{fetch} && dpkg --unpack /tmp/d.deb && rm /usr/src/amdgpu-6.12.12/dkms.conf")).await?;
+    heals(lab, guest).await
+}
+
+/// A driver is installed that is too new for any GPU, on what says that it is Ubuntu.
+pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
+    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    guest
+        .run(&format!(
+            "mkdir -p /var/lib/lab && cp /etc/os-release /var/lib/lab/ && printf '{UBUNTU}' > /etc/os-release"
+        ))
+        .await?;
+    let fetch = format!("/usr/lib/apt/apt-helper download-file {} /tmp/n.deb", Repository::too_new());
+    guest.run(&format!("{fetch} && dpkg --install /tmp/n.deb")).await?;
+    heals(lab, guest).await?;
+    guest.run("cp /var/lib/lab/os-release /etc/os-release").await.map(drop)
+}
+
+/// A disk that is full, a package manager that somebody holds for ever, a repository that is down: a person is asked, in
+/// words that say which, and nothing was changed.
+pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
+    let mut repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let before = Before::of(lab, guest).await?;
+    let installed = "dpkg-query --show | sha256sum";
+    let was = guest.run(installed).await?;
+
+    let free = "$(( $(df --output=avail -k / | tail -n 1) - 200000 ))";
+    guest.run(&format!("mkdir -p /var/lib/lab && fallocate --length {free}K /var/lib/lab/full")).await?;
+    reimages::begins(lab, guest, &script()?).await?;
+    reimages::fails(lab, guest, "MB free, and needs 500").await?;
+    guest.run("rm /var/lib/lab/full").await?;
+
+    let holds = "use Fcntl; open F, q(>>), q(/var/lib/dpkg/lock-frontend); my $lock = pack(q(ssx4qqix4), F_WRLCK, 0, 0, 0, \
+                 0); fcntl F, F_SETLK, $lock or die; sleep 100000";
+    guest.run(&format!("echo '{holds}' > /run/holds && systemd-run --quiet --unit=holds perl /run/holds")).await?;
+    reimages::begins(lab, guest, &script()?).await?;
+    reimages::fails(lab, guest, "still locked after 10 s, by process").await?;
+    guest.run("systemctl stop holds").await?;
+
+    repository.close();
+    reimages::begins(lab, guest, &script()?).await?;
+    reimages::fails(lab, guest, "FAILED: the installer's package cannot be fetched").await?;
+
+    ensure!(guest.run(installed).await? == was, "what is installed was changed");
+    before.and_boots(lab, guest, 0).await
+}
+
+/// The default script, as a site would have it that has its own mirror.
+fn script() -> Result<String> {
+    let path = environment::repository().join("deploy/reimage/reimage.sh");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    Ok(format!("{SETTINGS} REPOSITORY={}\n{text}", Repository::url()))
+}
+
+async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    reimages::begins(lab, guest, &script()?).await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    let installed = guest.run("dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms").await?;
+    ensure!(installed == format!("{DRIVER} installed"), "installed is {installed}");
+    let there = "test -f /usr/src/amdgpu-6.12.12/dkms.conf && test -f /opt/rocm-6.4.1/.info/version";
+    guest.run(&format!("{there} && grep -q . /sys/module/amdgpu/srcversion")).await.map(drop)
+}

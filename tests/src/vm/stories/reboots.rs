@@ -1,0 +1,100 @@
+//! Reboots of a real machine: ordered ones, and those that nobody ordered.
+
+use std::io::Read as _;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::Api;
+use ossci_remediator::core::record::OrderKind;
+use ossci_remediator::evidence_maps;
+use ossci_remediator::wire::node_repair::NodeRepair;
+use serde_json::json;
+
+use super::{Before, TAKES, episode, phase};
+use crate::lab::Lab;
+use crate::vm::guest::Guest;
+use crate::wait;
+
+/// Taint, capture, one real reboot, proof, no taint.
+pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    breaks(lab, guest).await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    evidence(lab, guest).await
+}
+
+/// What the machine said before its reboot is in the cluster and on its disk.
+async fn evidence(lab: &Lab, guest: &Guest) -> Result<()> {
+    let steps = episode(lab, &guest.name).await?.steps;
+    let name = steps.iter().find_map(|step| step.evidence.clone()).context("no step names its evidence")?;
+    let file = evidence_maps::read(&lab.admin, "ossci", &name).await?.context("the ConfigMap is gone")?;
+    ensure!(file.len() <= 64 * 1024, "{} bytes", file.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*file).read_to_string(&mut text).context("the evidence is no gzip")?;
+    for said in ["rocm-smi failed gpu-missing", "ID=debian", "root=/dev/nvme0n1", "systemd[1]: Hostname set to"] {
+        ensure!(text.contains(said), "{said:?} is not in the evidence:\n{text}");
+    }
+    guest.run("zcat /var/lib/ossci/evidence/*.txt.gz | grep -q '==== kernel log of this boot ===='").await.map(drop)
+}
+
+/// A unit that ignores every wish to end holds up the shutdown: the boot comes all the same, and nobody else is asked for it.
+pub async fn hangs(lab: &Lab, guest: &Guest) -> Result<()> {
+    let never = "systemd-run --quiet --unit=never-ends --property=TimeoutStopSec=infinity --property=SendSIGKILL=no \
+                 sh -c 'trap \"\" TERM; while :; do sleep 1000; done'";
+    guest.run(never).await?;
+    heals(lab, guest).await
+}
+
+/// A GPU is gone until the next boot, and somebody asks for the repair.
+async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
+    // A node that was repaired today begins one rung higher: each story is about the first time.
+    lab.kubectl.run(&["delete", "noderepair", &guest.name, "--ignore-not-found"]).await?;
+    guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
+    lab.kubectl.run(&["taint", "node", &guest.name, "repair-reboot=:NoSchedule"]).await.map(drop)
+}
+
+/// The order is there twice: as if nobody had taken it while it is carried out, with another agent; and again on the next
+/// boot. It ends one boot.
+pub async fn doubled(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    breaks(lab, guest).await?;
+    let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
+    let running = wait::until("the reboot is carried out", TAKES, || async move {
+        let record = repairs.get(&guest.name).await?;
+        let order = record.record().order.filter(|order| order.kind == OrderKind::Reboot).context("no reboot")?;
+        ensure!(record.record().report_on(&order.id).is_some(), "nobody took {}", order.id);
+        record.spec.order.context("no order")
+    });
+    let order = json!({"spec": {"order": running.await?}}).to_string();
+    let untaken = ["patch", "noderepair", &guest.name, "--subresource=status", "--type=merge", "--patch"];
+    lab.kubectl.run(&[&untaken[..], &[r#"{"status":{"agent":null}}"#]].concat()).await?;
+    // It may be shutting down already.
+    let _ = guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await;
+    phase(lab, &guest.name, "Healed").await?;
+
+    lab.kubectl.run(&["patch", "noderepair", &guest.name, "--type=merge", "--patch", &order]).await?;
+    wait::until("the order is withdrawn", TAKES, || async move {
+        let order = repairs.get(&guest.name).await?.spec.order;
+        ensure!(order.is_none(), "{order:?} is still there");
+        Ok(())
+    })
+    .await?;
+    before.and_boots(lab, guest, 1).await
+}
+
+/// The kernel panics while the node is being proven, and boots by itself: that boot is proven as well, and no other is
+/// ordered.
+pub async fn panics(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    breaks(lab, guest).await?;
+    phase(lab, &guest.name, "Proving").await?;
+    guest.run("sync; echo 1 > /proc/sys/kernel/panic; (sleep 1; echo c > /proc/sysrq-trigger) &").await?;
+    wait::until("the boot by itself is on record", TAKES, || async {
+        let episode = episode(lab, &guest.name).await?;
+        ensure!(episode.unexpected_boots == 1, "{} boots by itself", episode.unexpected_boots);
+        Ok(())
+    })
+    .await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 2).await
+}

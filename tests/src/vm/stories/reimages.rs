@@ -1,0 +1,75 @@
+//! Reimages on a real machine: the script as a unit of systemd, whatever becomes of whoever began it.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use super::{Before, TAKES, episode, phase};
+use crate::lab::Lab;
+use crate::vm::guest::Guest;
+use crate::wait;
+
+/// What reinstalls the driver, in miniature: long enough for an agent to be killed meanwhile.
+const REIMAGE: &str =
+    "set -eu\necho begun >> /var/lib/lab/reimages\nsleep 20\nrm /var/lib/lab/gpu-missing\necho installed\n";
+
+/// The script runs on while no agent watches it, once, and the next agent takes note of its end.
+pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    begins(lab, guest, REIMAGE).await?;
+    wait::until("the script runs", TAKES, || guest.run("test -s /var/lib/lab/reimages")).await?;
+    guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    ran(guest, 1).await
+}
+
+/// The power fails in the middle of the script: nobody knows how far it came, so it is ordered once more.
+pub async fn power_fails(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    begins(lab, guest, REIMAGE).await?;
+    wait::until("the script runs", TAKES, || guest.run("test -s /var/lib/lab/reimages && sync")).await?;
+    guest.power_failure().await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 2).await?;
+    ran(guest, 2).await
+}
+
+/// A script that never stops talking and leaves a process behind, and one that forks for ever: for both a person is asked, and
+/// nothing of them stays.
+pub async fn misbehave(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    let talks = "setsid sleep 987654 & tr '\\0' x < /dev/zero";
+    for (script, said) in [(talks, "did not end by its deadline"), ("f() { f | f & }; f; sleep 100000", "the script ")]
+    {
+        begins(lab, guest, script).await?;
+        fails(lab, guest, said).await?;
+        guest.run("! pgrep -f '[9]87654|/var/lib/ossci/orders'").await.context("what is left of the script")?;
+    }
+    guest.run("test $(du -sm /var/lib/ossci | cut -f1) -lt 10").await.context("what it said")?;
+    before.and_boots(lab, guest, 0).await
+}
+
+/// Somebody asks for a reimage with this script, on a node whose GPU is gone for more than this boot.
+pub async fn begins(lab: &Lab, guest: &Guest, script: &str) -> Result<()> {
+    let map = json!({"data": {"reimage.sh": script}}).to_string();
+    lab.kubectl.run(&["-n", "ossci", "patch", "configmap", "ossci-reimage", "--type=merge", "--patch", &map]).await?;
+    guest.run("mkdir -p /var/lib/lab && touch /var/lib/lab/gpu-missing && rm -f /var/lib/lab/reimages").await?;
+    lab.kubectl.run(&["delete", "noderepair", &guest.name, "--ignore-not-found"]).await?;
+    lab.kubectl.run(&["taint", "node", &guest.name, "repair-reimage=:NoSchedule"]).await.map(drop)
+}
+
+/// The script was begun so often.
+async fn ran(guest: &Guest, times: u32) -> Result<()> {
+    let lines = guest.run("wc -l < /var/lib/lab/reimages").await?;
+    ensure!(lines.trim() == times.to_string(), "the script ran {} times", lines.trim());
+    Ok(())
+}
+
+/// A person is asked because the reimage failed with these words, and gives the node back.
+pub async fn fails(lab: &Lab, guest: &Guest, said: &str) -> Result<()> {
+    phase(lab, &guest.name, "Escalated").await?;
+    let steps = episode(lab, &guest.name).await?.steps;
+    let failed = steps.last().context("no step")?.outcome.message.clone();
+    ensure!(failed.contains(said), "not {said:?}, but: {failed}");
+    lab.kubectl.run(&["taint", "node", &guest.name, "repair-manual-"]).await.map(drop)
+}
