@@ -17,7 +17,7 @@ help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
 	@echo "make test   builds everything and runs every test"
 	@echo "make soak   a storm over a thousand nodes; every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
-	@echo "make soak-vm  real reboots: a virtual machine with systemd and a kubelet as a node (ten minutes; the first time some more)"
+	@echo "make soak-vm  real reboots and reimages: two virtual machines with systemd and kubelets as nodes (twenty minutes; the first time some more)"
 	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
 
 .PHONY: toolchain
@@ -49,6 +49,7 @@ fresh-parts:
 test: root fresh-parts setup build
 	@$(call timed,cargo build of the tests,cargo test --workspace --locked --no-run)
 	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
+	@$(call timed,real machines,$(LAB) vm reboot-heals order-doubled packages-heal)
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
 
@@ -80,8 +81,8 @@ static: toolchain
 	cargo build --release --locked --package ossci-exporter --target $(TARGET)
 
 # A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
-.PHONY: bench bench-rules bench-routing bench-remediator bench-exporter
-bench: bench-rules bench-routing bench-remediator bench-exporter
+.PHONY: bench bench-rules bench-routing bench-remediator bench-agents bench-exporter
+bench: bench-rules bench-routing bench-remediator bench-agents bench-exporter
 bench-rules: setup build
 	@$(LAB) bench rules
 bench-routing: root setup build
@@ -93,6 +94,11 @@ bench-remediator: root setup
 	$(dir $(LAB))../release/ossci-lab bench fleet || status=1; \
 	cargo bench --quiet --locked --package ossci-remediator --bench decide || status=1; \
 	exit $$status
+
+# One agent beside an idle client, and the API server with 5,000 agents' watches.
+bench-agents: root setup
+	@cargo build --release --workspace --locked
+	@$(dir $(LAB))../release/ossci-lab bench agents
 
 # Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
 bench-exporter: setup
