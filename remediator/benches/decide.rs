@@ -99,7 +99,11 @@ impl World {
                 });
                 self.record.order = Some(order);
             }
-            Action::Evict(_) | Action::SendMail { .. } | Action::ResetNode { .. } => {}
+            Action::Evict(_)
+            | Action::SendMail { .. }
+            | Action::ResetNode { .. }
+            | Action::StartProvisioning { .. }
+            | Action::LookAtProvisioning { .. } => {}
         }
     }
 }

@@ -185,8 +185,13 @@ impl NodeStory {
         if self.agent == "Done" && text("/spec/order/kind") == "capture" && text("/status/agent/evidence").is_empty() {
             self.without_evidence.insert(id.clone());
         }
-        if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
-            self.orders.push(OrderSeen { id, kind: text("/spec/order/kind"), boot_id: text("/spec/order/bootID") });
+        // What the provisioning service is asked for is an order to nobody on the node.
+        let asked =
+            ("provisioning".to_owned(), text("/status/episode/provisioning/id"), text("/status/episode/bootID"));
+        for (kind, id, boot_id) in [(text("/spec/order/kind"), id, text("/spec/order/bootID")), asked] {
+            if !id.is_empty() && self.orders.iter().all(|order| order.id != id) {
+                self.orders.push(OrderSeen { id, kind, boot_id });
+            }
         }
         let over =
             ["", "Healed", "Recovered", "Released", "NodeGone"].contains(&text("/status/episode/phase").as_str());

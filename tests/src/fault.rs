@@ -19,6 +19,8 @@ pub enum Fault {
     StaysDark,
     /// A reimage does not come to its end.
     ReimageHangs,
+    /// A reimage comes to nothing.
+    ReimageFails,
     /// The exporter is not started any more, as when its image cannot be had.
     NoExporter,
 }
@@ -61,7 +63,7 @@ impl Faults {
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
             // Of these the kernel knows nothing.
-            Fault::StaysDark | Fault::ReimageHangs | Fault::NoExporter => "",
+            Fault::StaysDark | Fault::ReimageHangs | Fault::ReimageFails | Fault::NoExporter => "",
         };
         self.0.iter().map(line).collect()
     }

@@ -40,6 +40,7 @@ pub mod pods;
 pub mod ports;
 pub mod process;
 pub mod programs;
+pub mod provisioning;
 pub mod proxy;
 pub mod runner;
 pub mod sender;

@@ -86,6 +86,15 @@ impl Machine {
         self.dir.set_faults(&self.dir.faults()?.after_reboot(false))
     }
 
+    pub fn has(&self, fault: Fault) -> Result<bool> {
+        Ok(self.dir.faults()?.has(fault))
+    }
+
+    /// A new system is on its disk, and effective from the next boot on.
+    pub fn install(&self) -> Result<()> {
+        self.dir.mark_reimaged()
+    }
+
     /// Every process of this node names the node's directory in its command line or environment.
     pub fn end_processes(&self) {
         let root = self.dir.path().display().to_string();

@@ -151,6 +151,11 @@ impl NodeDir {
         self.0.join("reboot-request.json")
     }
 
+    /// Leaves the mark that a reimage has run.
+    pub fn mark_reimaged(&self) -> Result<()> {
+        replace(&self.0.join("reimaged"), "")
+    }
+
     /// Whether a reimage has run since the last reboot; asking takes the mark away.
     pub fn take_reimaged(&self) -> Result<bool> {
         let mark = self.0.join("reimaged");

@@ -4,7 +4,7 @@
 //! ```text
 //! say TEXT
 //! node NAME...
-//! break NODE gpu-missing|gpu-not-responding|hung|slow-network|stays-dark|reimage-hangs|no-exporter until reboot|reimage|forever|two-runs
+//! break NODE gpu-missing|gpu-not-responding|hung|slow-network|stays-dark|reimage-hangs|reimage-fails|no-exporter until reboot|reimage|forever|two-runs
 //! mend NODE
 //! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
 //! await NODE taint KEY|none within 60s
@@ -21,7 +21,8 @@
 //! clock +3600s | clock -60s                    (the remediator's own clock is wrong by so much; the first time it starts again)
 //! register NODE...                             (its Node was deleted: the kubelet creates it again)
 //! kubectl ARGUMENTS
-//! policy YAML                                  (merged into the policy; `pool` is the story's own pool)
+//! policy YAML                                  (merged into the policy; `pool` is the story's own pool, PROVISIONING the
+//!                                               section of the lab's provisioning service)
 //! quiet 5s                                     (nothing may change in the chronicle of any node of the story)
 //! ```
 //!

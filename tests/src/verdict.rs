@@ -109,8 +109,9 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
         phases.push_str(&format!(" {}", change.phase));
     }
     let network = story.network.iter().map(|change| change.phase.as_str()).collect::<Vec<_>>().join(" ");
-    let orders = story.orders.iter().map(|order| format!("{}({})", order.id, order.kind)).collect::<Vec<_>>().join(" ");
-    let boots = boots.iter().map(|boot| format!("by {}", boot.by)).collect::<Vec<_>>().join(", ");
+    let orders = story.orders.iter().map(|order| format!("{}({})", untimed(&order.id), order.kind));
+    let orders = orders.collect::<Vec<_>>().join(" ");
+    let boots = boots.iter().map(|boot| format!("by {}", untimed(&boot.by))).collect::<Vec<_>>().join(", ");
     let mut text = format!("{name}\n");
     for (what, words) in [
         ("taints", taints),
@@ -124,6 +125,12 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
         text.push_str(&format!("  {what}: {words}\n"));
     }
     text
+}
+
+/// An order's id without the time that a provisioning service's has at its end.
+fn untimed(id: &str) -> &str {
+    let is_time = |end: &str| end.len() > 9 && end.bytes().all(|byte| byte.is_ascii_digit());
+    id.rsplit_once('-').filter(|(_, end)| is_time(end)).map_or(id, |(id, _)| id)
 }
 
 /// `+repair-reboot`, `-repair-reboot`, or `repair-reboot>repair-reimage` for a change in one write.

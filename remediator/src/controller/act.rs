@@ -6,10 +6,10 @@ use kube::{Api, ResourceExt};
 
 use super::observe::Sight;
 use super::turn::{TurnError, doing};
-use super::{Context, budget_object, evictions, evidence, record, taints};
+use super::{Context, budget_object, evictions, evidence, provisioning, record, taints};
 use crate::clock;
-use crate::core::decide::{Action, Observation, ResetAnswer};
-use crate::core::record::ResetState;
+use crate::core::decide::{Action, Observation, ProvisioningAnswer, ResetAnswer};
+use crate::core::record::{ProvisioningState, Record, ResetState};
 use crate::metrics::ByKind;
 use crate::reimage_script;
 use crate::wire::node_repair::NodeRepair;
@@ -17,6 +17,8 @@ use crate::wire::slim_node::{self, SlimNode};
 
 /// From the record of a reset to its request.
 const AT_ONCE: Duration = Duration::from_secs(5);
+
+const NO_SERVICE: &str = "the policy names no provisioning service any more";
 
 /// What came of an act, beyond what the next look at the world shows.
 pub enum Outcome {
@@ -28,6 +30,7 @@ pub enum Outcome {
     MailAccepted(String),
     MailRefused,
     Reset(ResetAnswer),
+    Provisioning(ProvisioningAnswer),
 }
 
 /// `recorded`: the reset that this very turn put on record, and when.
@@ -80,6 +83,19 @@ pub async fn act(
             tracing::warn!(node, reset = id, state = %state, message, "reset by the BMC");
             Outcome::Reset(ResetAnswer { id, state, message })
         }
+        Action::StartProvisioning { id, boot_id } => {
+            let (state, message) = start_provisioning(context, &node, seen, &repair.record(), (&id, &boot_id)).await;
+            tracing::info!(node, reimage = id, state = %state, message, "reimage by the provisioning service");
+            Outcome::Provisioning(ProvisioningAnswer { id, state, message })
+        }
+        Action::LookAtProvisioning { id, state } => {
+            let (state, message) = match &context.site().provisioning {
+                Some(service) => service.look(&node, &id, state).await,
+                None => (state, NO_SERVICE.to_owned()),
+            };
+            tracing::debug!(node, reimage = id, state = %state, message, "the provisioning service was asked");
+            Outcome::Provisioning(ProvisioningAnswer { id, state, message })
+        }
     };
     context.metrics.acts.get_or_create_owned(&ByKind { kind }).inc();
     Ok(outcome)
@@ -94,6 +110,8 @@ fn kind(action: &Action) -> &'static str {
         Action::WithdrawOrder { .. } => "withdraw-order",
         Action::SendMail { .. } => "send-mail",
         Action::ResetNode { .. } => "reset-node",
+        Action::StartProvisioning { .. } => "start-provisioning",
+        Action::LookAtProvisioning { .. } => "look-at-provisioning",
         Action::TakePlace => "take-place",
         Action::GivePlaceBack => "give-place-back",
     }
@@ -127,6 +145,31 @@ async fn reset(
         ));
     }
     Ok(bmc.reset(name, recorded + AT_ONCE, || context.leadership.leads()).await)
+}
+
+/// Decided on what was read for it, and begun at once or not at all.
+async fn start_provisioning(
+    context: &Context,
+    node: &str,
+    seen: &Observation,
+    record: &Record,
+    (id, boot_id): (&str, &str),
+) -> provisioning::Outcome {
+    let begin_by = clock::monotonic() + AT_ONCE;
+    let site = context.site();
+    let Some(service) = &site.provisioning else {
+        return (ProvisioningState::Pending, NO_SERVICE.to_owned());
+    };
+    let episode = record.repair.episode.as_ref();
+    let addresses = seen.node.iter().flat_map(|node| &node.addresses);
+    let request = provisioning::Request {
+        node,
+        boot_id,
+        addresses: addresses.map(|(kind, address)| provisioning::Address { r#type: kind, address }).collect(),
+        reason: episode.and_then(|episode| episode.steps.first()).map_or("", |step| &step.outcome.message),
+        deadline: episode.and_then(|episode| episode.until),
+    };
+    service.start(id, &request, || context.leadership.leads() && clock::monotonic() < begin_by).await
 }
 
 /// A mail that is not accepted is tried again for ever: a person has to hear of the node.

@@ -57,6 +57,7 @@ impl Course {
         let now = self.steps.is_empty().then_some(self.last.action.as_ref()).flatten();
         self.steps.iter().any(|step| step.sets_out() || step.new_reset().is_some())
             || matches!(now, Some(Action::IssueOrder(order)) if order.kind.is_disruptive())
+            || matches!(now, Some(Action::StartProvisioning { .. }))
     }
 
     /// What the next write or act may not take from the watches.
@@ -72,10 +73,16 @@ impl Course {
             | Some(
                 Action::PlaceTaint { .. } | Action::IssueOrder(_) | Action::WithdrawOrder { .. } | Action::TakePlace,
             ) => Fresh::default(),
+            // Asks and changes nothing.
+            Some(Action::LookAtProvisioning { .. }) => Fresh::default(),
             Some(Action::RemoveTaint { .. }) => Fresh { record: false, node: true },
-            Some(Action::Evict(_) | Action::GivePlaceBack | Action::SendMail { .. } | Action::ResetNode { .. }) => {
-                Fresh { record: true, node: true }
-            }
+            Some(
+                Action::Evict(_)
+                | Action::GivePlaceBack
+                | Action::SendMail { .. }
+                | Action::ResetNode { .. }
+                | Action::StartProvisioning { .. },
+            ) => Fresh { record: true, node: true },
         }
     }
 }
@@ -141,6 +148,7 @@ mod tests {
             steps: Vec::new(),
             mails: Vec::new(),
             resets: Vec::new(),
+            provisioning: None,
         };
         Repair { episode: Some(episode), ..Repair::default() }
     }

@@ -14,6 +14,7 @@ mod leader;
 mod notices;
 mod observe;
 mod outbound;
+mod provisioning;
 mod record;
 mod redfish;
 mod report;

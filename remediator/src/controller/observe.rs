@@ -13,7 +13,7 @@ use super::turn::{TurnError, doing};
 use super::{Context, condition};
 use crate::clock;
 use crate::core::budget::Seat;
-use crate::core::decide::{Observation, PodView, ResetAnswer};
+use crate::core::decide::{Observation, PodView, ProvisioningAnswer, ResetAnswer};
 use crate::core::gates::{self, Around};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{Episode, Phase, Record, Rung};
@@ -57,6 +57,7 @@ impl std::ops::BitOr for Fresh {
 pub struct Told {
     pub accepted_mail: Option<String>,
     pub reset: Option<ResetAnswer>,
+    pub provisioned: Option<ProvisioningAnswer>,
 }
 
 /// Reads what has to be fresh and what no watch told. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
@@ -190,6 +191,7 @@ pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told
         refused: context.evictions.refused(name),
         accepted_mail: told.accepted_mail,
         reset: told.reset,
+        provisioned: told.provisioned,
         bmc: site.bmc.is_some(),
         dead,
         seat,

@@ -1,10 +1,11 @@
 //! Requests that go out to what the policy names: whose certificate is believed, and the secrets that lie in files. It sends
 //! nothing itself.
 
+use std::error::Error;
 use std::path::Path;
 
 use anyhow::Context as _;
-use reqwest::{Certificate, Client, ClientBuilder};
+use reqwest::{Certificate, Client, ClientBuilder, Response};
 
 /// A client that believes the CA in this PEM file and no other, or without one what the system believes.
 ///
@@ -27,6 +28,30 @@ pub fn secret(key: &str, path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {key} {}", path.display()))?;
     anyhow::ensure!(!text.trim().is_empty(), "{key} {} is empty", path.display());
     Ok(text.trim().to_owned())
+}
+
+/// The body of an answer, if it has at most so many bytes.
+///
+/// # Errors
+/// The answer broke off.
+pub async fn body(answer: &mut Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// The cause that says most: the ones around it name the address.
+pub fn deepest(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use kube::api::{Api, ListParams};
 
 use super::Context;
 use super::alerts::Replicas;
+use super::provisioning::Service;
 use super::redfish::Bmc;
 use crate::clock;
 use crate::core::policy::Policy;
@@ -32,6 +33,8 @@ pub struct Site {
     pub alertmanager: Option<Replicas>,
     /// How dead nodes are reset; `None`: they are not.
     pub bmc: Option<Bmc>,
+    /// Who reimages; `None`: a script.
+    pub provisioning: Option<Service>,
 }
 
 impl Site {
@@ -48,6 +51,7 @@ impl Site {
             mailer,
             alertmanager,
             bmc: file.bmc.as_ref().map(Bmc::new).transpose().context("bmc")?,
+            provisioning: file.reimage.service.as_ref().map(Service::new).transpose().context("reimage.service")?,
         })
     }
 }

@@ -95,7 +95,9 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
         let Course { steps, seen, last } = course;
         if let Some(Step { decision, .. }) = steps.last() {
             let repair = record::write(context, &sight.repair, &decision.next).await?;
-            (told, tainting, asked) = (Told::default(), None, false);
+            // What the service said is as true after it: it is asked once in a turn.
+            told = Told { provisioned: told.provisioned, ..Told::default() };
+            (tainting, asked) = (None, false);
             recorded = steps.iter().find_map(Step::new_reset).map(|id| (id, clock::monotonic()));
             for Step { seen, before, decision } in &steps {
                 context.reporter.changed(context, &repair, seen, before, decision);
@@ -130,6 +132,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             }
             act::Outcome::MailAccepted(message_id) => told.accepted_mail = Some(message_id),
             act::Outcome::Reset(answer) => told.reset = Some(answer),
+            act::Outcome::Provisioning(answer) => told.provisioned = Some(answer),
             act::Outcome::MailRefused => return Ok(Some(MAILING)),
         }
     }

@@ -115,6 +115,8 @@ pub struct Policy {
     pub proof: ProofPolicy,
     /// What a reimage runs.
     pub reimage: ScriptPlace,
+    /// The site's provisioning service reimages instead, and is asked so often how far it is.
+    pub provisioning: Option<Duration>,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,
     /// When a pool as a whole says stop.

@@ -159,6 +159,36 @@ pub struct Reset {
     pub state: ResetState,
 }
 
+closed_words! {
+    /// How far a reimage is that the site's provisioning service carries out.
+    pub enum ProvisioningState ("provisioning state") {
+        /// On record, and not known to be asked for.
+        Pending = "Pending",
+        /// It may have been asked for: whether it was, the service knows.
+        Asked = "Asked",
+        /// The service has it under way.
+        Running = "Running",
+        /// The service says that the node boots its new system.
+        Done = "Done",
+        Failed = "Failed",
+    }
+}
+
+/// A reimage by the site's provisioning service, on record before it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provisioning {
+    /// The service's name for it, which no other reimage of this node ever has.
+    pub id: String,
+    pub state: ProvisioningState,
+}
+
+impl Provisioning {
+    /// The service has it, or may have: the node is in its hands.
+    pub fn is_out(&self) -> bool {
+        self.state != ProvisioningState::Pending
+    }
+}
+
 /// One climb of the ladder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Episode {
@@ -183,6 +213,8 @@ pub struct Episode {
     pub steps: Vec<Step>,
     pub mails: Vec<Mail>,
     pub resets: Vec<Reset>,
+    /// The last reimage by the site's provisioning service. `None`: a script reimages.
+    pub provisioning: Option<Provisioning>,
 }
 
 impl Episode {

@@ -195,6 +195,7 @@ mod tests {
             ],
             mails: vec![],
             resets: vec![],
+            provisioning: None,
         };
         let complaint = Complaint {
             fingerprint: "f".into(),

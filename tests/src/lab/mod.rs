@@ -26,6 +26,7 @@ use crate::pki::Pki;
 use crate::pods::App;
 use crate::process::{self, Process};
 use crate::programs::{Binaries, Controller};
+use crate::provisioning::Provisioning;
 use crate::proxy::Proxy;
 use crate::setup::Tools;
 use crate::site_policy::SitePolicy;
@@ -55,6 +56,7 @@ pub struct Lab {
     /// Between the remediator and the API server.
     pub proxy: Proxy,
     bmcs: Bmcs,
+    provisioning: Provisioning,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
     /// Nodes that live already and that no story has added yet.
@@ -98,6 +100,7 @@ impl Lab {
         let scheduler = scheduler::start(&site, &pki, &api).await?;
 
         let bmcs = Bmcs::start(&site.folder("remediator")?, &pki).await?;
+        let provisioning = Provisioning::start(&site.folder("remediator")?, &pki).await?;
         let proxy = Proxy::start(&pki, &api.cluster.server).await?;
         let alertmanagers: Vec<String> =
             alerting.alertmanager.replicas.iter().map(|replica| replica.url.clone()).collect();
@@ -136,6 +139,7 @@ impl Lab {
             cluster: api.cluster,
             proxy,
             bmcs,
+            provisioning,
             pki,
             machines: BTreeMap::new(),
             prepared: BTreeSet::new(),
@@ -174,7 +178,7 @@ impl Lab {
 
     /// Changes the policy, until the next story begins.
     pub async fn change_policy(&mut self, yaml: &str) -> Result<()> {
-        self.policy.change(yaml)?;
+        self.policy.change(&yaml.replace("PROVISIONING", &self.provisioning.policy().to_string()))?;
         self.await_policy().await
     }
 

@@ -123,6 +123,7 @@ impl Lab {
         let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
         let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
         self.bmcs.plug(name, machine.clone());
+        self.provisioning.rack(name, machine.clone());
         let address = format!("10.26.0.{}", self.machines.len() + 1);
         let pair = self.node_identity(name)?;
         let config = self.facts.dir.join("pki").join(format!("node-{name}.kubeconfig"));

@@ -3,7 +3,7 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 24] = [
+pub const STORIES: [&str; 25] = [
     "alertmanager-gone",
     "api-down",
     "bmc",
@@ -16,6 +16,7 @@ pub const STORIES: [&str; 24] = [
     "not-understood",
     "old-complaint",
     "policy-in-the-middle",
+    "provisioned",
     "reimages-fail",
     "relapse",
     "released-again",
@@ -29,8 +30,8 @@ pub const STORIES: [&str; 24] = [
     "two-leaders",
     "webhook-lost",
 ];
-pub const CUTS: [&str; 9] =
-    ["blocked", "by-hand", "held", "manual", "network", "reboot", "reimage", "relapse", "released"];
+pub const CUTS: [&str; 10] =
+    ["blocked", "by-hand", "held", "manual", "network", "provisioned", "reboot", "reimage", "relapse", "released"];
 
 async fn told(story: &str) {
     passed(&troubled_lab(), story).await;
@@ -124,6 +125,11 @@ async fn a_rung_that_heals_nobody_stops_until_a_person_resumes_it() {
 #[tokio::test]
 async fn a_load_test_of_the_site_disproves_as_a_check_does() {
     told("load-test").await;
+}
+
+#[tokio::test]
+async fn a_provisioning_service_reimages_each_machine_once_and_the_checks_prove_it() {
+    told("provisioned").await;
 }
 
 #[tokio::test]

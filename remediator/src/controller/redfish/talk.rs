@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::account::Account;
 use super::trouble::{Trouble, of_transport};
 use crate::clock;
+use crate::controller::outbound;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 const TOKEN: &str = "X-Auth-Token";
@@ -200,17 +201,12 @@ async fn read(mut answer: Response, limit: Duration) -> Result<Answer, Trouble> 
         let to = headers.get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         return Err(Trouble::Redirected(to));
     }
-    let mut text = Vec::new();
-    loop {
-        match answer.chunk().await {
-            Ok(Some(chunk)) if text.len() + chunk.len() <= BODY => text.extend_from_slice(&chunk),
-            Ok(None) => break,
-            // The status says what came of a request; only who needs the body misses it.
-            Ok(Some(_)) => break text.clear(),
-            Err(_) if status != StatusCode::OK => break text.clear(),
-            Err(error) => return Err(of_transport(&error, limit)),
-        }
-    }
+    let text = match outbound::body(&mut answer, BODY).await {
+        // The status says what came of a request; only who needs the body misses it.
+        Ok(text) => text.unwrap_or_default(),
+        Err(_) if status != StatusCode::OK => Vec::new(),
+        Err(error) => return Err(of_transport(&error, limit)),
+    };
     let body = serde_json::from_slice(&text).unwrap_or(Value::Null);
     if status.is_success() {
         return Ok(Answer { status, headers, body });

@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::controller::outbound::deepest;
+
 /// What one request came to, where that was no success. Completes the sentence "the BMC ..".
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
@@ -98,15 +100,6 @@ fn tls(error: &reqwest::Error) -> Option<String> {
         };
     }
     None
-}
-
-/// The cause that says most: the ones around it name the address.
-fn deepest(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// The first message's name in a Redfish error: its text may repeat what was sent.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Action, Moment, waiting};
+use super::{Action, Moment, provisioning, waiting};
 use crate::core::budget::Seat;
 use crate::core::policy::DrainMode;
 use crate::core::record::{
@@ -31,6 +31,7 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     let episode = episode?;
     match episode.phase {
         Phase::Draining => evictions(moment),
+        Phase::Reimaging => provisioning::wanted(moment, episode),
         Phase::Rebooting => episode
             .resets
             .last()
@@ -58,6 +59,7 @@ fn taint(taint: Taint) -> Option<Action> {
 fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     let needed = match (episode, &moment.seen.node) {
         (Some(episode), Some(node)) => waiting::needs_place(moment, episode, node),
+        (Some(episode), None) => provisioning::has(episode),
         _ => false,
     };
     match moment.seen.seat? {
@@ -127,6 +129,7 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     }
     let deadline = episode.until.unwrap_or(episode.since);
     let (kind, proof, script) = match episode.phase {
+        Phase::Reimaging if episode.provisioning.is_some() => return None,
         Phase::Reimaging => (OrderKind::Reimage, None, Some(script(moment))),
         Phase::Rebooting => (OrderKind::Reboot, None, None),
         Phase::Capturing => (OrderKind::Capture, None, None),

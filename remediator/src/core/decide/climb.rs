@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Moment, NodeView, Opinion, entry, phases};
+use super::{Moment, NodeView, Opinion, entry, phases, provisioning};
 use crate::core::complaints;
 use crate::core::record::{Episode, Mail, PastEpisode, Phase, Rung, Step, Verdict};
 use crate::core::taint::{Taint, TaintState};
@@ -19,7 +19,8 @@ pub(super) fn advance(moment: Moment) -> Opinion<Episode> {
 
 fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let Some(node) = &moment.seen.node else {
-        return to(moment, episode, Phase::NodeGone, Reason::new(Why::NodeGone, "the Node object was deleted"));
+        let gone = || to(moment, episode, Phase::NodeGone, Reason::new(Why::NodeGone, "the Node object was deleted"));
+        return provisioning::without_node(moment, episode).unwrap_or_else(gone);
     };
     if node.uid != episode.node_uid {
         return recreated(moment, episode, node);
@@ -42,9 +43,11 @@ fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     next.taint = next.taint.map(|taint| Taint::placing(taint.key));
     // A node that was never tainted is one that nothing is done to: then nothing was to be proven either.
     let untouched = episode.taint.is_none() && episode.phase == Phase::Waiting;
-    if untouched || node.boot_id == episode.boot_id {
+    if untouched || node.boot_id == episode.boot_id || provisioning::has(episode) {
         let why = Reason::new(Why::NodeRecreated, "the Node object was created again");
-        next.boot_id.clone_from(&node.boot_id);
+        if !provisioning::has(episode) {
+            next.boot_id.clone_from(&node.boot_id);
+        }
         next.why = why.clone();
         return Opinion { next: Some(next), why, look_again: None };
     }

@@ -9,6 +9,7 @@ mod entry;
 mod network;
 mod out_of_band;
 mod phases;
+mod provisioning;
 #[cfg(test)]
 mod table;
 mod waiting;
@@ -21,7 +22,7 @@ use jiff::Timestamp;
 use super::budget::Seat;
 use super::complaints::LastEnd;
 use super::policy::Policy;
-use super::record::{Complaint, Order, Record, Repair, ResetState};
+use super::record::{Complaint, Order, ProvisioningState, Record, Repair, ResetState};
 use super::sense;
 use super::taint::TaintKey;
 use super::why::{Reason, Why};
@@ -77,6 +78,8 @@ pub struct Observation {
     pub accepted_mail: Option<String>,
     /// What came of the reset that was asked for in this turn.
     pub reset: Option<ResetAnswer>,
+    /// What the provisioning service said in this turn.
+    pub provisioned: Option<ProvisioningAnswer>,
     /// The site says how this node's BMC is reached.
     pub bmc: bool,
     /// Not Ready, and its kubelet has not renewed its Lease for long; looked at only while a reboot is under way.
@@ -104,6 +107,16 @@ pub struct ResetAnswer {
     pub message: String,
 }
 
+/// What the site's provisioning service says of a reimage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisioningAnswer {
+    /// Of the reimage on record.
+    pub id: String,
+    /// The recorded state where nothing new is known.
+    pub state: ProvisioningState,
+    pub message: String,
+}
+
 /// One thing done to the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -128,6 +141,16 @@ pub enum Action {
     ResetNode {
         id: String,
         boot_id: String,
+    },
+    /// Ask the site's provisioning service for the reimage that is on record, unless it has it already.
+    StartProvisioning {
+        id: String,
+        boot_id: String,
+    },
+    /// Ask it how far that is, and nothing else.
+    LookAtProvisioning {
+        id: String,
+        state: ProvisioningState,
     },
     /// Take a place in the pool's budget for this episode.
     TakePlace,

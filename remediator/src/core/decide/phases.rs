@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
 use super::waiting::{self, called_off, marked};
-use super::{Moment, NodeView, Opinion, PodView, act, out_of_band};
+use super::{Moment, NodeView, Opinion, PodView, act, out_of_band, provisioning};
 use crate::core::policy::{DrainMode, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
@@ -20,7 +20,10 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
         Phase::Waiting => waiting::waiting(moment, episode, node),
         Phase::Capturing => capturing(moment, episode, node),
         Phase::Draining => draining(moment, episode, node),
-        Phase::Reimaging => reimaging(moment, episode, node),
+        Phase::Reimaging => match &episode.provisioning {
+            Some(service) => provisioning::reimaging(moment, episode, service, Some(node)),
+            None => reimaging(moment, episode, node),
+        },
         Phase::Rebooting => rebooting(moment, episode, node),
         Phase::Stabilising => settling(moment, episode, node),
         Phase::Proving => proving(moment, episode, node),
@@ -133,6 +136,7 @@ fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let mut opinion = to(moment, episode, Phase::Reimaging, why);
     if let Some(next) = &mut opinion.next {
         next.until = Some(moment.after(moment.policy.times.reimage));
+        next.provisioning = provisioning::begun(moment, next);
     }
     opinion
 }
@@ -323,7 +327,7 @@ pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) ->
     }
 }
 
-fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let accepted = moment.seen.accepted_mail.as_deref();
     let mut next = episode.clone();
     for mail in &mut next.mails {

@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::word::Word;
 use crate::core::record as core;
-use crate::core::record::{AgentState, Ask, NetworkPhase, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
+use crate::core::record::{
+    AgentState, Ask, NetworkPhase, OrderKind, Phase, Proof, ProofOf, ProvisioningState, ResetState, Rung,
+};
 use crate::core::taint::{TaintKey, TaintState};
 use crate::core::why::Why;
 
@@ -211,6 +213,15 @@ pub struct Reset {
     pub state: Word<ResetState>,
 }
 
+/// A reimage by the site's provisioning service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Provisioning {
+    /// The service's name for it.
+    pub id: String,
+    pub state: Word<ProvisioningState>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Episode {
@@ -238,6 +249,9 @@ pub struct Episode {
     /// Resets by the node's BMC.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resets: Vec<Reset>,
+    /// The last reimage by the site's provisioning service. Absent: a script reimages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioning: Option<Provisioning>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

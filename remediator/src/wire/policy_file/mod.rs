@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bmc::{BmcFile, NODE};
 pub use self::limits::{BrakesFile, BudgetFile, ProofFile, TimesFile};
-pub use self::peers::{AlertmanagerFile, MailFile, ReimageFile, Tls};
+pub use self::peers::{AlertmanagerFile, ID, MailFile, ReimageFile, ServiceFile, Tls};
 pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
@@ -90,6 +90,10 @@ pub enum PolicyError {
     NoBmcPassword,
     #[error("bmc.{0}: {1:?} is one file for all nodes; name one for each, like /etc/ossci/bmc/{{node}}")]
     NoNodePattern(&'static str, String),
+    #[error("reimage.service.url: {0:?} is not an address like https://provision.example.com/reimages/{{node}}/{{id}}")]
+    NoServiceAddress(String),
+    #[error("reimage.service.pollSeconds is 0; say how often to ask")]
+    NoServicePoll,
     #[error("mail.to is empty; name at least one address")]
     NoReader,
 }
@@ -154,6 +158,9 @@ impl PolicyFile {
         if let Some(bmc) = &file.bmc {
             bmc.check()?;
         }
+        if let Some(service) = &file.reimage.service {
+            service.check()?;
+        }
         if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
             return Err(PolicyError::NoReader);
         }
@@ -202,6 +209,7 @@ impl PolicyFile {
                 labels: self.maintenance.labels.clone(),
                 taints: self.maintenance.taints.clone(),
             },
+            provisioning: self.reimage.service.as_ref().map(|service| seconds(service.poll_seconds)),
             reimage: ScriptPlace { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
         }
     }

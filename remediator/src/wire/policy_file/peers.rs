@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::PolicyError;
+use super::bmc::NODE;
 use crate::closed_words;
 use crate::wire::word::Word;
 
@@ -72,7 +74,7 @@ fn starttls() -> Word<Tls> {
     Word(Tls::StartTls)
 }
 
-/// Where the script of a reimage lies.
+/// How a node is reimaged: by a script, or by a service of the site's.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReimageFile {
@@ -80,10 +82,50 @@ pub struct ReimageFile {
     pub config_map: String,
     /// The script's name in it.
     pub key: String,
+    /// The site's provisioning service reimages, and no script is run. Absent: the script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceFile>,
+}
+
+/// The site's provisioning service: docs/reimage-service.md.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceFile {
+    /// The address of one reimage; `{node}` and `{id}` are replaced by the node's name and the reimage's:
+    /// `https://provision.example.com/reimages/{node}/{id}`.
+    pub url: String,
+    /// A file with a bearer token, read before each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// A PEM file with the CA of the service, where it is not a public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// How often the service is asked how far it is.
+    #[serde(default = "half_a_minute")]
+    pub poll_seconds: u32,
+}
+
+fn half_a_minute() -> u32 {
+    30
+}
+
+/// What stands for a reimage's name in a pattern.
+pub const ID: &str = "{id}";
+
+impl ServiceFile {
+    /// # Errors
+    /// An address that is not each reimage's own or not protected, or no time between two questions.
+    pub fn check(&self) -> Result<(), PolicyError> {
+        let own = [NODE, ID].iter().all(|part| self.url.contains(part));
+        if !(own && self.url.starts_with("https://")) {
+            return Err(PolicyError::NoServiceAddress(self.url.clone()));
+        }
+        if self.poll_seconds == 0 { Err(PolicyError::NoServicePoll) } else { Ok(()) }
+    }
 }
 
 impl Default for ReimageFile {
     fn default() -> Self {
-        Self { config_map: "ossci-reimage".to_owned(), key: "reimage.sh".to_owned() }
+        Self { config_map: "ossci-reimage".to_owned(), key: "reimage.sh".to_owned(), service: None }
     }
 }

@@ -62,6 +62,7 @@ fn policy(mode: Option<Mode>) -> Policy {
         },
         maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
         reimage: ScriptPlace { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
+        provisioning: None,
     }
 }
 
@@ -113,6 +114,8 @@ fn deed(action: &Action) -> String {
         Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
         Action::SendMail { .. } => "send the mail".to_owned(),
         Action::ResetNode { .. } => "reset by the BMC".to_owned(),
+        Action::StartProvisioning { .. } => "reimage by the provisioning service".to_owned(),
+        Action::LookAtProvisioning { .. } => "ask the provisioning service".to_owned(),
         Action::TakePlace => "take a place".to_owned(),
         Action::GivePlaceBack => "give the place back".to_owned(),
     }

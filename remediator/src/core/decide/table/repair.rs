@@ -41,6 +41,7 @@ fn episodes() -> Vec<Option<Episode>> {
                     steps: vec![],
                     mails: mails.into_iter().collect(),
                     resets: vec![],
+                    provisioning: None,
                 };
                 // Letting go is recorded together with what allows it.
                 let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
@@ -57,6 +58,19 @@ fn episodes() -> Vec<Option<Episode>> {
                     for resets in resets() {
                         all.push(Some(Episode { resets, ..episode.clone() }));
                     }
+                }
+                if phase == Phase::Reimaging {
+                    for &state in ProvisioningState::ALL.iter().filter(|state| **state != ProvisioningState::Failed) {
+                        let provisioning = Some(Provisioning { id: PROVISIONING.into(), state });
+                        let until = Some(at(200_000));
+                        all.push(Some(Episode { provisioning: provisioning.clone(), until, ..episode.clone() }));
+                        all.push(Some(Episode { provisioning, ..episode.clone() }));
+                    }
+                }
+                if matches!(phase, Phase::Waiting | Phase::Escalating) && rung == Rung::Manual {
+                    let provisioning =
+                        Some(Provisioning { id: PROVISIONING.into(), state: ProvisioningState::Running });
+                    all.push(Some(Episode { provisioning, ..episode.clone() }));
                 }
                 if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
                     // A deadline that is far away: an agent may be silent before it.
@@ -79,6 +93,7 @@ fn resets() -> Vec<Vec<Reset>> {
     ]
 }
 
+const PROVISIONING: &str = "1-reimage-1-1000000";
 const RESET: &str = "1-reboot-1-reset-1";
 
 fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
@@ -96,6 +111,10 @@ fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
             evidence: None,
         })
     };
+    if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
+        // Nobody orders anything of the agent then: whatever it says is of another order.
+        return vec![None, report(AgentState::Done, None)];
+    }
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
     let interrupted = report(AgentState::Interrupted, None);
@@ -146,6 +165,15 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
         Some(phase) if disruptive(phase) => vec![halted(&plain)],
         _ => vec![],
     };
+    let service =
+        episode.and_then(|episode| episode.provisioning.as_ref()).filter(|_| disruptive(episode.unwrap().phase));
+    let service = service.into_iter().flat_map(|known| {
+        let answer = |state| ProvisioningAnswer { id: known.id.clone(), state, message: "said".into() };
+        let told = ProvisioningState::ALL.iter().map(|&state| Some(answer(state))).collect::<Vec<_>>();
+        told.into_iter().map(|provisioned| Observation { provisioned, ..plain.clone() }).collect::<Vec<_>>()
+    });
+    let service: Vec<_> =
+        service.chain(episode.and_then(|e| e.provisioning.as_ref()).map(|_| halted(&plain))).collect();
     let dead = match episode.map(|episode| episode.phase) {
         Some(Phase::Rebooting) => {
             let dead = Observation { bmc: true, dead: true, ..plain.clone() };
@@ -158,7 +186,13 @@ fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Obser
         }
         _ => vec![],
     };
-    std::iter::once(plain).chain(other).chain(queued.into_iter().flatten()).chain(around).chain(dead).collect()
+    std::iter::once(plain)
+        .chain(other)
+        .chain(queued.into_iter().flatten())
+        .chain(around)
+        .chain(service)
+        .chain(dead)
+        .collect()
 }
 
 fn halted(seen: &Observation) -> Observation {
@@ -169,7 +203,9 @@ fn halted(seen: &Observation) -> Observation {
 fn place(episode: Option<&Episode>) -> String {
     let Some(episode) = episode else { return "-".to_owned() };
     let taint = episode.taint.map_or("untainted".to_owned(), |taint| format!("{} {}", taint.key, taint.state));
-    format!("{} {} ({taint})", episode.rung, episode.phase)
+    let service = episode.provisioning.as_ref().filter(|_| disruptive(episode.phase));
+    let service = service.map(|known| format!(", service {}", known.state)).unwrap_or_default();
+    format!("{} {} ({taint}{service})", episode.rung, episode.phase)
 }
 
 fn allowed(mode: Option<Mode>, rung: Rung) -> bool {
@@ -219,7 +255,14 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         assert_eq!(report.boot_id, after.boot_id, "never-two: {}", context());
     }
     if seen.node.is_none() {
-        let harmless = matches!(decision.action, None | Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack));
+        let harmless = match &decision.action {
+            // Of a machine that the provisioning service never gave back a person has to hear.
+            Some(Action::SendMail { .. }) => before.unwrap().provisioning.is_some(),
+            Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack | Action::LookAtProvisioning { .. }) | None => {
+                true
+            }
+            _ => false,
+        };
         assert!(harmless && !entered(Phase::Healed), "never-blind: {}", context());
     }
     if entered(Phase::Healed) {
@@ -259,6 +302,23 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         let pending = before.unwrap().resets.last().unwrap().state == ResetState::Pending;
         let node = seen.node.as_ref().expect("never-blind: a reset of a node that is not there");
         assert!(pending && *boot_id == node.boot_id, "never-two: {}", context());
+    }
+    if let Some(Action::StartProvisioning { id, boot_id }) = &decision.action {
+        let (episode, node) = (before.unwrap(), seen.node.as_ref().expect("never-blind: a reimage of nobody"));
+        let pending = Some(Provisioning { id: id.clone(), state: ProvisioningState::Pending });
+        assert_eq!(episode.provisioning, pending, "never-two: {}", context());
+        assert!(*boot_id == node.boot_id && node.boot_id == episode.boot_id, "never-two: {}", context());
+        assert!(node.taints.contains(&TaintKey::RepairReimage), "a reimage without its taint: {}", context());
+        assert!(node.hold.is_none() && !node.cordoned && seen.halt.is_none(), "hands off: {}", context());
+        assert!(node.other_taints.is_empty() && allowed(mode, Rung::Reimage), "hands off: {}", context());
+    }
+    // Whom the service reimages nobody else does, and only the service's word and a new boot lead on to the proof.
+    if let Some(before) = before.filter(|e| e.phase == Phase::Reimaging && e.provisioning.is_some()) {
+        assert!(!matches!(decision.action, Some(Action::IssueOrder(_))), "never-two: {}", context());
+        let done = before.provisioning.as_ref().is_some_and(|known| known.state == ProvisioningState::Done);
+        let asked = before.provisioning.as_ref().is_some_and(Provisioning::is_out);
+        assert!(done || !asked || !entered(Phase::Stabilising), "never-blind: {}", context());
+        assert!(!asked || !entered(Phase::NodeGone), "never-lost: {}", context());
     }
     if decision.action == Some(Action::GivePlaceBack) {
         let needs =
@@ -320,7 +380,11 @@ fn ordered(episode: &Episode) -> Option<Order> {
 fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
     let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
     let policies: Vec<_> = modes().into_iter().map(|mode| (mode, policy(mode))).collect();
+    let with_service = Policy { provisioning: Some(Duration::from_secs(30)), ..policy(Some(Mode::Reimage)) };
+    let with_service = (Some(Mode::Reimage), with_service);
     for episode in states {
+        let reimages = |e: &Episode| matches!(e.phase, Phase::Draining | Phase::Reimaging) && e.rung == Rung::Reimage;
+        let with_service = episode.as_ref().is_some_and(reimages).then_some(&with_service);
         for report in reports(episode.as_ref()) {
             for complaints in complaints() {
                 let record = Record {
@@ -331,7 +395,7 @@ fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
                 };
                 for node in &nodes {
                     for seen in observations(episode.as_ref(), node) {
-                        for (mode, policy) in &policies {
+                        for (mode, policy) in policies.iter().chain(with_service) {
                             for now in [at(10), at(100_000)] {
                                 inputs += 1;
                                 let moment = Moment { record: &record, seen: &seen, now, policy };
