@@ -1,7 +1,7 @@
 //! Pure: how many GPUs this node should show. Configuration wins over the run directory's file (the agent writes it from a node
 //! label), which wins over what was learned from the last healthy run. Reads and writes nothing.
 
-use crate::verdict::{Check, Gpu};
+use crate::verdict::{Check, Gpu, Run};
 
 /// What the last healthy run showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +65,13 @@ pub fn learn(check: Check, before: Option<&Learned>, gpus: &[Gpu]) -> Option<Lea
         pci: gpus.iter().filter_map(|gpu| gpu.pci_bus.clone()).collect(),
     };
     (before != Some(&now)).then_some(now)
+}
+
+/// What these runs saw: the tool that names bus addresses has the last word here as well. `None`: none of them saw anything.
+pub fn seen(runs: &[Run]) -> Option<Learned> {
+    let seen = |run: &Run| learn(run.check, None, run.facts.as_ref()?.gpus()?);
+    let named = |run: &&Run| run.check != Check::Rocminfo;
+    runs.iter().filter(named).find_map(seen).or_else(|| runs.iter().find_map(seen))
 }
 
 /// The learned addresses that a run does not show. Empty when the run names none.

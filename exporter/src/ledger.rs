@@ -153,6 +153,11 @@ impl Ledger {
         entries.expected_gpus = expected_gpus;
     }
 
+    /// How many GPUs are expected, as the run directory was seen the last time.
+    pub fn expected_gpus(&self) -> Option<u32> {
+        self.read().expected_gpus
+    }
+
     /// Whether the periodic checks rest, as the run directory was seen the last time.
     pub fn rests(&self, now: Timestamp) -> bool {
         matches!(self.read().pause, Pause::Until(until) if until > now)

@@ -1,5 +1,6 @@
 //! Snapshots and runs to text: the metrics in both text forms, the landing page, the answers of the probe. No sockets, no clock.
 
+use crate::inventory::Learned;
 use crate::ledger::{CheckView, Snapshot};
 use crate::metrics;
 use crate::run_dir::Pause;
@@ -108,7 +109,38 @@ fn escaped(text: &str) -> String {
 pub struct ProbeAnswer<'a> {
     #[serde(rename = "bootID")]
     boot_id: &'a str,
+    /// Of the physical GPUs; a probe of the network has none.
+    #[serde(skip_serializing_if = "Inventories::is_empty")]
+    inventory: Inventories,
     results: Vec<ProbeResult<'a>>,
+}
+
+/// The GPUs that the node should show, and those that the runs saw.
+#[derive(Debug, Default, Serialize)]
+pub struct Inventories {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Gpus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Gpus>,
+}
+
+impl Inventories {
+    fn is_empty(&self) -> bool {
+        self.expected.is_none() && self.seen.is_none()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gpus {
+    pub gpus: u32,
+    /// Bus addresses, as far as the tools name them.
+    pub pci: Vec<String>,
+}
+
+impl From<Learned> for Gpus {
+    fn from(Learned { gpus, pci }: Learned) -> Gpus {
+        Gpus { gpus, pci }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -144,7 +176,7 @@ pub enum Depth {
 }
 
 /// What a probe found, and on which boot.
-pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run], depth: Depth) -> ProbeAnswer<'a> {
+pub fn probe_answer<'a>(boot_id: &'a str, inventory: Inventories, runs: &'a [Run], depth: Depth) -> ProbeAnswer<'a> {
     let debug = |run: &'a Run| Debug {
         not_understood: &run.not_understood,
         exit_status: run.printed.as_ref().map(|printed| printed.exit_status),
@@ -160,7 +192,7 @@ pub fn probe_answer<'a>(boot_id: &'a str, runs: &'a [Run], depth: Depth) -> Prob
         seconds: run.seconds,
         debug: (depth == Depth::WithOutput).then(|| debug(run)),
     };
-    ProbeAnswer { boot_id, results: runs.iter().map(result).collect() }
+    ProbeAnswer { boot_id, inventory, results: runs.iter().map(result).collect() }
 }
 
 #[cfg(test)]
@@ -320,9 +352,11 @@ mod tests {
     #[test]
     fn a_probe_answers_with_boot_and_results() {
         let runs = [run(Check::Rocminfo, include_str!("../testdata/rocminfo/seven-of-eight.txt"))];
+        let expected = Some(Gpus { gpus: 8, pci: Vec::new() });
         assert_eq!(
-            serde_json::to_string(&probe_answer("4c1", &runs, Depth::Results)).unwrap(),
-            "{\"bootID\":\"4c1\",\"results\":[{\"check\":\"rocminfo\",\"verdict\":\"passed\",\"reason\":null,\
+            serde_json::to_string(&probe_answer("4c1", Inventories { expected, seen: None }, &runs, Depth::Results))
+                .unwrap(),
+            "{\"bootID\":\"4c1\",\"inventory\":{\"expected\":{\"gpus\":8,\"pci\":[]}},\"results\":[{\"check\":\"rocminfo\",\"verdict\":\"passed\",\"reason\":null,\
              \"detail\":\"7 GPUs\",\"startedAt\":\"2026-11-22T12:03:00Z\",\"seconds\":0.25}]}"
         );
     }

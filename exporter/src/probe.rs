@@ -4,6 +4,7 @@
 use crate::clock::{self, Moment};
 use crate::engine::Engine;
 use crate::errand::Errand;
+use crate::inventory::Learned;
 use crate::node::Node;
 use crate::run_dir::Pause;
 use crate::strikes::Trigger;
@@ -74,6 +75,14 @@ impl Probe {
             Ok(runs)
         });
         probing.await.unwrap_or(Err(Refusal::Interrupted))
+    }
+
+    /// The GPUs that this node should show, with their addresses where those are of as many.
+    pub fn expected(&self) -> Option<Learned> {
+        let learned = self.node.memory.learned();
+        let gpus = self.node.ledger.expected_gpus().or(learned.as_ref().map(|learned| learned.gpus))?;
+        let pci = learned.filter(|learned| learned.gpus == gpus).map(|learned| learned.pci);
+        Some(Learned { gpus, pci: pci.unwrap_or_default() })
     }
 
     /// The first periodic network run begun after `since`. Starts none.

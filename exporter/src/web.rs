@@ -5,9 +5,10 @@ use crate::boot;
 use crate::clock;
 use crate::door::Door;
 use crate::guard;
+use crate::inventory;
 use crate::ledger::Snapshot;
 use crate::node::Node;
-use crate::page::{self, Depth, Form};
+use crate::page::{self, Depth, Form, Inventories};
 use crate::probe::{Probe, Refusal};
 use crate::verdict::{Run, Verdict};
 use axum::extract::{Query, State};
@@ -150,7 +151,10 @@ async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Quest
             let passed = runs.iter().all(|run: &Run| run.verdict() == Verdict::Passed);
             debug!(passed, "answered a probe");
             let depth = if question.debug.as_deref() == Some("true") { Depth::WithOutput } else { Depth::Results };
-            Json(page::probe_answer(&boot_id, &runs, depth)).into_response()
+            let of_gpus = question.check.as_deref() == Some("gpu");
+            let expected = of_gpus.then(|| probing.probe.expected()).flatten().map(Into::into);
+            let inventory = Inventories { expected, seen: inventory::seen(&runs).map(Into::into) };
+            Json(page::probe_answer(&boot_id, inventory, &runs, depth)).into_response()
         }
         Err(Refusal::TooSoon) => refuse(StatusCode::TOO_MANY_REQUESTS, Refusal::TooSoon.as_str()),
         Err(refusal) => refuse(StatusCode::SERVICE_UNAVAILABLE, refusal.as_str()),

@@ -96,6 +96,7 @@ impl World {
                     verdicts: Vec::new(),
                     kernel_log: None,
                     evidence: None,
+                    expected: None,
                 });
                 self.record.order = Some(order);
             }

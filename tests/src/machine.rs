@@ -71,7 +71,7 @@ impl Machine {
         }
         self.end_processes();
         self.dir.clear_reboot_request()?;
-        let reimaged = self.dir.take_reimaged()?;
+        let reimaged = self.dir.take_reimaged()? | self.dir.take_new_disk()?;
         self.dir.set_faults(&self.dir.faults()?.after_reboot(reimaged))?;
         let boot_id = self.dir.begin_boot()?;
         self.power.send_replace(Power { on: true, boot_id });
@@ -90,9 +90,10 @@ impl Machine {
         Ok(self.dir.faults()?.has(fault))
     }
 
-    /// A new system is on its disk, and effective from the next boot on.
-    pub fn install(&self) -> Result<()> {
-        self.dir.mark_reimaged()
+    /// The power goes, and the machine comes up with a new system that remembers nothing of the old one.
+    pub async fn install(&self, by: &str) -> Result<()> {
+        self.dir.mark_new_disk()?;
+        self.reboot(by).await
     }
 
     /// Every process of this node names the node's directory in its command line or environment.

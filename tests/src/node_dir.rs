@@ -151,9 +151,21 @@ impl NodeDir {
         self.0.join("reboot-request.json")
     }
 
-    /// Leaves the mark that a reimage has run.
-    pub fn mark_reimaged(&self) -> Result<()> {
-        replace(&self.0.join("reimaged"), "")
+    /// The disk is another one at the next boot.
+    pub fn mark_new_disk(&self) -> Result<()> {
+        replace(&self.0.join("new-disk"), "")
+    }
+
+    /// Whether there is a new disk, with nothing on it that our programs had written; asking takes the mark away.
+    pub fn take_new_disk(&self) -> Result<bool> {
+        let mark = self.0.join("new-disk");
+        let there = mark.exists();
+        if there {
+            fs::remove_dir_all(self.state()).context("taking the old disk away")?;
+            fs::create_dir(self.state()).context("putting a new disk in")?;
+        }
+        remove_if_there(&mark)?;
+        Ok(there)
     }
 
     /// Whether a reimage has run since the last reboot; asking takes the mark away.

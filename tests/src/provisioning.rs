@@ -89,9 +89,8 @@ impl Provisioning {
             self.say(key, "failed", "the image does not fit on the disk");
             return Ok(());
         }
-        machine.install()?;
         self.say(key, "done", "deployed");
-        machine.reboot(&key.1).await
+        machine.install(&key.1).await
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::error::Elapsed;
 use super::evidence::{Evidence, KERNEL, Section, tail};
 use super::host::Host;
 use super::probe;
-use crate::core::record::Verdict;
+use crate::core::record::{Inventory, Verdict};
 
 /// So many characters of the kernel's log go into the record: about 80 lines.
 const LOG: usize = 8_000;
@@ -22,6 +22,8 @@ pub struct Captured {
     /// The end of the kernel's log of this boot.
     pub kernel_log: Option<String>,
     pub evidence: Evidence,
+    /// The GPUs that the node should show.
+    pub expected: Option<Inventory>,
     pub missing: Vec<String>,
 }
 
@@ -30,7 +32,7 @@ pub async fn capture<H: Host>(socket: &Path, host: &H, within: Duration) -> Capt
     let (checks, sections) =
         tokio::join!(tokio::time::timeout(within, run_checks(socket, within)), host.evidence(within));
     let mut missing = Vec::new();
-    let verdicts = had("the checks", checks, &mut missing).unwrap_or_default();
+    let (verdicts, expected) = had("the checks", checks, &mut missing).unwrap_or_default();
     let checks = Section { name: "checks", said: Ok(verdicts.iter().map(line).collect()) };
     let evidence = Evidence::of([vec![checks], sections].concat());
     let kernel_log = match evidence.section(KERNEL) {
@@ -41,7 +43,7 @@ pub async fn capture<H: Host>(socket: &Path, host: &H, within: Duration) -> Capt
         }
         None => None,
     };
-    Captured { verdicts, kernel_log, evidence, missing }
+    Captured { verdicts, kernel_log, evidence, expected, missing }
 }
 
 fn line(verdict: &Verdict) -> String {
@@ -60,11 +62,18 @@ pub fn had<T, E: Display>(what: &str, answer: Result<Result<T, E>, Elapsed>, mis
     None
 }
 
-async fn run_checks(socket: &Path, patience: Duration) -> Result<Vec<Verdict>, probe::ProbeError> {
+type Checked = (Vec<Verdict>, Option<Inventory>);
+
+async fn run_checks(socket: &Path, patience: Duration) -> Result<Checked, probe::ProbeError> {
     loop {
         match probe::ask(socket, "check=gpu", patience).await {
             Err(error) if error.ask_again() => tokio::time::sleep(ASK_AGAIN).await,
-            other => return other.map(|answer| answer.results.into_iter().map(Into::into).collect()),
+            other => {
+                return other.map(|answer| {
+                    let verdicts = answer.results.into_iter().map(Into::into).collect();
+                    (verdicts, answer.inventory.expected.map(Into::into))
+                });
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod capture;
 pub mod driver;
 pub mod evidence;
 pub mod host;
+mod inventory;
 mod keep;
 pub mod linux;
 mod load_test;

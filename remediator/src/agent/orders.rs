@@ -330,6 +330,7 @@ mod tests {
             verdicts: vec![],
             kernel_log: None,
             evidence: None,
+            expected: None,
         }
     }
 

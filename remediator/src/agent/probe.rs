@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::core::record::Verdict;
+use crate::core::record::{Inventory, Verdict};
 
 /// A GPU probe runs two tools with 10 s each.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,7 +20,30 @@ const BODY_BYTES: usize = 1 << 20;
 pub struct Answer {
     #[serde(rename = "bootID")]
     pub boot_id: String,
+    /// An older exporter says nothing of it.
+    #[serde(default)]
+    pub inventory: Inventories,
     pub results: Vec<CheckResult>,
+}
+
+/// The GPUs that the node should show, and those that it showed.
+#[derive(Debug, Default, Deserialize)]
+pub struct Inventories {
+    pub expected: Option<Gpus>,
+    pub seen: Option<Gpus>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Gpus {
+    pub gpus: u32,
+    #[serde(default)]
+    pub pci: Vec<String>,
+}
+
+impl From<Gpus> for Inventory {
+    fn from(Gpus { gpus, pci }: Gpus) -> Self {
+        Self { gpus, pci }
+    }
 }
 
 #[derive(Debug, Deserialize)]

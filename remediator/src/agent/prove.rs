@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::orders::Proven;
-use super::{driver, load_test, probe};
+use super::{driver, inventory, load_test, probe};
 use crate::clock;
 use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
 
@@ -31,7 +31,7 @@ impl Tally {
     pub fn count(&mut self, verdicts: &[Verdict]) {
         if verdicts.iter().any(|verdict| verdict.verdict == "failed") {
             *self = Self { passed: 0, failed: self.failed + 1 };
-        } else if !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verdict == "passed") {
+        } else if passed(verdicts) {
             *self = Self { passed: self.passed + 1, failed: 0 };
         }
     }
@@ -45,6 +45,10 @@ impl Tally {
             None
         }
     }
+}
+
+fn passed(verdicts: &[Verdict]) -> bool {
+    !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verdict == "passed")
 }
 
 /// Proves or disproves within the deadline, on the boot `boot_id`; `key` is the order's.
@@ -76,7 +80,11 @@ pub async fn prove<H: Host>(
                 ASK_AGAIN
             }
             Ok(answer) => {
+                let seen = answer.inventory.seen.map(Into::into);
                 let mut run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
+                if let Some(expected) = terms.expected.as_ref().filter(|_| passed(&run)) {
+                    run.push(inventory::verdict(expected, seen.as_ref(), clock::now()));
+                }
                 if terms.driver && !run.is_empty() {
                     let known = host.driver().await;
                     run.extend(known.and_then(|driver| driver::verdict(&driver, clock::now())));
@@ -170,6 +178,7 @@ mod tests {
             gap_seconds: 0,
             driver: false,
             load_test: None,
+            expected: None,
             after: Timestamp::UNIX_EPOCH,
         };
         let mut tally = Tally::default();

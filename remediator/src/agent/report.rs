@@ -51,7 +51,7 @@ impl Reporter {
 
     /// `evidence`: the ConfigMap that holds the rest.
     pub async fn captured(&self, captured: Captured, evidence: Option<String>) -> Result<(), WorkError> {
-        let Captured { verdicts, kernel_log, missing, .. } = captured;
+        let Captured { verdicts, kernel_log, expected, missing, .. } = captured;
         let nothing = verdicts.is_empty() && kernel_log.is_none() && evidence.is_none();
         let state = if nothing { AgentState::Failed } else { AgentState::Done };
         let message = if missing.is_empty() {
@@ -59,7 +59,7 @@ impl Reporter {
         } else {
             format!("missing from the evidence: {}", missing.join("; "))
         };
-        let report = AgentReport { verdicts, kernel_log, evidence, ..self.report(state, &message) };
+        let report = AgentReport { verdicts, kernel_log, evidence, expected, ..self.report(state, &message) };
         self.write(None, &report).await
     }
 
@@ -74,13 +74,14 @@ impl Reporter {
             verdicts: Vec::new(),
             kernel_log: None,
             evidence: None,
+            expected: None,
         }
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(node_repair::AgentReport::from(report));
         // A merge patch: what the last order's report had and this one has not has to go.
-        for field in ["proof", "verdicts", "kernelLog", "evidence"] {
+        for field in ["proof", "verdicts", "kernelLog", "evidence", "expected"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
             }

@@ -149,6 +149,7 @@ mod tests {
             mails: Vec::new(),
             resets: Vec::new(),
             provisioning: None,
+            expected: None,
         };
         Repair { episode: Some(episode), ..Repair::default() }
     }

@@ -215,6 +215,8 @@ pub struct Episode {
     pub resets: Vec<Reset>,
     /// The last reimage by the site's provisioning service. `None`: a script reimages.
     pub provisioning: Option<Provisioning>,
+    /// The GPUs that the node was to show when the repair began to destroy things; its own memory may not survive that.
+    pub expected: Option<Inventory>,
 }
 
 impl Episode {
@@ -321,6 +323,14 @@ pub struct LoadTest {
     pub seconds: u32,
 }
 
+/// The GPUs of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    pub gpus: u32,
+    /// Bus addresses, `domain:bus:device.function`, as far as the tools name them.
+    pub pci: Vec<String>,
+}
+
 /// What a proof has to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofTerms {
@@ -335,6 +345,8 @@ pub struct ProofTerms {
     pub driver: bool,
     /// What has to pass once, after the checks.
     pub load_test: Option<LoadTest>,
+    /// The GPUs that the node has to show; `None`: as many as the exporter expects.
+    pub expected: Option<Inventory>,
     /// Only runs that began after this count.
     pub after: Timestamp,
 }
@@ -407,6 +419,8 @@ pub struct AgentReport {
     pub kernel_log: Option<String>,
     /// The ConfigMap of our namespace that holds the rest of it.
     pub evidence: Option<String>,
+    /// The GPUs that the node should show, where the order was a capture.
+    pub expected: Option<Inventory>,
 }
 
 /// The part of the record that the controller alone writes.

@@ -196,6 +196,7 @@ mod tests {
             mails: vec![],
             resets: vec![],
             provisioning: None,
+            expected: None,
         };
         let complaint = Complaint {
             fingerprint: "f".into(),

@@ -137,7 +137,8 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
             let repaired = episode.phase == Phase::Proving;
             let driver = repaired && episode.rung == Rung::Reimage;
             let load_test = moment.policy.proof.load_test.clone().filter(|_| repaired);
-            let terms = ProofTerms { driver, load_test, ..terms(moment, ProofOf::Gpu, episode.since) };
+            let expected = episode.expected.clone();
+            let terms = ProofTerms { driver, load_test, expected, ..terms(moment, ProofOf::Gpu, episode.since) };
             (OrderKind::Prove, Some(terms), None)
         }
     };
@@ -171,5 +172,5 @@ fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
         ProofOf::Network => (1, 0),
     };
     let gap_seconds = u32::try_from(proof.gap.as_secs()).unwrap_or(u32::MAX);
-    ProofTerms { of, passes, failures, gap_seconds, driver: false, load_test: None, after }
+    ProofTerms { of, passes, failures, gap_seconds, driver: false, load_test: None, expected: None, after }
 }

@@ -76,6 +76,7 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         mails: Vec::new(),
         resets: Vec::new(),
         provisioning: None,
+        expected: None,
     };
     Opinion { next: Some(episode), why, look_again: None }
 }

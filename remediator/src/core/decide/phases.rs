@@ -62,6 +62,8 @@ fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     };
     let verdicts = report.map(|report| report.verdicts.as_slice()).unwrap_or_default();
     let mut noted = noting(moment, episode, outcome, verdicts);
+    // The first word counts: what a later rung finds may have forgotten it.
+    noted.expected = noted.expected.or_else(|| report.and_then(|report| report.expected.clone()));
     if let Some((step, report)) = noted.steps.last_mut().zip(report) {
         step.kernel_log.clone_from(&report.kernel_log);
         step.evidence.clone_from(&report.evidence);

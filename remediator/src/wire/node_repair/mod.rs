@@ -117,6 +117,16 @@ pub struct LoadTest {
     pub seconds: u32,
 }
 
+/// The GPUs of a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Inventory {
+    pub gpus: u32,
+    /// Bus addresses, as far as the tools name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pci: Vec<String>,
+}
+
 /// What a proof has to show.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -133,6 +143,9 @@ pub struct ProofTerms {
     /// What has to pass once, after the checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_test: Option<LoadTest>,
+    /// The GPUs that the node has to show. Absent: as many as the exporter expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Inventory>,
     /// Only runs that began after this count.
     pub after: Time,
 }
@@ -252,6 +265,9 @@ pub struct Episode {
     /// The last reimage by the site's provisioning service. Absent: a script reimages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning: Option<Provisioning>,
+    /// The GPUs that the node was to show when it was captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Inventory>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -315,6 +331,9 @@ pub struct AgentReport {
     /// The ConfigMap of our namespace that holds the rest of what was captured: gzip under the key `evidence.txt.gz`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+    /// The GPUs that the node should show, where the order was a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Inventory>,
 }
 
 impl NodeRepair {

@@ -65,9 +65,11 @@ twins!(
         gap_seconds: plain,
         driver: plain,
         load_test: nested_opt,
+        expected: nested_opt,
         after: time
     }
 );
+twins!(Inventory, core::Inventory { gpus: plain, pci: plain });
 twins!(LoadTest, core::LoadTest { command: plain, seconds: plain });
 twins!(
     Order,
@@ -93,7 +95,8 @@ twins!(
         proof: word_opt,
         verdicts: list,
         kernel_log: plain,
-        evidence: plain
+        evidence: plain,
+        expected: nested_opt
     }
 );
 twins!(Attempt, core::Attempt { rung: word, at: time, passed: plain });
@@ -142,6 +145,7 @@ twins!(
         mails: list,
         resets: list,
         provisioning: nested_opt,
+        expected: nested_opt,
     }
 );
 

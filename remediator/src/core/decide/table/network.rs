@@ -60,6 +60,7 @@ fn reports(track: Option<&NetworkTrack>) -> Vec<Option<AgentReport>> {
             verdicts: vec![],
             kernel_log: None,
             evidence: None,
+            expected: None,
         })
     };
     let states = [AgentState::Running, AgentState::Refused].map(|state| report(state, None));

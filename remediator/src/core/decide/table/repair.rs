@@ -42,6 +42,7 @@ fn episodes() -> Vec<Option<Episode>> {
                     mails: mails.into_iter().collect(),
                     resets: vec![],
                     provisioning: None,
+                    expected: None,
                 };
                 // Letting go is recorded together with what allows it.
                 let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
@@ -109,6 +110,7 @@ fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
             verdicts: vec![],
             kernel_log: None,
             evidence: None,
+            expected: None,
         })
     };
     if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
@@ -463,6 +465,7 @@ fn passed(order_id: String) -> AgentReport {
         verdicts: vec![],
         kernel_log: None,
         evidence: None,
+        expected: None,
     }
 }
 
