@@ -87,6 +87,8 @@ closed_words! {
         ManyDown = "ManyDown",
         ReimageOrdered = "ReimageOrdered",
         ReimageInterrupted = "ReimageInterrupted",
+        /// The script of a reimage came to its end; the next boot takes it up.
+        Reimaged = "Reimaged",
         /// A new boot id was seen.
         NewBoot = "NewBoot",
         /// The node rebooted again while it was to be stable.

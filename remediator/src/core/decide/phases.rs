@@ -104,9 +104,15 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     };
     let noted = noting(moment, episode, why, &[]);
     match episode.rung {
-        Rung::Reimage => reimage(moment, &noted),
+        Rung::Reimage if !reimaged(episode) => reimage(moment, &noted),
         _ => reboot(moment, &noted, node),
     }
+}
+
+/// The script is through, and a person's mark held the reboot that makes it count: only that is left.
+fn reimaged(episode: &Episode) -> bool {
+    let whys = episode.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
+    whys.filter(|why| matches!(why, Why::Reimaged | Why::NewBoot)).last() == Some(Why::Reimaged)
 }
 
 fn drains(pool: &Pool) -> bool {
@@ -171,7 +177,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
             reimage(moment, &Episode { attempt, unexpected_boots: boots, boot_id: node.boot_id.clone(), ..noted })
         }
         Some((AgentState::Done, report)) => {
-            let outcome = Reason::new(Why::ReimageOrdered, format!("the reimage finished: {}", report.message));
+            let outcome = Reason::new(Why::Reimaged, format!("the reimage finished: {}", report.message));
             reboot(moment, &noting(moment, episode, outcome, &[]), node)
         }
         Some((AgentState::Failed, report)) => failed(format!("the reimage failed: {}", report.message)),

@@ -79,12 +79,13 @@ fn adopt(moment: Moment, episode: &Episode, answer: &ProvisioningAnswer) -> Opin
     if *state == ProvisioningState::Failed {
         return failed(moment, episode, format!("the reimage failed: {message}"));
     }
-    let why = Reason::new(Why::ReimageOrdered, message.clone());
+    let done = *state == ProvisioningState::Done;
+    let why = Reason::new(if done { Why::Reimaged } else { Why::ReimageOrdered }, message.clone());
     // Whether it was asked for may be asked often.
     let tells = matches!(state, ProvisioningState::Running | ProvisioningState::Done);
     let mut next = if tells { noting(moment, episode, why.clone(), &[]) } else { episode.clone() };
     next.provisioning = Some(Provisioning { id: id.clone(), state: *state });
-    if *state == ProvisioningState::Done {
+    if done {
         next.until = Some(moment.after(moment.policy.times.boot));
     }
     next.why = why.clone();

@@ -498,3 +498,30 @@ fn an_earlier_check_is_not_taken_for_a_fresh_one() {
     assert_eq!(next.why.why, Why::CheckingFirst);
     assert_ne!(act::order_id(&next), earlier);
 }
+
+#[test]
+fn a_reimage_that_is_through_is_not_repeated_for_a_hold_before_its_reboot() {
+    let confirmed = |e: &Episode| e.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    let fits = |e: &Episode| e.rung == Rung::Reimage && e.phase == Phase::Draining && confirmed(e);
+    let draining = episodes().into_iter().flatten().find(fits).unwrap();
+    let noted = |whys: &[Why]| {
+        let step = |&why| Step {
+            at: at(1),
+            rung: Rung::Reimage,
+            outcome: Reason::new(why, "noted"),
+            verdicts: vec![],
+            kernel_log: None,
+            evidence: None,
+        };
+        Episode { steps: whys.iter().map(step).collect(), ..draining.clone() }
+    };
+    for (whys, expected) in [
+        (&[][..], Phase::Reimaging),
+        (&[Why::Reimaged, Why::OnHold], Phase::Rebooting),
+        (&[Why::Reimaged, Why::NewBoot], Phase::Reimaging),
+    ] {
+        let (record, seen, policy) = moment_of(&noted(whys), None);
+        let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();
+        assert_eq!(next.phase, expected, "{whys:?}");
+    }
+}
