@@ -1,5 +1,6 @@
 //! What real machines go through, and what must come of it.
 
+mod bad;
 mod dead;
 mod half;
 mod killed;
@@ -38,11 +39,13 @@ const LANES: [&[&str]; 2] = [
         "reimage-heals",
         "power-fails",
         "scripts-misbehave",
+        "script-gone",
+        "disk-read-only",
         "agent-silent",
     ],
 ];
 /// Played after those: they take every machine, or change what all share.
-const LAST: [&str; 2] = ["half-silent", "hangs-without-bmc"];
+const LAST: [&str; 3] = ["half-silent", "hangs-without-bmc", "probe-nonsense"];
 
 /// All of them.
 pub fn stories() -> impl Iterator<Item = &'static str> {
@@ -92,6 +95,7 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[Stri
         let came = match story {
             "half-silent" => half::silent(lab, bmcs, &guests).await,
             "hangs-without-bmc" => dead::without_bmc(lab, bmcs, &guests).await,
+            "probe-nonsense" => bad::probe_nonsense(lab, bmcs, &guests).await,
             other => bail!("there is no story {other}"),
         };
         came.with_context(|| format!("story {story}"))?;
@@ -121,6 +125,8 @@ async fn on_one(place: Place<'_>, number: u8, name: &str, stories: &[&str]) -> R
             "reimage-heals" => reimages::heals(lab, guest).await,
             "power-fails" => reimages::power_fails(lab, guest).await,
             "scripts-misbehave" => reimages::misbehave(lab, guest).await,
+            "script-gone" => bad::script_gone(lab, guest).await,
+            "disk-read-only" => bad::disk_read_only(lab, guest).await,
             other => bail!("there is no story {other}"),
         };
         came.with_context(|| format!("story {story}"))?;
