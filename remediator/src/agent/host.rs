@@ -37,6 +37,16 @@ pub enum HostError {
     TooLong { what: String, seconds: u64 },
 }
 
+impl HostError {
+    /// With what lies behind it: for whoever reads the record and has no log.
+    pub fn whole(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// A machine that the agent can look at and act on.
 pub trait Host: Send + Sync + 'static {
     /// The kernel's boot id (`/proc/sys/kernel/random/boot_id`), as the kubelet reports it in `status.nodeInfo.bootID`.

@@ -170,7 +170,7 @@ impl Host for Linux {
         let sections = EVIDENCE.iter().map(|(name, command)| async move {
             let said = on_host(command[0], command, b"", within).await;
             let said = said.map(|ended| [ended.stdout, ended.stderr].concat());
-            let said = said.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.to_string());
+            let said = said.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.whole());
             Section { name, said }
         });
         futures::future::join_all(sections).await

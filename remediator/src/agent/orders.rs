@@ -192,7 +192,7 @@ impl<H: Host> Worker<H> {
             OrderKind::Reboot => match self.host.reboot(&order.id, shutdown_time(clock::until(order.deadline))).await {
                 // The shutdown ends this process; the next boot's agent says that it is done.
                 Ok(()) => Ok(()),
-                Err(error) => reporter.settle(AgentState::Failed, &error.to_string()).await,
+                Err(error) => reporter.settle(AgentState::Failed, &error.whole()).await,
             },
             OrderKind::Capture => match unless_withdrawn(latest, &order.id, self.capture(order)).await {
                 Some((captured, map)) => reporter.captured(captured, map).await,
@@ -247,7 +247,7 @@ impl<H: Host> Worker<H> {
             };
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
             if let Err(error) = self.host.start_script(&key, &text, seconds).await {
-                return Ok((AgentState::Failed, error.to_string()));
+                return Ok((AgentState::Failed, error.whole()));
             }
         }
         Ok(match self.host.script_ended(&key).await? {

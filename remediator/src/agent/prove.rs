@@ -131,7 +131,7 @@ async fn stands<H: Host>(host: &H, test: &LoadTest, key: &str, end: jiff::Timest
     let (at, wanted) = (clock::now(), Duration::from_secs(test.seconds.into()));
     let given = wanted.min(clock::until(end));
     let outcome = host.load_test(key, &test.command, given).await;
-    load_test::verdict(outcome.map_err(|error| error.to_string()), given, wanted, at)
+    load_test::verdict(outcome.map_err(|error| error.whole()), given, wanted, at)
 }
 
 fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {

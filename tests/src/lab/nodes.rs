@@ -1,7 +1,7 @@
 //! The simulated nodes of a lab: each is a machine, a kubelet and the pods on it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -96,6 +96,16 @@ impl Lab {
     /// The certificate of a kubelet that lives elsewhere.
     pub fn node_identity(&self, name: &str) -> Result<Pair> {
         self.pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))
+    }
+
+    /// A certificate for a server that the lab starts later.
+    pub fn server_identity(&self, name: &str) -> Result<Pair> {
+        self.pki.server(name)
+    }
+
+    /// The file with the password of the account on every BMC.
+    pub fn bmc_password(&self) -> &Path {
+        &self.bmcs.password_file
     }
 
     /// Who vouches for the lab's servers.

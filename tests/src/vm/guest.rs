@@ -2,19 +2,16 @@
 //! monitor (QMP) tells of every reset: both know nothing of Kubernetes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use anyhow::{Context, Result, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Mutex;
 
 use super::debian_root::DebianRoot;
 use super::image::{Image, run};
+use super::monitor::Monitor;
 use super::network;
 use crate::process::{Process, Program, tail};
 use crate::wait;
@@ -24,8 +21,6 @@ const OPENS: Duration = Duration::from_secs(20);
 /// How long a command on the serial line may take: the processor is emulated.
 const ANSWERS: Duration = Duration::from_secs(60);
 const MEMORY_MB: u32 = 1536;
-/// Seconds within which a reset that is told again is the same one; no machine boots so fast.
-const TOLD_AGAIN: i64 = 3;
 /// Ends what a command said.
 const RECORD: u8 = 0x1e;
 
@@ -34,8 +29,8 @@ pub struct Guest {
     pub console: PathBuf,
     shell: Mutex<Option<UnixStream>>,
     shell_socket: PathBuf,
-    resets: Arc<AtomicU32>,
-    monitor: Mutex<OwnedWriteHalf>,
+    monitor: Monitor,
+    number: u8,
     _qemu: Process,
 }
 
@@ -71,29 +66,19 @@ impl Guest {
             .args(["-serial", "chardev:shell", "-qmp", &format!("unix:{},server=on,wait=off", monitor.display())])
             .start(&dir.join("qemu.log"))?;
         qemu.ready(OPENS, || async { UnixStream::connect(&monitor).await.map(drop).context("its monitor") }).await?;
-        let (monitor, resets) = attend(&monitor, &dir.join("monitor.log")).await?;
+        let monitor = Monitor::attend(&monitor, &dir.join("monitor.log")).await?;
         let (name, shell_socket) = (name.to_owned(), shell);
-        Ok(Self {
-            name,
-            console,
-            shell: Mutex::new(None),
-            shell_socket,
-            resets,
-            monitor: Mutex::new(monitor),
-            _qemu: qemu,
-        })
+        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, number, _qemu: qemu })
     }
 
-    /// How often the machine was reset since it was switched on, by whoever did it.
-    pub fn resets(&self) -> u32 {
-        self.resets.load(Ordering::Relaxed)
+    /// Its power switch, and the witness of its resets.
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
-    /// The power fails and comes back.
-    pub async fn power_failure(&self) -> Result<()> {
-        let line = format!("{}\n", json!({ "execute": "system_reset" }));
-        let mut monitor = self.monitor.lock().await;
-        monitor.write_all(line.as_bytes()).await.with_context(|| format!("resetting {}", self.name))
+    /// Nothing of the network reaches it any more, or everything does again.
+    pub async fn cut_off(&self, off: bool) -> Result<()> {
+        network::cut(self.number, off).await
     }
 
     /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.
@@ -167,32 +152,4 @@ fn kernel_arguments(name: &str, number: u8) -> String {
         "root=/dev/nvme0n1 rw rootfstype=ext4 console=ttyS0 loglevel=5 mitigations=off nopti no5lvl net.ifnames=0 \
          systemd.hostname={name} systemd.machine_id={number:032x} ip={address}::{gateway}:255.255.255.0:{name}:eth0:off"
     )
-}
-
-/// Follows the monitor, which has to be connected for as long as the machine's resets are counted.
-async fn attend(socket: &Path, log: &Path) -> Result<(OwnedWriteHalf, Arc<AtomicU32>)> {
-    let stream = UnixStream::connect(socket).await.context("connecting to the monitor")?;
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
-    if lines.next_line().await.context("the monitor's greeting")?.is_none() {
-        bail!("the monitor said nothing");
-    }
-    write.write_all(b"{\"execute\": \"qmp_capabilities\"}\n").await.context("greeting the monitor")?;
-    let resets = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&resets);
-    let mut log = tokio::fs::File::create(log).await.with_context(|| format!("creating {}", log.display()))?;
-    tokio::spawn(async move {
-        let mut last = i64::MIN;
-        while let Ok(Some(line)) = lines.next_line().await {
-            let _ = log.write_all(format!("{line}\n").as_bytes()).await;
-            let said: Value = serde_json::from_str(&line).unwrap_or_default();
-            let at = said["timestamp"]["seconds"].as_i64().unwrap_or_default();
-            // One reset is told several times within some milliseconds: a kernel tries all that it knows.
-            if said["event"] == "RESET" && at > last.saturating_add(TOLD_AGAIN) {
-                counted.fetch_add(1, Ordering::Relaxed);
-                last = at;
-            }
-        }
-    });
-    Ok((write, resets))
 }

@@ -2,14 +2,19 @@
 //! lab's control plane; our exporter and agent run in it as the pods of the DaemonSets in `deploy/`, from an image of our
 //! own. What the lab asks of a machine itself goes over a serial line.
 
+mod bmc;
 mod container_image;
 mod debian_root;
 mod guest;
 mod image;
+mod monitor;
 mod network;
 mod node;
 mod repository;
 mod stories;
+mod sushy;
+mod watched;
+mod workload;
 
 pub use self::stories::stories;
 
@@ -20,6 +25,7 @@ use tokio::sync::watch;
 
 use self::debian_root::DebianRoot;
 use self::image::Image;
+use self::sushy::Sushy;
 use crate::lab::Lab;
 use crate::{enclosure, setup};
 
@@ -34,13 +40,14 @@ pub async fn prepare() -> Result<()> {
 struct Room {
     debian: DebianRoot,
     image: Image,
+    sushy: Sushy,
 }
 
 impl Room {
     async fn find() -> Result<Self> {
         let debian = DebianRoot::get()?;
         let image = image::get(&debian, &setup::tool("kubelet")?).await?;
-        Ok(Self { debian, image })
+        Ok(Self { debian, image, sushy: Sushy::get().await? })
     }
 }
 

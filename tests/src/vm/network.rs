@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::image::{run, tool};
 
@@ -15,6 +16,20 @@ const BRIDGE: &str = "ossci0";
 /// The address of machine `number`.
 pub fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 26, 1, 10 + number)
+}
+
+/// How machine `number` gives its pods addresses: a network of each machine's own, as in a cluster.
+pub fn pods(number: u8) -> String {
+    json!({"cniVersion": "0.4.0", "name": "lab", "plugins": [
+        {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true,
+         "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet(number)}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+        {"type": "portmap", "capabilities": {"portMappings": true}},
+    ]})
+    .to_string()
+}
+
+fn subnet(number: u8) -> String {
+    format!("10.244.{number}.0/24")
 }
 
 /// Where a node finds the API server, host:port.
@@ -30,12 +45,20 @@ pub async fn up() -> Result<()> {
     ip(&["link", "set", BRIDGE, "up"]).await
 }
 
-/// A port of the bridge for machine `number`: its name.
+/// A port of the bridge for machine `number`, and the way to its pods: the port's name.
 pub async fn tap(number: u8) -> Result<String> {
     let name = format!("ossci-vm{number}");
     ip(&["tuntap", "add", &name, "mode", "tap"]).await?;
     ip(&["link", "set", &name, "master", BRIDGE, "up"]).await?;
+    ip(&["route", "add", &subnet(number), "via", &address(number).to_string()]).await?;
     Ok(name)
+}
+
+/// Takes machine `number` off the bridge, or puts it back.
+pub async fn cut(number: u8, off: bool) -> Result<()> {
+    let name = format!("ossci-vm{number}");
+    let how: &[&str] = if off { &["nomaster"] } else { &["master", BRIDGE] };
+    ip(&[&["link", "set", &name], how].concat()).await
 }
 
 async fn ip(args: &[&str]) -> Result<()> {

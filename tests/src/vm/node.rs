@@ -40,13 +40,22 @@ pub async fn join(lab: &Lab, room: &Room, images: &[PathBuf], story: &str, name:
 }
 
 /// Waits until the node says that it is Ready.
-async fn ready(lab: &Lab, name: &str) -> Result<()> {
+pub async fn ready(lab: &Lab, name: &str) -> Result<()> {
+    says(lab, name, "True").await
+}
+
+/// Waits until nothing was heard of the node for so long that the control plane calls it Unknown.
+pub async fn silent(lab: &Lab, name: &str) -> Result<()> {
+    says(lab, name, "Unknown").await
+}
+
+async fn says(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
     let nodes: &Api<Node> = &Api::all(lab.admin.clone());
-    wait::until(format!("{name} is Ready"), JOINS, || async move {
+    wait::until(format!("the condition Ready of {name} is {wanted}"), JOINS, || async move {
         let node = nodes.get(name).await?;
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
         let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("it says nothing yet")?;
-        ensure!(ready.status == "True", "{}", ready.message.clone().unwrap_or_default());
+        ensure!(ready.status == wanted, "{}: {}", ready.status, ready.message.clone().unwrap_or_default());
         Ok(())
     })
     .await
@@ -60,22 +69,24 @@ pub async fn boot_id(lab: &Lab, name: &str) -> Result<String> {
 }
 
 /// Waits until both of our pods on it are ready.
-async fn pods(lab: &Lab, name: &str) -> Result<()> {
+pub async fn pods(lab: &Lab, name: &str) -> Result<()> {
     let pods: &Api<Pod> = &Api::namespaced(lab.admin.clone(), "ossci");
     let here = &ListParams::default().fields(&format!("spec.nodeName={name}"));
     wait::until(format!("our pods run on {name}"), JOINS, || async move {
         let all = pods.list(here).await?.items;
-        let ready = |pod: &&Pod| {
-            let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-            conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-        };
-        let count = all.iter().filter(ready).count();
+        let count = all.iter().filter(|pod| is_ready(pod)).count();
         let states: Vec<_> =
             all.iter().map(|pod| pod.status.as_ref().and_then(|status| status.phase.clone())).collect();
         ensure!(count == 2, "{count} of {states:?}");
         Ok(())
     })
     .await
+}
+
+/// The pod says that it is ready.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
 /// A disk that holds a tar of what is this node's own.
@@ -95,6 +106,9 @@ async fn seed(lab: &Lab, images: &[PathBuf], dir: &Path, name: &str, number: u8)
     kubeconfig::with_certificate(&kubernetes.join("kubelet.kubeconfig"), &cluster, &pair)?;
     let env = format!("NODE={name}\nNODE_IP={}\nAPISERVER={api}\n", network::address(number));
     fs::write(kubernetes.join("node.env"), env).context("writing the node's environment")?;
+    let pods = root.join("etc/cni/net.d");
+    fs::create_dir_all(&pods).with_context(|| format!("creating {}", pods.display()))?;
+    fs::write(pods.join("10-lab.conflist"), network::pods(number)).context("writing the network of its pods")?;
     for image in images {
         copy(image, &imported.join(image.file_name().unwrap_or_default()))?;
     }

@@ -1,5 +1,9 @@
 //! What real machines go through, and what must come of it.
 
+mod bad;
+mod dead;
+mod half;
+mod killed;
 mod packages;
 mod reboots;
 mod reimages;
@@ -9,10 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::api::Api;
-use ossci_remediator::core::record::Episode;
+use ossci_remediator::core::record::{AgentState, Episode, OrderKind};
 use ossci_remediator::core::word::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
+use serde_json::{Value, json};
 
+use super::bmc::Bmcs;
 use super::guest::Guest;
 use super::{Room, network, node};
 use crate::clock::Stopwatch;
@@ -20,61 +26,113 @@ use crate::lab::Lab;
 use crate::wait;
 
 const STORY: &str = "machines";
-const TAKES: Duration = Duration::from_secs(420);
-
-/// An emulated machine takes a minute to boot and some to be Ready.
-const POLICY: &str = "{budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 60, \
-                      reimageSeconds: 200, bootSeconds: 240, proofSeconds: 240, stabiliseSeconds: 5}, proof: {gapSeconds: 5}}";
+pub const TAKES: Duration = Duration::from_secs(420);
 
 /// What is played on each machine, one story after the other. All machines share one script of a reimage, so all reimages
 /// are one machine's.
 const LANES: [&[&str]; 2] = [
-    &["reboot-heals", "order-doubled", "shutdown-hangs", "kernel-panics"],
-    &["packages-heal", "driver-too-new", "packages-fail", "reimage-heals", "power-fails", "scripts-misbehave"],
+    &["reboot-heals", "order-doubled", "shutdown-hangs", "kernel-panics", "killed-and-cut-off", "kernel-hangs"],
+    &[
+        "packages-heal",
+        "driver-too-new",
+        "packages-fail",
+        "reimage-heals",
+        "power-fails",
+        "scripts-misbehave",
+        "script-gone",
+        "disk-read-only",
+        "agent-silent",
+    ],
 ];
+/// Played after those: they take every machine, or change what all share.
+const LAST: [&str; 3] = ["half-silent", "hangs-without-bmc", "probe-nonsense"];
 
 /// All of them.
 pub fn stories() -> impl Iterator<Item = &'static str> {
-    LANES.into_iter().flatten().copied()
+    LANES.into_iter().flatten().copied().chain(LAST)
+}
+
+/// The policy of every story. An emulated machine takes a minute to boot, two of them at once more, and some to be Ready:
+/// only then a kubelet that says nothing is dead. NotReady it is after 50 s.
+fn policy(bmcs: &Bmcs) -> Value {
+    json!({
+        "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100}, "proof": {"gapSeconds": 5},
+        "times": {"drainSeconds": 60, "reimageSeconds": 200, "bootSeconds": 240, "proofSeconds": 240, "stabiliseSeconds": 5,
+                  "agentSilentSeconds": 90},
+        "bmc": {"url": bmcs.url(), "deadSeconds": 120},
+    })
+}
+
+/// What a story has to do with.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    lab: &'a Lab,
+    room: &'a Room,
+    bmcs: &'a Bmcs,
+    images: &'a [PathBuf],
 }
 
 /// Plays these stories, or all, on as many machines as it takes.
 pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[String]) -> Result<()> {
     lab.begin(STORY);
-    lab.change_policy(POLICY).await?;
+    let names: Vec<String> = (1..=LANES.len()).map(|number| format!("vm{number}")).collect();
+    let bmcs = &Bmcs::start(lab, &room.sushy, &names).await?;
+    lab.change_policy(&policy(bmcs).to_string()).await?;
     lab.serve_api(&network::api())?;
-    let lab: &Lab = lab;
     let is_wanted = |story: &&str| wanted.is_empty() || wanted.iter().any(|name| name == story);
-    let lanes = (1..).zip(LANES).map(|(number, lane)| async move {
-        let lane: Vec<&str> = lane.iter().copied().filter(is_wanted).collect();
-        if lane.is_empty() { Ok(()) } else { on_one(lab, room, images, number, &lane).await }
-    });
-    futures::future::try_join_all(lanes).await.map(drop)
-}
-
-async fn on_one(lab: &Lab, room: &Room, images: &[PathBuf], number: u8, stories: &[&str]) -> Result<()> {
-    let (name, watch) = (format!("vm{number}"), Stopwatch::start());
-    let guest = &node::join(lab, room, images, STORY, &name, number).await?;
-    println!("{name} is a node with our pods ({})", watch.read());
-    for story in stories {
+    let last: Vec<&str> = LAST.iter().copied().filter(is_wanted).collect();
+    let place = Place { lab, room, bmcs, images };
+    let lanes =
+        (1..).zip(&names).zip(LANES).map(|((number, name), lane)| {
+            let (lane, last): (Vec<&str>, _) = (lane.iter().copied().filter(is_wanted).collect(), !last.is_empty());
+            async move {
+                if lane.is_empty() && !last { Ok(None) } else { on_one(place, number, name, &lane).await.map(Some) }
+            }
+        });
+    let guests: Vec<Guest> = futures::future::try_join_all(lanes).await?.into_iter().flatten().collect();
+    for story in last {
         let watch = Stopwatch::start();
-        let came = match *story {
-            "reboot-heals" => reboots::heals(lab, guest).await,
-            "order-doubled" => reboots::doubled(lab, guest).await,
-            "shutdown-hangs" => reboots::hangs(lab, guest).await,
-            "kernel-panics" => reboots::panics(lab, guest).await,
-            "packages-heal" => packages::heal(lab, room, guest).await,
-            "driver-too-new" => packages::too_new(lab, room, guest).await,
-            "packages-fail" => packages::fail(lab, room, guest).await,
-            "reimage-heals" => reimages::heals(lab, guest).await,
-            "power-fails" => reimages::power_fails(lab, guest).await,
-            "scripts-misbehave" => reimages::misbehave(lab, guest).await,
+        let came = match story {
+            "half-silent" => half::silent(lab, bmcs, &guests).await,
+            "hangs-without-bmc" => dead::without_bmc(lab, bmcs, &guests).await,
+            "probe-nonsense" => bad::probe_nonsense(lab, bmcs, &guests).await,
             other => bail!("there is no story {other}"),
         };
         came.with_context(|| format!("story {story}"))?;
         println!("story {story} ... ok ({})", watch.read());
     }
     Ok(())
+}
+
+async fn on_one(place: Place<'_>, number: u8, name: &str, stories: &[&str]) -> Result<Guest> {
+    let (Place { lab, room, bmcs, images }, watch) = (place, Stopwatch::start());
+    let guest = node::join(lab, room, images, STORY, name, number).await?;
+    bmcs.plug(name, guest.monitor().clone());
+    println!("{name} is a node with our pods ({})", watch.read());
+    for story in stories {
+        let (guest, watch) = (&guest, Stopwatch::start());
+        let came = match *story {
+            "reboot-heals" => reboots::heals(lab, guest).await,
+            "order-doubled" => reboots::doubled(lab, guest).await,
+            "shutdown-hangs" => reboots::hangs(lab, guest).await,
+            "kernel-panics" => reboots::panics(lab, guest).await,
+            "killed-and-cut-off" => killed::and_cut_off(lab, guest).await,
+            "kernel-hangs" => dead::kernel_hangs(lab, bmcs, guest).await,
+            "agent-silent" => dead::agent_silent(lab, bmcs, guest).await,
+            "packages-heal" => packages::heal(lab, room, guest).await,
+            "driver-too-new" => packages::too_new(lab, room, guest).await,
+            "packages-fail" => packages::fail(lab, room, guest).await,
+            "reimage-heals" => reimages::heals(lab, guest).await,
+            "power-fails" => reimages::power_fails(lab, guest).await,
+            "scripts-misbehave" => reimages::misbehave(lab, guest).await,
+            "script-gone" => bad::script_gone(lab, guest).await,
+            "disk-read-only" => bad::disk_read_only(lab, guest).await,
+            other => bail!("there is no story {other}"),
+        };
+        came.with_context(|| format!("story {story}"))?;
+        println!("story {story} ... ok ({})", watch.read());
+    }
+    Ok(guest)
 }
 
 /// What a machine's boots were when a story began.
@@ -87,7 +145,7 @@ struct Before {
 impl Before {
     async fn of(lab: &Lab, guest: &Guest) -> Result<Self> {
         let told = node::boot_id(lab, &guest.name).await?;
-        Ok(Self { told, known: guest.boots().await?, resets: guest.resets() })
+        Ok(Self { told, known: guest.boots().await?, resets: guest.monitor().resets() })
     }
 
     /// The machine has booted so often since then: its own journal and its monitor say the same, and so does the Node.
@@ -95,7 +153,7 @@ impl Before {
         guest.up(TAKES).await?;
         let told = node::boot_id(lab, &guest.name).await?;
         ensure!((told != self.told) == (times > 0), "the Node told of boot {} and tells of {told}", self.told);
-        let (known, resets) = (guest.boots().await?, guest.resets() - self.resets);
+        let (known, resets) = (guest.boots().await?, guest.monitor().resets() - self.resets);
         let new = known.len().saturating_sub(self.known.len());
         ensure!(new == times as usize, "the journal knew {:?} and knows {known:?}", self.known);
         ensure!(resets == times, "the monitor saw {resets} resets");
@@ -116,4 +174,22 @@ async fn phase(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
 async fn episode(lab: &Lab, name: &str) -> Result<Episode> {
     let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
     repairs.get(name).await?.record().repair.episode.context("no episode")
+}
+
+/// Waits until a reboot is carried out; its order, as it stands in the record.
+async fn reboot_runs(lab: &Lab, name: &str) -> Result<Value> {
+    let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
+    wait::until(format!("the reboot of {name} is carried out"), TAKES, || async move {
+        let record = repairs.get(name).await?;
+        let order = record.record().order.filter(|order| order.kind == OrderKind::Reboot).context("no reboot")?;
+        let report = record.record().report_on(&order.id).map(|report| report.state);
+        ensure!(report == Some(AgentState::Running), "nobody took {}", order.id);
+        serde_json::to_value(record.spec.order).context("its order")
+    })
+    .await
+}
+
+/// The agent dies. It may be on its way out already, with the machine.
+async fn kill_agent(guest: &Guest) {
+    let _ = guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await;
 }

@@ -4,23 +4,54 @@ use std::io::Read as _;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::Api;
-use ossci_remediator::core::record::OrderKind;
+use ossci_remediator::core::why::Why;
 use ossci_remediator::evidence_maps;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
 
-use super::{Before, TAKES, episode, phase};
+use super::{Before, TAKES, episode, kill_agent, phase, reboot_runs};
 use crate::lab::Lab;
+use crate::story::Standing;
 use crate::vm::guest::Guest;
+use crate::vm::watched;
+use crate::vm::workload::Workload;
 use crate::wait;
 
-/// Taint, capture, one real reboot, proof, no taint.
+/// A GPU goes missing, and the exporter in the machine sees it: three strikes, an alert, a taint; an ordinary pod leaves;
+/// capture, one real reboot, proof, no taint; the pod runs again, and the alert is over.
 pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
+    tokio::select! {
+        told = from_strikes(lab, guest) => told?,
+        lost = watched::follow(lab, name) => lost.context("following the exporter")?,
+    }
+    watched::forget(lab, name);
+    Ok(())
+}
+
+async fn from_strikes(lab: &Lab, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
     let before = Before::of(lab, guest).await?;
-    breaks(lab, guest).await?;
-    phase(lab, &guest.name, "Healed").await?;
+    let workload = Workload::start(lab, name, 5).await?;
+    lab.kubectl.run(&["delete", "noderepair", name, "--ignore-not-found"]).await?;
+    wait::until("the machine is scraped", TAKES, || async {
+        ensure!(lab.alerting.has_seen(name, 0).await?, "Prometheus has no sample");
+        Ok(())
+    })
+    .await?;
+    guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
+    let began = wait::until("three strikes begin a repair", TAKES, || async { episode(lab, name).await });
+    let began = began.await?.steps.first().map(|step| step.outcome.why);
+    ensure!(began == Some(Why::Complaint), "it began because of {began:?}");
+    phase(lab, name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
-    evidence(lab, guest).await
+    evidence(lab, guest).await?;
+    workload.runs_again().await?;
+    wait::until("the alert is over", TAKES, || async {
+        ensure!(lab.alerting.stands(name, Standing::None).await?, "it still fires");
+        Ok(())
+    })
+    .await
 }
 
 /// What the machine said before its reboot is in the cluster and on its disk.
@@ -42,11 +73,15 @@ pub async fn hangs(lab: &Lab, guest: &Guest) -> Result<()> {
     let never = "systemd-run --quiet --unit=never-ends --property=TimeoutStopSec=infinity --property=SendSIGKILL=no \
                  sh -c 'trap \"\" TERM; while :; do sleep 1000; done'";
     guest.run(never).await?;
-    heals(lab, guest).await
+    let before = Before::of(lab, guest).await?;
+    breaks(lab, guest).await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    evidence(lab, guest).await
 }
 
 /// A GPU is gone until the next boot, and somebody asks for the repair.
-async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
+pub async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
     // A node that was repaired today begins one rung higher: each story is about the first time.
     lab.kubectl.run(&["delete", "noderepair", &guest.name, "--ignore-not-found"]).await?;
     guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
@@ -58,21 +93,14 @@ async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
 pub async fn doubled(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     breaks(lab, guest).await?;
-    let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
-    let running = wait::until("the reboot is carried out", TAKES, || async move {
-        let record = repairs.get(&guest.name).await?;
-        let order = record.record().order.filter(|order| order.kind == OrderKind::Reboot).context("no reboot")?;
-        ensure!(record.record().report_on(&order.id).is_some(), "nobody took {}", order.id);
-        record.spec.order.context("no order")
-    });
-    let order = json!({"spec": {"order": running.await?}}).to_string();
+    let order = json!({"spec": {"order": reboot_runs(lab, &guest.name).await?}}).to_string();
     let untaken = ["patch", "noderepair", &guest.name, "--subresource=status", "--type=merge", "--patch"];
     lab.kubectl.run(&[&untaken[..], &[r#"{"status":{"agent":null}}"#]].concat()).await?;
-    // It may be shutting down already.
-    let _ = guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await;
+    kill_agent(guest).await;
     phase(lab, &guest.name, "Healed").await?;
 
     lab.kubectl.run(&["patch", "noderepair", &guest.name, "--type=merge", "--patch", &order]).await?;
+    let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
     wait::until("the order is withdrawn", TAKES, || async move {
         let order = repairs.get(&guest.name).await?.spec.order;
         ensure!(order.is_none(), "{order:?} is still there");

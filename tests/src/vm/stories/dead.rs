@@ -1,0 +1,99 @@
+//! Machines that answer nobody, and one that only seems so: what their BMCs do about it, and what is left to a person.
+
+use anyhow::{Context, Result, ensure};
+use ossci_remediator::core::record::ResetState;
+use ossci_remediator::core::why::Why;
+use serde_json::{Value, json};
+
+use super::{Before, TAKES, episode, phase, policy, reboots};
+use crate::inbox::Inbox;
+use crate::lab::Lab;
+use crate::vm::bmc::Bmcs;
+use crate::vm::guest::Guest;
+use crate::vm::node;
+
+/// The kernel hangs for good, before the order is taken that would end its boot: nobody takes it, and the BMC resets the
+/// machine, once.
+pub async fn kernel_hangs(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
+    let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
+    reboots::breaks(lab, guest).await?;
+    phase(lab, name, "Capturing").await?;
+    hang(guest).await?;
+    phase(lab, name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    ensure!(bmcs.resets(name) == resets + 1, "its BMC reset it {} times", bmcs.resets(name) - resets);
+    let asked: Vec<ResetState> = episode(lab, name).await?.resets.iter().map(|reset| reset.state).collect();
+    ensure!(asked == [ResetState::Sent], "on record are the resets {asked:?}");
+    Ok(())
+}
+
+/// The same at a site whose policy names no BMC: a person is asked, with that reason, switches the machine on again and gives
+/// it back.
+pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
+    let mut changed = policy(bmcs);
+    changed["bmc"] = Value::Null;
+    changed["times"]["bootSeconds"] = json!(120);
+    lab.change_policy(&changed.to_string()).await?;
+    let guest = guests.first().context("no machine")?;
+    let name = &*guest.name;
+    let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
+    reboots::breaks(lab, guest).await?;
+    phase(lab, name, "Capturing").await?;
+    hang(guest).await?;
+    phase(lab, name, "Escalated").await?;
+    let said = "and the policy names no BMC to reset it";
+    let last = episode(lab, name).await?.steps.last().context("no step")?.outcome.clone();
+    ensure!(last.why == Why::DidNotComeBack && last.message.contains(said), "{:?}: {}", last.why, last.message);
+    mailed(lab, name, said).await?;
+    ensure!(guest.monitor().resets() == before.resets && bmcs.resets(name) == resets, "somebody reset it");
+
+    guest.monitor().reset().await?;
+    guest.up(TAKES).await?;
+    node::ready(lab, name).await?;
+    lab.kubectl.run(&["taint", "node", name, "repair-manual-"]).await?;
+    before.and_boots(lab, guest, 1).await?;
+    lab.change_policy(&policy(bmcs).to_string()).await
+}
+
+/// The agent does nothing any more on a machine that is well otherwise: a person is asked, and no BMC. It does not make up for
+/// it when it goes on.
+pub async fn agent_silent(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
+    let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
+    signal_agent(guest, "STOP").await?;
+    reboots::breaks(lab, guest).await?;
+    phase(lab, name, "Escalated").await?;
+    let last = episode(lab, name).await?.steps.last().context("no step")?.outcome.why;
+    ensure!(last == Why::AgentSilent, "it was escalated because of {last:?}");
+    mailed(lab, name, "its agent does not take the order").await?;
+    signal_agent(guest, "CONT").await?;
+    node::pods(lab, name).await?;
+    lab.kubectl.run(&["taint", "node", name, "repair-manual-"]).await?;
+    guest.run("rm /run/lab/gpu-missing").await?;
+    ensure!(bmcs.resets(name) == resets, "its BMC was asked");
+    before.and_boots(lab, guest, 0).await
+}
+
+/// Stops the agent as a debugger would, or lets it go on.
+pub async fn signal_agent(guest: &Guest, signal: &str) -> Result<()> {
+    guest.run(&format!("pkill -{signal} -f '^/usr/bin/ossci-remediator agent'")).await.map(drop)
+}
+
+/// The kernel panics and stays where it is: the kubelet has it boot by itself after one, which is not what hangs.
+async fn hang(guest: &Guest) -> Result<()> {
+    let hangs = "sync; echo 0 > /proc/sys/kernel/panic; (sleep 0.3; echo c > /proc/sysrq-trigger) &";
+    guest.run(hangs).await.map(drop)
+}
+
+/// A mail about this node that says so is there.
+async fn mailed(lab: &Lab, name: &str, said: &str) -> Result<()> {
+    let mut inbox = Inbox::open(&lab.facts.inbox, &lab.facts.mail_dir)?;
+    inbox.look().await?;
+    // A line of a mail is broken where it is too long.
+    let flat = |text: &str| text.replace("=\r\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let about = |mail: &&crate::inbox::Mail| mail.subject.contains(name) && flat(&mail.raw).contains(said);
+    let subjects: Vec<&str> = inbox.mails().map(|mail| mail.subject.as_str()).collect();
+    ensure!(inbox.mails().any(|mail| about(&mail)), "no mail says {said:?}; there are {subjects:?}");
+    Ok(())
+}

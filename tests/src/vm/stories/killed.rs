@@ -1,0 +1,89 @@
+//! A repair whose agent dies at each of its steps, and whose node loses sight of the API server in the middle: the boot ends
+//! once, and an order for the boot that is over ends none.
+
+use anyhow::{Result, ensure};
+use jiff::SignedDuration;
+use kube::api::Api;
+use ossci_remediator::core::record::AgentState;
+use ossci_remediator::wire::node_repair::NodeRepair;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::{Before, TAKES, kill_agent, phase, reboot_runs, reboots};
+use crate::lab::Lab;
+use crate::pods::App;
+use crate::vm::guest::Guest;
+use crate::vm::node;
+use crate::vm::workload::Workload;
+use crate::{clock, process, wait};
+
+/// How long the pod takes to leave: long enough for an agent to be killed meanwhile.
+const LEAVES: u32 = 20;
+
+pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
+    let before = Before::of(lab, guest).await?;
+    let workload = Workload::start(lab, name, LEAVES).await?;
+    reboots::breaks(lab, guest).await?;
+    for step in ["Capturing", "Draining"] {
+        phase(lab, name, step).await?;
+        kill_agent(guest).await;
+    }
+    let order = reboot_runs(lab, name).await?;
+    kill_agent(guest).await;
+
+    // The machine boots where nobody can reach it, and stays so until the control plane has noticed.
+    wait::until("the machine begins its boot", TAKES, || async {
+        ensure!(guest.monitor().resets() > before.resets, "it was not reset");
+        Ok(())
+    })
+    .await?;
+    guest.cut_off(true).await?;
+    guest.up(TAKES).await?;
+    node::silent(lab, name).await?;
+    let told = node::boot_id(lab, name).await?;
+    ensure!(told == before.told, "a boot was told of that nobody can have heard of: {told}");
+    guest.cut_off(false).await?;
+
+    phase(lab, name, "Proving").await?;
+    kill_agent(guest).await;
+    phase(lab, name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    workload.runs_again().await?;
+    refuses(lab, name, order).await?;
+    before.and_boots(lab, guest, 1).await
+}
+
+/// Somebody writes the order again by hand, with a time that is to come and a taint that allows it, and no controller is there
+/// to take it back: the agent itself looks at the boot that it is to end.
+async fn refuses(lab: &Lab, name: &str, mut order: Value) -> Result<()> {
+    order["id"] = json!("by-hand");
+    order["deadline"] = json!((clock::now() + SignedDuration::from_mins(10)).to_string());
+    ensure!(signal_controllers(Signal::STOP) > 0, "no controller runs");
+    lab.kubectl.run(&["taint", "node", name, "repair-reboot=:NoSchedule"]).await?;
+    put(lab, name, order).await?;
+    let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
+    wait::until("the agent refuses an order for an old boot", TAKES, || async move {
+        let record = repairs.get(name).await?.record();
+        let report = record.report_on("by-hand").map(|report| (report.state, report.message.clone()));
+        let refused = |(state, said): &(AgentState, String)| {
+            *state == AgentState::Refused && said.starts_with("the order is for boot ")
+        };
+        ensure!(report.as_ref().is_some_and(refused), "{report:?}");
+        Ok(())
+    })
+    .await?;
+    put(lab, name, Value::Null).await?;
+    lab.kubectl.run(&["taint", "node", name, "repair-reboot-"]).await?;
+    signal_controllers(Signal::CONT);
+    Ok(())
+}
+
+async fn put(lab: &Lab, name: &str, order: Value) -> Result<()> {
+    let order = json!({"spec": {"order": order}}).to_string();
+    lab.kubectl.run(&["patch", "noderepair", name, "--type=merge", "--patch", &order]).await.map(drop)
+}
+
+fn signal_controllers(signal: Signal) -> usize {
+    process::signal_all(signal, |text| text.contains(App::Controller.sign()))
+}
