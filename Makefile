@@ -95,10 +95,12 @@ bench-remediator: root setup
 	cargo bench --quiet --locked --package ossci-remediator --bench decide || status=1; \
 	exit $$status
 
-# One agent beside an idle client, and the API server with 5,000 agents' watches.
+# One agent beside an idle client, and the API server with 5,000 agents' watches; then orders to a virtual machine.
 bench-agents: root setup
 	@cargo build --release --workspace --locked
-	@$(dir $(LAB))../release/ossci-lab bench agents
+	@status=0; $(dir $(LAB))../release/ossci-lab bench agents || status=1; \
+	$(dir $(LAB))../release/ossci-lab bench orders || status=1; \
+	exit $$status
 
 # Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
 bench-exporter: setup

@@ -98,7 +98,7 @@ impl World {
                     evidence: None,
                     expected: None,
                 });
-                self.record.order = Some(order);
+                self.record.order = Some(*order);
             }
             Action::Evict(_)
             | Action::SendMail { .. }

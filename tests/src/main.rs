@@ -123,6 +123,14 @@ enum Command {
         #[arg(long)]
         node_name: String,
     },
+    /// Raw guarded writes of a node's record (a benchmark starts it on the node)
+    #[command(hide = true)]
+    GuardedWrites {
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        #[arg(long)]
+        node_name: String,
+    },
     /// A stand-in for a tool of a GPU node (the simulated node starts it)
     #[command(hide = true)]
     StandIn {
@@ -146,6 +154,8 @@ enum Measured {
     Fleet,
     /// What an agent costs its node, and thousands of them the API server
     Agents,
+    /// How long an order takes to systemd, on a virtual machine
+    Orders,
 }
 
 #[derive(Args)]
@@ -256,11 +266,19 @@ async fn run(command: Command) -> Result<i32> {
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
         Command::Bench { what: Measured::Rules, .. } => return Ok(i32::from(!bench::rules::run().await?)),
+        Command::Bench { what: Measured::Orders, place } => match enclosure::inside() {
+            None => {
+                vm::prepare().await?;
+                return enclosure::enter_alone(place.state_dir.as_deref(), false).await;
+            }
+            Some(dir) => return Ok(i32::from(!vm::orders::bench(&dir, enclosure::end_wanted()?).await?)),
+        },
         Command::Bench { what, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => {
                 let met = match what {
-                    Measured::Rules => bench::rules::run().await?,
+                    // Those have places of their own.
+                    Measured::Rules | Measured::Orders => return Ok(1),
                     Measured::Routing => bench::routing::run(&dir).await?,
                     Measured::Remediator => bench::remediator::run(&dir, enclosure::end_wanted()?).await?,
                     Measured::Fleet => bench::fleet::run(&dir, enclosure::end_wanted()?).await?,
@@ -270,6 +288,7 @@ async fn run(command: Command) -> Result<i32> {
             }
         },
         Command::IdleClient { kubeconfig, node_name } => bench::agents::watch_idly(&kubeconfig, &node_name).await?,
+        Command::GuardedWrites { kubeconfig, node_name } => vm::orders::write_guarded(&kubeconfig, &node_name).await?,
         Command::StandIn { .. } => {}
     }
     Ok(0)

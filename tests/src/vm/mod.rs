@@ -10,6 +10,7 @@ mod image;
 mod monitor;
 mod network;
 mod node;
+pub mod orders;
 mod repository;
 mod stories;
 mod sushy;

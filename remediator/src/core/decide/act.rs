@@ -78,7 +78,7 @@ fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>
     };
     match (wanted, &moment.record.order) {
         (Some(wanted), Some(order)) if order.id == wanted.id => None,
-        (Some(wanted), _) => Some(Action::IssueOrder(wanted)),
+        (Some(wanted), _) => Some(Action::IssueOrder(Box::new(wanted))),
         (None, Some(order)) => Some(Action::WithdrawOrder { id: order.id.clone() }),
         (None, None) => None,
     }

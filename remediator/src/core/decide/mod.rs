@@ -130,7 +130,7 @@ pub enum Action {
     },
     /// Ask for the eviction of each.
     Evict(Vec<PodView>),
-    IssueOrder(Order),
+    IssueOrder(Box<Order>),
     WithdrawOrder {
         id: String,
     },

@@ -112,7 +112,7 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
 /// The script is through, and a person's mark held the reboot that makes it count: only that is left.
 fn reimaged(episode: &Episode) -> bool {
     let whys = episode.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
-    whys.filter(|why| matches!(why, Why::Reimaged | Why::NewBoot)).last() == Some(Why::Reimaged)
+    whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
 }
 
 fn drains(pool: &Pool) -> bool {

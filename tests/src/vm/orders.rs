@@ -1,0 +1,227 @@
+//! How long an order takes from the API to systemd, beside a raw guarded write from the same machine: the controllers are
+//! stopped, the benchmark writes the orders as they would, and the machine's own journal says when systemd was told.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use jiff::SignedDuration;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use ossci_remediator::core::record::AgentState;
+use ossci_remediator::wire::node_repair::NodeRepair;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use super::guest::Guest;
+use super::image::{run, tool};
+use super::network::{self, GATEWAY};
+use super::{Room, images, node};
+use crate::bench::Figure;
+use crate::clock::{self, Stopwatch};
+use crate::lab::Lab;
+use crate::pods::App;
+use crate::process::{self, Program};
+use crate::{audit, enclosure, environment, kubeconfig, wait};
+
+const STORY: &str = "orders";
+const NAME: &str = "vm1";
+const SCRIPT: &str = "true\n";
+/// Orders, and raw writes before and after them.
+const ORDERS: usize = 20;
+pub const WRITES: usize = 50;
+const PORT: u16 = 8081;
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Readings of the machine's clock, of which the quickest counts.
+const READINGS: usize = 10;
+
+/// Runs inside an enclosure with a network of its own; whether the target was met.
+pub async fn bench(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
+    enclosure::unless_ended(&mut end, measure(dir)).await
+}
+
+async fn measure(dir: &Path) -> Result<bool> {
+    network::up().await?;
+    let room = Room::find().await?;
+    let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
+    lab.begin(STORY);
+    lab.change_policy("{}").await?;
+    lab.serve_api(&network::api())?;
+    let guest = node::join(&lab, &room, &images(&room, dir).await?, STORY, NAME, 1).await?;
+    process::signal_all(Signal::STOP, |text| text.contains(App::Controller.sign()));
+    process::signal_all(Signal::STOP, |text| text.contains("/prometheus\0"));
+    bring_writer(&room, &guest, dir).await?;
+    let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
+    if repairs.get_opt(NAME).await?.is_none() {
+        let record = serde_json::from_value(json!({"metadata": {"name": NAME}, "spec": {}}))?;
+        repairs.create(&PostParams::default(), &record).await.context("making the record")?;
+    }
+    let map = json!({"data": {"reimage.sh": SCRIPT}}).to_string();
+    lab.kubectl.run(&["-n", "ossci", "patch", "configmap", "ossci-reimage", "--type=merge", "--patch", &map]).await?;
+    lab.kubectl.run(&["taint", "node", NAME, "repair-reimage=:NoSchedule"]).await?;
+
+    let mut writes = raw_writes(&guest).await?;
+    let mut all = Vec::new();
+    for number in 0..ORDERS {
+        all.push(order(&lab, &guest, &repairs, number).await?);
+    }
+    writes.extend(raw_writes(&guest).await?);
+    let told: Vec<f64> = all.iter().map(|took| took.told).collect();
+    let running: Vec<f64> = all.iter().map(|took| took.running).collect();
+    println!("    {} orders, ms: {}", told.len(), shown(&told));
+    println!("    of these until it is on record that it runs, p50 {:.1} ms", part(&running, 50));
+    println!("    nsenter and systemd-run alone, p50 {:.1} ms", part(&bare_units(&guest).await?, 50));
+    let uncertain = all.iter().map(|took| took.within).fold(0.0, f64::max);
+    println!("    the machine's clock is known to {uncertain:.1} ms at the worst of them");
+    println!(
+        "    {} raw guarded writes, p10 {:.1} ms, p90 {:.1} ms",
+        writes.len(),
+        part(&writes, 10),
+        part(&writes, 90)
+    );
+    let name = "order written to systemd told, p50".to_owned();
+    Ok(Figure { name, value: part(&told, 50), unit: "ms", peer: part(&writes, 50), target: 5.0 }.print())
+}
+
+fn shown(values: &[f64]) -> String {
+    values.iter().map(|value| format!("{value:.0}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The value below which so many percent are.
+pub fn part(values: &[f64], percent: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+/// This very program goes to the machine: its raw writes are made there.
+async fn bring_writer(room: &Room, guest: &Guest, dir: &Path) -> Result<()> {
+    let folder = dir.join("writer");
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let here = folder.join("ossci-lab");
+    run(tool("strip")?.arg("-o").arg(&here).arg(environment::this_program()?)).await?;
+    let cluster =
+        kubeconfig::Cluster { server: format!("https://{}", network::api()), ca_file: "/etc/kubernetes/ca.crt".into() };
+    kubeconfig::with_token(&folder.join("kubeconfig"), &cluster, Path::new("/run/lab/token"))?;
+    let at = format!("{GATEWAY}:{PORT}");
+    let server = Program::new("busybox", &room.image.busybox).args(["httpd", "-f", "-p", &at, "-h"]).arg(&folder);
+    let mut server = server.start(&dir.join("writer.log"))?;
+    server
+        .ready(PATIENCE, || async { tokio::net::TcpStream::connect(&at).await.map(drop).context("its port") })
+        .await?;
+    for file in ["ossci-lab", "kubeconfig"] {
+        let fetch = format!("/usr/lib/apt/apt-helper download-file http://{at}/{file} /run/lab/{file}");
+        guest.run(&format!("mkdir -p /run/lab && {fetch} && chmod 755 /run/lab/{file}")).await?;
+    }
+    Ok(())
+}
+
+/// Milliseconds of raw writes with the agent's own identity, one after the other.
+async fn raw_writes(guest: &Guest) -> Result<Vec<f64>> {
+    let agent = "$(pgrep -f '^/usr/bin/ossci-remediator agent' | head -n 1)";
+    let token = format!("cp /proc/{agent}/root/var/run/secrets/kubernetes.io/serviceaccount/token /run/lab/token");
+    let writes = format!("/run/lab/ossci-lab guarded-writes --kubeconfig=/run/lab/kubeconfig --node-name={NAME}");
+    let said = guest.run(&format!("{token} && {writes}")).await?;
+    let took: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    ensure!(took.len() == WRITES, "raw writes that went wrong:\n{said}");
+    Ok(took)
+}
+
+/// The other end of it, on the machine: prints the milliseconds of each write.
+pub async fn write_guarded(kubeconfig: &Path, node: &str) -> Result<()> {
+    let repairs: Api<NodeRepair> = Api::all(kubeconfig::client(kubeconfig).await?);
+    let mut version = repairs.get(node).await.context("reading the record")?.metadata.resource_version;
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("the boot id")?;
+    for number in 0..WRITES {
+        let agent = json!({"orderID": format!("raw-{number}"), "bootID": boot_id.trim(), "state": "Running",
+                           "at": clock::now().to_string(), "message": ""});
+        let change = json!({"metadata": {"resourceVersion": version}, "status": {"agent": agent}});
+        let watch = Stopwatch::start();
+        let written = repairs.patch_status(node, &PatchParams::default(), &Patch::Merge(change)).await;
+        let took = watch.elapsed();
+        version = written.context("a guarded write")?.metadata.resource_version;
+        println!("{:.3}", took.as_secs_f64() * 1000.0);
+    }
+    Ok(())
+}
+
+/// Milliseconds of what an agent does as its last step before systemd is told, and of nothing else.
+async fn bare_units(guest: &Guest) -> Result<Vec<f64>> {
+    let unit = "nsenter --target 1 --mount --uts --ipc --net -- systemd-run --quiet --property=Type=exec true";
+    let each = format!("a=$(date +%s%N); {unit}; b=$(date +%s%N); echo $(( (b - a) / 1000 ))");
+    let said = guest.run(&format!("for i in $(seq {ORDERS}); do {each}; done")).await?;
+    let took: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    ensure!(took.len() == ORDERS, "units that went wrong:\n{said}");
+    Ok(took.into_iter().map(|microseconds| microseconds / 1000.0).collect())
+}
+
+/// Milliseconds since an order was written.
+struct Took {
+    /// Until the agent's own word that it runs was on record.
+    running: f64,
+    /// Until systemd was told, and how well that is known.
+    told: f64,
+    within: f64,
+}
+
+async fn order(lab: &Lab, guest: &Guest, repairs: &Api<NodeRepair>, number: usize) -> Result<Took> {
+    let boot_id = node::boot_id(lab, NAME).await?;
+    let id = format!("bench-{number}");
+    let issued = clock::now();
+    let script =
+        json!({"configMap": "ossci-reimage", "key": "reimage.sh", "sha256": format!("{:x}", Sha256::digest(SCRIPT))});
+    let order = json!({"id": id, "kind": "reimage", "bootID": boot_id, "issuedAt": issued.to_string(),
+                       "deadline": (issued + SignedDuration::from_mins(5)).to_string(), "script": script});
+    let version = repairs.get(NAME).await?.metadata.resource_version;
+    let change: Value = json!({"metadata": {"resourceVersion": version}, "spec": {"order": order}});
+    let written = clock::now();
+    repairs.patch(NAME, &PatchParams::default(), &Patch::Merge(change)).await.context("ordering")?;
+    let id = &*id;
+    wait::until("the script has run", PATIENCE, || async move {
+        let record = repairs.get(NAME).await?.record();
+        let report = record.report_on(id).map(|report| (report.state, report.message.clone()));
+        ensure!(report.as_ref().is_some_and(|(state, _)| *state == AgentState::Done), "{report:?}");
+        Ok(())
+    })
+    .await?;
+    // What systemd itself says of the unit, microseconds of the machine's clock; to a pipe: a terminal would get colours.
+    let unit = format!("ossci-order-{id}-{}.service", issued.as_second());
+    let journal =
+        format!("journalctl --boot --quiet --no-pager --output=json --output-fields=MESSAGE UNIT={unit} | cat");
+    let said = guest.run(&journal).await?;
+    let first = said.lines().next().context("systemd says nothing of the unit")?;
+    let entry: Value = serde_json::from_str(first).with_context(|| format!("reading {first}"))?;
+    let at: f64 = entry["__REALTIME_TIMESTAMP"].as_str().context("an entry without time")?.parse()?;
+    let (ahead, within) = offset(guest).await?;
+    let written = written.as_microsecond() as f64 / 1000.0;
+    let running = running(lab, id)?.as_microsecond() as f64 / 1000.0 - written;
+    Ok(Took { running, told: at / 1000.0 - ahead - written, within })
+}
+
+/// When the API server answered the agent's word that this order runs.
+fn running(lab: &Lab, id: &str) -> Result<jiff::Timestamp> {
+    let log = std::fs::read_to_string(&lab.facts.audit_log).context("reading the audit log")?;
+    let says = |write: &audit::Write| {
+        let agent = &write.object["status"]["agent"];
+        write.resource == "noderepairs" && agent["orderID"] == id && agent["state"] == "Running"
+    };
+    let first = log.lines().filter_map(audit::parse).find(says);
+    first.map(|write| write.at).context("nobody said that it runs")
+}
+
+/// How far the machine's clock is ahead of ours, in milliseconds, and how well that is known.
+async fn offset(guest: &Guest) -> Result<(f64, f64)> {
+    let mut best: Option<(f64, f64)> = None;
+    for _ in 0..READINGS {
+        let (asked, watch) = (clock::now(), Stopwatch::start());
+        let said = guest.run("date +%s%N").await?;
+        let half = watch.elapsed().as_secs_f64() * 1000.0 / 2.0;
+        let there = said.trim().parse::<i128>().context("the machine's time")? as f64 / 1e6;
+        let here = asked.as_microsecond() as f64 / 1000.0 + half;
+        if best.is_none_or(|(_, known)| half < known) {
+            best = Some((there - here, half));
+        }
+    }
+    best.context("no reading of the machine's clock")
+}
