@@ -4,16 +4,20 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::agent::host::HostError;
+
+/// So much of what a command says is kept, in bytes: the end of it. It may say gigabytes.
+const KEPT: usize = 2 << 20;
 
 /// What a command that ended left behind.
 #[derive(Debug)]
 pub struct Ended {
     /// `None`: ended by a signal.
     pub exit_status: Option<i32>,
+    /// The end of it, 2 to 4 MiB where it said more.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
@@ -45,11 +49,12 @@ pub async fn run(
             let _ = stdin.write_all(input).await;
         }
     };
-    let both = async { tokio::join!(feed, child.wait_with_output()).1 };
-    match tokio::time::timeout(deadline, both).await {
-        Ok(output) => {
-            let output = output.map_err(started)?;
-            Ok(Ended { exit_status: output.status.code(), stdout: output.stdout, stderr: output.stderr })
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let all = async { tokio::join!(feed, end_of(stdout), end_of(stderr), child.wait()) };
+    match tokio::time::timeout(deadline, all).await {
+        Ok(((), stdout, stderr, status)) => {
+            let exit_status = status.map_err(started)?.code();
+            Ok(Ended { exit_status, stdout: stdout.map_err(started)?, stderr: stderr.map_err(started)? })
         }
         Err(_) => {
             kill_group(group);
@@ -58,10 +63,35 @@ pub async fn run(
     }
 }
 
+/// Reads to the end, and keeps the last of it.
+async fn end_of(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let Some(mut from) = from else { return Ok(kept) };
+    while from.read_buf(&mut kept).await? > 0 {
+        if kept.len() >= 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    Ok(kept)
+}
+
 fn kill_group(group: Option<u32>) {
     let pid = group.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         // A group that is gone already needs no signal.
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_command_that_never_stops_talking_the_end_is_kept() {
+        let says = "head -c 20000000 /dev/zero; echo the end";
+        let ended = run("it", "/bin/sh", &["-c", says], b"", Duration::from_secs(60)).await.unwrap();
+        assert_eq!(ended.exit_status, Some(0));
+        assert!(ended.stdout.len() < 2 * KEPT + 100 && ended.stdout.ends_with(b"the end\n"), "{}", ended.stdout.len());
     }
 }

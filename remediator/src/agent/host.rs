@@ -74,6 +74,9 @@ pub trait Host: Send + Sync + 'static {
         within: Duration,
     ) -> impl Future<Output = Result<ScriptOutcome, HostError>> + Send;
 
+    /// Ends an order's load test, if one runs.
+    fn end_load_test(&self, key: &str) -> impl Future<Output = Result<(), HostError>> + Send;
+
     /// Starts a reimage script on the host, as root, ended after `seconds`. It runs on whatever becomes of this process; `key`
     /// is the order's, and no other order ever has it.
     fn start_script(&self, key: &str, script: &str, seconds: u64)

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::driver::{Driver, Loaded, MODULE};
 use super::evidence::{KERNEL, Section, tail};
 use super::host::{Host, HostError, ScriptOutcome};
+use super::load_test;
 use super::script_files::ScriptFiles;
-use crate::{clock, process};
+use crate::process;
 
 const SYSTEMCTL: Duration = Duration::from_secs(30);
 /// How long each of [`EVIDENCE`] may take; all run side by side. A tool that waits for a GPU that is gone waits for ever.
@@ -116,7 +117,13 @@ async fn runs(key: &str) -> Result<bool, HostError> {
     let show = ["systemctl", "show", "--property=SubState", "--value", &unit(key)];
     let ended = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
     done("systemctl show", &ended)?;
-    Ok(matches!(String::from_utf8_lossy(&ended.stdout).trim(), "running" | "start"))
+    // One that is being stopped may go on for a while.
+    Ok(!matches!(String::from_utf8_lossy(&ended.stdout).trim(), "dead" | "failed" | "exited" | ""))
+}
+
+/// The transient unit of a load test.
+fn load_test_unit(key: &str) -> String {
+    format!("ossci-load-test-{key}.service")
 }
 
 /// The transient unit of an order's script.
@@ -190,19 +197,41 @@ impl Host for Linux {
     }
 
     async fn load_test(&self, key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
-        let unit = format!("ossci-load-test-{key}.service");
-        // An agent that ended left it running; without one this fails, and nothing is wrong.
-        let _ = systemctl(&["stop", &unit]).await;
-        let (unit, longest) =
+        // An agent that ended left it running; two at a time would disturb each other.
+        self.end_load_test(key).await?;
+        let unit = load_test_unit(key);
+        let (named, longest) =
             (format!("--unit={unit}"), format!("--property=RuntimeMaxSec={}", within.as_secs().max(1)));
-        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", &unit, &longest, "--"];
+        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", &named, &longest, "--"];
         let command: Vec<&str> = begun.into_iter().chain(command.iter().map(String::as_str)).collect();
-        let began = clock::monotonic();
         let ended = on_host("systemd-run", &command, b"", within + SYSTEMCTL).await?;
         let said = [ended.stdout, ended.stderr].concat();
         let tail = tail(String::from_utf8_lossy(&said).trim(), SAID).to_owned();
-        let too_long = ended.exit_status != Some(0) && began.elapsed() >= within;
-        Ok(ScriptOutcome { exit_status: ended.exit_status.filter(|_| !too_long), too_long, tail })
+        if ended.exit_status == Some(0) {
+            return Ok(ScriptOutcome { exit_status: Some(0), too_long: false, tail });
+        }
+        // systemd-run has words of its own for its own trouble: what became of the unit, systemd says.
+        let show = ["systemctl", "show", "--property=Result,ExecMainCode,ExecMainStatus", &unit];
+        let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
+        let _ = systemctl(&["reset-failed", &unit]).await;
+        Ok(load_test::of_unit(&String::from_utf8_lossy(&shown.stdout), tail))
+    }
+
+    async fn end_load_test(&self, key: &str) -> Result<(), HostError> {
+        let unit = load_test_unit(key);
+        // Without such a unit both fail, and nothing is wrong.
+        let _ = systemctl(&["stop", &unit]).await;
+        let _ = systemctl(&["reset-failed", &unit]).await;
+        let show = ["systemctl", "show", "--property=ActiveState", "--value", &unit];
+        let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
+        match String::from_utf8_lossy(&shown.stdout).trim() {
+            "inactive" => Ok(()),
+            state => Err(HostError::Refused {
+                what: "systemctl stop".to_owned(),
+                status: state.to_owned(),
+                stderr: format!("an earlier {unit} does not end"),
+            }),
+        }
     }
 
     async fn start_script(&self, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {

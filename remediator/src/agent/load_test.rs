@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::host::ScriptOutcome;
+use super::redact::redact;
 use crate::core::record::Verdict;
 
 /// So much of what it said goes into the verdict, in characters.
@@ -32,12 +33,39 @@ pub fn verdict(outcome: Result<ScriptOutcome, String>, given: Duration, wanted: 
         Ok(outcome) => ("unknown", Some("load-test-ended"), format!("nobody knows how it ended: {}", outcome.tail)),
         Err(error) => ("unknown", Some("load-test-not-begun"), error),
     };
-    Verdict::of("load-test", (verdict, reason), detail.chars().take(SAID).collect(), at)
+    Verdict::of("load-test", (verdict, reason), redact(&detail).chars().take(SAID).collect(), at)
+}
+
+/// What became of a unit, as `systemctl show` prints `Result`, `ExecMainCode` and `ExecMainStatus`. Only what ended by itself,
+/// or was ended at its deadline, says something about the node.
+///
+/// Source: systemd.service(5) and the D-Bus interface of units; a code of 1 is `CLD_EXITED` of waitid(2).
+pub fn of_unit(shown: &str, tail: String) -> ScriptOutcome {
+    let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    let exited = value("Result") == Some("exit-code") && value("ExecMainCode") == Some("1");
+    let exit_status = value("ExecMainStatus").filter(|_| exited).and_then(|status| status.parse().ok());
+    ScriptOutcome { exit_status, too_long: value("Result") == Some("timeout"), tail }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trouble_of_systemd_or_a_signal_is_no_exit_status() {
+        for (shown, expected) in [
+            ("Result=exit-code\nExecMainCode=1\nExecMainStatus=3\n", (Some(3), false)),
+            ("Result=timeout\nExecMainCode=2\nExecMainStatus=15\n", (None, true)),
+            ("Result=signal\nExecMainCode=2\nExecMainStatus=11\n", (None, false)),
+            ("Result=oom-kill\nExecMainCode=2\nExecMainStatus=9\n", (None, false)),
+            // No such unit.
+            ("Result=success\nExecMainCode=0\nExecMainStatus=0\n", (None, false)),
+            ("", (None, false)),
+        ] {
+            let outcome = of_unit(shown, String::new());
+            assert_eq!((outcome.exit_status, outcome.too_long), expected, "{shown}");
+        }
+    }
 
     #[test]
     fn only_what_it_ran_and_disliked_is_a_failure() {

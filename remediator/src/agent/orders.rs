@@ -172,11 +172,18 @@ impl<H: Host> Worker<H> {
                 reporter.settle(AgentState::Refused, &message).await
             }
             Next::Start { announced } => {
+                let script = match order.kind {
+                    OrderKind::Reimage if !announced => match self.script(&order).await? {
+                        Ok(text) => Some(text),
+                        Err(message) => return reporter.settle(AgentState::Failed, &message).await,
+                    },
+                    _ => None,
+                };
                 if !announced {
                     reporter.running(&repair).await?;
                 }
                 tracing::info!(order = order.id, kind = %order.kind, "order running");
-                self.carry_out(&order, announced, &reporter, latest).await
+                self.carry_out(&order, script, &reporter, latest).await
             }
         }
     }
@@ -184,7 +191,7 @@ impl<H: Host> Worker<H> {
     async fn carry_out(
         &self,
         order: &Order,
-        announced: bool,
+        script: Option<String>,
         reporter: &report::Reporter,
         latest: &mut watch::Receiver<Option<String>>,
     ) -> Result<(), WorkError> {
@@ -199,7 +206,7 @@ impl<H: Host> Worker<H> {
                 None => Ok(()),
             },
             OrderKind::Reimage => {
-                let (state, message) = self.reimage(order, announced).await?;
+                let (state, message) = self.reimage(order, script).await?;
                 reporter.settle(state, &message).await
             }
             OrderKind::Prove => {
@@ -211,6 +218,8 @@ impl<H: Host> Worker<H> {
                 let proving = prove::prove(socket, &*self.host, terms, order.deadline, (&key, &boot_id));
                 match unless_withdrawn(latest, &order.id, proving).await {
                     Some(outcome) => reporter.proven(&outcome).await,
+                    // The node may be somebody's again.
+                    None if terms.load_test.is_some() => Ok(self.host.end_load_test(&key).await?),
                     None => Ok(()),
                 }
             }
@@ -219,32 +228,39 @@ impl<H: Host> Worker<H> {
 
     /// Two thirds of the time for what there is to say, the rest for keeping it; and the ConfigMap that holds the rest.
     async fn capture(&self, order: &Order) -> (Captured, Option<String>) {
-        let within = clock::until(order.deadline) * 2 / 3;
-        let mut captured = capture::capture(&self.config.exporter_socket, &*self.host, within).await;
+        let left = clock::until(order.deadline);
+        let mut captured = capture::capture(&self.config.exporter_socket, &*self.host, left * 2 / 3).await;
         let (config, key) = (&self.config, order.key());
         if let Err(error) = keep::on_node(&config.state_dir, &key, &captured.evidence) {
             captured.missing.push(format!("a file on the node: {error}"));
         }
         let made = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &captured.evidence);
-        let made = tokio::time::timeout(clock::until(order.deadline), made).await;
+        // What was gathered has to be on record when the controller goes on without it.
+        let made = tokio::time::timeout(clock::until(order.deadline).saturating_sub(left / 10), made).await;
         let made = made.map(|made| made.map_err(|error| format!("{error:#}")));
         let map = capture::had("a ConfigMap", made, &mut captured.missing);
         (captured, map)
     }
 
-    /// Begins the script unless that was announced before, and waits for its end.
-    async fn reimage(&self, order: &Order, announced: bool) -> Result<(AgentState, String), WorkError> {
+    /// The script that an order means, or in one sentence why it is not run.
+    async fn script(&self, order: &Order) -> Result<Result<String, String>, WorkError> {
+        let Some(script) = &order.script else {
+            return Ok(Err("the order names no script".to_owned()));
+        };
+        let read = reimage_script::read(&self.client, &self.config.namespace, &script.config_map, &script.key).await;
+        Ok(match read {
+            Ok(read) => reimage_script::as_ordered(read, script),
+            Err(kube::Error::Api(status)) if status.is_forbidden() => {
+                Err(format!("the agent may not read ConfigMap {}: see deploy/rbac.yaml", script.config_map))
+            }
+            Err(error) => return Err(api("reading the reimage script")(error)),
+        })
+    }
+
+    /// Begins the script, or waits for the end of one that was begun before.
+    async fn reimage(&self, order: &Order, script: Option<String>) -> Result<(AgentState, String), WorkError> {
         let key = order.key();
-        if !announced {
-            let Some(script) = &order.script else {
-                return Ok((AgentState::Refused, "the order names no script".to_owned()));
-            };
-            let read =
-                reimage_script::read(&self.client, &self.config.namespace, &script.config_map, &script.key).await;
-            let text = match reimage_script::as_ordered(read.map_err(api("reading the reimage script"))?, script) {
-                Ok(text) => text,
-                Err(message) => return Ok((AgentState::Failed, message)),
-            };
+        if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
             if let Err(error) = self.host.start_script(&key, &text, seconds).await {
                 return Ok((AgentState::Failed, error.whole()));

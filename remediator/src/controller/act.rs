@@ -8,8 +8,9 @@ use super::observe::Sight;
 use super::turn::{TurnError, doing};
 use super::{Context, budget_object, evictions, evidence, provisioning, record, taints};
 use crate::clock;
-use crate::core::decide::{Action, Observation, ProvisioningAnswer, ResetAnswer};
+use crate::core::decide::{Action, NodeView, Observation, ProvisioningAnswer, ResetAnswer};
 use crate::core::record::{ProvisioningState, Record, ResetState};
+use crate::core::taint::TaintKey;
 use crate::metrics::ByKind;
 use crate::reimage_script;
 use crate::wire::node_repair::NodeRepair;
@@ -33,7 +34,7 @@ pub enum Outcome {
     Provisioning(ProvisioningAnswer),
 }
 
-/// `recorded`: the reset that this very turn put on record, and when.
+/// `recorded`: the reset or the reimage that this very turn put on record, and when.
 pub async fn act(
     context: &Context,
     sight: &Sight,
@@ -84,7 +85,9 @@ pub async fn act(
             Outcome::Reset(ResetAnswer { id, state, message })
         }
         Action::StartProvisioning { id, boot_id } => {
-            let (state, message) = start_provisioning(context, &node, seen, &repair.record(), (&id, &boot_id)).await;
+            let recorded = recorded.filter(|(known, _)| *known == id).map(|(_, at)| *at);
+            let asked = (id.as_str(), boot_id.as_str(), recorded);
+            let (state, message) = start_provisioning(context, &node, seen, &repair.record(), asked).await?;
             tracing::info!(node, reimage = id, state = %state, message, "reimage by the provisioning service");
             Outcome::Provisioning(ProvisioningAnswer { id, state, message })
         }
@@ -132,10 +135,7 @@ async fn reset(
     let Some(bmc) = &site.bmc else {
         return Ok((ResetState::Failed, "the policy names no BMC any more".to_owned()));
     };
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
-    let node = nodes.get_opt(name).await.map_err(doing("reading the node before a reset"))?;
-    let view = node.map(|node| slim_node::view(&node, &site.names));
-    if !view.is_some_and(|view| view.boot_id == boot_id && !view.ready && view.hold.is_none()) {
+    if still(context, name, boot_id).await?.is_none_or(|view| view.ready) {
         return Ok((ResetState::Failed, "the node is not any more what it was when its reset was decided".to_owned()));
     }
     if let Err(why) = context.resets.begin(clock::monotonic()) {
@@ -147,18 +147,18 @@ async fn reset(
     Ok(bmc.reset(name, recorded + AT_ONCE, || context.leadership.leads()).await)
 }
 
-/// Decided on what was read for it, and begun at once or not at all.
+/// Asked for at once by the turn that put it on record, and while the node is still on the boot to be ended. Any other turn asks
+/// first whether the service has it.
 async fn start_provisioning(
     context: &Context,
     node: &str,
     seen: &Observation,
     record: &Record,
-    (id, boot_id): (&str, &str),
-) -> provisioning::Outcome {
-    let begin_by = clock::monotonic() + AT_ONCE;
+    (id, boot_id, recorded): (&str, &str, Option<Instant>),
+) -> Result<provisioning::Outcome, TurnError> {
     let site = context.site();
     let Some(service) = &site.provisioning else {
-        return (ProvisioningState::Pending, NO_SERVICE.to_owned());
+        return Ok((ProvisioningState::Asked, NO_SERVICE.to_owned()));
     };
     let episode = record.repair.episode.as_ref();
     let addresses = seen.node.iter().flat_map(|node| &node.addresses);
@@ -169,7 +169,28 @@ async fn start_provisioning(
         reason: episode.and_then(|episode| episode.steps.first()).map_or("", |step| &step.outcome.message),
         deadline: episode.and_then(|episode| episode.until),
     };
-    service.start(id, &request, || context.leadership.leads() && clock::monotonic() < begin_by).await
+    let may = async || {
+        let leads = context.leadership.leads();
+        leads
+            && matches!(still(context, node, boot_id).await, Ok(Some(view)) if view.taints.contains(&TaintKey::RepairReimage))
+    };
+    let Some(recorded) = recorded else {
+        return Ok(service.start_again(id, &request, may).await);
+    };
+    let left = (recorded + AT_ONCE).saturating_duration_since(clock::monotonic());
+    if left.is_zero() || !may().await {
+        let text = "the node is not any more what it was when its reimage was decided, or this took too long";
+        return Ok((ProvisioningState::Pending, text.to_owned()));
+    }
+    Ok(service.start(id, &request, provisioning::ANSWERS).await)
+}
+
+/// The node as it is now, on this boot and without a hold; `None`: it is not so any more.
+async fn still(context: &Context, name: &str, boot_id: &str) -> Result<Option<NodeView>, TurnError> {
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
+    let node = nodes.get_opt(name).await.map_err(doing("reading the node before its boot is ended"))?;
+    let view = node.map(|node| slim_node::view(&node, &context.site().names));
+    Ok(view.filter(|view| view.boot_id == boot_id && view.hold.is_none()))
 }
 
 /// A mail that is not accepted is tried again for ever: a person has to hear of the node.

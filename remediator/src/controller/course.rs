@@ -5,7 +5,7 @@ use super::observe::{Fresh, Sight, Told};
 use super::turn::TurnError;
 use super::{Context, observe};
 use crate::core::decide::{Action, Decision, Observation, decide};
-use crate::core::record::{Episode, Phase, Repair};
+use crate::core::record::{Episode, Phase, ProvisioningState, Repair};
 
 /// One decision that changes the record.
 pub struct Step {
@@ -34,7 +34,7 @@ pub async fn chart(context: &Context, sight: &Sight, told: &Told) -> Result<Cour
         let seen = observe::world(context, sight, &record, std::mem::take(&mut told)).await?;
         let decision = decide(&record, &seen, now, &site.policy);
         let changes = decision.next != record.repair;
-        let full = steps.len() == STEPS || steps.iter().any(|step| step.new_reset().is_some());
+        let full = steps.len() == STEPS || steps.iter().any(|step| step.newly_asked().is_some());
         if !changes || full || (moves(&record.repair, &decision.next) && !steps.is_empty()) {
             return Ok(Course { steps, seen, last: decision });
         }
@@ -55,9 +55,8 @@ impl Course {
     /// The next write or act takes a node away from people, or prepares to.
     pub fn is_disruptive(&self) -> bool {
         let now = self.steps.is_empty().then_some(self.last.action.as_ref()).flatten();
-        self.steps.iter().any(|step| step.sets_out() || step.new_reset().is_some())
+        self.steps.iter().any(|step| step.sets_out() || step.newly_asked().is_some())
             || matches!(now, Some(Action::IssueOrder(order)) if order.kind.is_disruptive())
-            || matches!(now, Some(Action::StartProvisioning { .. }))
     }
 
     /// What the next write or act may not take from the watches.
@@ -96,8 +95,21 @@ impl Step {
             .any(|phase| is(&self.decision.next, phase) && !is(&self.before, phase))
     }
 
-    /// The reset that is about to be put on record.
-    pub fn new_reset(&self) -> Option<String> {
+    /// The reset by a BMC, or the reimage by the provisioning service, that is about to be put on record: only the turn that
+    /// did so knows that it was not asked for before.
+    pub fn newly_asked(&self) -> Option<String> {
+        self.new_reset().or_else(|| self.new_provisioning())
+    }
+
+    fn new_provisioning(&self) -> Option<String> {
+        let asked = |repair: &Repair| {
+            let provisioning = repair.episode.as_ref()?.provisioning.as_ref()?;
+            (provisioning.state == ProvisioningState::Asked).then(|| provisioning.id.clone())
+        };
+        asked(&self.decision.next).filter(|id| asked(&self.before).as_ref() != Some(id))
+    }
+
+    fn new_reset(&self) -> Option<String> {
         let resets = |repair: &Repair| repair.episode.as_ref().map_or(0, |episode| episode.resets.len());
         let next = self.decision.next.episode.as_ref()?.resets.last()?;
         (resets(&self.decision.next) > resets(&self.before)).then(|| next.id.clone())

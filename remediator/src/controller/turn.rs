@@ -98,7 +98,7 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, TurnE
             // What the service said is as true after it: it is asked once in a turn.
             told = Told { provisioned: told.provisioned, ..Told::default() };
             (tainting, asked) = (None, false);
-            recorded = steps.iter().find_map(Step::new_reset).map(|id| (id, clock::monotonic()));
+            recorded = steps.iter().find_map(Step::newly_asked).map(|id| (id, clock::monotonic()));
             for Step { seen, before, decision } in &steps {
                 context.reporter.changed(context, &repair, seen, before, decision);
             }

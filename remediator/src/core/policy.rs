@@ -43,6 +43,9 @@ pub struct Pool {
     pub windows: Vec<Window>,
 }
 
+/// The label of a node that says how many GPUs it has.
+pub const GPUS: &str = "ossci.amd.com/gpus";
+
 /// What a site puts on a node that people work on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Maintenance {
@@ -100,6 +103,15 @@ pub struct ProofPolicy {
     pub load_test: Option<LoadTest>,
 }
 
+/// The site's provisioning service, as far as decisions go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisioningPolicy {
+    /// The beginning of a hash of its address.
+    pub service: String,
+    /// How often it is asked how far a reimage is.
+    pub every: Duration,
+}
+
 /// Where a script lies: a ConfigMap of our namespace and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptPlace {
@@ -115,8 +127,8 @@ pub struct Policy {
     pub proof: ProofPolicy,
     /// What a reimage runs.
     pub reimage: ScriptPlace,
-    /// The site's provisioning service reimages instead, and is asked so often how far it is.
-    pub provisioning: Option<Duration>,
+    /// The site's provisioning service reimages instead.
+    pub provisioning: Option<ProvisioningPolicy>,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,
     /// When a pool as a whole says stop.

@@ -162,9 +162,9 @@ pub struct Reset {
 closed_words! {
     /// How far a reimage is that the site's provisioning service carries out.
     pub enum ProvisioningState ("provisioning state") {
-        /// On record, and not known to be asked for.
+        /// It was certainly not asked for.
         Pending = "Pending",
-        /// It may have been asked for: whether it was, the service knows.
+        /// It is being asked for, or may have been: it is never called back.
         Asked = "Asked",
         /// The service has it under way.
         Running = "Running",
@@ -179,6 +179,8 @@ closed_words! {
 pub struct Provisioning {
     /// The service's name for it, which no other reimage of this node ever has.
     pub id: String,
+    /// Which service it is meant for: the beginning of a hash of its address.
+    pub service: String,
     pub state: ProvisioningState,
 }
 

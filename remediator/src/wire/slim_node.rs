@@ -18,8 +18,7 @@ use crate::core::word::ClosedWord;
 
 /// Hands off this node; the value says why.
 pub const HOLD: &str = "ossci.amd.com/hold";
-/// The expected number of GPUs.
-pub const GPUS: &str = "ossci.amd.com/gpus";
+pub use crate::core::policy::GPUS;
 /// The node condition that says what we think of the node.
 pub const CONDITION: &str = "OssciHealthy";
 /// The kubelet's own.

@@ -1,6 +1,5 @@
 //! The site's provisioning service, as much of it as a reimage takes: one address for each reimage. PUT begins it, GET says how
-//! far it is, 404 says that the service does not have it. Nothing is begun before a GET said so: a PUT whose answer was lost
-//! is not repeated blindly.
+//! far it is, 404 says that the service does not have it. A PUT whose answer was lost is not repeated before a GET said that.
 
 #[cfg(test)]
 mod tests;
@@ -16,7 +15,7 @@ use crate::core::record::ProvisioningState;
 use crate::wire::policy_file::{ID, NODE, ServiceFile};
 
 /// For an answer. Whoever begins a reimage only takes note of it.
-const ANSWERS: Duration = Duration::from_secs(15);
+pub const ANSWERS: Duration = Duration::from_secs(15);
 /// An answer is a word and a sentence.
 const BODY: usize = 64 * 1024;
 /// So much of a message goes into the record, in characters.
@@ -93,25 +92,28 @@ impl Service {
         Ok(Self { url: file.url.clone(), token_file: file.token_file.clone(), http })
     }
 
-    /// How far a reimage is that was in `state` when it was last heard of.
+    /// How far a reimage is that was in `state` when it was last heard of. What the service does not say changes nothing: it may
+    /// be about to be restarted, or another program may answer in its place.
     pub async fn look(&self, node: &str, id: &str, state: ProvisioningState) -> Outcome {
         match self.get(node, id).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) if matches!(state, ProvisioningState::Pending | ProvisioningState::Asked) => {
-                (ProvisioningState::Pending, "the provisioning service does not have this reimage".to_owned())
-            }
-            Ok(None) => (ProvisioningState::Failed, "the provisioning service does not know it any more".to_owned()),
+            Ok(None) => (state, "the provisioning service does not have this reimage".to_owned()),
             Err(error) => (state, format!("{UNHEARD}: {error:#}")),
         }
     }
 
-    /// Begins a reimage that is on record, unless the service has it already, and as long as it `may`.
-    pub async fn start(&self, id: &str, request: &Request<'_>, may: impl Fn() -> bool) -> Outcome {
+    /// Begins a reimage that may have been asked for before, unless the service has it already. `may`: nothing speaks against
+    /// it now.
+    pub async fn start_again(&self, id: &str, request: &Request<'_>, may: impl AsyncFnOnce() -> bool) -> Outcome {
         match self.get(request.node, id).await {
             Ok(Some(outcome)) => outcome,
-            Ok(None) if may() => self.put(id, request).await,
-            Ok(None) => (ProvisioningState::Pending, "the provisioning service answered too late".to_owned()),
-            Err(error) => (ProvisioningState::Pending, format!("{UNHEARD}: {error:#}")),
+            Ok(None) if may().await => match self.start(id, request, ANSWERS).await {
+                // An earlier request may still be on its way.
+                (ProvisioningState::Pending, text) => (ProvisioningState::Asked, text),
+                outcome => outcome,
+            },
+            Ok(None) => (ProvisioningState::Asked, "the provisioning service does not have this reimage".to_owned()),
+            Err(error) => (ProvisioningState::Asked, format!("{UNHEARD}: {error:#}")),
         }
     }
 
@@ -124,9 +126,10 @@ impl Service {
         }
     }
 
-    async fn put(&self, id: &str, request: &Request<'_>) -> Outcome {
+    /// Begins a reimage that was never asked for. `Pending`: it certainly was not taken.
+    pub async fn start(&self, id: &str, request: &Request<'_>, within: Duration) -> Outcome {
         let asked = match self.request(Method::PUT, request.node, id) {
-            Ok(asked) => asked.json(request),
+            Ok(asked) => asked.json(request).timeout(within),
             Err(error) => return (ProvisioningState::Pending, format!("{error:#}")),
         };
         let mut answer = match asked.send().await {

@@ -54,6 +54,9 @@ async fn answer(State(site): State<Site>, method: Method, headers: axum::http::H
     StatusCode::NOT_FOUND.into_response()
 }
 
+const REQUEST: Request<'static> =
+    Request { node: "gpu-1", boot_id: "b", addresses: Vec::new(), reason: "r", deadline: None };
+
 struct Met {
     service: Service,
     site: Site,
@@ -80,9 +83,14 @@ impl Met {
         Self { service: Service::waiting(&file, Duration::from_secs(2)).unwrap(), site, token_file }
     }
 
-    async fn starts(&self, may: bool) -> Outcome {
-        let request = Request { node: "gpu-1", boot_id: "b", addresses: vec![], reason: "r", deadline: None };
-        self.service.start("1-reimage-1-7", &request, || may).await
+    /// By the turn that put it on record.
+    async fn starts(&self) -> Outcome {
+        self.service.start("1-reimage-1-7", &REQUEST, Duration::from_secs(2)).await
+    }
+
+    /// By a later one.
+    async fn starts_again(&self, may: bool) -> Outcome {
+        self.service.start_again("1-reimage-1-7", &REQUEST, async || may).await
     }
 
     async fn looks(&self, state: ProvisioningState) -> Outcome {
@@ -99,33 +107,34 @@ use ProvisioningState::{Asked, Done, Failed, Pending, Running};
 #[tokio::test]
 async fn a_reimage_is_begun_once_however_often_it_is_asked_for() {
     let met = Met::with(Way::Serves).await;
-    assert_eq!(met.starts(true).await.0, Running);
-    assert_eq!(met.starts(true).await, (Running, "the provisioning service says: 42 %".to_owned()));
+    assert_eq!(met.starts().await.0, Running);
+    assert_eq!(met.starts_again(true).await, (Running, "the provisioning service says: 42 %".to_owned()));
     assert_eq!(met.puts(), 1);
 }
 
 #[tokio::test]
 async fn one_whose_answer_was_lost_is_looked_for_and_not_begun_again() {
     let met = Met::with(Way::BeginsInSilence).await;
-    assert_eq!(met.starts(true).await.0, Asked);
+    assert_eq!(met.starts().await.0, Asked);
     assert_eq!(met.looks(Asked).await.0, Running);
-    assert_eq!(met.starts(true).await.0, Running);
+    assert_eq!(met.starts_again(true).await.0, Running);
     assert_eq!(met.puts(), 1);
 }
 
 #[tokio::test]
-async fn who_may_not_begins_nothing() {
+async fn one_that_never_arrived_is_begun_again_unless_something_speaks_against_it() {
     let met = Met::with(Way::Serves).await;
-    assert_eq!((met.starts(false).await.0, met.puts()), (Pending, 0));
+    assert_eq!((met.starts_again(false).await.0, met.puts()), (Asked, 0));
+    assert_eq!((met.starts_again(true).await.0, met.puts()), (Running, 1));
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_be_asked_is_asked_to_begin_nothing() {
+async fn a_service_that_cannot_be_asked_is_not_asked_to_begin_again() {
     for way in [Way::Hangs, Way::Refuses(500), Way::Refuses(401), Way::Refuses(302), Way::Says("<html>"), Way::Says("")]
     {
         let met = Met::with(way).await;
-        let (state, told) = met.starts(true).await;
-        assert_eq!((state, met.puts()), (Pending, 0), "{told}");
+        let (state, told) = met.starts_again(true).await;
+        assert_eq!((state, met.puts()), (Asked, 0), "{told}");
         assert!(told.starts_with("the provisioning service cannot be asked: "), "{told}");
         assert!(!told.contains("s3cret"), "{told}");
     }
@@ -133,14 +142,19 @@ async fn a_service_that_cannot_be_asked_is_asked_to_begin_nothing() {
 
 #[tokio::test]
 async fn what_a_refusal_means_depends_on_who_is_to_blame() {
-    for (number, expected) in [(422, Failed), (401, Failed), (429, Pending), (503, Asked), (302, Failed)] {
+    for (number, expected) in [(422, Failed), (401, Failed), (429, Pending), (503, Asked), (502, Asked), (302, Failed)]
+    {
         let met = Met::with(Way::RefusesToBegin(number)).await;
-        let (state, told) = met.starts(true).await;
+        let (state, told) = met.starts().await;
         assert_eq!((state, met.puts()), (expected, 1), "{number}: {told}");
         assert!(told.ends_with(": because"), "{told}");
-        // Nothing was begun: whoever looks is told so.
-        assert_eq!(met.looks(Asked).await.0, Pending);
     }
+}
+
+#[tokio::test]
+async fn an_earlier_request_may_still_be_on_its_way() {
+    let met = Met::with(Way::RefusesToBegin(429)).await;
+    assert_eq!((met.starts_again(true).await.0, met.puts()), (Asked, 1));
 }
 
 #[tokio::test]
@@ -152,7 +166,8 @@ async fn what_is_under_way_stays_so_until_the_service_says_otherwise() {
         (Way::Says(r#"{"state": "paused"}"#), Running),
         (Way::Says(r#"{"state": "done"}"#), Done),
         (Way::Says(r#"{"state": "failed", "message": "no such image"}"#), Failed),
-        (Way::Forgets, Failed),
+        // Whoever answers in its place knows nothing.
+        (Way::Forgets, Running),
     ] {
         let (state, told) = Met::with(way).await.looks(Running).await;
         assert_eq!(state, expected, "{told}");
@@ -176,4 +191,5 @@ async fn an_address_that_nobody_listens_at_is_no_refusal() {
     let (state, told) = service.look("gpu-1", "1", Running).await;
     assert_eq!(state, Running);
     assert!(told.contains("refused"), "{told}");
+    assert_eq!(service.start("1", &REQUEST, Duration::from_secs(2)).await.0, Pending);
 }

@@ -59,7 +59,7 @@ fn taint(taint: Taint) -> Option<Action> {
 fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     let needed = match (episode, &moment.seen.node) {
         (Some(episode), Some(node)) => waiting::needs_place(moment, episode, node),
-        (Some(episode), None) => provisioning::has(episode),
+        (Some(episode), None) => provisioning::needs_place(episode),
         _ => false,
     };
     match moment.seen.seat? {
@@ -72,6 +72,8 @@ fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
 /// One order at a time: the repair's, or the network's when no repair is open. Any other order is withdrawn.
 fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>) -> Option<Action> {
     let wanted = match (episode, track) {
+        // Nobody carries out what is ordered of a node that is not there.
+        (Some(_), _) if moment.seen.node.is_none() => None,
         (Some(episode), _) => repair_order(moment, episode),
         (None, Some(track)) => network_order(moment, track),
         (None, None) => None,

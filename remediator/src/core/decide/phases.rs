@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::climb::{climb_after, climb_to, noting, stabilising, to};
 use super::waiting::{self, called_off, marked};
 use super::{Moment, NodeView, Opinion, PodView, act, out_of_band, provisioning};
-use crate::core::policy::{DrainMode, Pool};
+use crate::core::policy::{DrainMode, GPUS, Pool};
 use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
@@ -182,6 +182,9 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         }
         Some((AgentState::Failed, report)) => failed(format!("the reimage failed: {}", report.message)),
         Some((AgentState::Refused, report)) => refused(moment, episode, node, &report.message),
+        Some((AgentState::Running | AgentState::Interrupted, _)) | None if late => {
+            failed("the reimage did not finish by its deadline".to_owned())
+        }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && episode.attempt == 1 => {
             let why = Reason::new(Why::ReimageInterrupted, report.message.clone());
             let next = Episode { attempt: 2, boot_id: node.boot_id.clone(), ..noting(moment, episode, why, &[]) };
@@ -189,9 +192,6 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
             failed(format!("the reimage was interrupted a second time: {}", report.message))
-        }
-        Some((AgentState::Running | AgentState::Interrupted, _)) | None if late => {
-            failed("the reimage did not finish by its deadline".to_owned())
         }
         Some((AgentState::Running | AgentState::Interrupted, _)) => {
             // What was interrupted is told from a boot that the Node does not tell of yet: an order for the one before
@@ -310,6 +310,10 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
         return stays(episode, episode.until.map(|until| moment.until(until)));
     };
     match report.proof {
+        Some(Proof::Passed) if forgotten(episode, node) => {
+            let text = "the checks pass on the new disk, but nobody knows how many GPUs the node had";
+            climb_after(moment, episode, Rung::Manual, Reason::new(Why::CannotProve, text), &report.verdicts)
+        }
         Some(Proof::Passed) => let_go(moment, episode, report),
         Some(Proof::Failed) => {
             let why = Reason::new(Why::ProofFailed, report.message.clone());
@@ -321,6 +325,11 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
             climb_after(moment, episode, Rung::Manual, why, &report.verdicts)
         }
     }
+}
+
+/// A new disk remembers no GPUs, nothing was captured before it, and no label says how many there are.
+fn forgotten(episode: &Episode, node: &NodeView) -> bool {
+    episode.provisioning.is_some() && episode.expected.is_none() && !node.labels.contains_key(GPUS)
 }
 
 /// The checks passed in a row: the taint goes, and with its confirmation the episode is over.

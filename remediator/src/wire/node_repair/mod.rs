@@ -232,6 +232,8 @@ pub struct Reset {
 pub struct Provisioning {
     /// The service's name for it.
     pub id: String,
+    /// Which service it is meant for: the beginning of a hash of its address.
+    pub service: String,
     pub state: Word<ProvisioningState>,
 }
 

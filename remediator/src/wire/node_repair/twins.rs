@@ -54,7 +54,7 @@ twins!(Taint, crate::core::taint::Taint { key: word, state: word, replaces: word
 twins!(Verdict, core::Verdict { check: plain, verdict: plain, reason: plain, detail: plain, started_at: time });
 twins!(Step, core::Step { at: time, rung: word, outcome: nested, verdicts: list, kernel_log: plain, evidence: plain });
 twins!(Mail, core::Mail { message_id: plain, accepted_at: time_opt });
-twins!(Provisioning, core::Provisioning { id: plain, state: word });
+twins!(Provisioning, core::Provisioning { id: plain, service: plain, state: word });
 twins!(Reset, core::Reset { id: plain, at: time, boot_id: plain, state: word });
 twins!(
     ProofTerms,

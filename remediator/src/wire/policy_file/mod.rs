@@ -209,7 +209,7 @@ impl PolicyFile {
                 labels: self.maintenance.labels.clone(),
                 taints: self.maintenance.taints.clone(),
             },
-            provisioning: self.reimage.service.as_ref().map(|service| seconds(service.poll_seconds)),
+            provisioning: self.reimage.service.as_ref().map(ServiceFile::policy),
             reimage: ScriptPlace { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
         }
     }

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::PolicyError;
 use super::bmc::NODE;
 use crate::closed_words;
+use crate::core::policy::ProvisioningPolicy;
 use crate::wire::word::Word;
 
 /// Where Alertmanager is asked what fires and what is silenced.
@@ -78,7 +81,7 @@ fn starttls() -> Word<Tls> {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReimageFile {
-    /// A ConfigMap of our namespace.
+    /// A ConfigMap of our namespace. Agents may read the one of this name: for another, change `deploy/rbac.yaml`.
     pub config_map: String,
     /// The script's name in it.
     pub key: String,
@@ -113,6 +116,13 @@ fn half_a_minute() -> u32 {
 pub const ID: &str = "{id}";
 
 impl ServiceFile {
+    /// What the core decides by.
+    pub fn policy(&self) -> ProvisioningPolicy {
+        // 16 digits tell two addresses apart, and do not say what they are.
+        let service = format!("{:.16x}", Sha256::digest(&self.url));
+        ProvisioningPolicy { service, every: Duration::from_secs(self.poll_seconds.into()) }
+    }
+
     /// # Errors
     /// An address that is not each reimage's own or not protected, or no time between two questions.
     pub fn check(&self) -> Result<(), PolicyError> {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ScriptPlace, Times};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, ScriptPlace, Times};
 use crate::core::word::ClosedWord;
 
 const UID: &str = "uid-1";

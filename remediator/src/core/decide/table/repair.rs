@@ -62,15 +62,16 @@ fn episodes() -> Vec<Option<Episode>> {
                 }
                 if phase == Phase::Reimaging {
                     for &state in ProvisioningState::ALL.iter().filter(|state| **state != ProvisioningState::Failed) {
-                        let provisioning = Some(Provisioning { id: PROVISIONING.into(), state });
+                        let provisioning = Some(provisioning(state));
                         let until = Some(at(200_000));
                         all.push(Some(Episode { provisioning: provisioning.clone(), until, ..episode.clone() }));
                         all.push(Some(Episode { provisioning, ..episode.clone() }));
                     }
                 }
-                if matches!(phase, Phase::Waiting | Phase::Escalating) && rung == Rung::Manual {
-                    let provisioning =
-                        Some(Provisioning { id: PROVISIONING.into(), state: ProvisioningState::Running });
+                let given_up =
+                    rung == Rung::Manual && matches!(phase, Phase::Waiting | Phase::Escalating | Phase::Escalated);
+                if given_up || rung == Rung::Reimage && matches!(phase, Phase::Stabilising | Phase::Proving) {
+                    let provisioning = Some(provisioning(ProvisioningState::Done));
                     all.push(Some(Episode { provisioning, ..episode.clone() }));
                 }
                 if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
@@ -94,7 +95,11 @@ fn resets() -> Vec<Vec<Reset>> {
     ]
 }
 
-const PROVISIONING: &str = "1-reimage-1-1000000";
+fn provisioning(state: ProvisioningState) -> Provisioning {
+    Provisioning { id: "1-reimage-1-1000000".into(), service: SERVICE.into(), state }
+}
+
+const SERVICE: &str = "0123456789abcdef";
 const RESET: &str = "1-reboot-1-reset-1";
 
 fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
@@ -307,8 +312,9 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     }
     if let Some(Action::StartProvisioning { id, boot_id }) = &decision.action {
         let (episode, node) = (before.unwrap(), seen.node.as_ref().expect("never-blind: a reimage of nobody"));
-        let pending = Some(Provisioning { id: id.clone(), state: ProvisioningState::Pending });
-        assert_eq!(episode.provisioning, pending, "never-two: {}", context());
+        // That it may be asked for is on record before it is.
+        let asked = Provisioning { id: id.clone(), ..provisioning(ProvisioningState::Asked) };
+        assert_eq!(episode.provisioning, Some(asked), "never-two: {}", context());
         assert!(*boot_id == node.boot_id && node.boot_id == episode.boot_id, "never-two: {}", context());
         assert!(node.taints.contains(&TaintKey::RepairReimage), "a reimage without its taint: {}", context());
         assert!(node.hold.is_none() && !node.cordoned && seen.halt.is_none(), "hands off: {}", context());
@@ -321,7 +327,13 @@ fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
         let asked = before.provisioning.as_ref().is_some_and(Provisioning::is_out);
         assert!(done || !asked || !entered(Phase::Stabilising), "never-blind: {}", context());
         assert!(!asked || !entered(Phase::NodeGone), "never-lost: {}", context());
+        let back = after.is_some_and(|e| e.phase == Phase::Waiting && e.rung == Rung::Reimage);
+        assert!(!asked || !back, "never-two: what may have been asked for is not called back: {}", context());
     }
+    let reimaged = before.is_some_and(|e| {
+        matches!(e.phase, Phase::Stabilising | Phase::Proving) && e.provisioning.is_some() && e.taint.is_some()
+    });
+    assert!(!reimaged || !entered(Phase::NodeGone), "never-lost: {}", context());
     if decision.action == Some(Action::GivePlaceBack) {
         let needs =
             before.is_some_and(|e| disruptive(e.phase) || matches!(e.phase, Phase::Stabilising | Phase::Proving));
@@ -382,7 +394,8 @@ fn ordered(episode: &Episode) -> Option<Order> {
 fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
     let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
     let policies: Vec<_> = modes().into_iter().map(|mode| (mode, policy(mode))).collect();
-    let with_service = Policy { provisioning: Some(Duration::from_secs(30)), ..policy(Some(Mode::Reimage)) };
+    let service = ProvisioningPolicy { service: SERVICE.into(), every: Duration::from_secs(30) };
+    let with_service = Policy { provisioning: Some(service), ..policy(Some(Mode::Reimage)) };
     let with_service = (Some(Mode::Reimage), with_service);
     for episode in states {
         let reimages = |e: &Episode| matches!(e.phase, Phase::Draining | Phase::Reimaging) && e.rung == Rung::Reimage;
