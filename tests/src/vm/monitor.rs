@@ -56,9 +56,13 @@ impl Monitor {
         self.resets.load(Ordering::Relaxed)
     }
 
-    /// The machine begins again, whatever it does, and runs.
+    /// The machine begins again, whatever it does; one that was stopped stays so.
     pub async fn reset(&self) -> Result<()> {
-        self.say("system_reset").await?;
+        self.say("system_reset").await
+    }
+
+    /// A machine that was stopped goes on.
+    pub async fn go_on(&self) -> Result<()> {
         self.say("cont").await
     }
 

@@ -34,7 +34,8 @@ pub struct BmcFile {
     /// line: `/etc/ossci/bmc/{node}.sha256`. A node whose file is there is known by it alone, any other by the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_fingerprint_file: Option<String>,
-    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for so long.
+    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for so long. Keep it well above the time
+    /// after which the control plane calls a silent node Unknown (50 s): only then it is seen that others are silent too.
     #[serde(default = "five_minutes")]
     pub dead_seconds: u32,
 }
