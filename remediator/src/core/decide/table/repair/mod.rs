@@ -1,0 +1,177 @@
+//! The repair of the GPUs: every recorded state, every view of the node, every report, every mode.
+
+mod invariants;
+mod states;
+
+use self::invariants::*;
+use self::states::*;
+use super::*;
+use crate::core::budget::Seat;
+use crate::core::record::*;
+use crate::core::taint::{Taint, TaintState};
+use crate::core::why::Why;
+
+fn place(episode: Option<&Episode>) -> String {
+    let Some(episode) = episode else { return "-".to_owned() };
+    let taint = episode.taint.map_or("untainted".to_owned(), |taint| format!("{} {}", taint.key, taint.state));
+    let service = episode.provisioning.as_ref().filter(|_| disruptive(episode.phase));
+    let service = service.map(|known| format!(", service {}", known.state)).unwrap_or_default();
+    format!("{} {} ({taint}{service})", episode.rung, episode.phase)
+}
+
+/// Before a reset was on record the reboot was ordered.
+fn ordered(episode: &Episode) -> Option<Order> {
+    let id = act::order_id(episode).filter(|_| !episode.resets.is_empty())?;
+    let boot_id = episode.boot_id.clone();
+    let (kind, issued_at, deadline) = (OrderKind::Reboot, at(0), at(100));
+    Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None })
+}
+
+/// Decides on every input of these states; returns the edges and how many inputs there were.
+fn exhaust(states: &[Option<Episode>]) -> (Edges, u64) {
+    let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
+    let policies: Vec<_> = modes().into_iter().map(|mode| (mode, policy(mode))).collect();
+    let service = ProvisioningPolicy { service: SERVICE.into(), every: Duration::from_secs(30) };
+    let with_service = Policy { provisioning: Some(service), ..policy(Some(Mode::Reimage)) };
+    let with_service = (Some(Mode::Reimage), with_service);
+    for episode in states {
+        let reimages = |e: &Episode| matches!(e.phase, Phase::Draining | Phase::Reimaging) && e.rung == Rung::Reimage;
+        let with_service = episode.as_ref().is_some_and(reimages).then_some(&with_service);
+        for report in reports(episode.as_ref()) {
+            for complaints in complaints() {
+                let record = Record {
+                    complaints,
+                    repair: Repair { episode: episode.clone(), ..Repair::default() },
+                    order: episode.as_ref().and_then(ordered),
+                    agent: report.clone(),
+                };
+                for node in &nodes {
+                    for seen in observations(episode.as_ref(), node) {
+                        for (mode, policy) in policies.iter().chain(with_service) {
+                            for now in [at(10), at(100_000)] {
+                                inputs += 1;
+                                let moment = Moment { record: &record, seen: &seen, now, policy };
+                                edges.extend(one(moment, *mode));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    (edges, inputs)
+}
+
+/// Decides once, holds the invariants to it, and returns what it drew.
+fn one(moment: Moment, mode: Option<Mode>) -> impl Iterator<Item = (String, Option<String>, String)> {
+    let Moment { record, seen, now, policy } = moment;
+    let decision = decide(record, seen, now, policy);
+    hold_invariants(&moment, &decision, mode);
+    let (from, to) = (record.repair.episode.as_ref(), decision.next.episode.as_ref());
+    if decision.next != record.repair {
+        comes_to_rest(record, seen, now, policy);
+    }
+    let moves = (from != to).then(|| (place(from), Some(place(to)), decision.why.why.to_string()));
+    let does = decision.action.as_ref().map(|action| (place(from), None, deed(action)));
+    moves.into_iter().chain(does)
+}
+
+#[test]
+fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
+    // Two halves of the states on two cores.
+    let states = episodes();
+    let (first, second) = states.split_at(states.len() / 2);
+    let (first, second) = std::thread::scope(|scope| {
+        let first = scope.spawn(|| exhaust(first));
+        let second = exhaust(second);
+        (first.join().unwrap(), second)
+    });
+    let inputs = first.1 + second.1;
+    let edges: Edges = first.0.into_iter().chain(second.0).collect();
+    println!("{inputs} inputs");
+    golden("edges.txt", &edges, &place(None));
+    diagram::in_readme(&edges, &place(None));
+}
+
+/// The one node of these tests, and the policy that lets it be reimaged.
+fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observation, Policy) {
+    let repair = Repair { episode: Some(episode.clone()), ..Repair::default() };
+    let record = Record { repair, agent: report, ..Record::default() };
+    let node = nodes().into_iter().flatten().find(|node| node.taints.contains(&episode.rung.taint()));
+    let seen = Observation { node, seat: Some(Seat::Held), ..Observation::default() };
+    (record, seen, policy(Some(Mode::Reimage)))
+}
+
+fn passed(order_id: String) -> AgentReport {
+    let (state, proof) = (AgentState::Done, Some(Proof::Passed));
+    let (boot_id, message) = (BOOT.into(), "passed".into());
+    AgentReport {
+        order_id,
+        boot_id,
+        state,
+        at: at(5),
+        message,
+        proof,
+        verdicts: vec![],
+        kernel_log: None,
+        evidence: None,
+        expected: None,
+    }
+}
+
+fn confirmed(phase: Phase) -> Episode {
+    let confirmed = Some(TaintState::Confirmed);
+    let fits =
+        |e: &Episode| e.rung == Rung::Reboot && e.phase == phase && e.taint.map(|taint| taint.state) == confirmed;
+    episodes().into_iter().flatten().find(fits).unwrap()
+}
+
+#[test]
+fn a_proof_of_the_old_boot_says_nothing_about_a_node_created_again_on_a_new_one() {
+    let episode = confirmed(Phase::Proving);
+    let (record, mut seen, policy) = moment_of(&episode, act::order_id(&episode).map(passed));
+    seen.node.as_mut().unwrap().uid = "uid-2".into();
+    seen.node.as_mut().unwrap().boot_id = "boot-2".into();
+    let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();
+    assert_eq!(next.phase, Phase::Stabilising);
+    let proving = Episode { phase: Phase::Proving, ..next };
+    assert_ne!(act::order_id(&proving), act::order_id(&episode));
+}
+
+#[test]
+fn an_earlier_check_is_not_taken_for_a_fresh_one() {
+    let waiting = confirmed(Phase::Waiting);
+    let checked = Reason::new(Why::CheckingFirst, "the complaint is old");
+    let earlier = act::order_id(&Episode { why: checked, ..waiting.clone() });
+    let (record, seen, policy) = moment_of(&waiting, earlier.clone().map(passed));
+    let next = decide(&record, &seen, at(100_000), &policy).next.episode.unwrap();
+    assert_eq!(next.why.why, Why::CheckingFirst);
+    assert_ne!(act::order_id(&next), earlier);
+}
+
+#[test]
+fn a_reimage_that_is_through_is_not_repeated_for_a_hold_before_its_reboot() {
+    let confirmed = |e: &Episode| e.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    let fits = |e: &Episode| e.rung == Rung::Reimage && e.phase == Phase::Draining && confirmed(e);
+    let draining = episodes().into_iter().flatten().find(fits).unwrap();
+    let noted = |whys: &[Why]| {
+        let step = |&why| Step {
+            at: at(1),
+            rung: Rung::Reimage,
+            outcome: Reason::new(why, "noted"),
+            verdicts: vec![],
+            kernel_log: None,
+            evidence: None,
+        };
+        Episode { steps: whys.iter().map(step).collect(), ..draining.clone() }
+    };
+    for (whys, expected) in [
+        (&[][..], Phase::Reimaging),
+        (&[Why::Reimaged, Why::OnHold], Phase::Rebooting),
+        (&[Why::Reimaged, Why::NewBoot], Phase::Reimaging),
+    ] {
+        let (record, seen, policy) = moment_of(&noted(whys), None);
+        let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();
+        assert_eq!(next.phase, expected, "{whys:?}");
+    }
+}

@@ -1,0 +1,204 @@
+//! Every recorded state of an episode, and what there may be to see beside it.
+
+use super::*;
+
+/// Every taint that an episode on this rung can have on record.
+pub(super) fn taints(rung: Rung) -> Vec<Option<Taint>> {
+    let placing = Taint::placing(rung.taint());
+    let mut all = vec![None, Some(placing)];
+    all.push(Some(Taint { state: TaintState::Confirmed, ..placing }));
+    all.push(Some(Taint { state: TaintState::Removing, ..placing }));
+    if rung != Rung::Reboot {
+        all.push(Some(Taint { replaces: Some(TaintKey::RepairReboot), ..placing }));
+    }
+    all
+}
+
+pub(super) fn episodes() -> Vec<Option<Episode>> {
+    let mut all = vec![None];
+    for &rung in Rung::ALL {
+        for &phase in Phase::ALL.iter().filter(|phase| !phase.is_over()) {
+            for taint in taints(rung) {
+                let mails = matches!(phase, Phase::Escalating | Phase::Escalated)
+                    .then(|| Mail { message_id: "<1.uid-1@ossci.amd.com>".into(), accepted_at: None });
+                let episode = Episode {
+                    number: 1,
+                    started_at: at(0),
+                    rung,
+                    phase,
+                    attempt: 1,
+                    since: at(0),
+                    until: Some(at(100)),
+                    why: Reason::new(Why::Complaint, "recorded"),
+                    node_uid: UID.into(),
+                    boot_id: BOOT.into(),
+                    taint,
+                    unexpected_boots: 0,
+                    steps: vec![],
+                    mails: mails.into_iter().collect(),
+                    resets: vec![],
+                    provisioning: None,
+                    expected: None,
+                };
+                // Letting go is recorded together with what allows it.
+                let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
+                let why = if lets_go { Why::ProofPassed } else { Why::Complaint };
+                let episode = Episode { why: Reason::new(why, "recorded"), ..episode };
+                if phase == Phase::Waiting && !lets_go {
+                    // What the queue recorded: only then a place is taken.
+                    let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
+                    all.push(Some(Episode { why, ..episode.clone() }));
+                    let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
+                    all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
+                }
+                if phase == Phase::Rebooting {
+                    for resets in resets() {
+                        all.push(Some(Episode { resets, ..episode.clone() }));
+                    }
+                }
+                if phase == Phase::Reimaging {
+                    for &state in ProvisioningState::ALL.iter().filter(|state| **state != ProvisioningState::Failed) {
+                        let provisioning = Some(provisioning(state));
+                        let until = Some(at(200_000));
+                        all.push(Some(Episode { provisioning: provisioning.clone(), until, ..episode.clone() }));
+                        all.push(Some(Episode { provisioning, ..episode.clone() }));
+                    }
+                }
+                let given_up =
+                    rung == Rung::Manual && matches!(phase, Phase::Waiting | Phase::Escalating | Phase::Escalated);
+                if given_up || rung == Rung::Reimage && matches!(phase, Phase::Stabilising | Phase::Proving) {
+                    let provisioning = Some(provisioning(ProvisioningState::Done));
+                    all.push(Some(Episode { provisioning, ..episode.clone() }));
+                }
+                if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
+                    // A deadline that is far away: an agent may be silent before it.
+                    all.push(Some(Episode { until: Some(at(200_000)), ..episode.clone() }));
+                }
+                all.push(Some(episode));
+            }
+        }
+    }
+    all
+}
+
+/// One that is under way, one that was sent, two that came to nothing.
+pub(super) fn resets() -> Vec<Vec<Reset>> {
+    let reset = |state| Reset { id: RESET.into(), at: at(0), boot_id: BOOT.into(), state };
+    vec![
+        vec![reset(ResetState::Pending)],
+        vec![reset(ResetState::Sent)],
+        vec![reset(ResetState::Failed), reset(ResetState::Unknown)],
+    ]
+}
+
+pub(super) fn provisioning(state: ProvisioningState) -> Provisioning {
+    Provisioning { id: "1-reimage-1-1000000".into(), service: SERVICE.into(), state }
+}
+
+pub(super) const SERVICE: &str = "0123456789abcdef";
+pub(super) const RESET: &str = "1-reboot-1-reset-1";
+
+pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
+    let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
+    let report = |state, proof| {
+        Some(AgentReport {
+            order_id: id.clone(),
+            boot_id: BOOT.into(),
+            state,
+            at: at(5),
+            message: "told".into(),
+            proof,
+            verdicts: vec![],
+            kernel_log: None,
+            evidence: None,
+            expected: None,
+        })
+    };
+    if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
+        // Nobody orders anything of the agent then: whatever it says is of another order.
+        return vec![None, report(AgentState::Done, None)];
+    }
+    let states = AgentState::ALL.iter().map(|&state| report(state, None));
+    let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
+    let interrupted = report(AgentState::Interrupted, None);
+    let elsewhere = interrupted.map(|report| AgentReport { boot_id: "boot-2".into(), ..report });
+    [None, elsewhere].into_iter().chain(states).chain(proofs).collect()
+}
+
+pub(super) fn complaints() -> Vec<Vec<Complaint>> {
+    let complaint = |ask| Complaint {
+        fingerprint: "f".into(),
+        ask,
+        check: "rocm-smi".into(),
+        since: at(-10),
+        seen: at(-5),
+        firing: true,
+        summary: "three strikes".into(),
+        labels: BTreeMap::new(),
+    };
+    vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
+}
+
+/// What there is to see beside the node; each only where a phase looks at it.
+pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Observation> {
+    let plain = Observation { node: node.clone(), seat: Some(Seat::Held), ..Observation::default() };
+    let other = match episode.map(|episode| episode.phase) {
+        Some(Phase::Draining) => {
+            let pods =
+                vec![PodView { namespace: "train".into(), name: "job-0".into(), grace: Duration::from_secs(30) }];
+            Some(Observation { pods, ..plain.clone() })
+        }
+        Some(Phase::Escalating) => {
+            Some(Observation { accepted_mail: Some("<1.uid-1@ossci.amd.com>".into()), ..plain.clone() })
+        }
+        Some(Phase::Waiting) => Some(Observation { seat: Some(Seat::Free), ..plain.clone() }),
+        _ => None,
+    };
+    let queued = matches!(episode.map(|episode| episode.phase), Some(Phase::Waiting)).then(|| {
+        let seat = Some(Seat::Waiting { position: 3, of: 7 });
+        [Observation { seat, ..plain.clone() }, Observation { seat: None, ..plain.clone() }]
+    });
+    // What others mean for this node, where a phase asks for it.
+    let around = match episode.map(|episode| episode.phase) {
+        None | Some(Phase::Waiting) => {
+            let silenced = BTreeSet::from(["f".to_owned()]);
+            let full = Observation { taints_full: true, seat: Some(Seat::Free), ..plain.clone() };
+            vec![halted(&plain), full, Observation { silenced, ..plain.clone() }]
+        }
+        Some(phase) if disruptive(phase) => vec![halted(&plain)],
+        _ => vec![],
+    };
+    let service =
+        episode.and_then(|episode| episode.provisioning.as_ref()).filter(|_| disruptive(episode.unwrap().phase));
+    let service = service.into_iter().flat_map(|known| {
+        let answer = |state| ProvisioningAnswer { id: known.id.clone(), state, message: "said".into() };
+        let told = ProvisioningState::ALL.iter().map(|&state| Some(answer(state))).collect::<Vec<_>>();
+        told.into_iter().map(|provisioned| Observation { provisioned, ..plain.clone() }).collect::<Vec<_>>()
+    });
+    let service: Vec<_> =
+        service.chain(episode.and_then(|e| e.provisioning.as_ref()).map(|_| halted(&plain))).collect();
+    let dead = match episode.map(|episode| episode.phase) {
+        Some(Phase::Rebooting) => {
+            let dead = Observation { bmc: true, dead: true, ..plain.clone() };
+            let answer = |state| Some(ResetAnswer { id: RESET.into(), state, message: "answered".into() });
+            let told = [ResetState::Sent, ResetState::Failed, ResetState::Unknown].map(answer);
+            let told = told.into_iter().map(|reset| Observation { reset, ..dead.clone() });
+            let alive = Observation { dead: false, ..dead.clone() };
+            let many = Observation { many_down: true, ..dead.clone() };
+            told.chain([alive, many, halted(&dead), dead.clone()]).collect()
+        }
+        _ => vec![],
+    };
+    std::iter::once(plain)
+        .chain(other)
+        .chain(queued.into_iter().flatten())
+        .chain(around)
+        .chain(service)
+        .chain(dead)
+        .collect()
+}
+
+pub(super) fn halted(seen: &Observation) -> Observation {
+    let halt = Some(Reason::new(Why::StormBrake, "too many nodes asked at once"));
+    Observation { halt, ..seen.clone() }
+}
