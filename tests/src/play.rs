@@ -201,6 +201,7 @@ impl Player<'_> {
                 found.map(|steps| cursor.taints += steps + 1).is_some()
             }
             Fact::Why(why) => story.why == *why,
+            Fact::Order(kind) => story.orders.last().is_some_and(|order| order.kind == *kind),
             Fact::Agent(state) => story.agent == *state,
             Fact::NoTaint => story.taints_now().is_empty(),
             _ => false,

@@ -9,6 +9,7 @@
 //! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
 //! await NODE taint KEY|none within 60s
 //! await NODE why REASON within 60s
+//! await NODE order KIND within 60s             (the newest order in its record is of this kind)
 //! await NODE agent STATE within 60s            (what the agent says of the order that it has)
 //! await NODE mail within 60s
 //! await NODE pod NAME gone within 60s
@@ -130,6 +131,8 @@ pub enum Fact {
     NoTaint,
     /// The reason that the record gives now.
     Why(String),
+    /// The kind of the newest order.
+    Order(String),
     /// What the agent says of its order.
     Agent(String),
     Mail,
@@ -313,6 +316,7 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["taint", "none"] => Fact::NoTaint,
         ["taint", key] => Fact::Taint((*key).to_owned()),
         ["why", why] => Fact::Why((*why).to_owned()),
+        ["order", kind] => Fact::Order((*kind).to_owned()),
         ["agent", state] => Fact::Agent((*state).to_owned()),
         ["mail"] => Fact::Mail,
         ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),

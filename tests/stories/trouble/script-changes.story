@@ -6,8 +6,8 @@ kubectl -n ossci patch configmap ossci-reimage --type=merge --patch={"data":{"ot
 freeze agent changes1
 freeze agent vanishes1
 kubectl taint node changes1 vanishes1 repair-reimage=:NoSchedule
-await changes1 phase Reimaging within 60s
-await vanishes1 phase Reimaging within 60s
+await changes1 order reimage within 60s
+await vanishes1 order reimage within 60s
 kubectl -n ossci patch configmap ossci-reimage --type=merge --patch={"data":{"other.sh":"true"}}
 thaw agent changes1
 await changes1 phase Escalated within 60s
