@@ -21,5 +21,6 @@ pub mod mail;
 pub mod metrics;
 mod metrics_server;
 pub mod process;
+mod record_write;
 pub mod reimage_script;
 pub mod wire;

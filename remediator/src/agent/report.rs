@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kube::Api;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::capture::Captured;
@@ -13,6 +12,7 @@ use crate::clock;
 use crate::core::record::{AgentReport, AgentState, OrderKind};
 use crate::core::word::ClosedWord;
 use crate::metrics::{AgentMetrics, ByOrder};
+use crate::record_write;
 use crate::wire::node_repair::{self, NodeRepair};
 
 /// A script's or tool's last words are cut here before they go into the record.
@@ -90,7 +90,7 @@ impl Reporter {
         if let Some(read) = guard {
             patch["metadata"] = json!({ "resourceVersion": read.metadata.resource_version, "uid": read.metadata.uid });
         }
-        let written = self.repairs.patch_status(&self.node, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let written = record_write::status(&self.repairs, &self.node, patch).await;
         written.map_err(api("writing the report"))?;
         let order = ByOrder { kind: self.kind.as_str(), state: report.state.as_str() };
         self.metrics.orders.get_or_create_owned(&order).inc();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -16,6 +16,7 @@ use crate::core::complaints;
 use crate::core::record::Complaint;
 use crate::kube_client;
 use crate::metrics::Outcome;
+use crate::record_write;
 use crate::wire::node_repair::{self, NodeRepair};
 use crate::wire::slim_node::SlimNode;
 
@@ -154,7 +155,7 @@ async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool
         let after: Vec<_> = after.iter().map(node_repair::Complaint::from).collect();
         let guard = json!({ "resourceVersion": before.version, "uid": before.uid });
         let patch = json!({ "metadata": guard, "status": { "complaints": after } });
-        match repairs.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match record_write::status(&repairs, name, patch).await {
             Ok(repair) => {
                 context.fleet.saw_record(&repair);
                 return Ok(true);

@@ -1,6 +1,6 @@
 //! Step three: the controller's part of the record, as one guarded write of what changed and nothing else.
 
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Api, DeleteParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
@@ -8,6 +8,7 @@ use super::Context;
 use super::fleet::Kind;
 use super::turn::{TurnError, doing};
 use crate::core::record::{Order, Repair};
+use crate::record_write;
 use crate::wire::merge;
 use crate::wire::node_repair::{self, NodeRepair};
 
@@ -17,8 +18,7 @@ pub async fn write(context: &Context, repair: &NodeRepair, next: &Repair) -> Res
     let new = node_repair::controllers_part(next);
     let status = merge::difference(&json!(old), &json!(new)).unwrap_or_else(|| json!({}));
     let patch = json!({ "metadata": guard(repair), "status": status });
-    let written =
-        repairs(context).patch_status(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    let written = record_write::status(&repairs(context), &repair.name_any(), patch).await;
     let repair = written.map_err(doing("recording the decision"))?;
     saw(context, &repair);
     Ok(repair)
@@ -51,7 +51,7 @@ pub async fn write_order(
     let new = json!({ "order": order.map(node_repair::Order::from) });
     let spec = merge::difference(&old, &new).unwrap_or_else(|| json!({}));
     let patch = json!({ "metadata": guard(repair), "spec": spec });
-    let written = repairs(context).patch(&repair.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+    let written = record_write::spec(&repairs(context), &repair.name_any(), patch).await;
     let repair = written.map_err(doing("writing the order"))?;
     saw(context, &repair);
     Ok(repair)

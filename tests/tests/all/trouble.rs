@@ -3,7 +3,7 @@
 use crate::stories::passed;
 use crate::support::troubled_lab;
 
-pub const STORIES: [&str; 25] = [
+pub const STORIES: [&str; 26] = [
     "alertmanager-gone",
     "api-down",
     "bmc",
@@ -15,6 +15,7 @@ pub const STORIES: [&str; 25] = [
     "node-gone",
     "not-understood",
     "old-complaint",
+    "older-crd",
     "policy-in-the-middle",
     "provisioned",
     "reimages-fail",
@@ -130,6 +131,11 @@ async fn a_load_test_of_the_site_disproves_as_a_check_does() {
 #[tokio::test]
 async fn a_provisioning_service_reimages_each_machine_once_and_the_checks_prove_it() {
     told("provisioned").await;
+}
+
+#[tokio::test]
+async fn what_an_older_crd_would_drop_is_refused_and_nothing_is_asked_for() {
+    told("older-crd").await;
 }
 
 #[tokio::test]

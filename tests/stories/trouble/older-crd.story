@@ -1,0 +1,13 @@
+# The CRD of the cluster is older than the program (helm, for one, leaves a CRD as it is) and does not know what the record of a provisioning
+# service's reimage is. Dropped without a word, the next turn would know of no such reimage. It is refused instead, and nobody is
+# asked for anything until the CRD is applied.
+node oc1
+policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {captureSeconds: 4, reimageSeconds: 60}, reimage: {service: PROVISIONING}}
+kubectl patch crd noderepairs.ossci.amd.com --type=json --patch=[{"op":"move","from":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/provisioning","path":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/later"}]
+break oc1 gpu-missing until reimage
+kubectl taint node oc1 repair-reimage=:NoSchedule
+await oc1 phase Draining within 60s
+quiet 10s
+kubectl patch crd noderepairs.ossci.amd.com --type=json --patch=[{"op":"move","from":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/later","path":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/provisioning"}]
+await oc1 phase Healed within 120s
+quiet 4s
