@@ -335,19 +335,7 @@ mod tests {
     }
 
     fn report(state: AgentState) -> AgentReport {
-        let at = Timestamp::UNIX_EPOCH;
-        AgentReport {
-            order_id: "1".into(),
-            boot_id: BOOT.into(),
-            state,
-            at,
-            message: String::new(),
-            proof: None,
-            verdicts: vec![],
-            kernel_log: None,
-            evidence: None,
-            expected: None,
-        }
+        AgentReport::plain("1".into(), BOOT.into(), state, Timestamp::UNIX_EPOCH, String::new())
     }
 
     fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {

@@ -64,18 +64,8 @@ impl Reporter {
     }
 
     fn report(&self, state: AgentState, message: &str) -> AgentReport {
-        AgentReport {
-            order_id: self.order.clone(),
-            boot_id: self.boot_id.clone(),
-            state,
-            at: clock::now(),
-            message: redact(message).chars().take(MESSAGE).collect(),
-            proof: None,
-            verdicts: Vec::new(),
-            kernel_log: None,
-            evidence: None,
-            expected: None,
-        }
+        let message = redact(message).chars().take(MESSAGE).collect();
+        AgentReport::plain(self.order.clone(), self.boot_id.clone(), state, clock::now(), message)
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {

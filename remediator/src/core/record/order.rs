@@ -135,3 +135,12 @@ pub struct AgentReport {
     /// The GPUs that the node should show, where the order was a capture.
     pub expected: Option<Inventory>,
 }
+
+impl AgentReport {
+    /// Neither of a proof nor of a capture.
+    pub fn plain(order_id: String, boot_id: String, state: AgentState, at: Timestamp, message: String) -> Self {
+        let (proof, verdicts) = (None, Vec::new());
+        let (kernel_log, evidence, expected) = (None, None, None);
+        Self { order_id, boot_id, state, at, message, proof, verdicts, kernel_log, evidence, expected }
+    }
+}

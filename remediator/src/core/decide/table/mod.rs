@@ -14,6 +14,7 @@ use super::*;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
 use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, ScriptPlace, Times};
+use crate::core::record::{AgentReport, AgentState};
 use crate::core::word::ClosedWord;
 
 const UID: &str = "uid-1";
@@ -22,6 +23,11 @@ const START: i64 = 1_000_000;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(START + second).unwrap()
+}
+
+/// What the agent of the node says, five seconds after the start.
+fn told(order_id: String, state: AgentState) -> AgentReport {
+    AgentReport::plain(order_id, BOOT.into(), state, at(5), "told".into())
 }
 
 fn policy(mode: Option<Mode>) -> Policy {

@@ -103,20 +103,7 @@ fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observa
 }
 
 fn passed(order_id: String) -> AgentReport {
-    let (state, proof) = (AgentState::Done, Some(Proof::Passed));
-    let (boot_id, message) = (BOOT.into(), "passed".into());
-    AgentReport {
-        order_id,
-        boot_id,
-        state,
-        at: at(5),
-        message,
-        proof,
-        verdicts: vec![],
-        kernel_log: None,
-        evidence: None,
-        expected: None,
-    }
+    AgentReport { proof: Some(Proof::Passed), ..told(order_id, AgentState::Done) }
 }
 
 fn confirmed(phase: Phase) -> Episode {

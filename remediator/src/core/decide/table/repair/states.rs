@@ -100,20 +100,7 @@ pub(super) const RESET: &str = "1-reboot-1-reset-1";
 
 pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
-    let report = |state, proof| {
-        Some(AgentReport {
-            order_id: id.clone(),
-            boot_id: BOOT.into(),
-            state,
-            at: at(5),
-            message: "told".into(),
-            proof,
-            verdicts: vec![],
-            kernel_log: None,
-            evidence: None,
-            expected: None,
-        })
-    };
+    let report = |state, proof| Some(AgentReport { proof, ..told(id.clone(), state) });
     if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
         // Nobody orders anything of the agent then: whatever it says is of another order.
         return vec![None, report(AgentState::Done, None)];
