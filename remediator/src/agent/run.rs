@@ -22,7 +22,7 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
     let (metrics, granted) = (Arc::new(AgentMetrics::default()), Granted::default());
     let calls = &metrics.api_requests;
     let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
-    let watching = kube_client::watches(calls, &granted).await.context("connecting to the Kubernetes API")?;
+    let watching = kube_client::watches(calls, Some(&granted)).await.context("connecting to the Kubernetes API")?;
     let names = TaintNames { prefix: config.taint_prefix.clone() };
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));

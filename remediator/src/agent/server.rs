@@ -24,7 +24,7 @@ pub async fn serve(address: SocketAddr, metrics: Arc<AgentMetrics>, granted: Gra
 
 fn healthy(silence: Duration) -> (StatusCode, String) {
     if silence > BLIND {
-        let text = format!("the API server has granted no watch for {} s: orders are not seen\n", silence.as_secs());
+        let text = format!("the API server has not granted a watch for {} s: orders are not seen\n", silence.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, text);
     }
     (StatusCode::OK, "healthy\n".to_owned())

@@ -151,9 +151,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let metrics = Arc::new(Metrics::default());
     let calls = &metrics.api_requests;
     let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
-    let watching = kube_client::watches(calls, &kube_client::Granted::default())
-        .await
-        .context("connecting to the Kubernetes API")?;
+    let watching = kube_client::watches(calls, None).await.context("connecting to the Kubernetes API")?;
     metrics.policy_read(Some(clock::now()));
     let (wakes, queue) = wake::queue();
     let time = api_time::ApiTime::begin(&client).await;
