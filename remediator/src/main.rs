@@ -1,6 +1,7 @@
 //! Parses, starts logging, runs.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use ossci_remediator::agent::linux::Linux;
@@ -17,6 +18,9 @@ struct Arguments {
     command: Command,
 }
 
+/// What is still being read or written then may take so long.
+const ENDING: Duration = Duration::from_secs(3);
+
 #[derive(Subcommand)]
 enum Command {
     /// Receives alerts, decides, taints, orders.
@@ -32,9 +36,17 @@ enum Command {
     Rules(commands::rules::Arguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let came = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
+        |runtime| {
+            let came = runtime.block_on(run(arguments));
+            // A disk that does not answer holds up no end.
+            runtime.shutdown_timeout(ENDING);
+            came
+        },
+    );
+    match came {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ossci-remediator: {error:#}");
