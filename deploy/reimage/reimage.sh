@@ -2,8 +2,9 @@
 # Installs AMD's GPU driver and ROCm again, from AMD's packages: Ubuntu 22.04, Ubuntu 24.04, Debian 12.
 #
 # The agent runs it as root on the node, with nothing else at work there; the reboot that follows is not its business. It
-# first looks whether it can succeed, and fetches everything; only then does it change what is installed. Begun again it goes
-# on where it stopped. Each line says what is done next; the last one says why it stopped.
+# first sets up AMD's repositories and looks whether it can succeed, finishes what an earlier installation left undone, and
+# fetches everything; only then does it change the driver and ROCm. It may be begun again at any time. Each line says what is
+# done next; the last one says why it stopped.
 #
 #   kubectl -n ossci create configmap ossci-reimage --from-file=reimage.sh
 set -euo pipefail
@@ -13,8 +14,9 @@ set -euo pipefail
 ROCM=${ROCM:-6.4.1}
 INSTALLER=${INSTALLER:-6.4.60401-1}
 PACKAGES=${PACKAGES:-amdgpu-dkms rocm}
-# A mirror of https://repo.radeon.com, if the nodes have no way to the Internet.
-REPOSITORY=${REPOSITORY:-https://repo.radeon.com}
+# Where AMD's packages are, or a mirror of it with the same paths, if the nodes have no way to the Internet.
+AMD=https://repo.radeon.com
+REPOSITORY=${REPOSITORY:-$AMD}
 # What has to be free, in MB: all of ROCm is about 30 GB, downloads included 40; a driver goes into the initial RAM disk, too.
 ROOT_MB=${ROOT_MB:-40000}
 BOOT_MB=${BOOT_MB:-200}
@@ -81,11 +83,12 @@ enough() {
   ((free >= $2)) || fail "$1 has $free MB free, and needs $2"
 }
 
-# AMD's repositories only: what else a site has configured may be broken without harm to this.
+# AMD's repositories only: what else a site has configured is not asked for news, and may be broken.
 update() {
   local list
   for list in amdgpu.list rocm.list; do
     [[ -e /etc/apt/sources.list.d/$list ]] || fail "the installer's package brought no $list"
+    sed -i "s|$AMD|$REPOSITORY|" "/etc/apt/sources.list.d/$list"
     quiet "the repositories of $list cannot be read" apt update -o Dir::Etc::sourcelist="sources.list.d/$list" \
       -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
   done

@@ -57,6 +57,34 @@ async fn each_program_runs_as_its_own_service_account() {
     }
 }
 
+/// What the agent of a node is answered when it changes the status of a record. Nothing is stored.
+async fn agent_changes(facts: &Facts, node: &str, status: serde_json::Value) -> String {
+    let config = facts.dir.join("nodes/node2/secrets/agent.kubeconfig");
+    let patch = serde_json::json!({ "status": status }).to_string();
+    let args =
+        ["patch", "noderepair", node, "--subresource=status", "--type=merge", "--dry-run=server", "--patch", &patch];
+    kubectl(facts, &config, &args).await.unwrap_or_else(|error| format!("{error:#}"))
+}
+
+#[tokio::test]
+async fn an_agent_says_what_it_did_in_its_own_record_and_nothing_else() {
+    use serde_json::json;
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = lab.facts().await;
+    let said = json!({ "agent": { "message": "done" } });
+    let own = agent_changes(&facts, "node2", said.clone()).await;
+    assert!(own.contains("patched"), "{own}");
+    let others = agent_changes(&facts, "node3", said).await;
+    assert!(others.contains("may not write the record of node3"), "{others}");
+    let condition = json!([{ "type": "Understood", "status": "False", "reason": "Lies", "message": "",
+                             "lastTransitionTime": "2026-01-01T00:00:00Z" }]);
+    for status in [json!({ "conditions": condition }), json!({ "episode": null }), json!({ "history": [] })] {
+        let answer = agent_changes(&facts, "node2", status).await;
+        assert!(answer.contains("an agent writes status.agent only"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_but_the_controller_may_taint() {
     let lab = lab();
