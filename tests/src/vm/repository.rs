@@ -93,7 +93,8 @@ impl Repository {
             index(&folder)?;
         }
         let list = |name: &str| {
-            let line = format!("deb [trusted=yes] {}/{name} ./\n", Self::url());
+            // As in AMD's own: the script makes it the mirror's.
+            let line = format!("deb [trusted=yes] https://repo.radeon.com/{name} ./\n");
             (format!("etc/apt/sources.list.d/{name}.list"), line)
         };
         let name = format!("amdgpu-install_{INSTALLER}_all.deb");
