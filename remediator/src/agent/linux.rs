@@ -38,7 +38,7 @@ const UNIT_LATER: u64 = 60;
 const ENTER: [&str; 7] = ["--target", "1", "--mount", "--uts", "--ipc", "--net", "--"];
 
 /// What the host says of itself, under the name of each. A host without such a tool says so.
-const EVIDENCE: [(&str, &[&str]); 15] = [
+const EVIDENCE: [(&str, &[&str]); 16] = [
     ("uptime", &["cat", "/proc/uptime", "/proc/loadavg"]),
     ("kernel", &["uname", "-a"]),
     ("kernel command line", &["cat", "/proc/cmdline"]),
@@ -48,6 +48,7 @@ const EVIDENCE: [(&str, &[&str]); 15] = [
     ("driver's builds", &["dkms", "status"]),
     ("packages", &["dpkg-query", "--list", "amdgpu*", "rocm*", "linux-image*"]),
     ("rocm-smi", &["/opt/rocm/bin/rocm-smi", "--showallinfo"]),
+    ("amd-smi", &["/opt/rocm/bin/amd-smi", "static"]),
     ("rocminfo", &["/opt/rocm/bin/rocminfo"]),
     // 1002 is AMD.
     ("PCI devices", &["lspci", "-nnvvd", "1002:"]),

@@ -15,8 +15,8 @@ use crate::metrics::{AgentMetrics, ByOrder};
 use crate::record_write;
 use crate::wire::node_repair::{self, NodeRepair};
 
-/// A script's or tool's last words are cut here before they go into the record.
-const MESSAGE: usize = 2_000;
+/// A report's message is cut here, in characters: the 2,000 of a script's last words, and what is said before them.
+const MESSAGE: usize = 2_200;
 
 pub struct Reporter {
     pub repairs: Api<NodeRepair>,

@@ -17,8 +17,9 @@ const TAIL: usize = 2_000;
 /// Runs `script` beside it for at most so many seconds as its argument says. What takes too much memory is ended before
 /// whatever has to say so. `timeout` says 124, or 137 for a script that would not end.
 ///
-/// In a unit of systemd (second argument `unit`) it is a control group of its own: what it leaves behind ends with it, and
-/// until then nothing is begun here that might find no place among thousands of processes.
+/// In a unit of systemd (second argument `unit`) it is a control group of its own, beside the one of whoever has to end it: what
+/// it leaves behind ends with it, and its thousands of processes leave the other its share of the processor. Until then
+/// nothing is begun here that might find no place among them.
 ///
 /// Everything that it prints goes on to the journal; the last one or two million bytes of it are kept in files. They are
 /// waited for, but not for long: what the script left behind in the background may hold them open for ever.
@@ -28,9 +29,14 @@ export here
 keep() { split --bytes=1M --filter='mv -f "$here/output" "$here/output.before" 2>/dev/null; tee "$here/output"' -; }
 begin='echo 1000 >/proc/self/oom_score_adj; exec /bin/bash "$here/script"'
 if [[ ${2-} == unit ]]; then
-  group=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)/script
+  unit=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
+  group=$unit/script
   export group
-  mkdir "$group" && begin='echo $$ >"$group/cgroup.procs"; '$begin
+  if mkdir "$group" "$unit/run"; then
+    begin='echo $$ >"$group/cgroup.procs"; '$begin
+    echo $$ >"$unit/run/cgroup.procs"
+    echo +cpu >"$unit/cgroup.subtree_control"
+  fi
 fi
 timeout --kill-after=10 "$1" /bin/bash -c "$begin" > >(keep) 2>&1 </dev/null
 status=$?
