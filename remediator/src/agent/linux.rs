@@ -260,7 +260,13 @@ impl Host for Linux {
             // Looked at after the unit: one that ended in between has left its result.
             match look()? {
                 Some(outcome) => {
-                    let _ = systemctl(&["stop", &unit(key)]).await;
+                    if let Err(error) = systemctl(&["stop", &unit(key)]).await {
+                        tracing::warn!(
+                            key,
+                            error = error.whole(),
+                            "the unit of a script that has ended is not stopped"
+                        );
+                    }
                     return Ok(Some(outcome));
                 }
                 None if !runs => return Ok(None),
