@@ -18,8 +18,8 @@ const TAIL: usize = 2_000;
 /// whatever has to say so. `timeout` says 124, or 137 for a script that would not end.
 ///
 /// In a unit of systemd (second argument `unit`) it is a control group of its own, beside the one of whoever has to end it: what
-/// it leaves behind ends with it, and its thousands of processes leave the other its share of the processor. Until then
-/// nothing is begun here that might find no place among them.
+/// it leaves behind ends with it, and however many processes it begins and whatever memory they take, a sixteenth of the
+/// unit's and a share of the processor stay free for the other.
 ///
 /// Everything that it prints goes on to the journal; the last one or two million bytes of it are kept in files. They are
 /// waited for, but not for long: what the script left behind in the background may hold them open for ever.
@@ -35,7 +35,11 @@ if [[ ${2-} == unit ]]; then
   if mkdir "$group" "$unit/run"; then
     begin='echo $$ >"$group/cgroup.procs"; '$begin
     echo $$ >"$unit/run/cgroup.procs"
-    echo +cpu >"$unit/cgroup.subtree_control"
+    echo +cpu +memory +pids >"$unit/cgroup.subtree_control"
+    for most in memory.max pids.max; do
+      all=$(<"$unit/$most")
+      [[ $all == max ]] || echo $((all - all / 16)) >"$group/$most"
+    done
   fi
 fi
 timeout --kill-after=10 "$1" /bin/bash -c "$begin" > >(keep) 2>&1 </dev/null
