@@ -159,10 +159,7 @@ async fn changed(State(switches): State<Switches>, Json(system): Json<Value>) ->
     };
     let done = match (was_off, off) {
         (false, true) => monitor.stop().await,
-        (true, false) => match monitor.reset().await {
-            Ok(()) => monitor.go_on().await,
-            failed => failed,
-        },
+        (true, false) => monitor.reset().await,
         _ => Ok(()),
     };
     match done {

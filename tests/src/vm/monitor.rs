@@ -4,16 +4,22 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Mutex;
 
+use crate::wait;
+
 /// Seconds within which a reset that is told again is the same one; no machine boots so fast.
 const TOLD_AGAIN: i64 = 3;
+
+/// How long a reset may take to be told.
+const RESETS: Duration = Duration::from_secs(30);
 
 /// A connection that stays open for as long as the machine's resets are counted.
 #[derive(Debug, Clone)]
@@ -56,13 +62,17 @@ impl Monitor {
         self.resets.load(Ordering::Relaxed)
     }
 
-    /// The machine begins again, whatever it does; one that was stopped stays so.
+    /// The machine begins again, whatever it does, and runs. What was on its way to its disk arrives first: qemu's NVMe disk may
+    /// answer nothing any more when a reset cuts that off.
     pub async fn reset(&self) -> Result<()> {
-        self.say("system_reset").await
-    }
-
-    /// A machine that was stopped goes on.
-    pub async fn go_on(&self) -> Result<()> {
+        let before = self.resets();
+        self.stop().await?;
+        self.say("system_reset").await?;
+        wait::until("the machine is reset", RESETS, || async {
+            ensure!(self.resets() > before, "not yet");
+            Ok(())
+        })
+        .await?;
         self.say("cont").await
     }
 
