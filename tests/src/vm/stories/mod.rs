@@ -162,13 +162,25 @@ impl Before {
 }
 
 async fn phase(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
-    wait::until(format!("{name} is {wanted}"), TAKES, || async move {
+    let came = wait::until(format!("{name} is {wanted}"), TAKES, || async move {
         let episode = episode(lab, name).await?;
         let (phase, why) = (episode.phase.as_str(), &episode.why);
-        ensure!(phase == wanted, "{phase}: {}: {}", why.why.as_str(), why.message);
+        ensure!(phase == wanted, "{phase} since {}: {}: {}", episode.since, why.why.as_str(), why.message);
         Ok(())
-    })
-    .await
+    });
+    match came.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.context(standing(lab, name).await)),
+    }
+}
+
+/// What was ordered of the agent, what it says, and how our pods stand: whoever reads of a failure has no machine to ask.
+async fn standing(lab: &Lab, name: &str) -> String {
+    let (here, of_agent) =
+        (format!("--field-selector=spec.nodeName={name}"), "-o=jsonpath={.spec.order} {.status.agent}");
+    let record = lab.kubectl.run(&["get", "noderepair", name, of_agent]).await;
+    let pods = lab.kubectl.run(&["-n", "ossci", "get", "pods", &here]).await;
+    [record, pods].map(|said| said.unwrap_or_else(|error| format!("{error:#}"))).join("\n")
 }
 
 async fn episode(lab: &Lab, name: &str) -> Result<Episode> {
