@@ -11,13 +11,11 @@ use tokio::sync::Mutex;
 
 use super::debian_root::DebianRoot;
 use super::image::{Image, run};
-use super::monitor::Monitor;
+use super::monitor::{Monitor, Power};
 use super::network;
-use crate::process::{Process, Program, tail};
+use crate::process::{Program, tail};
 use crate::wait;
 
-/// How long qemu may take to open its sockets.
-const OPENS: Duration = Duration::from_secs(20);
 /// How long a command on the serial line may take: the processor is emulated.
 const ANSWERS: Duration = Duration::from_secs(60);
 const MEMORY_MB: u32 = 1536;
@@ -31,7 +29,7 @@ pub struct Guest {
     shell_socket: PathBuf,
     monitor: Monitor,
     number: u8,
-    _qemu: Process,
+    _power: Power,
 }
 
 impl Guest {
@@ -49,7 +47,7 @@ impl Guest {
         run(overlay.arg(&image.disk).arg(&disk)).await?;
         let tap = network::tap(number).await?;
         let (monitor, shell, console) = (dir.join("monitor"), dir.join("shell"), dir.join("console.log"));
-        let mut qemu = command(debian, name)
+        let qemu = command(debian, name)
             .args(["-kernel".as_ref(), image.kernel.as_os_str(), "-append".as_ref()])
             .arg(kernel_arguments(name, number))
             .args([
@@ -61,14 +59,17 @@ impl Guest {
             .args(["-device", "nvme,drive=seed,serial=seed"])
             .args(["-netdev", &format!("tap,id=lan,ifname={tap},script=no,downscript=no")])
             .args(["-device", &format!("virtio-net-pci,netdev=lan,mac=52:54:00:26:00:{number:02x},romfile=")])
-            .args(["-chardev", &format!("file,id=console,path={}", console.display()), "-serial", "chardev:console"])
+            .args([
+                "-chardev",
+                &format!("file,id=console,append=on,path={}", console.display()),
+                "-serial",
+                "chardev:console",
+            ])
             .args(["-chardev", &format!("socket,id=shell,path={},server=on,wait=off", shell.display())])
-            .args(["-serial", "chardev:shell", "-qmp", &format!("unix:{},server=on,wait=off", monitor.display())])
-            .start(&dir.join("qemu.log"))?;
-        qemu.ready(OPENS, || async { UnixStream::connect(&monitor).await.map(drop).context("its monitor") }).await?;
-        let monitor = Monitor::attend(&monitor, &dir.join("monitor.log")).await?;
+            .args(["-serial", "chardev:shell", "-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
+        let (monitor, power) = Monitor::switch_on(qemu, &monitor, &dir.join("monitor.log")).await?;
         let (name, shell_socket) = (name.to_owned(), shell);
-        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, number, _qemu: qemu })
+        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, number, _power: power })
     }
 
     /// Its power switch, and the witness of its resets.
@@ -93,7 +94,8 @@ impl Guest {
         let mut shell = self.shell.lock().await;
         // What an earlier command may still say, of a boot that is over, comes before this mark.
         let mark = uuid::Uuid::new_v4().simple().to_string();
-        let mut stream = match shell.take() {
+        // The line of a machine that was switched off in between is closed.
+        let mut stream = match shell.take().filter(|stream| !matches!(stream.try_read(&mut [0]), Ok(0))) {
             Some(stream) => stream,
             None => UnixStream::connect(&self.shell_socket).await.context("its second serial line")?,
         };
