@@ -1,4 +1,4 @@
-//! The two clients of the Kubernetes API, and what its refusals mean.
+//! The two clients of the Kubernetes API, what guards a write, and what its refusals mean.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::client::ClientBuilder;
+use serde_json::{Value, json};
 use tower::Service;
 use tower::layer::layer_fn;
 
@@ -119,6 +121,11 @@ fn verb<B>(request: &Request<B>) -> &'static str {
         Method::DELETE => "delete",
         _ => "other",
     }
+}
+
+/// What a patch has as `metadata` so that it is refused unless the object is still the one that was read, as it was read.
+pub fn guard(read: &ObjectMeta) -> Value {
+    json!({ "resourceVersion": read.resource_version, "uid": read.uid })
 }
 
 /// Somebody else wrote in between: read again.

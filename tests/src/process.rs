@@ -204,10 +204,10 @@ impl Process {
     }
 
     /// Waits until `probe` answers; gives up at the deadline or when the process has ended, with the end of its log.
-    pub async fn ready<F, Fut>(&mut self, deadline: Duration, probe: F) -> Result<()>
+    pub async fn ready<T, F, Fut>(&mut self, deadline: Duration, probe: F) -> Result<T>
     where
         F: Fn() -> Fut,
-        Fut: Future<Output = Result<()>>,
+        Fut: Future<Output = Result<T>>,
     {
         let name = self.name.clone();
         let log = self.log.clone();

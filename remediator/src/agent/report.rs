@@ -8,15 +8,17 @@ use serde_json::json;
 use super::capture::Captured;
 use super::orders::{Proven, WorkError, api};
 use super::redact::redact;
+use super::script_files;
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, OrderKind};
 use crate::core::word::ClosedWord;
+use crate::kube_client;
 use crate::metrics::{AgentMetrics, ByOrder};
 use crate::record_write;
 use crate::wire::node_repair::{self, NodeRepair};
 
-/// A report's message is cut here, in characters: the 2,000 of a script's last words, and what is said before them.
-const MESSAGE: usize = 2_200;
+/// A report's message is cut here, in characters: a script's last words, and what is said before them.
+const MESSAGE: usize = script_files::TAIL + 200;
 
 pub struct Reporter {
     pub repairs: Api<NodeRepair>,
@@ -78,7 +80,7 @@ impl Reporter {
         }
         let mut patch = json!({ "status": { "agent": agent } });
         if let Some(read) = guard {
-            patch["metadata"] = json!({ "resourceVersion": read.metadata.resource_version, "uid": read.metadata.uid });
+            patch["metadata"] = kube_client::guard(&read.metadata);
         }
         let written = record_write::status(&self.repairs, &self.node, patch).await;
         written.map_err(api("writing the report"))?;

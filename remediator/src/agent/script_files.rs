@@ -12,7 +12,7 @@ use super::newest::keep_newest;
 /// Of so many orders the files are kept.
 const KEPT: usize = 5;
 /// So much of a script's output goes into the record: its last words, in characters.
-const TAIL: usize = 2_000;
+pub const TAIL: usize = 2_000;
 
 /// Runs `script` beside it for at most so many seconds as its argument says. What takes too much memory is ended before
 /// whatever has to say so. `timeout` says 124, or 137 for a script that would not end.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, ObjectMeta};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -153,8 +153,8 @@ async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool
             continue;
         }
         let after: Vec<_> = after.iter().map(node_repair::Complaint::from).collect();
-        let guard = json!({ "resourceVersion": before.version, "uid": before.uid });
-        let patch = json!({ "metadata": guard, "status": { "complaints": after } });
+        let read = ObjectMeta { resource_version: before.version, uid: before.uid, ..ObjectMeta::default() };
+        let patch = json!({ "metadata": kube_client::guard(&read), "status": { "complaints": after } });
         match record_write::status(&repairs, name, patch).await {
             Ok(repair) => {
                 context.fleet.saw_record(&repair);

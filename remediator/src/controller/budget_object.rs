@@ -13,6 +13,7 @@ use super::{Context, fleet, notices};
 use crate::clock;
 use crate::core::budget::{Holder, Place, Places, Seat};
 use crate::core::decide::Observation;
+use crate::kube_client::guard;
 use crate::wire::node_repair::NodeRepair;
 
 pub const NAME: &str = "ossci-budget";
@@ -132,8 +133,7 @@ async fn get(context: &Context) -> Result<ConfigMap, TurnError> {
 }
 
 async fn patch(context: &Context, map: &ConfigMap, data: Map<String, Value>) -> Result<(), TurnError> {
-    let guard = json!({ "resourceVersion": map.meta().resource_version, "uid": map.meta().uid });
-    let patch = json!({ "metadata": guard, "data": data });
+    let patch = json!({ "metadata": guard(map.meta()), "data": data });
     let map = api(context)
         .patch(NAME, &PatchParams::default(), &Patch::Merge(patch))
         .await

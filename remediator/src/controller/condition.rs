@@ -12,6 +12,7 @@ use super::turn::{TurnError, doing};
 use crate::core::health;
 use crate::core::why::{Reason, Why};
 use crate::core::word::ClosedWord;
+use crate::kube_client::guard;
 use crate::wire::node_repair::{Condition, NodeRepair};
 use crate::wire::slim_node::{self, CONDITION, SlimNode};
 
@@ -57,8 +58,7 @@ pub async fn of_record(
         message: message.to_owned(),
         last_transition_time: Time(context.now()),
     };
-    let guard = json!({ "resourceVersion": record.resource_version, "uid": record.uid });
-    let patch = json!({ "metadata": guard, "status": { "conditions": [condition] } });
+    let patch = json!({ "metadata": guard(record), "status": { "conditions": [condition] } });
     let repairs: Api<PartialObjectMeta<NodeRepair>> = Api::all(context.client.clone());
     let name = record.name.as_deref().unwrap_or_default();
     let shown = repairs.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await;

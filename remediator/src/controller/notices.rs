@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Context, budget_object};
 use crate::clock;
 use crate::core::notices::{self, Notice};
+use crate::kube_client;
 use crate::mail::compose;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -56,9 +57,9 @@ async fn round(context: &Context) -> anyhow::Result<()> {
         }
         changes.insert(key.clone(), Value::String(format!("{now:.0}")));
     }
-    let guard =
-        json!({ "resourceVersion": map.meta().resource_version, "uid": map.meta().uid, "annotations": changes });
-    let patch = Patch::Merge(json!({ "metadata": guard }));
+    let mut metadata = kube_client::guard(map.meta());
+    metadata["annotations"] = Value::Object(changes);
+    let patch = Patch::Merge(json!({ "metadata": metadata }));
     api.patch(budget_object::NAME, &PatchParams::default(), &patch).await?;
     Ok(())
 }

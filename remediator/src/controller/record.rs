@@ -8,6 +8,7 @@ use super::Context;
 use super::fleet::Kind;
 use super::turn::{TurnError, doing};
 use crate::core::record::{Order, Repair};
+use crate::kube_client::guard;
 use crate::record_write;
 use crate::wire::merge;
 use crate::wire::node_repair::{self, NodeRepair};
@@ -17,7 +18,7 @@ pub async fn write(context: &Context, repair: &NodeRepair, next: &Repair) -> Res
     let old = node_repair::controllers_part(&repair.record().repair);
     let new = node_repair::controllers_part(next);
     let status = merge::difference(&json!(old), &json!(new)).unwrap_or_else(|| json!({}));
-    let patch = json!({ "metadata": guard(repair), "status": status });
+    let patch = json!({ "metadata": guard(repair.meta()), "status": status });
     let written = record_write::status(&repairs(context), &repair.name_any(), patch).await;
     let repair = written.map_err(doing("recording the decision"))?;
     saw(context, &repair);
@@ -50,7 +51,7 @@ pub async fn write_order(
     let old = json!({ "order": repair.spec.order });
     let new = json!({ "order": order.map(node_repair::Order::from) });
     let spec = merge::difference(&old, &new).unwrap_or_else(|| json!({}));
-    let patch = json!({ "metadata": guard(repair), "spec": spec });
+    let patch = json!({ "metadata": guard(repair.meta()), "spec": spec });
     let written = record_write::spec(&repairs(context), &repair.name_any(), patch).await;
     let repair = written.map_err(doing("writing the order"))?;
     saw(context, &repair);
@@ -59,9 +60,4 @@ pub async fn write_order(
 
 fn repairs(context: &Context) -> Api<NodeRepair> {
     Api::all(context.client.clone())
-}
-
-/// The write is refused unless the object is still as it was read.
-pub fn guard(repair: &NodeRepair) -> serde_json::Value {
-    json!({ "resourceVersion": repair.meta().resource_version, "uid": repair.meta().uid })
 }

@@ -11,6 +11,7 @@ use super::fleet::Kind;
 use super::observe::Sight;
 use super::turn::{TurnError, doing};
 use crate::core::taint::TaintKey;
+use crate::kube_client::guard;
 use crate::wire::slim_node::{SlimNode, TaintNames};
 
 /// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
@@ -43,8 +44,7 @@ async fn change(
     if edited == node.taints() {
         return Ok(node);
     }
-    let guard = json!({ "resourceVersion": node.meta().resource_version, "uid": node.meta().uid });
-    let patch = json!({ "metadata": guard, "spec": { "taints": edited } });
+    let patch = json!({ "metadata": guard(node.meta()), "spec": { "taints": edited } });
     let written = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
     let node = written.map_err(doing("changing the node's taints"))?;
     context.fleet.wrote(Kind::Node, &name, node.resource_version());

@@ -14,7 +14,7 @@ use axum::routing::put;
 use axum::{Json, Router};
 use serde_json::Value;
 
-use super::monitor::Monitor;
+use super::power::PowerSwitch;
 use super::sushy::Sushy;
 use crate::bmc::USERNAME;
 use crate::lab::Lab;
@@ -28,7 +28,7 @@ const LOOKS: Duration = Duration::from_secs(1);
 /// One machine's power, as its BMC has it.
 #[derive(Debug)]
 struct Switch {
-    monitor: Monitor,
+    power: PowerSwitch,
     off: bool,
     /// The emulator has something to do that it does when it is looked at.
     pending: bool,
@@ -90,8 +90,8 @@ impl Bmcs {
     }
 
     /// From now on this machine does what its BMC says.
-    pub fn plug(&self, name: &str, monitor: Monitor) {
-        lock(&self.switches).insert(name.to_owned(), Switch { monitor, off: false, pending: false, resets: 0 });
+    pub fn plug(&self, name: &str, power: PowerSwitch) {
+        lock(&self.switches).insert(name.to_owned(), Switch { power, off: false, pending: false, resets: 0 });
     }
 
     /// How often a machine was reset by its BMC.
@@ -149,17 +149,17 @@ async fn tell(switches: Switches) -> Result<String> {
 async fn changed(State(switches): State<Switches>, Json(system): Json<Value>) -> StatusCode {
     let name = system["name"].as_str().unwrap_or_default().to_owned();
     let (off, pending) = (system["power_state"] == "Off", !system["pending_power"].is_null());
-    let (monitor, was_off) = {
+    let (power, was_off) = {
         let mut switches = lock(&switches);
         let Some(switch) = switches.get_mut(&name) else { return StatusCode::NOT_FOUND };
         switch.pending = pending;
         let was_off = std::mem::replace(&mut switch.off, off);
         switch.resets += u32::from(was_off && !off);
-        (switch.monitor.clone(), was_off)
+        (switch.power.clone(), was_off)
     };
     let done = match (was_off, off) {
-        (false, true) => monitor.stop().await,
-        (true, false) => monitor.reset().await,
+        (false, true) => power.stop().await,
+        (true, false) => power.reset().await,
         _ => Ok(()),
     };
     match done {

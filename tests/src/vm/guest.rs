@@ -1,5 +1,5 @@
-//! One virtual machine: qemu without hardware help, on the lab's bridge. Its second serial line takes commands, and its
-//! monitor (QMP) tells of every reset: both know nothing of Kubernetes.
+//! One virtual machine: qemu without hardware help, on the lab's bridge. Its second serial line takes commands, which knows
+//! nothing of Kubernetes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 
 use super::debian_root::DebianRoot;
 use super::image::{Image, run};
-use super::monitor::{Monitor, Power};
 use super::network;
+use super::power::{Current, PowerSwitch};
 use crate::process::{Program, tail};
 use crate::wait;
 
@@ -27,9 +27,9 @@ pub struct Guest {
     pub console: PathBuf,
     shell: Mutex<Option<UnixStream>>,
     shell_socket: PathBuf,
-    monitor: Monitor,
+    power: PowerSwitch,
     number: u8,
-    _power: Power,
+    _current: Current,
 }
 
 impl Guest {
@@ -67,14 +67,14 @@ impl Guest {
             ])
             .args(["-chardev", &format!("socket,id=shell,path={},server=on,wait=off", shell.display())])
             .args(["-serial", "chardev:shell", "-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
-        let (monitor, power) = Monitor::switch_on(qemu, &monitor, &dir.join("monitor.log")).await?;
+        let (power, current) = PowerSwitch::switch_on(qemu, &monitor, &dir.join("monitor.log")).await?;
         let (name, shell_socket) = (name.to_owned(), shell);
-        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, monitor, number, _power: power })
+        Ok(Self { name, console, shell: Mutex::new(None), shell_socket, power, number, _current: current })
     }
 
     /// Its power switch, and the witness of its resets.
-    pub fn monitor(&self) -> &Monitor {
-        &self.monitor
+    pub fn power(&self) -> &PowerSwitch {
+        &self.power
     }
 
     /// Nothing of the network reaches it any more, or everything does again.

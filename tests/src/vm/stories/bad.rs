@@ -38,7 +38,7 @@ pub async fn disk_read_only(lab: &Lab, guest: &Guest) -> Result<()> {
     guest.run("sync; echo u > /proc/sysrq-trigger").await?;
     wait::until("the disk can only be read", TAKES, || guest.run("! touch /var/lib/lab/probe 2>/dev/null")).await?;
     reimages::fails(lab, guest, "Read-only file system").await?;
-    guest.monitor().reset().await?;
+    guest.power().reset().await?;
     guest.up(TAKES).await?;
     guest.run("rm /var/lib/lab/gpu-missing").await?;
     wait::until("the boot is told of", TAKES, || async {

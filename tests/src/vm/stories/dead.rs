@@ -46,9 +46,9 @@ pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result
     let last = episode(lab, name).await?.steps.last().context("no step")?.outcome.clone();
     ensure!(last.why == Why::DidNotComeBack && last.message.contains(said), "{:?}: {}", last.why, last.message);
     mailed(lab, name, said).await?;
-    ensure!(guest.monitor().resets() == before.resets && bmcs.resets(name) == resets, "somebody reset it");
+    ensure!(guest.power().resets() == before.resets && bmcs.resets(name) == resets, "somebody reset it");
 
-    guest.monitor().reset().await?;
+    guest.power().reset().await?;
     guest.up(TAKES).await?;
     node::ready(lab, name).await?;
     lab.kubectl.run(&["taint", "node", name, "repair-manual-"]).await?;

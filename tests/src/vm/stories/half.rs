@@ -56,7 +56,7 @@ async fn told(lab: &Lab, bmcs: &Bmcs, guests: &[Guest], first: &AtomicBool) -> R
     }
     first.store(false, Ordering::Relaxed);
     for guest in guests {
-        guest.monitor().stop().await?;
+        guest.power().stop().await?;
     }
     for guest in guests {
         waits(lab, &guest.name).await?;
@@ -65,7 +65,7 @@ async fn told(lab: &Lab, bmcs: &Bmcs, guests: &[Guest], first: &AtomicBool) -> R
     for (guest, before, resets) in &before {
         waits(lab, &guest.name).await?;
         let asked = episode(lab, &guest.name).await?.resets.len();
-        let (by_bmc, seen) = (bmcs.resets(&guest.name) - resets, guest.monitor().resets() - before.resets);
+        let (by_bmc, seen) = (bmcs.resets(&guest.name) - resets, guest.power().resets() - before.resets);
         ensure!((asked, by_bmc, seen) == (0, 0, 0), "{asked} resets are on record, {by_bmc} asked for, {seen} seen");
     }
 

@@ -34,7 +34,7 @@ pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
 
     // The machine boots where nobody can reach it, and stays so until the control plane has noticed.
     wait::until("the machine begins its boot", TAKES, || async {
-        ensure!(guest.monitor().resets() > before.resets, "it was not reset");
+        ensure!(guest.power().resets() > before.resets, "it was not reset");
         Ok(())
     })
     .await?;

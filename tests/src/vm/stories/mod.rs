@@ -107,7 +107,7 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[Stri
 async fn on_one(place: Place<'_>, number: u8, name: &str, stories: &[&str]) -> Result<Guest> {
     let (Place { lab, room, bmcs, images }, watch) = (place, Stopwatch::start());
     let guest = node::join(lab, room, images, STORY, name, number).await?;
-    bmcs.plug(name, guest.monitor().clone());
+    bmcs.plug(name, guest.power().clone());
     println!("{name} is a node with our pods ({})", watch.read());
     for story in stories {
         let (guest, watch) = (&guest, Stopwatch::start());
@@ -145,7 +145,7 @@ struct Before {
 impl Before {
     async fn of(lab: &Lab, guest: &Guest) -> Result<Self> {
         let told = node::boot_id(lab, &guest.name).await?;
-        Ok(Self { told, known: guest.boots().await?, resets: guest.monitor().resets() })
+        Ok(Self { told, known: guest.boots().await?, resets: guest.power().resets() })
     }
 
     /// The machine has booted so often since then: its own journal and its monitor say the same, and so does the Node.
@@ -153,7 +153,7 @@ impl Before {
         guest.up(TAKES).await?;
         let told = node::boot_id(lab, &guest.name).await?;
         ensure!((told != self.told) == (times > 0), "the Node told of boot {} and tells of {told}", self.told);
-        let (known, resets) = (guest.boots().await?, guest.monitor().resets() - self.resets);
+        let (known, resets) = (guest.boots().await?, guest.power().resets() - self.resets);
         let new = known.len().saturating_sub(self.known.len());
         ensure!(new == times as usize, "the journal knew {:?} and knows {known:?}", self.known);
         ensure!(resets == times, "the monitor saw {resets} resets");

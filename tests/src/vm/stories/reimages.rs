@@ -28,7 +28,7 @@ pub async fn power_fails(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     begins(lab, guest, REIMAGE).await?;
     wait::until("the script runs", TAKES, || guest.run("test -s /var/lib/lab/reimages && sync")).await?;
-    guest.monitor().reset().await?;
+    guest.power().reset().await?;
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;
     ran(guest, 2).await

@@ -1,5 +1,5 @@
-//! The power supply of a virtual machine: it holds qemu, switches it off and on, and is the witness of every reset. It knows
-//! nothing of what runs in the machine.
+//! The power supply of a virtual machine: it holds qemu, switches it off and on through its monitor (QMP), and is the witness of
+//! every reset. It knows nothing of what runs in the machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,26 +25,26 @@ const OPENS: Duration = Duration::from_secs(30);
 
 /// The switch of a machine, and its memory of resets.
 #[derive(Debug, Clone)]
-pub struct Monitor {
+pub struct PowerSwitch {
     says: Arc<Mutex<OwnedWriteHalf>>,
     resets: Arc<AtomicU32>,
     cut: Arc<AtomicBool>,
 }
 
 /// What keeps a machine running; without it the machine is gone.
-pub type Power = JoinSet<()>;
+pub type Current = JoinSet<()>;
 
-impl Monitor {
+impl PowerSwitch {
     /// Starts qemu, whose monitor (QMP) opens at `socket`, and follows what it tells; all of that is in `log`, too.
-    pub async fn switch_on(qemu: Program, socket: &Path, log: &Path) -> Result<(Self, Power)> {
+    pub async fn switch_on(qemu: Program, socket: &Path, log: &Path) -> Result<(Self, Current)> {
         let socket = socket.to_owned();
         let (process, lines, says) = begin(&qemu, &socket).await?;
         let log = File::create(log).await.with_context(|| format!("creating {}", log.display()))?;
         let (says, resets, cut) = (Arc::new(Mutex::new(says)), Arc::default(), Arc::default());
-        let monitor = Self { says, resets, cut };
-        let mut power = Power::new();
-        power.spawn(monitor.clone().keep_on(qemu, socket, log, process, lines));
-        Ok((monitor, power))
+        let switch = Self { says, resets, cut };
+        let mut current = Current::new();
+        current.spawn(switch.clone().keep_on(qemu, socket, log, process, lines));
+        Ok((switch, current))
     }
 
     async fn keep_on(self, qemu: Program, socket: PathBuf, mut log: File, mut process: Process, mut lines: Told) {
@@ -114,15 +114,9 @@ type Told = Lines<BufReader<OwnedReadHalf>>;
 async fn begin(qemu: &Program, socket: &Path) -> Result<(Process, Told, OwnedWriteHalf)> {
     let _ = std::fs::remove_file(socket);
     let mut process = qemu.clone().start(&socket.with_file_name("qemu.log"))?;
-    let opens = || async {
-        ensure!(socket.exists(), "no monitor yet");
-        Ok(())
-    };
-    process.ready(OPENS, opens).await?;
-    let stream = wait::until("the monitor listens", OPENS, || async {
-        UnixStream::connect(socket).await.context("connecting to the monitor")
-    })
-    .await?;
+    let stream = process
+        .ready(OPENS, || async { UnixStream::connect(socket).await.context("connecting to the monitor") })
+        .await?;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     if lines.next_line().await.context("the monitor's greeting")?.is_none() {
