@@ -25,9 +25,10 @@ pub const DRIVER: &str = "1:6.12.12.60401-1";
 /// A driver that somebody installed, and that finds no GPU.
 pub const TOO_NEW: &str = "1:6.99.0.69999-1";
 
+/// A machine that has this file builds the driver for as long as it is there.
+pub const BUILDING: &str = "/var/lib/lab/building";
 /// What a driver's package does instead of building.
-const BUILDS: &str = "set -e
-version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
+const BUILDS: &str = "version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
 sh /usr/local/lib/lab-driver \"$(uname -r)\" updates/dkms \"$version\"
 ";
 /// The GPU that was missing is found by the next boot, and not before.
@@ -79,9 +80,10 @@ impl Repository {
         let (driver, rocm) = (self.folder.join("amdgpu"), self.folder.join("rocm"));
         let other = self.folder.join("other");
         let source = |text: &str| vec![("usr/src/amdgpu-6.12.12/dkms.conf".to_owned(), text.to_owned())];
-        let works = format!("{BUILDS}{FINDS}");
+        let builds = format!("set -e\nwhile [ -e {BUILDING} ]; do sleep 1; done\n{BUILDS}");
+        let works = format!("{builds}{FINDS}");
         package(&driver.join("amdgpu-dkms.deb"), "amdgpu-dkms", DRIVER, "", &source("right\n"), &works).await?;
-        package(&other.join("amdgpu-dkms.deb"), "amdgpu-dkms", TOO_NEW, "", &source("new\n"), BUILDS).await?;
+        package(&other.join("amdgpu-dkms.deb"), "amdgpu-dkms", TOO_NEW, "", &source("new\n"), &builds).await?;
         let info = vec![(format!("opt/rocm-{ROCM}/.info/version"), format!("{ROCM}\n"))];
         package(&rocm.join("rocm-core.deb"), "rocm-core", "6.4.1.60401-83", "", &info, "").await?;
         let depends = "rocm-core (= 6.4.1.60401-83)";

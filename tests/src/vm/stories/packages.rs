@@ -4,15 +4,18 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Before, phase, reimages};
+use super::{Before, TAKES, phase, reimages};
 use crate::environment;
 use crate::lab::Lab;
 use crate::vm::Room;
 use crate::vm::guest::Guest;
-use crate::vm::repository::{DRIVER, Repository};
+use crate::vm::repository::{BUILDING, DRIVER, Repository};
+use crate::wait;
 
 /// A small disk and an impatient site; apt takes its time on an emulated processor.
 const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
+/// What dpkg says of the driver's package.
+const STATUS: &str = "dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms";
 /// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
 const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
 
@@ -68,6 +71,24 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
+/// The power fails while dpkg configures the driver's package, whose files are there by then: the script is ordered once more,
+/// and finishes what the first left undone.
+pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
+    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let before = Before::of(lab, guest).await?;
+    guest.run(&format!("mkdir -p /var/lib/lab && touch {BUILDING}")).await?;
+    reimages::begins(lab, guest, &script()?).await?;
+    wait::until("dpkg configures the driver", TAKES, || guest.run("pgrep -f '[a]mdgpu-dkms.postinst'")).await?;
+    guest.power().reset().await?;
+    guest.up(TAKES).await?;
+    let left = guest.run(STATUS).await?;
+    guest.run(&format!("rm -f {BUILDING}")).await?;
+    ensure!(!left.ends_with(" installed"), "the power failed too late: the driver is {left}");
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 2).await?;
+    installed(guest).await
+}
+
 /// The default script, as a site would have it that has its own mirror.
 fn script() -> Result<String> {
     let path = environment::repository().join("deploy/reimage/reimage.sh");
@@ -80,8 +101,13 @@ async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     reimages::begins(lab, guest, &script()?).await?;
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
-    let installed = guest.run("dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms").await?;
-    ensure!(installed == format!("{DRIVER} installed"), "installed is {installed}");
+    installed(guest).await
+}
+
+/// The driver and ROCm are installed as they should be, and the driver is loaded.
+async fn installed(guest: &Guest) -> Result<()> {
+    let driver = guest.run(STATUS).await?;
+    ensure!(driver == format!("{DRIVER} installed"), "installed is {driver}");
     let there = "test -f /usr/src/amdgpu-6.12.12/dkms.conf && test -f /opt/rocm-6.4.1/.info/version";
     guest.run(&format!("{there} && grep -q . /sys/module/amdgpu/srcversion")).await.map(drop)
 }
