@@ -54,7 +54,7 @@ pub trait Host: Send + Sync + 'static {
 
     /// Asks the host to end this boot: in an orderly way, and by force when that has not come to its end `within` so long,
     /// whatever has become of this process by then. Returns when the host has taken the request: the process is then ended
-    /// by the shutdown itself. `order` names the order, for the host's journal and for whoever is logged in.
+    /// by the shutdown itself. After [`HostError::TooLong`] nobody knows whether it has. `order` names the order, for the host's journal and for whoever is logged in.
     fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// What the host can say of itself when `within` is over: the kernel's log ([`KERNEL`]) and whatever else there is.
@@ -78,7 +78,7 @@ pub trait Host: Send + Sync + 'static {
     fn end_load_test(&self, key: &str) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// Starts a reimage script on the host, as root, ended after `seconds`. It runs on whatever becomes of this process; `key`
-    /// is the order's, and no other order ever has it.
+    /// is the order's, and no other order ever has it. After [`HostError::TooLong`] nobody knows whether it runs.
     fn start_script(&self, key: &str, script: &str, seconds: u64)
     -> impl Future<Output = Result<(), HostError>> + Send;
 

@@ -15,14 +15,19 @@ use crate::evidence_maps::{self, FILE};
 /// Of so many captures the files are kept.
 const KEPT: usize = 10;
 
-/// Writes the whole evidence into a folder of the node, and forgets the oldest there.
+/// Writes the whole evidence into a folder of the node, and forgets the oldest there. A disk that answers nothing holds up a
+/// thread and not the caller.
 ///
 /// # Errors
 /// The disk is full or read-only.
-pub fn on_node(state_dir: &Path, key: &str, evidence: &Evidence) -> std::io::Result<()> {
-    let folder = state_dir.join("evidence");
-    std::fs::create_dir_all(&folder)?;
-    keep_newest(&folder, KEPT - 1)?;
+pub async fn on_node(state_dir: &Path, key: &str, evidence: Evidence) -> std::io::Result<()> {
+    let (folder, key) = (state_dir.join("evidence"), key.to_owned());
+    tokio::task::spawn_blocking(move || write(&folder, &key, &evidence)).await?
+}
+
+fn write(folder: &Path, key: &str, evidence: &Evidence) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    keep_newest(folder, KEPT - 1)?;
     let file = folder.join(format!("{key}.txt.gz"));
     std::fs::write(&file, evidence.whole()?)?;
     // What comes next is a reboot.
@@ -62,12 +67,12 @@ mod tests {
     use super::*;
     use crate::agent::evidence::Section;
 
-    #[test]
-    fn the_newest_captures_stay_on_the_node() {
+    #[tokio::test]
+    async fn the_newest_captures_stay_on_the_node() {
         let state = std::env::temp_dir().join(format!("ossci-evidence-{}", uuid::Uuid::new_v4()));
         let evidence = Evidence::of(vec![Section { name: "kernel", said: Ok("amdgpu".into()) }]);
         for number in 0..KEPT + 3 {
-            on_node(&state, &number.to_string(), &evidence).unwrap();
+            on_node(&state, &number.to_string(), evidence.clone()).await.unwrap();
         }
         let folder = state.join("evidence");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), KEPT);

@@ -8,10 +8,16 @@ use super::driver::{Driver, Loaded, MODULE};
 use super::evidence::{KERNEL, Section, tail};
 use super::host::{Host, HostError, ScriptOutcome};
 use super::load_test;
+use super::redact::redact;
 use super::script_files::ScriptFiles;
 use crate::process;
 
 const SYSTEMCTL: Duration = Duration::from_secs(30);
+/// Of what is asked for a reboot: systemd gives one generator 90 s when it reads its units again, and `systemctl reboot` waits
+/// 25 s twice for a logind that answers nothing before it turns to process 1.
+const FOR_REBOOT: Duration = Duration::from_secs(120);
+/// How long a load test may take to end when its time is over, in seconds.
+const LOAD_TEST_ENDS: u64 = 10;
 /// How long each of [`EVIDENCE`] may take; all run side by side. A tool that waits for a GPU that is gone waits for ever.
 const EVIDENCE_TAKES: Duration = Duration::from_secs(20);
 /// The host's root, as process 1 sees it.
@@ -97,12 +103,12 @@ impl Linux {
         };
         let path = &self.reboot_bound;
         write(path).map_err(|source| HostError::Write { path: path.display().to_string(), source })?;
-        systemctl(&["daemon-reload"]).await
+        systemctl(&["daemon-reload"], FOR_REBOOT).await
     }
 
     async fn unbound(&self) {
         let gone = std::fs::remove_file(&self.reboot_bound);
-        if let Err(error) = systemctl(&["daemon-reload"]).await {
+        if let Err(error) = systemctl(&["daemon-reload"], FOR_REBOOT).await {
             tracing::warn!(error = %error, removed = gone.is_ok(), "a reboot that was not taken leaves its bound behind");
         }
     }
@@ -132,10 +138,16 @@ fn unit(key: &str) -> String {
     format!("ossci-order-{key}.service")
 }
 
-async fn systemctl(arguments: &[&str]) -> Result<(), HostError> {
+/// The machine is on its way down already; what asks for that again is refused by systemd.
+async fn goes_down() -> bool {
+    let asked = on_host("systemctl is-system-running", &["systemctl", "is-system-running"], b"", SYSTEMCTL).await;
+    asked.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).trim() == "stopping")
+}
+
+async fn systemctl(arguments: &[&str], within: Duration) -> Result<(), HostError> {
     let what = format!("systemctl {}", arguments[0]);
     let command: Vec<&str> = ["systemctl"].iter().chain(arguments).copied().collect();
-    let ended = on_host(&what, &command, b"", SYSTEMCTL).await?;
+    let ended = on_host(&what, &command, b"", within).await?;
     done(&what, &ended)
 }
 
@@ -163,8 +175,11 @@ impl Host for Linux {
     async fn reboot(&self, order: &str, within: Duration) -> Result<(), HostError> {
         self.bound_the_reboot(within).await?;
         let message = format!("--message=OSSCI Ops repair order {order}");
-        match systemctl(&["reboot", &message]).await {
+        match systemctl(&["reboot", &message], FOR_REBOOT).await {
             Ok(()) => Ok(()),
+            Err(HostError::Refused { .. }) if goes_down().await => Ok(()),
+            // It may come yet, and needs its bound then.
+            Err(error @ HostError::TooLong { .. }) => Err(error),
             Err(error) => {
                 // Somebody else's reboot is none of ours to bound.
                 self.unbound().await;
@@ -201,28 +216,38 @@ impl Host for Linux {
         // An agent that ended left it running; two at a time would disturb each other.
         self.end_load_test(key).await?;
         let unit = load_test_unit(key);
-        let (named, longest) =
-            (format!("--unit={unit}"), format!("--property=RuntimeMaxSec={}", within.as_secs().max(1)));
-        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", &named, &longest, "--"];
+        let named = format!("--unit={unit}");
+        let longest = format!("--property=RuntimeMaxSec={}", within.as_secs().max(1));
+        let ends = format!("--property=TimeoutStopSec={LOAD_TEST_ENDS}");
+        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", &named, &longest, &ends, "--"];
+        let command = load_test::for_systemd(command);
         let command: Vec<&str> = begun.into_iter().chain(command.iter().map(String::as_str)).collect();
-        let ended = on_host("systemd-run", &command, b"", within + SYSTEMCTL).await?;
+        let ended = match on_host("systemd-run", &command, b"", within + SYSTEMCTL).await {
+            Ok(ended) => ended,
+            // Its time was over, and what it waits for in the kernel does not let it end.
+            Err(HostError::TooLong { .. }) => {
+                let tail = "it does not end, not by force either".to_owned();
+                return Ok(ScriptOutcome { exit_status: None, too_long: true, tail });
+            }
+            Err(error) => return Err(error),
+        };
         let said = [ended.stdout, ended.stderr].concat();
-        let tail = tail(String::from_utf8_lossy(&said).trim(), SAID).to_owned();
+        let tail = tail(&redact(String::from_utf8_lossy(&said).trim()), SAID).to_owned();
         if ended.exit_status == Some(0) {
             return Ok(ScriptOutcome { exit_status: Some(0), too_long: false, tail });
         }
         // systemd-run has words of its own for its own trouble: what became of the unit, systemd says.
         let show = ["systemctl", "show", "--property=Result,ExecMainCode,ExecMainStatus", &unit];
         let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
-        let _ = systemctl(&["reset-failed", &unit]).await;
+        let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
         Ok(load_test::of_unit(&String::from_utf8_lossy(&shown.stdout), tail))
     }
 
     async fn end_load_test(&self, key: &str) -> Result<(), HostError> {
         let unit = load_test_unit(key);
         // Without such a unit both fail, and nothing is wrong.
-        let _ = systemctl(&["stop", &unit]).await;
-        let _ = systemctl(&["reset-failed", &unit]).await;
+        let _ = systemctl(&["stop", &unit], SYSTEMCTL).await;
+        let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
         let show = ["systemctl", "show", "--property=ActiveState", "--value", &unit];
         let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
         match String::from_utf8_lossy(&shown.stdout).trim() {
@@ -260,7 +285,7 @@ impl Host for Linux {
             // Looked at after the unit: one that ended in between has left its result.
             match look()? {
                 Some(outcome) => {
-                    if let Err(error) = systemctl(&["stop", &unit(key)]).await {
+                    if let Err(error) = systemctl(&["stop", &unit(key)], SYSTEMCTL).await {
                         tracing::warn!(
                             key,
                             error = error.whole(),

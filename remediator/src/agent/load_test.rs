@@ -36,6 +36,14 @@ pub fn verdict(outcome: Result<ScriptOutcome, String>, given: Duration, wanted: 
     Verdict::of("load-test", (verdict, reason), redact(&detail).chars().take(SAID).collect(), at)
 }
 
+/// A command as systemd has to be told it: what looks like a variable is replaced by systemd itself otherwise, and no shell of the
+/// site's ever sees it.
+///
+/// Source: systemd.service(5), "Command Lines".
+pub fn for_systemd(command: &[String]) -> Vec<String> {
+    command.iter().map(|argument| argument.replace('$', "$$")).collect()
+}
+
 /// What became of a unit, as `systemctl show` prints `Result`, `ExecMainCode` and `ExecMainStatus`. Only what ended by itself,
 /// or was ended at its deadline, says something about the node.
 ///
@@ -50,6 +58,12 @@ pub fn of_unit(shown: &str, tail: String) -> ScriptOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_site_writes_reaches_its_own_shell() {
+        let said = for_systemd(&["/bin/bash".to_owned(), "-c".to_owned(), "test; rc=$?; exit ${rc}".to_owned()]);
+        assert_eq!(said, ["/bin/bash", "-c", "test; rc=$$?; exit $${rc}"]);
+    }
 
     #[test]
     fn trouble_of_systemd_or_a_signal_is_no_exit_status() {

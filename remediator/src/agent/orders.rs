@@ -12,7 +12,7 @@ use super::capture::{self, Captured};
 use super::host::{Host, HostError};
 use super::{Config, keep, prove, report};
 use crate::clock;
-use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Proof, Verdict};
+use crate::core::record::{AgentReport, AgentState, Episode, Order, OrderKind, Proof, Verdict};
 use crate::kube_client;
 use crate::metrics::AgentMetrics;
 use crate::reimage_script;
@@ -67,6 +67,9 @@ pub struct Moment<'a> {
     /// The Node, read live.
     pub hold: Option<&'a str>,
     pub repair_taint: bool,
+    /// The order that the same reading of the record has its repair stand for. A disruptive order that it stands for no longer was
+    /// called back, and is withdrawn by the controller's next write.
+    pub asked: Option<&'a str>,
     pub now: jiff::Timestamp,
 }
 
@@ -80,6 +83,10 @@ pub fn next(moment: &Moment) -> Next {
     };
     match (order.kind, running) {
         (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
+        // What was asked for in time and did not come is another's to decide about: nothing starts after the deadline.
+        (OrderKind::Reboot, true) if moment.now > order.deadline => {
+            return Next::Settle(AgentState::Failed, "this boot did not end by the order's deadline");
+        }
         // Asking for the end of a boot that still runs is the same request again: it ends once.
         (OrderKind::Reboot, true) => return Next::Start { announced: true },
         // Another process of this agent began it, on this boot or another: the host knows what became of it.
@@ -94,6 +101,9 @@ pub fn next(moment: &Moment) -> Next {
     }
     if !same_boot {
         return Next::Refuse(format!("the order is for boot {}, this is {boot_id}", order.boot_id));
+    }
+    if moment.asked != Some(order.id.as_str()) {
+        return Next::Refuse("the record's repair does not ask for it, or no longer".to_owned());
     }
     if let Some(text) = moment.hold {
         return Next::Refuse(format!("a person said hands off: {text}"));
@@ -153,8 +163,10 @@ impl<H: Host> Worker<H> {
         let boot_id = self.host.boot_id()?;
         let node: SlimNode = Api::all(self.client.clone()).get(name).await.map_err(api("reading the node"))?;
         let view = slim_node::view(&node, &self.names);
+        let asked = record.repair.episode.as_ref().and_then(Episode::order_id);
         let moment = Moment {
             order: &order,
+            asked: asked.as_deref(),
             report: record.report_on(&order.id),
             boot_id: &boot_id,
             hold: view.hold.as_deref(),
@@ -199,6 +211,8 @@ impl<H: Host> Worker<H> {
             OrderKind::Reboot => match self.host.reboot(&order.id, shutdown_time(clock::until(order.deadline))).await {
                 // The shutdown ends this process; the next boot's agent says that it is done.
                 Ok(()) => Ok(()),
+                // Nobody knows whether it was taken. It runs until its deadline, and is asked for again until then.
+                Err(error @ HostError::TooLong { .. }) => Err(error.into()),
                 Err(error) => reporter.settle(AgentState::Failed, &error.whole()).await,
             },
             OrderKind::Capture => match unless_withdrawn(latest, &order.id, self.capture(order)).await {
@@ -231,12 +245,12 @@ impl<H: Host> Worker<H> {
         let left = clock::until(order.deadline);
         let mut captured = capture::capture(&self.config.exporter_socket, &*self.host, left * 2 / 3).await;
         let (config, key) = (&self.config, order.key());
-        if let Err(error) = keep::on_node(&config.state_dir, &key, &captured.evidence) {
-            captured.missing.push(format!("a file on the node: {error}"));
-        }
-        let made = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &captured.evidence);
+        let on_node = keep::on_node(&config.state_dir, &key, captured.evidence.clone());
+        let in_cluster = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &captured.evidence);
         // What was gathered has to be on record when the controller goes on without it.
-        let made = tokio::time::timeout(clock::until(order.deadline).saturating_sub(left / 10), made).await;
+        let time = clock::until(order.deadline).saturating_sub(left / 10);
+        let (file, made) = tokio::join!(tokio::time::timeout(time, on_node), tokio::time::timeout(time, in_cluster));
+        capture::had("a file on the node", file, &mut captured.missing);
         let made = made.map(|made| made.map_err(|error| format!("{error:#}")));
         let map = capture::had("a ConfigMap", made, &mut captured.missing);
         (captured, map)
@@ -262,8 +276,11 @@ impl<H: Host> Worker<H> {
         let key = order.key();
         if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
-            if let Err(error) = self.host.start_script(&key, &text, seconds).await {
-                return Ok((AgentState::Failed, error.whole()));
+            match self.host.start_script(&key, &text, seconds).await {
+                Ok(()) => {}
+                // Nobody knows whether it was begun: the next look at the host tells.
+                Err(error @ HostError::TooLong { .. }) => return Err(error.into()),
+                Err(error) => return Ok((AgentState::Failed, error.whole())),
             }
         }
         Ok(match self.host.script_ended(&key).await? {
@@ -341,7 +358,8 @@ mod tests {
     fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {
         let report = report.map(self::report);
         let now = Timestamp::from_second(10).unwrap();
-        let mut moment = Moment { order, report: report.as_ref(), boot_id: BOOT, hold: None, repair_taint: true, now };
+        let (report, asked) = (report.as_ref(), Some("1"));
+        let mut moment = Moment { order, report, boot_id: BOOT, hold: None, repair_taint: true, asked, now };
         change(&mut moment);
         next(&moment)
     }
@@ -369,11 +387,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reboot_that_was_begun_is_asked_for_again_until_its_deadline_and_not_after_it() {
+        let order = order(OrderKind::Reboot, BOOT);
+        let running = Some(AgentState::Running);
+        assert_eq!(check(&order, running, |_| {}), Next::Start { announced: true });
+        let late = check(&order, running, |moment| moment.now = Timestamp::from_second(101).unwrap());
+        assert!(matches!(late, Next::Settle(AgentState::Failed, _)), "{late:?}");
+    }
+
+    #[test]
     fn a_disruptive_order_is_refused_on_a_hold_without_the_taint_and_past_its_deadline() {
         for kind in [OrderKind::Reboot, OrderKind::Reimage] {
             let order = order(kind, BOOT);
             assert!(refused(check(&order, None, |moment| moment.hold = Some("a person works here"))));
             assert!(refused(check(&order, None, |moment| moment.repair_taint = false)));
+            assert!(refused(check(&order, None, |moment| moment.asked = None)));
+            assert!(refused(check(&order, None, |moment| moment.asked = Some("2"))));
             assert!(refused(check(&order, None, |moment| moment.now = Timestamp::from_second(101).unwrap())));
         }
     }

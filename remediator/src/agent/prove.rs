@@ -99,7 +99,6 @@ pub async fn prove<H: Host>(
                 kept.extend(run);
                 gap
             }
-            Err(error) if error.ask_again() => ASK_AGAIN,
             Err(error) => {
                 silence = error.to_string();
                 ASK_AGAIN
@@ -117,7 +116,7 @@ pub async fn prove<H: Host>(
             }
             return Proven { proof, message: told(proof, &kept), verdicts: newest(kept) };
         }
-        tokio::time::sleep(wait).await;
+        tokio::time::sleep(wait.min(clock::until(end))).await;
     }
     let message = match kept.last() {
         Some(_) => told(Proof::Unknown, &kept),

@@ -10,7 +10,7 @@ use super::orders::{Proven, WorkError, api};
 use super::redact::redact;
 use super::script_files;
 use crate::clock;
-use crate::core::record::{AgentReport, AgentState, OrderKind};
+use crate::core::record::{AgentReport, AgentState, OrderKind, Verdict};
 use crate::core::word::ClosedWord;
 use crate::kube_client;
 use crate::metrics::{AgentMetrics, ByOrder};
@@ -45,7 +45,7 @@ impl Reporter {
     pub async fn proven(&self, outcome: &Proven) -> Result<(), WorkError> {
         let report = AgentReport {
             proof: Some(outcome.proof),
-            verdicts: outcome.verdicts.clone(),
+            verdicts: without_secrets(&outcome.verdicts),
             ..self.report(AgentState::Done, &outcome.message)
         };
         self.write(None, &report).await
@@ -61,6 +61,7 @@ impl Reporter {
         } else {
             format!("missing from the evidence: {}", missing.join("; "))
         };
+        let verdicts = without_secrets(&verdicts);
         let report = AgentReport { verdicts, kernel_log, evidence, expected, ..self.report(state, &message) };
         self.write(None, &report).await
     }
@@ -88,4 +89,9 @@ impl Reporter {
         self.metrics.orders.get_or_create_owned(&order).inc();
         Ok(())
     }
+}
+
+/// Their details are what tools said.
+fn without_secrets(verdicts: &[Verdict]) -> Vec<Verdict> {
+    verdicts.iter().map(|verdict| Verdict { detail: redact(&verdict.detail), ..verdict.clone() }).collect()
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::evidence::tail;
 use super::host::ScriptOutcome;
 use super::newest::keep_newest;
+use super::redact::redact;
 
 /// Of so many orders the files are kept.
 const KEPT: usize = 5;
@@ -100,7 +101,7 @@ impl ScriptFiles {
         };
         let part = |name| std::fs::read(self.0.join(name)).unwrap_or_default();
         let output = [part("output.before"), part("output")].concat();
-        let tail = tail(String::from_utf8_lossy(&output).trim(), TAIL).to_owned();
+        let tail = tail(&redact(String::from_utf8_lossy(&output).trim()), TAIL).to_owned();
         Ok(Some(ScriptOutcome { exit_status: result.trim().parse().ok(), too_long: result.trim() == LATE, tail }))
     }
 }

@@ -23,6 +23,8 @@ const GOODBYE: Duration = Duration::from_secs(4);
 const REDIRECTS: usize = 2;
 /// Whoever says "again in 0 s" is not asked without a pause.
 const AGAIN: Duration = Duration::from_millis(100);
+/// No BMC is waited for longer, whatever it says.
+const AT_MOST: Duration = Duration::from_secs(3600);
 /// A ComputerSystem has some 10 kB.
 const BODY: usize = 1 << 20;
 
@@ -189,10 +191,10 @@ impl Answer {
     }
 }
 
-/// Seconds; a date in `Retry-After` is not seen with BMCs.
+/// Seconds; a date in `Retry-After` is not seen with BMCs. Some say a number that is no time at all.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).max(AGAIN))
+    Some(Duration::from_secs(seconds).clamp(AGAIN, AT_MOST))
 }
 
 async fn read(mut answer: Response, limit: Duration) -> Result<Answer, Trouble> {

@@ -9,7 +9,6 @@ use crate::core::record::{
     AgentReport, Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung, Script,
 };
 use crate::core::taint::{Taint, TaintState};
-use crate::core::why::Why;
 
 /// The first thing that the record calls for and the world does not show yet.
 pub(super) fn wanted(moment: Moment) -> Option<Action> {
@@ -92,24 +91,9 @@ fn evictions(moment: Moment) -> Option<Action> {
     (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
 }
 
-/// The id of the order that the episode's phase stands for. It is made of recorded things only, so an order that was
-/// lost is issued again under the same id.
-pub(super) fn order_id(episode: &Episode) -> Option<String> {
-    let rung_order = format!("{}-{}-{}", episode.number, episode.rung, episode.attempt);
-    match episode.phase {
-        Phase::Waiting if episode.why.why == Why::CheckingFirst => Some(format!("{rung_order}-check")),
-        Phase::Capturing => Some(format!("{rung_order}-capture")),
-        Phase::Reimaging => Some(rung_order),
-        Phase::Rebooting if episode.rung == Rung::Reboot => Some(rung_order),
-        Phase::Rebooting => Some(format!("{rung_order}-reboot")),
-        Phase::Proving => Some(format!("{rung_order}-prove-{}", episode.unexpected_boots + 1)),
-        _ => None,
-    }
-}
-
 /// What the agent says of the order that the episode's phase stands for.
 pub(super) fn report<'a>(moment: Moment<'a>, episode: &Episode) -> Option<&'a AgentReport> {
-    order_id(episode).and_then(|id| moment.record.report_on(&id))
+    episode.order_id().and_then(|id| moment.record.report_on(&id))
 }
 
 /// The same, once there is no more to come.
@@ -124,7 +108,7 @@ pub(super) fn network_order_id(track: &NetworkTrack) -> String {
 
 /// Nothing disruptive is ordered for a node that is not seen to carry the rung's taint: new pods would land on it.
 fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
-    let id = order_id(episode)?;
+    let id = episode.order_id()?;
     let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
     if !tainted && !matches!(episode.phase, Phase::Proving | Phase::Waiting) {
         return None;

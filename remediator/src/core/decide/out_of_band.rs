@@ -48,7 +48,8 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
         return gives_up(", and the policy names no BMC to reset it");
     }
     if episode.resets.len() >= RESETS {
-        return gives_up(", nor after two resets by its BMC");
+        let none = episode.resets.iter().all(|reset| reset.state == ResetState::Failed);
+        return gives_up(if none { ", and its BMC was not made to reset it" } else { ", nor after resets by its BMC" });
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     if let Some(why) = hands_off(moment, episode, node) {

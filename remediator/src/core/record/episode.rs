@@ -189,6 +189,21 @@ impl Episode {
         })
     }
 
+    /// The id of the order that the phase stands for. It is made of recorded things only, so an order that was lost is issued
+    /// again under the same id.
+    pub fn order_id(&self) -> Option<String> {
+        let rung_order = format!("{}-{}-{}", self.number, self.rung, self.attempt);
+        match self.phase {
+            Phase::Waiting if self.why.why == Why::CheckingFirst => Some(format!("{rung_order}-check")),
+            Phase::Capturing => Some(format!("{rung_order}-capture")),
+            Phase::Reimaging => Some(rung_order),
+            Phase::Rebooting if self.rung == Rung::Reboot => Some(rung_order),
+            Phase::Rebooting => Some(format!("{rung_order}-reboot")),
+            Phase::Proving => Some(format!("{rung_order}-prove-{}", self.unexpected_boots + 1)),
+            _ => None,
+        }
+    }
+
     /// A person began it, by putting a taint on the node.
     pub fn by_person(&self) -> bool {
         self.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson)

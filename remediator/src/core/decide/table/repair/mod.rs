@@ -21,7 +21,7 @@ fn place(episode: Option<&Episode>) -> String {
 
 /// Before a reset was on record the reboot was ordered.
 fn ordered(episode: &Episode) -> Option<Order> {
-    let id = act::order_id(episode).filter(|_| !episode.resets.is_empty())?;
+    let id = episode.order_id().filter(|_| !episode.resets.is_empty())?;
     let boot_id = episode.boot_id.clone();
     let (kind, issued_at, deadline) = (OrderKind::Reboot, at(0), at(100));
     Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None })
@@ -116,24 +116,24 @@ fn confirmed(phase: Phase) -> Episode {
 #[test]
 fn a_proof_of_the_old_boot_says_nothing_about_a_node_created_again_on_a_new_one() {
     let episode = confirmed(Phase::Proving);
-    let (record, mut seen, policy) = moment_of(&episode, act::order_id(&episode).map(passed));
+    let (record, mut seen, policy) = moment_of(&episode, episode.order_id().map(passed));
     seen.node.as_mut().unwrap().uid = "uid-2".into();
     seen.node.as_mut().unwrap().boot_id = "boot-2".into();
     let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();
     assert_eq!(next.phase, Phase::Stabilising);
     let proving = Episode { phase: Phase::Proving, ..next };
-    assert_ne!(act::order_id(&proving), act::order_id(&episode));
+    assert_ne!(proving.order_id(), episode.order_id());
 }
 
 #[test]
 fn an_earlier_check_is_not_taken_for_a_fresh_one() {
     let waiting = confirmed(Phase::Waiting);
     let checked = Reason::new(Why::CheckingFirst, "the complaint is old");
-    let earlier = act::order_id(&Episode { why: checked, ..waiting.clone() });
+    let earlier = Episode { why: checked, ..waiting.clone() }.order_id();
     let (record, seen, policy) = moment_of(&waiting, earlier.clone().map(passed));
     let next = decide(&record, &seen, at(100_000), &policy).next.episode.unwrap();
     assert_eq!(next.why.why, Why::CheckingFirst);
-    assert_ne!(act::order_id(&next), earlier);
+    assert_ne!(next.order_id(), earlier);
 }
 
 #[test]

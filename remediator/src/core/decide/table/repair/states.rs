@@ -99,7 +99,7 @@ pub(super) const SERVICE: &str = "0123456789abcdef";
 pub(super) const RESET: &str = "1-reboot-1-reset-1";
 
 pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
-    let Some(id) = episode.and_then(act::order_id) else { return vec![None] };
+    let Some(id) = episode.and_then(Episode::order_id) else { return vec![None] };
     let report = |state, proof| Some(AgentReport { proof, ..told(id.clone(), state) });
     if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
         // Nobody orders anything of the agent then: whatever it says is of another order.
