@@ -3,8 +3,8 @@
 #
 # The agent runs it as root on the node, with nothing else at work there; the reboot that follows is not its business. It
 # first sets up AMD's repositories and looks whether it can succeed, finishes what an earlier installation left undone, and
-# fetches everything; only then does it change the driver and ROCm. It may be begun again at any time. Each line says what is
-# done next; the last one says why it stopped.
+# fetches everything; only then does it change ROCm and, last, the driver. It may be begun again at any time. Each line says
+# what is done next; the last one says why it stopped.
 #
 #   kubectl -n ossci create configmap ossci-reimage --from-file=reimage.sh
 set -euo pipefail
@@ -14,6 +14,8 @@ set -euo pipefail
 ROCM=${ROCM:-6.4.1}
 INSTALLER=${INSTALLER:-6.4.60401-1}
 PACKAGES=${PACKAGES:-amdgpu-dkms rocm}
+# The kernel that the next boot takes: the newest, where nobody says otherwise.
+BOOTS=${BOOTS:-}
 # Where AMD's packages are, or a mirror of it with the same paths, if the nodes have no way to the Internet.
 AMD=https://repo.radeon.com
 REPOSITORY=${REPOSITORY:-$AMD}
@@ -60,12 +62,13 @@ codename() {
 
 # The process that holds one of the package manager's locks, if any.
 holder() {
-  local file device inode place
-  for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+  local file device inode place held
+  held=$(for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
     read -r device inode < <(stat --format='%d %i' "$file" 2>/dev/null) || continue
     printf -v place '%02x:%02x:%d' $((device >> 8 & 0xfff)) $((device & 0xff | device >> 12 & 0xfff00)) "$inode"
     awk -v place="$place" '$6 == place { print $5; exit }' /proc/locks
-  done | head -n 1
+  done)
+  echo "${held%%$'\n'*}"
 }
 
 wait_for_lock() {
@@ -83,7 +86,7 @@ enough() {
   ((free >= $2)) || fail "$1 has $free MB free, and needs $2"
 }
 
-# AMD's repositories only: what else a site has configured is not asked for news, and may be broken.
+# AMD's repositories have to be read; of the site's others what was known before will do, they may be broken.
 update() {
   local list
   for list in amdgpu.list rocm.list; do
@@ -94,15 +97,38 @@ update() {
   done
 }
 
-# The packages are taken from this repository whatever is installed, a newer version too.
+# The packages are taken from these repositories whatever is installed, a newer version too, and from no other that has AMD's:
+# another release's list would win, or contradict.
 pin() {
-  local host=${REPOSITORY#*://}
-  host=${host%%[/:]*}
-  printf 'Package: *\nPin: origin "%s"\nPin-Priority: 1001\n' "$host" >"$STATE/preferences"
+  local file
+  printf 'Package: *\nPin: release o=repo.radeon.com\nPin-Priority: 1001\n' >"$STATE/preferences"
+  rm -rf "$STATE/sources"
+  mkdir "$STATE/sources"
+  for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+    [[ -e $file ]] || continue
+    if [[ ${file##*/} == amdgpu.list || ${file##*/} == rocm.list ]] ||
+      ! grep -qE "^[^#]*($AMD|$REPOSITORY)/(amdgpu|rocm|graphics)" "$file"; then
+      ln -s "$file" "$STATE/sources/"
+    fi
+  done
+  printf 'Dir::Etc::preferences "%s";\nDir::Etc::sourceparts "%s";\n' "$STATE/preferences" "$STATE/sources" >"$STATE/apt.conf"
+  export APT_CONFIG=$STATE/apt.conf
+  timeout 300 apt-get update -o APT::Get::List-Cleanup=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 \
+    >"$STATE/said" 2>&1 </dev/null || echo "not every repository can be read; what was known of it before is used"
 }
-install_from_amd() { apt -o Dir::Etc::preferences="$STATE/preferences" --allow-downgrades --no-remove --fix-broken "$@"; }
+install_from_amd() { apt --allow-downgrades --allow-change-held-packages --no-remove --fix-broken "$@"; }
 
-# Which of AMD's packages are installed and have lost files, or were never finished. What else they need is not looked at.
+# The newest kernel that is installed.
+newest() {
+  local folder kernel
+  for folder in /lib/modules/*/; do
+    kernel=$(basename "$folder")
+    [[ ! -e /boot/vmlinuz-$kernel ]] || echo "$kernel"
+  done | sort --version-sort | tail -n 1
+}
+
+# Which of AMD's packages are installed in another version, have lost files, or were never finished. What else they need is
+# not looked at.
 damaged() {
   local package status offers lost
   apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
@@ -114,6 +140,8 @@ damaged() {
     # A changed file of configuration is no damage.
     "installed ok")
       lost=$(dpkg --verify "$package" | grep -v ' c /' || true)
+      lost+=$(dpkg --audit "$package")
+      lost+=$(awk '$1 == "Installed:" { is = $2 } $1 == "Candidate:" && $2 != is' <<<"$offers")
       [[ -z $lost ]] || echo "$package"
       ;;
     not-installed* | config-files*) ;;
@@ -137,13 +165,18 @@ keep_partitions() {
   cat >"$STATE/restore-partitions" <<'END'
 #!/bin/bash
 # Written by OSSCI Ops: gives every GPU the partitions that it had before the last reimage.
-while read -r address compute memory; do
-  device=/sys/bus/pci/devices/$address
-  for mode in "current_memory_partition $memory" "current_compute_partition $compute"; do
-    read -r file wanted <<<"$mode"
-    [[ $wanted == - || $(cat "$device/$file" 2>/dev/null) == "$wanted" ]] || echo "$wanted" >"$device/$file"
-  done
-done </var/lib/ossci/reimage/partitions
+# Sets what is not yet as it was, and says of which GPUs that was; $1 is memory or compute.
+restore() {
+  local address compute memory wanted file
+  while read -r address compute memory; do
+    wanted=${!1}
+    file=/sys/bus/pci/devices/$address/current_$1_partition
+    [[ $wanted == - || $(cat "$file" 2>/dev/null) == "$wanted" ]] || { echo "$wanted" >"$file" && echo "$address"; }
+  done </var/lib/ossci/reimage/partitions
+}
+# How the memory is divided is only noted; the driver does it when it is loaded the next time, and forgets the rest then.
+[[ -z $(restore memory) ]] || { modprobe --remove amdgpu && modprobe amdgpu; }
+restore compute
 END
   cat >/etc/systemd/system/ossci-gpu-partitions.service <<'END'
 [Unit]
@@ -156,7 +189,7 @@ ConditionPathExists=/var/lib/ossci/reimage/partitions
 [Service]
 Type=oneshot
 ExecStart=/bin/bash /var/lib/ossci/reimage/restore-partitions
-TimeoutStartSec=120
+TimeoutStartSec=600
 
 [Install]
 WantedBy=multi-user.target
@@ -182,53 +215,82 @@ quiet "the installer's package cannot be fetched" \
 
 step "setting up AMD's repositories"
 wait_for_lock
-# It brings the lists and the key, and depends on nothing; what is broken elsewhere does not stop it.
-quiet "the installer's package cannot be installed" dpkg --force-confnew --install "$STATE/$deb"
+# It brings the lists and the key, also where somebody took them away, and depends on nothing; what is broken elsewhere does
+# not stop it.
+quiet "the installer's package cannot be installed" dpkg --force-confnew,confmiss,confask --install "$STATE/$deb"
+wait_for_lock
 update
 pin
 
 step "looking for the kernel's headers"
 headers=()
-# Ubuntu keeps what the driver builds on in a package of its own.
-! apt-cache show "linux-modules-extra-$KERNEL" >/dev/null 2>&1 || headers=("linux-modules-extra-$KERNEL")
-if [[ ! -d /lib/modules/$KERNEL/build ]]; then
-  apt-cache show "linux-headers-$KERNEL" >/dev/null 2>&1 ||
-    fail "there are no headers for kernel $KERNEL: the driver cannot be built; boot a kernel whose linux-headers package can be had"
-  headers+=("linux-headers-$KERNEL")
-fi
+BOOTS=${BOOTS:-$(newest)}
+BOOTS=${BOOTS:-$KERNEL}
+mapfile -t kernels < <(printf '%s\n' "$KERNEL" "$BOOTS" | sort -u)
+for kernel in "${kernels[@]}"; do
+  # Ubuntu keeps what the driver builds on in a package of its own.
+  for package in "linux-modules-extra-$kernel" "linux-headers-$kernel"; do
+    ! apt-cache show "$package" >/dev/null 2>&1 || headers+=("$package")
+  done
+  [[ -e /lib/modules/$kernel/build/include || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
+    fail "there are no headers for kernel $kernel: the driver cannot be built; boot a kernel whose linux-headers package can be had"
+done
 
 step "finishing what an earlier installation left undone"
 wait_for_lock
 # What cannot be finished is damaged, and is installed again.
 dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
+# apt repairs what is broken only when it is asked for nothing else.
+apt-get check >"$STATE/said" 2>&1 </dev/null || quiet "what is broken cannot be repaired" install_from_amd install
 
 step "looking for damaged packages"
 mapfile -t again < <(damaged)
 [[ ${#again[@]} == 0 ]] || echo "damaged: ${again[*]}"
-# The driver is always built again.
-for package in "${packages[@]}"; do
-  [[ $package != *dkms* || " ${again[*]} " == *" $package "* ]] || again+=("$package")
+# The driver is always built again, and last: what goes wrong before leaves the one that is there.
+drivers=() rest=("${headers[@]}")
+for package in "${packages[@]}" "${again[@]}"; do
+  if [[ $package == *-dkms ]]; then drivers+=("$package"); else rest+=("$package"); fi
 done
 
 step "fetching $PACKAGES"
-quiet "the packages cannot be fetched" install_from_amd install --download-only "${packages[@]}" "${headers[@]}"
-quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${again[@]}"
+wait_for_lock
+quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
 
-# From here on things change.
+# From here on things change. What a site holds is held again at the end, of an interrupted run's too.
+apt-mark showhold >>"$STATE/holds"
 keep_partitions
-step "installing $PACKAGES"
-quiet "the packages cannot be installed" install_from_amd install "${packages[@]}" "${headers[@]}"
-quiet "the packages cannot be installed again" install_from_amd install --reinstall "${again[@]}"
+step "installing all but the driver"
+quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
 
-step "looking whether the driver was built for kernel $KERNEL"
-quiet "the modules' index cannot be made" depmod "$KERNEL"
-module=$(modinfo --set-version "$KERNEL" --field filename amdgpu 2>/dev/null) || fail "there is no module amdgpu for kernel $KERNEL"
-[[ $module == */updates/* || $module == */extra/* ]] ||
-  fail "the module amdgpu for kernel $KERNEL is the kernel's own ($module): the package built none"
+built() { modinfo --set-version "$BOOTS" --field filename amdgpu 2>/dev/null; }
+ours() { [[ $1 == */updates/* || $1 == */extra/* ]]; }
+# To install a driver is to remove the one that is there first: one that cannot be built is found before.
+if ours "$(built)" && command -v dkms >/dev/null; then
+  step "building the driver for kernel $BOOTS on trial"
+  trial=$STATE/trial
+  rm -rf "$trial"
+  mkdir -p "$trial/tree"
+  (cd "$trial" && quiet "the driver's package cannot be fetched" apt download amdgpu-dkms)
+  quiet "the driver's package cannot be unpacked" dpkg-deb --extract "$trial"/amdgpu-dkms_*.deb "$trial"
+  source=("$trial"/usr/src/amdgpu-*)
+  quiet "the driver does not build for kernel $BOOTS; the one that is installed was left as it is" dkms build -m amdgpu \
+    -v "${source[0]##*/amdgpu-}" -k "$BOOTS" --sourcetree "$trial/usr/src" --dkmstree "$trial/tree"
+  rm -rf "$trial"
+fi
+step "installing the driver"
+quiet "the driver cannot be installed" install_from_amd install --reinstall "${drivers[@]}"
+
+step "looking whether the driver was built for kernel $BOOTS"
+quiet "the modules' index cannot be made" depmod "$BOOTS"
+module=$(built) || fail "there is no module amdgpu for kernel $BOOTS"
+ours "$module" || fail "the module amdgpu for kernel $BOOTS is the kernel's own ($module): the package built none"
 unfinished=$(dpkg --audit)
 [[ -z $unfinished ]] || fail "the package manager still has unfinished packages: $(tail -n 1 <<<"$unfinished")"
-rm -f "$STATE"/*.deb
-apt-get clean
+mapfile -t holds < <(sort -u "$STATE/holds")
+[[ ${#holds[@]} == 0 ]] || quiet "what was held cannot be held again" apt-mark hold "${holds[@]}"
+rm -f "$STATE"/*.deb "$STATE/holds"
+# Somebody else may be at it by now, and that is no matter.
+apt-get clean || true
 
 versions=$(dpkg-query --show --showformat='${Package} ${Version}, ' "${packages[@]}")
 echo "installed: ${versions%, }; the next boot loads the driver"

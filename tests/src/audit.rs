@@ -99,6 +99,8 @@ pub struct NodeStory {
     pub foreign: Vec<String>,
     /// Captures that were done and left no evidence in the cluster, by their orders' ids.
     pub without_evidence: BTreeSet<String>,
+    /// Disruptive orders that an agent began when their repair stood for them no longer.
+    pub called_back: BTreeSet<String>,
     /// The newest reason, for people: of the episode, or of the network track when no episode is open.
     pub why: String,
     /// What the agent says of the order that is out.
@@ -181,7 +183,17 @@ impl NodeStory {
         self.complaints.extend(known.map(str::to_owned));
         let id = text("/spec/order/id");
         let of_order = text("/status/agent/orderID") == id && !id.is_empty();
-        self.agent = if of_order { text("/status/agent/state") } else { String::new() };
+        let before =
+            std::mem::replace(&mut self.agent, if of_order { text("/status/agent/state") } else { String::new() });
+        let phase = match text("/spec/order/kind").as_str() {
+            "reboot" => "Rebooting",
+            "reimage" => "Reimaging",
+            _ => "",
+        };
+        let begun = self.agent == "Running" && before.is_empty();
+        if begun && !phase.is_empty() && text("/status/episode/phase") != phase {
+            self.called_back.insert(id.clone());
+        }
         if self.agent == "Done" && text("/spec/order/kind") == "capture" && text("/status/agent/evidence").is_empty() {
             self.without_evidence.insert(id.clone());
         }

@@ -41,6 +41,8 @@ pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<Strin
             Some(_) => {}
         }
     }
+    let called_back = story.called_back.iter();
+    wrong.extend(called_back.map(|order| format!("never-two: {name}: {order} was begun after it was called back")));
     let without = story.without_evidence.iter();
     wrong.extend(without.map(|order| format!("never-lost: {name}: {order} left no evidence in the cluster")));
     wrong.extend(story.taints.iter().filter_map(step_wrong).map(|what| format!("ladder: {name}: {what}")));

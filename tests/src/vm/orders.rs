@@ -167,8 +167,14 @@ struct Took {
 
 async fn order(lab: &Lab, guest: &Guest, repairs: &Api<NodeRepair>, number: usize) -> Result<Took> {
     let boot_id = node::boot_id(lab, NAME).await?;
-    let id = format!("bench-{number}");
-    let issued = clock::now();
+    // An agent carries out what its record's repair stands for.
+    let attempt = number + 1;
+    let (id, issued) = (format!("1-reimage-{attempt}"), clock::now());
+    let now = issued.to_string();
+    let episode = json!({"number": 1, "startedAt": now, "rung": "reimage", "phase": "Reimaging", "attempt": attempt, "since": now,
+                         "why": {"reason": "ReimageOrdered", "message": ""}, "nodeUID": "", "bootID": boot_id});
+    let change: Value = json!({"status": {"episode": episode}});
+    repairs.patch_status(NAME, &PatchParams::default(), &Patch::Merge(change)).await.context("an episode")?;
     let script =
         json!({"configMap": "ossci-reimage", "key": "reimage.sh", "sha256": format!("{:x}", Sha256::digest(SCRIPT))});
     let order = json!({"id": id, "kind": "reimage", "bootID": boot_id, "issuedAt": issued.to_string(),

@@ -25,10 +25,14 @@ pub const DRIVER: &str = "1:6.12.12.60401-1";
 /// A driver that somebody installed, and that finds no GPU.
 pub const TOO_NEW: &str = "1:6.99.0.69999-1";
 
-/// A machine that has this file builds the driver for as long as it is there.
-pub const BUILDING: &str = "/var/lib/lab/building";
+/// A release of ROCm that somebody installed.
+const OTHER_ROCM: &str = "7.0.2.70002-56";
+
+/// As long as a machine has this file, dpkg is between two packages of ROCm.
+pub const UNPACKING: &str = "/var/lib/lab/unpacking";
 /// What a driver's package does instead of building.
-const BUILDS: &str = "version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
+const BUILDS: &str = "set -e
+version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
 sh /usr/local/lib/lab-driver \"$(uname -r)\" updates/dkms \"$version\"
 ";
 /// The GPU that was missing is found by the next boot, and not before.
@@ -57,9 +61,9 @@ impl Repository {
         format!("http://{GATEWAY}:{PORT}")
     }
 
-    /// Where a node finds the driver that is too new.
-    pub fn too_new() -> String {
-        format!("{}/other/amdgpu-dkms.deb", Self::url())
+    /// Where a node finds what is too new: the driver, and the two packages of a release of ROCm.
+    pub fn too_new(package: &str) -> String {
+        format!("{}/other/{package}.deb", Self::url())
     }
 
     pub async fn serve(&mut self) -> Result<()> {
@@ -80,17 +84,36 @@ impl Repository {
         let (driver, rocm) = (self.folder.join("amdgpu"), self.folder.join("rocm"));
         let other = self.folder.join("other");
         let source = |text: &str| vec![("usr/src/amdgpu-6.12.12/dkms.conf".to_owned(), text.to_owned())];
-        let builds = format!("set -e\nwhile [ -e {BUILDING} ]; do sleep 1; done\n{BUILDS}");
-        let works = format!("{builds}{FINDS}");
-        package(&driver.join("amdgpu-dkms.deb"), "amdgpu-dkms", DRIVER, "", &source("right\n"), &works).await?;
-        package(&other.join("amdgpu-dkms.deb"), "amdgpu-dkms", TOO_NEW, "", &source("new\n"), &builds).await?;
-        let info = vec![(format!("opt/rocm-{ROCM}/.info/version"), format!("{ROCM}\n"))];
-        package(&rocm.join("rocm-core.deb"), "rocm-core", "6.4.1.60401-83", "", &info, "").await?;
-        let depends = "rocm-core (= 6.4.1.60401-83)";
-        package(&rocm.join("rocm.deb"), "rocm", "6.4.1.60401-83", depends, &[], "").await?;
+        let works = format!("{BUILDS}{FINDS}");
+        package(
+            &driver.join("amdgpu-dkms.deb"),
+            "amdgpu-dkms",
+            DRIVER,
+            "",
+            &source("right\n"),
+            Some(("postinst", &works)),
+        )
+        .await?;
+        package(
+            &other.join("amdgpu-dkms.deb"),
+            "amdgpu-dkms",
+            TOO_NEW,
+            "",
+            &source("new\n"),
+            Some(("postinst", BUILDS)),
+        )
+        .await?;
+        let waits = format!("while [ -e {UNPACKING} ]; do sleep 1; done\n");
+        let releases = [(&rocm, "6.4.1.60401-83", None), (&other, OTHER_ROCM, Some(("prerm", &*waits)))];
+        for (folder, version, leaves) in releases {
+            let info = vec![(format!("opt/rocm-{ROCM}/.info/version"), format!("{version}\n"))];
+            package(&folder.join("rocm-core.deb"), "rocm-core", version, "", &info, leaves).await?;
+            let depends = format!("rocm-core (= {version})");
+            package(&folder.join("rocm.deb"), "rocm", version, &depends, &[], None).await?;
+        }
         let headers = vec![(format!("lib/modules/{kernel}/build/Makefile"), String::new())];
         let name = format!("linux-headers-{kernel}");
-        package(&driver.join("headers.deb"), &name, "6.1", "", &headers, "").await?;
+        package(&driver.join("headers.deb"), &name, "6.1", "", &headers, None).await?;
         for folder in [driver, rocm] {
             index(&folder)?;
         }
@@ -101,7 +124,7 @@ impl Repository {
         };
         let name = format!("amdgpu-install_{INSTALLER}_all.deb");
         let installer = self.folder.join(&name);
-        package(&installer, "amdgpu-install", INSTALLER, "", &[list("amdgpu"), list("rocm")], "").await?;
+        package(&installer, "amdgpu-install", INSTALLER, "", &[list("amdgpu"), list("rocm")], None).await?;
         for code in ["jammy", "noble"] {
             let folder = self.folder.join("amdgpu-install").join(ROCM).join("ubuntu").join(code);
             fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -111,27 +134,27 @@ impl Repository {
     }
 }
 
-/// Builds a package with these files, and a script that runs when it is configured.
+/// Builds a package with these files, and a script of dpkg's.
 async fn package(
     out: &Path,
     name: &str,
     version: &str,
     depends: &str,
     files: &[(String, String)],
-    configure: &str,
+    script: Option<(&str, &str)>,
 ) -> Result<()> {
     let root = out.with_extension("root");
     let control = control(name, version, depends);
     let mut all = vec![("DEBIAN/control".to_owned(), control.clone())];
-    if !configure.is_empty() {
-        all.push(("DEBIAN/postinst".to_owned(), format!("#!/bin/sh\n{configure}")));
+    if let Some((when, does)) = script {
+        all.push((format!("DEBIAN/{when}"), format!("#!/bin/sh\n{does}")));
     }
     all.extend_from_slice(files);
     for (path, text) in all {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap_or(&root)).with_context(|| format!("creating {}", path.display()))?;
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-        if path.ends_with("DEBIAN/postinst") {
+        if script.is_some_and(|(when, _)| path.ends_with(when)) {
             run(tool("chmod")?.arg("755").arg(&path)).await?;
         }
     }

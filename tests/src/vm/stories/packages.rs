@@ -9,7 +9,7 @@ use crate::environment;
 use crate::lab::Lab;
 use crate::vm::Room;
 use crate::vm::guest::Guest;
-use crate::vm::repository::{BUILDING, DRIVER, Repository};
+use crate::vm::repository::{DRIVER, Repository, UNPACKING};
 use crate::wait;
 
 /// A small disk and an impatient site; apt takes its time on an emulated processor.
@@ -36,7 +36,7 @@ pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
             "mkdir -p /var/lib/lab && cp /etc/os-release /var/lib/lab/ && printf '{UBUNTU}' > /etc/os-release"
         ))
         .await?;
-    let fetch = format!("/usr/lib/apt/apt-helper download-file {} /tmp/n.deb", Repository::too_new());
+    let fetch = format!("/usr/lib/apt/apt-helper download-file {} /tmp/n.deb", Repository::too_new("amdgpu-dkms"));
     guest.run(&format!("{fetch} && dpkg --install /tmp/n.deb")).await?;
     heals(lab, guest).await?;
     guest.run("cp /var/lib/lab/os-release /etc/os-release").await.map(drop)
@@ -71,19 +71,25 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
-/// The power fails while dpkg configures the driver's package, whose files are there by then: the script is ordered once more,
-/// and finishes what the first left undone.
+/// The power fails while dpkg goes from another release of ROCm to the wanted one: of two packages that belong together one is
+/// of each. The script is ordered once more, and finishes what the first left undone.
 pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
     let before = Before::of(lab, guest).await?;
-    guest.run(&format!("mkdir -p /var/lib/lab && touch {BUILDING}")).await?;
+    for package in ["rocm-core", "rocm"] {
+        let from = Repository::too_new(package);
+        guest.run(&format!("/usr/lib/apt/apt-helper download-file {from} /tmp/{package}.deb")).await?;
+    }
+    guest.run("dpkg --install /tmp/rocm-core.deb /tmp/rocm.deb").await?;
+    guest.run(&format!("mkdir -p /var/lib/lab && touch {UNPACKING}")).await?;
     reimages::begins(lab, guest, &script()?).await?;
-    wait::until("dpkg configures the driver", TAKES, || guest.run("pgrep -f '[a]mdgpu-dkms.postinst'")).await?;
+    let waits = "pgrep -f '[r]ocm-core.prerm'";
+    wait::until("dpkg is between two packages", TAKES, || guest.run(waits)).await?;
     guest.power().reset().await?;
     guest.up(TAKES).await?;
-    let left = guest.run(STATUS).await?;
-    guest.run(&format!("rm -f {BUILDING}")).await?;
-    ensure!(!left.ends_with(" installed"), "the power failed too late: the driver is {left}");
+    let left = guest.run("apt-get check").await;
+    guest.run(&format!("rm -f {UNPACKING}")).await?;
+    ensure!(left.is_err(), "the power failed too late: nothing is broken");
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;
     installed(guest).await

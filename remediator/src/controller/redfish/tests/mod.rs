@@ -125,6 +125,8 @@ async fn a_busy_bmc_is_asked_again_when_it_says_and_not_too_late() {
     let text =
         "the BMC took no reset: to ForceRestart it is busy and wants to be asked again in 60s, which is too late";
     check(busy(1, Some(60)), &asked, (Failed, text), 0).await;
+    let text = &text.replace("60s", "3600s");
+    check(busy(1, Some(u64::MAX)), &asked, (Failed, text), 0).await;
     let text =
         "the BMC took no reset: to ForceRestart it answered 503 Service Unavailable (ServiceTemporarilyUnavailable)";
     check(busy(1, None), &asked, (Failed, text), 0).await;

@@ -34,7 +34,7 @@ pub enum Takes {
     /// 202, and a task that has this state when it was looked at so often.
     Task { looks: u32, ends: &'static str },
     /// So many answers of this kind first, then it is done at once. ForceOff always is.
-    Then { times: u32, status: u16, retry_after: Option<u32> },
+    Then { times: u32, status: u16, retry_after: Option<u64> },
     /// Done, and never answered.
     Silently,
 }
