@@ -256,8 +256,15 @@ step "fetching $PACKAGES"
 wait_for_lock
 quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
 
-# From here on things change. What a site holds is held again at the end, of an interrupted run's too.
+# From here on things change. What a site holds is held again however this ends; what an interrupted run could not do, too.
+hold_again() {
+  local held
+  mapfile -t held < <(sort -u "$STATE/holds")
+  [[ ${#held[@]} == 0 ]] || apt-mark hold "${held[@]}" || return
+  rm "$STATE/holds"
+}
 apt-mark showhold >>"$STATE/holds"
+trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
 keep_partitions
 step "installing all but the driver"
 quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
@@ -286,9 +293,9 @@ module=$(built) || fail "there is no module amdgpu for kernel $BOOTS"
 ours "$module" || fail "the module amdgpu for kernel $BOOTS is the kernel's own ($module): the package built none"
 unfinished=$(dpkg --audit)
 [[ -z $unfinished ]] || fail "the package manager still has unfinished packages: $(tail -n 1 <<<"$unfinished")"
-mapfile -t holds < <(sort -u "$STATE/holds")
-[[ ${#holds[@]} == 0 ]] || quiet "what was held cannot be held again" apt-mark hold "${holds[@]}"
-rm -f "$STATE"/*.deb "$STATE/holds"
+quiet "what was held cannot be held again" hold_again
+trap - EXIT
+rm -f "$STATE"/*.deb
 # Somebody else may be at it by now, and that is no matter.
 apt-get clean || true
 

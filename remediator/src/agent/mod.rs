@@ -3,6 +3,7 @@
 mod capture;
 pub mod driver;
 pub mod evidence;
+mod guards;
 pub mod host;
 mod inventory;
 mod keep;

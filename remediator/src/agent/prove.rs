@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::host::Host;
-use super::orders::Proven;
 use super::{driver, inventory, load_test, probe};
 use crate::clock;
 use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
@@ -49,6 +48,13 @@ impl Tally {
 
 fn passed(verdicts: &[Verdict]) -> bool {
     !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verdict == "passed")
+}
+
+/// What a proof came to.
+pub struct Proven {
+    pub proof: Proof,
+    pub message: String,
+    pub verdicts: Vec<Verdict>,
 }
 
 /// Proves or disproves within the deadline, on the boot `boot_id`; `key` is the order's.

@@ -6,7 +6,8 @@ use kube::Api;
 use serde_json::json;
 
 use super::capture::Captured;
-use super::orders::{Proven, WorkError, api};
+use super::orders::{WorkError, api};
+use super::prove::Proven;
 use super::redact::redact;
 use super::script_files;
 use crate::clock;

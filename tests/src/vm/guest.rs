@@ -152,7 +152,7 @@ fn command(debian: &DebianRoot, name: &str) -> Program {
 fn kernel_arguments(name: &str, number: u8) -> String {
     let (address, gateway) = (network::address(number), network::GATEWAY);
     format!(
-        "root=/dev/nvme0n1 rw rootfstype=ext4 console=ttyS0 loglevel=5 mitigations=off nopti no5lvl net.ifnames=0 nvme.io_queue_depth=32 \
-         systemd.hostname={name} systemd.machine_id={number:032x} ip={address}::{gateway}:255.255.255.0:{name}:eth0:off"
+        "root=/dev/nvme0n1 rw rootfstype=ext4 nvme.io_queue_depth=32 console=ttyS0 loglevel=5 mitigations=off nopti no5lvl \
+         net.ifnames=0 systemd.hostname={name} systemd.machine_id={number:032x} ip={address}::{gateway}:255.255.255.0:{name}:eth0:off"
     )
 }

@@ -150,7 +150,7 @@ impl Before {
         Ok(Self { told, known: guest.boots().await?, resets: guest.power().resets() })
     }
 
-    /// The machine has booted so often since then: its own journal and its monitor say the same, and so does the Node.
+    /// The machine has booted so often since then: its own journal and its power switch say the same, and so does the Node.
     async fn and_boots(&self, lab: &Lab, guest: &Guest, times: u32) -> Result<()> {
         guest.up(TAKES).await?;
         let told = node::boot_id(lab, &guest.name).await?;
@@ -158,7 +158,7 @@ impl Before {
         let (known, resets) = (guest.boots().await?, guest.power().resets() - self.resets);
         let new = known.len().saturating_sub(self.known.len());
         ensure!(new == times as usize, "the journal knew {:?} and knows {known:?}", self.known);
-        ensure!(resets == times, "the monitor saw {resets} resets");
+        ensure!(resets == times, "the machine was reset {resets} times, not {times}");
         Ok(())
     }
 }

@@ -14,8 +14,6 @@ use crate::wait;
 
 /// A small disk and an impatient site; apt takes its time on an emulated processor.
 const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
-/// What dpkg says of the driver's package.
-const STATUS: &str = "dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms";
 /// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
 const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
 
@@ -112,7 +110,8 @@ async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
 
 /// The driver and ROCm are installed as they should be, and the driver is loaded.
 async fn installed(guest: &Guest) -> Result<()> {
-    let driver = guest.run(STATUS).await?;
+    let status = "dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms";
+    let driver = guest.run(status).await?;
     ensure!(driver == format!("{DRIVER} installed"), "installed is {driver}");
     let there = "test -f /usr/src/amdgpu-6.12.12/dkms.conf && test -f /opt/rocm-6.4.1/.info/version";
     guest.run(&format!("{there} && grep -q . /sys/module/amdgpu/srcversion")).await.map(drop)
