@@ -70,7 +70,7 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 }
 
 /// The power fails while dpkg goes from another release of ROCm to the wanted one: of two packages that belong together one is
-/// of each. The script is ordered once more, and finishes what the first left undone.
+/// of each, and one is held. The script is ordered once more, and finishes what the first left undone.
 pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
     let before = Before::of(lab, guest).await?;
@@ -78,7 +78,7 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
         let from = Repository::too_new(package);
         guest.run(&format!("/usr/lib/apt/apt-helper download-file {from} /tmp/{package}.deb")).await?;
     }
-    guest.run("dpkg --install /tmp/rocm-core.deb /tmp/rocm.deb").await?;
+    guest.run("dpkg --install /tmp/rocm-core.deb /tmp/rocm.deb && apt-mark hold rocm").await?;
     guest.run(&format!("mkdir -p /var/lib/lab && touch {UNPACKING}")).await?;
     reimages::begins(lab, guest, &script()?).await?;
     let waits = "pgrep -f '[r]ocm-core.prerm'";
@@ -90,6 +90,8 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     ensure!(left.is_err(), "the power failed too late: nothing is broken");
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;
+    let held = guest.run("apt-mark showhold && apt-mark unhold rocm > /dev/null").await?;
+    ensure!(held == "rocm", "held is {held:?}");
     installed(guest).await
 }
 

@@ -1,0 +1,158 @@
+//! What the agent may begin of an order, and what it says without beginning it. Pure: every guard of the agent, in one place.
+
+use crate::core::record::{AgentReport, AgentState, Order, OrderKind};
+
+/// What is to be done with an order as it was just read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is over, or there is none.
+    Nothing,
+    /// It was running; now say what came of it.
+    Settle(AgentState, &'static str),
+    Refuse(String),
+    /// Start it. `announced`: `Running` is on record already.
+    Start {
+        announced: bool,
+    },
+}
+
+/// What the agent knows when it takes up an order.
+pub struct Moment<'a> {
+    pub order: &'a Order,
+    /// The report on this very order, if any.
+    pub report: Option<&'a AgentReport>,
+    pub boot_id: &'a str,
+    /// The Node, read live.
+    pub hold: Option<&'a str>,
+    pub repair_taint: bool,
+    /// The order that the same reading of the record has its repair stand for. A disruptive order that it stands for no longer was
+    /// called back, and is withdrawn by the controller's next write.
+    pub asked: Option<&'a str>,
+    pub now: jiff::Timestamp,
+}
+
+pub fn next(moment: &Moment) -> Next {
+    let Moment { order, report, boot_id, .. } = moment;
+    let same_boot = order.boot_id == *boot_id;
+    let running = match report.map(|report| report.state) {
+        Some(AgentState::Running) => true,
+        Some(_) => return Next::Nothing,
+        None => false,
+    };
+    match (order.kind, running) {
+        (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
+        // What was asked for in time and did not come is another's to decide about: nothing starts after the deadline.
+        (OrderKind::Reboot, true) if moment.now > order.deadline => {
+            return Next::Settle(AgentState::Failed, "this boot did not end by the order's deadline");
+        }
+        // Asking for the end of a boot that still runs is the same request again: it ends once.
+        (OrderKind::Reboot, true) => return Next::Start { announced: true },
+        // Another process of this agent began it, on this boot or another: the host knows what became of it.
+        (OrderKind::Reimage | OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
+        (_, false) => {}
+    }
+    if moment.now > order.deadline {
+        return Next::Refuse("the order is past its deadline".to_owned());
+    }
+    if !order.kind.is_disruptive() {
+        return Next::Start { announced: false };
+    }
+    if !same_boot {
+        return Next::Refuse(format!("the order is for boot {}, this is {boot_id}", order.boot_id));
+    }
+    if moment.asked != Some(order.id.as_str()) {
+        return Next::Refuse("the record's repair does not ask for it, or no longer".to_owned());
+    }
+    if let Some(text) = moment.hold {
+        return Next::Refuse(format!("a person said hands off: {text}"));
+    }
+    if !moment.repair_taint {
+        return Next::Refuse("the node carries no repair taint".to_owned());
+    }
+    Next::Start { announced: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::word::ClosedWord;
+    use jiff::Timestamp;
+
+    const BOOT: &str = "boot-1";
+
+    fn order(kind: OrderKind, boot_id: &str) -> Order {
+        Order {
+            id: "1".into(),
+            kind,
+            boot_id: boot_id.into(),
+            issued_at: Timestamp::UNIX_EPOCH,
+            deadline: Timestamp::from_second(100).unwrap(),
+            proof: None,
+            script: None,
+        }
+    }
+
+    fn report(state: AgentState) -> AgentReport {
+        AgentReport::plain("1".into(), BOOT.into(), state, Timestamp::UNIX_EPOCH, String::new())
+    }
+
+    fn check(order: &Order, report: Option<AgentState>, change: impl FnOnce(&mut Moment)) -> Next {
+        let report = report.map(self::report);
+        let now = Timestamp::from_second(10).unwrap();
+        let (report, asked) = (report.as_ref(), Some("1"));
+        let mut moment = Moment { order, report, boot_id: BOOT, hold: None, repair_taint: true, asked, now };
+        change(&mut moment);
+        next(&moment)
+    }
+
+    fn refused(next: Next) -> bool {
+        matches!(next, Next::Refuse(_))
+    }
+
+    #[test]
+    fn an_order_that_is_over_is_never_begun_again() {
+        for &kind in OrderKind::ALL {
+            for &state in AgentState::ALL.iter().filter(|state| state.is_over()) {
+                assert_eq!(check(&order(kind, BOOT), Some(state), |_| {}), Next::Nothing, "{kind} {state}");
+                assert_eq!(check(&order(kind, "boot-0"), Some(state), |_| {}), Next::Nothing, "{kind} {state}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reboot_ends_the_boot_it_names_and_no_other() {
+        let other = order(OrderKind::Reboot, "boot-0");
+        assert!(refused(check(&other, None, |_| {})));
+        assert_eq!(check(&other, Some(AgentState::Running), |_| {}), Next::Settle(AgentState::Done, "the boot ended"));
+        assert_eq!(check(&order(OrderKind::Reboot, BOOT), None, |_| {}), Next::Start { announced: false });
+    }
+
+    #[test]
+    fn a_reboot_that_was_begun_is_asked_for_again_until_its_deadline_and_not_after_it() {
+        let order = order(OrderKind::Reboot, BOOT);
+        let running = Some(AgentState::Running);
+        assert_eq!(check(&order, running, |_| {}), Next::Start { announced: true });
+        let late = check(&order, running, |moment| moment.now = Timestamp::from_second(101).unwrap());
+        assert!(matches!(late, Next::Settle(AgentState::Failed, _)), "{late:?}");
+    }
+
+    #[test]
+    fn a_disruptive_order_is_refused_on_a_hold_without_the_taint_and_past_its_deadline() {
+        for kind in [OrderKind::Reboot, OrderKind::Reimage] {
+            let order = order(kind, BOOT);
+            assert!(refused(check(&order, None, |moment| moment.hold = Some("a person works here"))));
+            assert!(refused(check(&order, None, |moment| moment.repair_taint = false)));
+            assert!(refused(check(&order, None, |moment| moment.asked = None)));
+            assert!(refused(check(&order, None, |moment| moment.asked = Some("2"))));
+            assert!(refused(check(&order, None, |moment| moment.now = Timestamp::from_second(101).unwrap())));
+        }
+    }
+
+    #[test]
+    fn a_reimage_that_was_under_way_is_waited_for_and_not_begun_again() {
+        for boot in [BOOT, "boot-0"] {
+            let next = check(&order(OrderKind::Reimage, boot), Some(AgentState::Running), |_| {});
+            assert_eq!(next, Next::Start { announced: true });
+        }
+    }
+}
