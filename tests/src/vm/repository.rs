@@ -23,8 +23,7 @@ pub const ROCM: &str = "6.4.1";
 const INSTALLER: &str = "6.4.60401-1";
 pub const DRIVER: &str = "1:6.12.12.60401-1";
 /// A driver that somebody installed, and that finds no GPU.
-pub const TOO_NEW: &str = "1:6.99.0.69999-1";
-
+const TOO_NEW: &str = "1:6.99.0.69999-1";
 /// A release of ROCm that somebody installed.
 const OTHER_ROCM: &str = "7.0.2.70002-56";
 
@@ -59,6 +58,11 @@ impl Repository {
     /// Where the default script finds it.
     pub fn url() -> String {
         format!("http://{GATEWAY}:{PORT}")
+    }
+
+    /// Where a node finds a package of what the default script installs.
+    pub fn wanted(package: &str) -> String {
+        format!("{}/{package}.deb", Self::url())
     }
 
     /// Where a node finds what is too new: the driver, and the two packages of a release of ROCm.

@@ -17,12 +17,16 @@ const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
 /// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
 const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
 
-/// The driver's package was unpacked and never configured, and has lost a file.
+/// The driver's package was unpacked and never configured, and has lost a file; ROCm was unpacked over another release, of
+/// which it still has the core.
 pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
-    let fetch =
-        format!("/usr/lib/apt/apt-helper download-file {}/amdgpu/amdgpu-dkms.deb /tmp/d.deb", Repository::url());
-    guest.run(&format!("{fetch} && dpkg --unpack /tmp/d.deb && rm /usr/src/amdgpu-6.12.12/dkms.conf")).await?;
+    fetch(guest, &Repository::wanted("amdgpu/amdgpu-dkms"), "/tmp/driver.deb").await?;
+    guest.run("dpkg --unpack /tmp/driver.deb && rm /usr/src/amdgpu-6.12.12/dkms.conf").await?;
+    fetch(guest, &Repository::too_new("rocm-core"), "/tmp/core.deb").await?;
+    fetch(guest, &Repository::wanted("rocm/rocm"), "/tmp/rocm.deb").await?;
+    guest.run("dpkg --force-depends --install /tmp/core.deb && dpkg --force-depends --unpack /tmp/rocm.deb").await?;
+    ensure!(guest.run("apt-get check").await.is_err(), "nothing is broken");
     heals(lab, guest).await
 }
 
@@ -34,8 +38,8 @@ pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
             "mkdir -p /var/lib/lab && cp /etc/os-release /var/lib/lab/ && printf '{UBUNTU}' > /etc/os-release"
         ))
         .await?;
-    let fetch = format!("/usr/lib/apt/apt-helper download-file {} /tmp/n.deb", Repository::too_new("amdgpu-dkms"));
-    guest.run(&format!("{fetch} && dpkg --install /tmp/n.deb")).await?;
+    fetch(guest, &Repository::too_new("amdgpu-dkms"), "/tmp/driver.deb").await?;
+    guest.run("dpkg --install /tmp/driver.deb").await?;
     heals(lab, guest).await?;
     guest.run("cp /var/lib/lab/os-release /etc/os-release").await.map(drop)
 }
@@ -74,11 +78,9 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
     let before = Before::of(lab, guest).await?;
-    for package in ["rocm-core", "rocm"] {
-        let from = Repository::too_new(package);
-        guest.run(&format!("/usr/lib/apt/apt-helper download-file {from} /tmp/{package}.deb")).await?;
-    }
-    guest.run("dpkg --install /tmp/rocm-core.deb /tmp/rocm.deb && apt-mark hold rocm").await?;
+    fetch(guest, &Repository::too_new("rocm-core"), "/tmp/core.deb").await?;
+    fetch(guest, &Repository::too_new("rocm"), "/tmp/rocm.deb").await?;
+    guest.run("dpkg --install /tmp/core.deb /tmp/rocm.deb && apt-mark hold rocm").await?;
     guest.run(&format!("mkdir -p /var/lib/lab && touch {UNPACKING}")).await?;
     reimages::begins(lab, guest, &script()?).await?;
     let waits = "pgrep -f '[r]ocm-core.prerm'";
@@ -93,6 +95,11 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let held = guest.run("apt-mark showhold && apt-mark unhold rocm > /dev/null").await?;
     ensure!(held == "rocm", "held is {held:?}");
     installed(guest).await
+}
+
+/// Downloads a package to a file of the machine.
+async fn fetch(guest: &Guest, from: &str, to: &str) -> Result<()> {
+    guest.run(&format!("rm -f {to} && /usr/lib/apt/apt-helper download-file {from} {to}")).await.map(drop)
 }
 
 /// The default script, as a site would have it that has its own mirror.
