@@ -238,10 +238,19 @@ done
 
 step "finishing what an earlier installation left undone"
 wait_for_lock
-# What cannot be finished is damaged, and is installed again.
+# What a site holds is held again however this ends, and after it what an interrupted run could not hold again.
+hold_again() {
+  local held
+  mapfile -t held < <(sort -u "$STATE/holds")
+  [[ ${#held[@]} == 0 ]] || apt-mark hold "${held[@]}" || return
+  rm "$STATE/holds"
+}
+apt-mark showhold >>"$STATE/holds"
+trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
+# What cannot be finished is damaged, and is installed again. Packages of two releases that contradict each other apt repairs
+# only when it is asked for nothing else; whether there are any, it does not tell in every case.
 dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
-# apt repairs what is broken only when it is asked for nothing else.
-apt-get check >"$STATE/said" 2>&1 </dev/null || quiet "what is broken cannot be repaired" install_from_amd install
+install_from_amd install >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
 
 step "looking for damaged packages"
 mapfile -t again < <(damaged)
@@ -256,15 +265,7 @@ step "fetching $PACKAGES"
 wait_for_lock
 quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
 
-# From here on things change. What a site holds is held again however this ends; what an interrupted run could not do, too.
-hold_again() {
-  local held
-  mapfile -t held < <(sort -u "$STATE/holds")
-  [[ ${#held[@]} == 0 ]] || apt-mark hold "${held[@]}" || return
-  rm "$STATE/holds"
-}
-apt-mark showhold >>"$STATE/holds"
-trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
+# From here on what works changes.
 keep_partitions
 step "installing all but the driver"
 quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
