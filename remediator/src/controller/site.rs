@@ -42,11 +42,13 @@ impl Site {
     /// The text is no policy, or what it names (a CA, a password file) cannot be read.
     pub fn of(yaml: &str) -> anyhow::Result<Self> {
         let file = PolicyFile::parse(yaml)?;
-        let mailer = file.mail.clone().map(Mailer::new).transpose().context("setting up mail")?;
+        let names = file.taint_names();
+        let mailer = file.mail.clone().map(|mail| Mailer::new(mail, &names));
+        let mailer = mailer.transpose().context("setting up mail")?;
         let alertmanager = file.alertmanager.as_ref().map(Replicas::new).transpose().context("alertmanager")?;
         Ok(Self {
             policy: file.policy(),
-            names: file.taint_names(),
+            names,
             cluster: file.cluster.clone(),
             mailer,
             alertmanager,

@@ -11,11 +11,14 @@ pub struct Condition {
     pub message: String,
 }
 
+/// Whether nothing is wrong: an alert that is older than the last proof says less about the node than the proof.
+pub fn is_well(why: &Reason) -> bool {
+    matches!(why.why, Why::Healthy | Why::OlderThanProof)
+}
+
 /// What the condition has to say when `why` was decided.
 pub fn condition(why: &Reason) -> Condition {
-    // An alert that is older than the last proof says less about the node than the proof.
-    let healthy = matches!(why.why, Why::Healthy | Why::OlderThanProof);
-    let status = if healthy { "True" } else { "False" };
+    let status = if is_well(why) { "True" } else { "False" };
     Condition { status: status.to_owned(), reason: why.why.to_string(), message: why.message.clone() }
 }
 

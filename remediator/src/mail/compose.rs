@@ -24,10 +24,12 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Asks a person to take over; `None` when the record holds no episode. `evidence` are the files of its captures.
+/// Asks a person to take over; `None` when the record holds no episode. `taint` is what keeps the node out of service, as the
+/// site spells it; `evidence` are the files of its captures.
 pub fn escalation(
     name: &str,
     node: Option<&NodeView>,
+    taint: &str,
     record: &Record,
     links: &BTreeMap<String, String>,
     evidence: Vec<(String, Vec<u8>)>,
@@ -39,7 +41,7 @@ pub fn escalation(
     let mut sections = vec![
         Section { heading: "What is wrong", lines: wrong(record, &cause.message) },
         Section { heading: "What was tried", lines: tried(episode) },
-        Section { heading: "What is asked of you", lines: asked(name) },
+        Section { heading: "What is asked of you", lines: asked(name, taint) },
         Section { heading: "The node", lines: described(name, node) },
         Section { heading: "What the checks said", lines: said(episode) },
     ];
@@ -84,10 +86,10 @@ fn tried(episode: &Episode) -> Vec<String> {
     std::iter::once(begun).chain(steps).collect()
 }
 
-fn asked(name: &str) -> Vec<String> {
+fn asked(name: &str, taint: &str) -> Vec<String> {
     vec![
         "Find out what the machine needs; nothing more will be done to it automatically.".to_owned(),
-        format!("When it is well, release it: kubectl taint node {name} repair-manual-"),
+        format!("When it is well, release it: kubectl taint node {name} {taint}-"),
     ]
 }
 
@@ -221,13 +223,13 @@ mod tests {
             ..NodeView::default()
         };
         let links = BTreeMap::from([("Dashboard".into(), "https://grafana.example/d/fleet?var-node={node}".into())]);
-        let letter =
-            escalation("gpu-017", Some(&node), &record(), &links, vec![("e.txt.gz".into(), vec![0x1f])]).unwrap();
+        let evidence = vec![("e.txt.gz".into(), vec![0x1f])];
+        let letter = escalation("gpu-017", Some(&node), "gpu.example/repair-manual", &record(), &links, evidence).unwrap();
         assert_eq!(letter.subject, "[OSSCI] gpu-017 needs a person: ProofFailed");
         for part in [
             "rocm-smi: three strikes (Complaint)",
             "reimage: rocm-smi failed (gpu-missing) (ProofFailed)",
-            "kubectl taint node gpu-017 repair-manual-",
+            "kubectl taint node gpu-017 gpu.example/repair-manual-",
             "InternalIP: 10.0.0.17",
             "label rack: b4",
             "7 of 8 GPUs, <none> at 0000:65:00.0",
@@ -247,7 +249,7 @@ mod tests {
 
     #[test]
     fn words_of_a_tool_are_no_markup() {
-        let letter = escalation("gpu-017", None, &record(), &BTreeMap::new(), vec![]).unwrap();
+        let letter = escalation("gpu-017", None, "repair-manual", &record(), &BTreeMap::new(), vec![]).unwrap();
         assert!(letter.html.contains("&lt;none&gt;") && !letter.html.contains("<none>"));
     }
 }

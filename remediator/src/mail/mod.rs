@@ -7,17 +7,22 @@ use anyhow::Context as _;
 
 use crate::core::decide::NodeView;
 use crate::core::record::Record;
+use crate::core::taint::TaintKey;
 use crate::wire::policy_file::MailFile;
+use crate::wire::slim_node::TaintNames;
 
 /// Sends what [`compose`] writes.
 pub struct Mailer {
     settings: MailFile,
+    /// What keeps a node out of service that is a person's, as the site spells it.
+    taint: String,
     smtp: smtp::Smtp,
 }
 
 impl Mailer {
-    pub fn new(settings: MailFile) -> anyhow::Result<Self> {
-        Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings })
+    pub fn new(settings: MailFile, names: &TaintNames) -> anyhow::Result<Self> {
+        let taint = names.spell(TaintKey::RepairManual);
+        Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings, taint })
     }
 
     /// Returns when the server has accepted the mail. `node` is `None` when the Node object is gone.
@@ -29,7 +34,7 @@ impl Mailer {
         record: &Record,
         evidence: Vec<(String, Vec<u8>)>,
     ) -> anyhow::Result<()> {
-        let letter = compose::escalation(name, node, record, &self.settings.links, evidence);
+        let letter = compose::escalation(name, node, &self.taint, record, &self.settings.links, evidence);
         let letter = letter.context("the record holds no episode")?;
         self.send(message_id, &letter).await
     }

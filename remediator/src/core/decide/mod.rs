@@ -21,6 +21,7 @@ use jiff::Timestamp;
 
 use super::budget::Seat;
 use super::complaints::LastEnd;
+use super::health;
 use super::policy::Policy;
 use super::record::{Complaint, Order, ProvisioningState, Record, Repair, ResetState};
 use super::sense;
@@ -240,6 +241,8 @@ pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Poli
     }
     let repairing = record.repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over());
     let slow = record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over());
-    let why = if !repairing && slow { network.why } else { repair.why };
+    // A slow node that is left alone says why, where its GPUs give no reason of their own.
+    let left_alone = health::is_well(&repair.why) && !health::is_well(&network.why);
+    let why = if !repairing && (slow || left_alone) { network.why } else { repair.why };
     Decision { next, action: act::wanted(moment), why, look_again }
 }

@@ -191,7 +191,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
             reimage(moment, &next)
         }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
-            failed(format!("the reimage was interrupted a second time: {}", report.message))
+            failed(format!("attempt {} was interrupted: {}", episode.attempt, report.message))
         }
         Some((AgentState::Running | AgentState::Interrupted, _)) => {
             // What was interrupted is told from a boot that the Node does not tell of yet: an order for the one before

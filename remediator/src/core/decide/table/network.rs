@@ -93,6 +93,10 @@ fn hold_invariants(record: &Record, seen: &Observation, decision: &Decision) {
         Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack) | None => {}
         Some(other) => panic!("{other:?}: {}", context()),
     }
+    // Whatever keeps a slow node from its taint is said.
+    if !record.complaints.is_empty() && record.repair.network.is_none() && decision.next == record.repair {
+        assert_ne!(decision.why.why, Why::Healthy, "says why: {}", context());
+    }
     let lets_go = |repair: &Repair| {
         repair.network.as_ref().and_then(|track| track.taint).is_some_and(|taint| taint.state == TaintState::Removing)
     };
