@@ -161,6 +161,7 @@ keep_partitions() {
   # A driver that is gone tells of no GPU; what an earlier run saw then stays.
   [[ -s $STATE/partitions.new ]] || return 0
   mv "$STATE/partitions.new" "$STATE/partitions"
+  sync "$STATE/partitions" "$STATE"
   grep -qv ' SPX \(NPS1\|-\)$' "$STATE/partitions" || return 0
   cat >"$STATE/restore-partitions" <<'END'
 #!/bin/bash
@@ -194,6 +195,7 @@ TimeoutStartSec=600
 [Install]
 WantedBy=multi-user.target
 END
+  sync "$STATE/restore-partitions" /etc/systemd/system/ossci-gpu-partitions.service
   quiet "the unit that restores partitions cannot be enabled" systemctl enable ossci-gpu-partitions.service
 }
 
@@ -246,6 +248,7 @@ hold_again() {
   rm "$STATE/holds"
 }
 apt-mark showhold >>"$STATE/holds"
+sync "$STATE/holds" "$STATE"
 trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
 # What cannot be finished is damaged, and is installed again. Packages of two releases that contradict each other apt repairs
 # only when it is asked for nothing else; whether there are any, it does not tell in every case.

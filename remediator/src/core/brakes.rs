@@ -13,7 +13,7 @@ pub struct Brakes {
     /// More than this many percent of a pool, and more than [`FEW`] nodes, that newly ask within `storm_window`.
     pub storm_percent: u32,
     pub storm_window: Duration,
-    /// So many attempts of one rung in a row that all failed their proof.
+    /// So many attempts of one rung in a row that all failed.
     pub failed_attempts: u32,
     /// At this many percent of a pool with a taint of ours no further one is placed.
     pub taint_percent: u32,
@@ -106,7 +106,7 @@ fn long_after(end: Timestamp) -> Timestamp {
     end.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether the last attempts of a rung all failed their proof.
+/// Whether the last attempts of a rung all failed.
 pub fn rung_fails(past: &Past, rung: Rung, brakes: &Brakes, resumed: Option<Timestamp>) -> bool {
     let mut attempts: Vec<&Attempt> = past
         .attempts

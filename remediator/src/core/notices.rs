@@ -59,7 +59,7 @@ pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
     }
     for rung in &of.stopped {
         let text = format!(
-            "The last attempts to {rung} a node of this pool all failed their proof, so no further node is: what {rung} does \
+            "The last attempts to {rung} a node of this pool all failed, so no further node is: what {rung} does \
              not heal one after the other has a cause that {rung} does not reach. When you have found it:\n  {resume}"
         );
         all.push(notice(&format!("rung-stopped-{rung}"), Why::RungNotWorking, format!("{rung} heals no node"), text));

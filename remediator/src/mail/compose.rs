@@ -224,7 +224,8 @@ mod tests {
         };
         let links = BTreeMap::from([("Dashboard".into(), "https://grafana.example/d/fleet?var-node={node}".into())]);
         let evidence = vec![("e.txt.gz".into(), vec![0x1f])];
-        let letter = escalation("gpu-017", Some(&node), "gpu.example/repair-manual", &record(), &links, evidence).unwrap();
+        let letter =
+            escalation("gpu-017", Some(&node), "gpu.example/repair-manual", &record(), &links, evidence).unwrap();
         assert_eq!(letter.subject, "[OSSCI] gpu-017 needs a person: ProofFailed");
         for part in [
             "rocm-smi: three strikes (Complaint)",
