@@ -93,7 +93,7 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;
     let held = guest.run("apt-mark showhold && apt-mark unhold rocm > /dev/null").await?;
-    ensure!(held == "rocm", "held is {held:?}");
+    ensure!(held.trim() == "rocm", "held is {held:?}");
     installed(guest).await
 }
 
