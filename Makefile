@@ -65,6 +65,7 @@ soak: root setup build
 .PHONY: soak-vm
 soak-vm: root setup build
 	@$(LAB) vm
+	@$(LAB) dpkg-cuts
 
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain

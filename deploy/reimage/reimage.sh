@@ -252,8 +252,9 @@ sync "$STATE/holds" "$STATE"
 trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
 # What cannot be finished is damaged, and is installed again. Packages of two releases that contradict each other apt repairs
 # only when it is asked for nothing else; whether there are any, it does not tell in every case.
-dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
-install_from_amd install >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
+dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || true
+install_from_amd install >"$STATE/said" 2>&1 </dev/null || true
+[[ -z $(dpkg --audit) ]] || echo "not all of it can be finished, and is installed again"
 
 step "looking for damaged packages"
 mapfile -t again < <(damaged)

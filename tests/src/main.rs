@@ -83,6 +83,14 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Runs the reimage script on a disk on which dpkg was killed, at each of its steps
+    DpkgCuts {
+        /// At every second, third, .. step only
+        #[arg(long, default_value_t = 1)]
+        every: usize,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Breaks a node of a running lab
     Break {
         node: String,
@@ -253,6 +261,13 @@ async fn run(command: Command) -> Result<i32> {
                 return enclosure::enter_alone(place.state_dir.as_deref(), keep).await;
             }
             Some(dir) => vm::run(&dir, &stories, enclosure::end_wanted()?).await?,
+        },
+        Command::DpkgCuts { every, place } => match enclosure::inside() {
+            None => {
+                vm::prepare().await?;
+                return enclosure::enter_alone(place.state_dir.as_deref(), false).await;
+            }
+            Some(dir) => vm::dpkg_cuts::play(&dir, every, enclosure::end_wanted()?).await?,
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

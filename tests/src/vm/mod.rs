@@ -5,6 +5,7 @@
 mod bmc;
 mod container_image;
 mod debian_root;
+pub mod dpkg_cuts;
 mod guest;
 mod image;
 mod network;

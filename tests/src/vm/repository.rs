@@ -10,17 +10,20 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
 use super::Room;
-use super::guest::Guest;
 use super::image::{copy, run, tool};
 use super::network::GATEWAY;
+use crate::environment;
 use crate::process::{Process, Program};
 
 const PORT: u16 = 8080;
+/// A small disk and an impatient site; apt takes its time on an emulated processor.
+const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
 /// How long the server may take to listen.
 const LISTENS: Duration = Duration::from_secs(10);
 /// What the default script installs when a site says nothing else.
 pub const ROCM: &str = "6.4.1";
 const INSTALLER: &str = "6.4.60401-1";
+pub const ROCM_PACKAGE: &str = "6.4.1.60401-83";
 pub const DRIVER: &str = "1:6.12.12.60401-1";
 /// A driver that somebody installed, and that finds no GPU.
 const TOO_NEW: &str = "1:6.99.0.69999-1";
@@ -46,18 +49,24 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes the packages and serves them.
-    pub async fn open(room: &Room, guest: &Guest, dir: &Path) -> Result<Self> {
+    /// Makes the packages, for a machine with this kernel, and serves them.
+    pub async fn open(room: &Room, kernel: &str, dir: &Path) -> Result<Self> {
         let folder = dir.join("packages");
         let mut repository = Self { folder, busybox: room.image.busybox.clone(), server: None };
-        repository.make(guest.run("uname -r").await?.trim()).await?;
+        repository.make(kernel).await?;
         repository.serve().await?;
         Ok(repository)
     }
 
-    /// Where the default script finds it.
-    pub fn url() -> String {
+    fn url() -> String {
         format!("http://{GATEWAY}:{PORT}")
+    }
+
+    /// The default script, as a site would have it that has its own mirror.
+    pub fn script() -> Result<String> {
+        let path = environment::repository().join("deploy/reimage/reimage.sh");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(format!("{SETTINGS} REPOSITORY={}\n{text}", Self::url()))
     }
 
     /// Where a node finds a package of what the default script installs.
@@ -108,7 +117,7 @@ impl Repository {
         )
         .await?;
         let waits = format!("while [ -e {UNPACKING} ]; do sleep 1; done\n");
-        let releases = [(&rocm, "6.4.1.60401-83", None), (&other, OTHER_ROCM, Some(("prerm", &*waits)))];
+        let releases = [(&rocm, ROCM_PACKAGE, None), (&other, OTHER_ROCM, Some(("prerm", &*waits)))];
         for (folder, version, leaves) in releases {
             let info = vec![(format!("opt/rocm-{ROCM}/.info/version"), format!("{version}\n"))];
             package(&folder.join("rocm-core.deb"), "rocm-core", version, "", &info, leaves).await?;

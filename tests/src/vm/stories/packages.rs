@@ -1,26 +1,21 @@
 //! The default script of a reimage on a real machine, with real packages: each story breaks what is installed in another way.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Before, TAKES, phase, reimages};
-use crate::environment;
 use crate::lab::Lab;
 use crate::vm::Room;
 use crate::vm::guest::Guest;
 use crate::vm::repository::{DRIVER, Repository, UNPACKING};
 use crate::wait;
 
-/// A small disk and an impatient site; apt takes its time on an emulated processor.
-const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
 /// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
 const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
 
 /// The driver's package was unpacked and never configured, and has lost a file; ROCm was unpacked over another release, of
 /// which it still has the core.
 pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
-    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let _repository = repository(lab, room, guest).await?;
     fetch(guest, &Repository::wanted("amdgpu/amdgpu-dkms"), "/tmp/driver.deb").await?;
     guest.run("dpkg --unpack /tmp/driver.deb && rm /usr/src/amdgpu-6.12.12/dkms.conf").await?;
     fetch(guest, &Repository::too_new("rocm-core"), "/tmp/core.deb").await?;
@@ -32,7 +27,7 @@ pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 
 /// A driver is installed that is too new for any GPU, on what says that it is Ubuntu.
 pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
-    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let _repository = repository(lab, room, guest).await?;
     guest
         .run(&format!(
             "mkdir -p /var/lib/lab && cp /etc/os-release /var/lib/lab/ && printf '{UBUNTU}' > /etc/os-release"
@@ -47,26 +42,26 @@ pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 /// A disk that is full, a package manager that somebody holds for ever, a repository that is down: a person is asked, in
 /// words that say which, and nothing was changed.
 pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
-    let mut repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let mut repository = repository(lab, room, guest).await?;
     let before = Before::of(lab, guest).await?;
     let installed = "dpkg-query --show | sha256sum";
     let was = guest.run(installed).await?;
 
     let free = "$(( $(df --output=avail -k / | tail -n 1) - 200000 ))";
     guest.run(&format!("mkdir -p /var/lib/lab && fallocate --length {free}K /var/lib/lab/full")).await?;
-    reimages::begins(lab, guest, &script()?).await?;
+    reimages::begins(lab, guest, &Repository::script()?).await?;
     reimages::fails(lab, guest, "MB free, and needs 500").await?;
     guest.run("rm /var/lib/lab/full").await?;
 
     let holds = "use Fcntl; open F, q(>>), q(/var/lib/dpkg/lock-frontend); my $lock = pack(q(ssx4qqix4), F_WRLCK, 0, 0, 0, \
                  0); fcntl F, F_SETLK, $lock or die; sleep 100000";
     guest.run(&format!("echo '{holds}' > /run/holds && systemd-run --quiet --unit=holds perl /run/holds")).await?;
-    reimages::begins(lab, guest, &script()?).await?;
+    reimages::begins(lab, guest, &Repository::script()?).await?;
     reimages::fails(lab, guest, "still locked after 10 s, by process").await?;
     guest.run("systemctl stop holds").await?;
 
     repository.close();
-    reimages::begins(lab, guest, &script()?).await?;
+    reimages::begins(lab, guest, &Repository::script()?).await?;
     reimages::fails(lab, guest, "FAILED: the installer's package cannot be fetched").await?;
 
     ensure!(guest.run(installed).await? == was, "what is installed was changed");
@@ -76,13 +71,13 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 /// The power fails while dpkg goes from another release of ROCm to the wanted one: of two packages that belong together one is
 /// of each, and one is held. The script is ordered once more, and finishes what the first left undone.
 pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
-    let _repository = Repository::open(room, guest, &lab.facts.dir).await?;
+    let _repository = repository(lab, room, guest).await?;
     let before = Before::of(lab, guest).await?;
     fetch(guest, &Repository::too_new("rocm-core"), "/tmp/core.deb").await?;
     fetch(guest, &Repository::too_new("rocm"), "/tmp/rocm.deb").await?;
     guest.run("dpkg --install /tmp/core.deb /tmp/rocm.deb && apt-mark hold rocm").await?;
     guest.run(&format!("mkdir -p /var/lib/lab && touch {UNPACKING}")).await?;
-    reimages::begins(lab, guest, &script()?).await?;
+    reimages::begins(lab, guest, &Repository::script()?).await?;
     let waits = "pgrep -f '[r]ocm-core.prerm'";
     wait::until("dpkg is between two packages", TAKES, || guest.run(waits)).await?;
     guest.power().reset().await?;
@@ -102,16 +97,14 @@ async fn fetch(guest: &Guest, from: &str, to: &str) -> Result<()> {
     guest.run(&format!("rm -f {to} && /usr/lib/apt/apt-helper download-file {from} {to}")).await.map(drop)
 }
 
-/// The default script, as a site would have it that has its own mirror.
-fn script() -> Result<String> {
-    let path = environment::repository().join("deploy/reimage/reimage.sh");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-    Ok(format!("{SETTINGS} REPOSITORY={}\n{text}", Repository::url()))
+/// AMD's repositories in miniature, for this machine.
+async fn repository(lab: &Lab, room: &Room, guest: &Guest) -> Result<Repository> {
+    Repository::open(room, guest.run("uname -r").await?.trim(), &lab.facts.dir).await
 }
 
 async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
-    reimages::begins(lab, guest, &script()?).await?;
+    reimages::begins(lab, guest, &Repository::script()?).await?;
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
     installed(guest).await
