@@ -17,7 +17,7 @@ help:
 	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
 	@echo "make test   builds everything and runs every test"
 	@echo "make soak   a storm over a thousand nodes; every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
-	@echo "make soak-vm  real reboots and reimages: two virtual machines with systemd and kubelets as nodes (half an hour; the first time some more)"
+	@echo "make soak-vm  real reboots and reimages: two virtual machines with systemd and kubelets as nodes; then dpkg killed at each step of a reimage (three quarters of an hour)"
 	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
 
 .PHONY: toolchain
