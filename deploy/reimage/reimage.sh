@@ -4,7 +4,7 @@
 # The agent runs it as root on the node, with nothing else at work there; the reboot that follows is not its business. It
 # first sets up AMD's repositories and looks whether it can succeed, finishes what an earlier installation left undone, and
 # fetches everything; only then does it change ROCm and, last, the driver. It may be begun again at any time. Each line says
-# what is done next; the last one says why it stopped.
+# what is done next; the last ones say why it stopped.
 #
 #   kubectl -n ossci create configmap ossci-reimage --from-file=reimage.sh
 set -euo pipefail
@@ -203,6 +203,19 @@ mkdir -p "$STATE"
 chmod 700 "$STATE"
 [[ $EUID == 0 ]] || fail "this has to run as root"
 
+# What a site holds is held again when this ends, of a run that was cut off within the last day, too.
+hold_again() {
+  local deadline=$((SECONDS + 20))
+  [[ -e $STATE/holds ]] || return 0
+  until sort -u "$STATE/holds" | sed 's/$/ hold/' | dpkg --set-selections >"$STATE/said" 2>&1; do
+    ((SECONDS < deadline)) || return
+    sleep 2
+  done
+  rm "$STATE/holds"
+}
+find "$STATE/holds" -mmin +1440 -delete 2>/dev/null || true
+trap 'hold_again || echo "what was held could not be held again: it stands in $STATE/holds"' EXIT
+
 step "looking whether this can succeed (kernel $KERNEL, ROCm $ROCM)"
 code=$(codename)
 enough / "$ROOT_MB"
@@ -240,21 +253,14 @@ done
 
 step "finishing what an earlier installation left undone"
 wait_for_lock
-# What a site holds is held again however this ends, and after it what an interrupted run could not hold again.
-hold_again() {
-  local held
-  mapfile -t held < <(sort -u "$STATE/holds")
-  [[ ${#held[@]} == 0 ]] || apt-mark hold "${held[@]}" || return
-  rm "$STATE/holds"
-}
+keep_partitions
 apt-mark showhold >>"$STATE/holds"
 sync "$STATE/holds" "$STATE"
-trap 'hold_again >/dev/null 2>&1 || echo "what was held could not be held again: ${STATE}/holds"' EXIT
-# What cannot be finished is damaged, and is installed again. Packages of two releases that contradict each other apt repairs
-# only when it is asked for nothing else; whether there are any, it does not tell in every case.
-dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || true
-install_from_amd install >"$STATE/said" 2>&1 </dev/null || true
-[[ -z $(dpkg --audit) ]] || echo "not all of it can be finished, and is installed again"
+# Packages of two releases that contradict each other apt repairs only when it is asked for nothing else; apt-get check does
+# not tell of all of them. What cannot be finished so is damaged, and is installed again.
+if ! dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || ! apt-get check >"$STATE/said" 2>&1 </dev/null; then
+  install_from_amd install >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
+fi
 
 step "looking for damaged packages"
 mapfile -t again < <(damaged)
@@ -270,7 +276,6 @@ wait_for_lock
 quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
 
 # From here on what works changes.
-keep_partitions
 step "installing all but the driver"
 quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
 
@@ -296,10 +301,8 @@ step "looking whether the driver was built for kernel $BOOTS"
 quiet "the modules' index cannot be made" depmod "$BOOTS"
 module=$(built) || fail "there is no module amdgpu for kernel $BOOTS"
 ours "$module" || fail "the module amdgpu for kernel $BOOTS is the kernel's own ($module): the package built none"
-unfinished=$(dpkg --audit)
+unfinished=$(dpkg --audit "${rest[@]}" "${drivers[@]}" || true)
 [[ -z $unfinished ]] || fail "the package manager still has unfinished packages: $(tail -n 1 <<<"$unfinished")"
-quiet "what was held cannot be held again" hold_again
-trap - EXIT
 rm -f "$STATE"/*.deb
 # Somebody else may be at it by now, and that is no matter.
 apt-get clean || true

@@ -32,7 +32,7 @@ pub struct Past {
     pub asked: Vec<Timestamp>,
     /// When episodes ended with a node healed.
     pub healed: Vec<Timestamp>,
-    /// Rungs that were carried out to their proof.
+    /// Rungs that were carried out to their proof, and reimages that failed.
     pub attempts: Vec<Attempt>,
 }
 
@@ -106,7 +106,7 @@ fn long_after(end: Timestamp) -> Timestamp {
     end.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether the last attempts of a rung all failed.
+/// Whether the last attempts of a rung all failed: their proof, or the reimage itself.
 pub fn rung_fails(past: &Past, rung: Rung, brakes: &Brakes, resumed: Option<Timestamp>) -> bool {
     let mut attempts: Vec<&Attempt> = past
         .attempts

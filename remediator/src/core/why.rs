@@ -34,7 +34,7 @@ closed_words! {
         WindowClosed = "WindowClosed",
         /// Too many nodes of the pool asked for a repair within minutes.
         StormBrake = "StormBrake",
-        /// The last attempts of this rung in the pool all failed.
+        /// The last attempts of this rung in the pool all failed: their proof, or the reimage itself.
         RungNotWorking = "RungNotWorking",
         /// As much of the pool as may be carries our taints.
         TaintLimit = "TaintLimit",

@@ -1,9 +1,10 @@
-//! `ossci-lab dpkg-cuts`: the default reimage script goes from one release to another and dpkg is killed, at each line that it
-//! writes to its log; then the script runs once more, and has to put everything right. On the disk that machines begin with,
-//! without a machine: each time on a layer of its own.
+//! `ossci-lab dpkg-cuts`: the default reimage script goes from one release to another and is killed with dpkg, as soon as a
+//! line is seen in dpkg's log; then the script runs once more, and has to put everything right. On the disk that machines begin
+//! with, without a machine: for each line on a layer of its own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,14 +20,14 @@ use crate::{enclosure, wait};
 
 /// One run of the script.
 const TAKES: Duration = Duration::from_secs(120);
-/// How soon a line of dpkg's log is seen.
+/// Between two looks at dpkg's log.
 const LOOKS: Duration = Duration::from_millis(1);
 /// What every process of a layer has in its environment, with the layer's path.
 const MARK: &str = "OSSCI_LAYER";
 /// Another release of the driver and of ROCm, which a site holds.
 const OTHER: &str = "cd /tmp && dpkg --install driver.deb core.deb rocm.deb && apt-mark hold rocm";
 
-/// Kills dpkg at every `every`th of its steps, inside an enclosure with a network of its own.
+/// Kills at every `every`th line of the log, inside an enclosure with a network of its own.
 pub async fn play(dir: &Path, every: usize, mut end: watch::Receiver<bool>) -> Result<()> {
     enclosure::unless_ended(&mut end, cut_all(dir, every)).await
 }
@@ -62,17 +63,21 @@ async fn cut_all(dir: &Path, every: usize) -> Result<()> {
     whole.is_right().await?;
     let steps = whole.steps()? - first;
     whole.remove().await?;
+    let (mut cuts, mut broken) = (0, 0);
     for step in (1..=steps).step_by(every.max(1)) {
         let watch = Stopwatch::start();
         let layer = Layer::over(&lowers, &dir.join(format!("step-{step}"))).await?;
         layer.killed_at(first + step).await?;
-        let left = layer.states().await?;
-        let told = format!("dpkg killed at step {step} of {steps}, which leaves {left}");
+        let (came, left) = (layer.steps()? - first, layer.installed().await?.join(", "));
+        let told = format!("killed at line {step} of {steps} (seen at {came}), which leaves {left}");
+        (cuts, broken) = (cuts + 1, broken + usize::from(layer.is_right().await.is_err()));
         let healed = async { layer.run(&["bash", "/tmp/script"]).await.map(drop).and(layer.is_right().await) };
         healed.await.with_context(|| told.clone())?;
         println!("{told} ... ok ({})", watch.read());
         layer.remove().await?;
     }
+    ensure!(broken > 0, "nothing was ever left to put right: the script was killed too late each time");
+    println!("{cuts} times killed, {broken} times before everything was right, put right each time");
     Ok(())
 }
 
@@ -128,42 +133,50 @@ impl Layer {
     }
 
     /// The script is begun, and killed with everything that it started as soon as dpkg's log has so many lines.
-    async fn killed_at(&self, step: usize) -> Result<()> {
-        let log = self.folder.join("script.log");
+    async fn killed_at(&self, lines: usize) -> Result<()> {
+        let (log, watch) = (self.folder.join("script.log"), Stopwatch::start());
         let mut script = self.program(&["bash", "/tmp/script"])?.start(&log)?;
-        while self.steps()? < step {
-            ensure!(script.ended().is_none(), "the script ended before step {step}:\n{}", tail(&log, 15));
+        while self.steps()? < lines {
+            ensure!(script.ended().is_none(), "the script ended before line {lines}:\n{}", tail(&log, 15));
+            ensure!(watch.elapsed() < TAKES, "line {lines} did not come:\n{}", tail(&log, 15));
             tokio::time::sleep(LOOKS).await;
         }
         let mark = format!("{MARK}={}", self.folder.display());
-        let gone = || async {
-            let reached = process::kill_all(|text| text.split('\0').any(|part| part == mark));
+        let kill = || process::kill_all(|text| text.split('\0').any(|part| part == mark));
+        wait::until("nothing of the script runs", TAKES, || async {
+            let mut reached = kill();
+            // A process that begins just now has no environment yet.
+            tokio::time::sleep(LOOKS).await;
+            reached += kill();
             ensure!(reached == 0, "{reached} processes");
             Ok(())
-        };
-        wait::until("nothing of the script runs", TAKES, gone).await?;
+        })
+        .await?;
         script.kill().await;
+        let killed = script.ended().is_some_and(|status| status.signal() == Some(9));
+        ensure!(killed, "the script ended by itself:\n{}", tail(&log, 15));
         Ok(())
     }
 
-    /// Which of the packages is how: dpkg's two or three letters.
-    async fn states(&self) -> Result<String> {
-        let format = "--showformat=${Package} ${db:Status-Abbrev} ";
+    /// The packages, each with how it is installed: dpkg's two or three letters and its version.
+    async fn installed(&self) -> Result<Vec<String>> {
+        let format = "--showformat=${db:Status-Abbrev} ${Package} ${Version}\\n";
         let shown = self.run(&["dpkg-query", "--show", format, "amdgpu-dkms", "rocm", "rocm-core"]).await?;
-        Ok(shown.split_whitespace().collect::<Vec<_>>().join(" "))
+        Ok(shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
     }
 
     /// Everything is of the wanted release, whole, and held where it was held.
     async fn is_right(&self) -> Result<()> {
-        let format = "--showformat=${db:Status-Abbrev} ${Package} ${Version}\\n";
-        let is = self.run(&["dpkg-query", "--show", format, "amdgpu-dkms", "rocm", "rocm-core"]).await?;
-        let is: Vec<_> = is.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let is = self.installed().await?;
         let wanted = [
             format!("ii amdgpu-dkms {DRIVER}"),
             format!("hi rocm {ROCM_PACKAGE}"),
             format!("ii rocm-core {ROCM_PACKAGE}"),
         ];
         ensure!(is == wanted, "installed is {is:?}");
+        let lost = self.run(&["dpkg", "--verify", "amdgpu-dkms", "rocm", "rocm-core"]).await?;
+        ensure!(lost.is_empty(), "files were lost: {lost}");
+        ensure!(!self.root.join("var/lib/ossci/reimage/holds").exists(), "what was held is not held again");
         self.run(&["apt-get", "check"]).await.map(drop)
     }
 }

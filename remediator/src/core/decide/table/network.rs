@@ -93,7 +93,7 @@ fn hold_invariants(record: &Record, seen: &Observation, decision: &Decision) {
         Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack) | None => {}
         Some(other) => panic!("{other:?}: {}", context()),
     }
-    // Whatever keeps a slow node from its taint is said.
+    // A complaint that begins nothing says why.
     if !record.complaints.is_empty() && record.repair.network.is_none() && decision.next == record.repair {
         assert_ne!(decision.why.why, Why::Healthy, "says why: {}", context());
     }
@@ -143,4 +143,21 @@ fn every_input_of_the_network_track_keeps_the_invariants_and_the_edges_are_the_g
     }
     println!("{inputs} inputs");
     golden("network-edges.txt", &edges, &place(None));
+}
+
+#[test]
+fn a_slow_node_that_is_left_alone_says_why() {
+    let [_, complaints, _] = complaints();
+    let node = nodes().into_iter().flatten().find(|node| node.ready && node.taints.is_empty());
+    let plain = || Observation { node: node.clone(), ..Observation::default() };
+    let why = |seen: &Observation, mode| {
+        let record = Record { complaints: complaints.clone(), ..Record::default() };
+        decide(&record, seen, at(10), &policy(mode)).why.why
+    };
+    let silenced = BTreeSet::from(["f".to_owned()]);
+    assert_eq!(why(&plain(), Some(Mode::Observe)), Why::ObserveOnly);
+    assert_eq!(why(&plain(), None), Why::NotManaged);
+    assert_eq!(why(&Observation { many_slow: true, ..plain() }, Some(Mode::Taint)), Why::ManySlow);
+    assert_eq!(why(&Observation { silenced, ..plain() }, Some(Mode::Taint)), Why::Silenced);
+    assert_eq!(why(&plain(), Some(Mode::Taint)), Why::Complaint);
 }
