@@ -256,11 +256,17 @@ wait_for_lock
 keep_partitions
 apt-mark showhold >>"$STATE/holds"
 sync "$STATE/holds" "$STATE"
-# Packages of two releases that contradict each other apt repairs only when it is asked for nothing else; apt-get check does
-# not tell of all of them. What cannot be finished so is damaged, and is installed again.
-if ! dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || ! apt-get check >"$STATE/said" 2>&1 </dev/null; then
-  install_from_amd install >"$STATE/said" 2>&1 </dev/null || tail -n 1 "$STATE/said"
-fi
+# A package in the middle of which dpkg was killed is installed again without others: apt loses its way where one that needs it
+# is to be installed again with it. Packages of two releases that contradict each other apt repairs only when it is asked for
+# nothing else; apt-get check does not tell of all of them. Each of the two may be what the other waits for.
+for _ in 1 2; do
+  dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || true
+  mapfile -t cut < <(dpkg-query --show --showformat='${Package} ${db:Status-Eflag}\n' | awk '$2 == "reinstreq" { print $1 }')
+  [[ ${#cut[@]} == 0 ]] || install_from_amd install --reinstall "${cut[@]}" >"$STATE/said" 2>&1 </dev/null || true
+  [[ -n $(dpkg --audit) ]] || ! apt-get check >"$STATE/said" 2>&1 </dev/null || break
+  install_from_amd install >"$STATE/said" 2>&1 </dev/null || true
+done
+[[ -z $(dpkg --audit) ]] || echo "not all of it can be finished: $(tail -n 1 "$STATE/said")"
 
 step "looking for damaged packages"
 mapfile -t again < <(damaged)
