@@ -1,6 +1,6 @@
-# Two commands: `make demo` shows a cluster in miniature being repaired, `make test` says whether the repository is true.
+# `make demo` shows a small cluster being repaired, `make test` runs every test, `make check` the quick ones.
 
-.PHONY: setup demo test build alerts
+.PHONY: setup demo test check story golden parse build alerts
 .DEFAULT_GOAL := help
 
 export CARGO_TERM_PROGRESS_WHEN ?= auto
@@ -14,18 +14,22 @@ timed = start=$$(date +%s); $(2) && printf '%8d s  %s\n' $$(($$(date +%s) - star
 
 .PHONY: help
 help:
-	@echo "make demo   builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
-	@echo "make test   builds everything and runs every test"
-	@echo "make soak   a storm over a thousand nodes; every story with the remediator killed at every durable write (an hour; goes on where it stopped)"
-	@echo "make soak-vm  real reboots and reimages: two virtual machines with systemd and kubelets as nodes; then dpkg killed at each step of a reimage (three quarters of an hour)"
-	@echo "make setup  builds the pinned tools into the cache, which both commands do first"
+	@echo "make demo     builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
+	@echo "make test     builds everything and runs every test"
+	@echo "make check    format, lints, unit tests, style: no root, no Go, about 3 minutes with a warm target/"
+	@echo "make story STORY=x   plays one story of tests/stories in a lab of its own"
+	@echo "make golden   rewrites the expected files of the quick tests (docs, exposition, parser tables); review the diff"
+	@echo "make parse TOOL=rocm-smi FILE=output.txt   shows what the exporter makes of a recorded output"
+	@echo "make soak     a storm over a thousand nodes; every story with the remediator killed at every durable write (hours; resumes)"
+	@echo "make soak-vm  real reboots and reimages on virtual machines; then dpkg killed at each step of a reimage (45 minutes)"
+	@echo "make setup    builds the pinned tools into the cache, which demo and test do first"
 
 .PHONY: toolchain
 toolchain:
-	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust 1.95 from rustup.rs" >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust from rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "error: a C compiler is missing: install it with apt-get install gcc" >&2; exit 1; }
 
-# The lab lives in namespaces of its own; better said now than after the build.
+# The lab runs in namespaces of its own, which only root may create. Checked before a long build.
 .PHONY: root
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "error: the lab needs root for its namespaces: run sudo -E env PATH=\"\$$PATH\" make" >&2; exit 1; }
@@ -43,15 +47,35 @@ demo: root setup build
 
 .PHONY: fresh-parts
 fresh-parts:
-	@rm -f $(PARTS)
+	@mkdir -p $(dir $(PARTS)) && rm -f $(PARTS)
 
-# More threads than cores: most tests wait for the one lab in which the stories are played.
-test: root fresh-parts setup build
-	@$(call timed,cargo build of the tests,cargo test --workspace --locked --no-run)
-	OSSCI_PARTS=$(PARTS) cargo test --workspace --locked -- --test-threads=16
-	@$(call timed,real machines,$(LAB) vm reboot-heals order-doubled packages-heal)
+# Everything that needs neither root nor a control plane.
+QUICK := --package ossci-base --package ossci-exporter --package ossci-remediator
+check: toolchain
+	@$(call timed,cargo fmt,cargo fmt --all --check)
+	@$(call timed,cargo clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
+	@$(call timed,unit tests,cargo test --quiet --locked $(QUICK))
+	@$(call timed,style,cargo test --quiet --locked --package ossci-tests --lib --test all -- style:: unit::)
+
+# First what fails fastest, then the control plane and the stories. More threads than cores: most tests wait for a story.
+test: root fresh-parts check setup build
+	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
+	@$(call timed,virtual machines,$(LAB) vm reboot-heals order-doubled packages-heal)
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
+
+story: root setup build
+	@[ -n "$(STORY)" ] || { echo "error: name a story: make story STORY=reboot-heals" >&2; exit 1; }
+	@files="$$(find tests/stories -name '$(STORY).story')"; \
+	[ -n "$$files" ] || { echo "error: there is no story $(STORY) in tests/stories" >&2; exit 1; }; $(LAB) story $$files
+
+golden: toolchain
+	@UPDATE_EXPECTED=1 cargo test --quiet --locked $(QUICK)
+	@git --no-pager diff --stat
+
+parse: toolchain
+	@[ -n "$(TOOL)" ] && [ -n "$(FILE)" ] || { echo "error: make parse TOOL=rocm-smi FILE=output.txt" >&2; exit 1; }
+	@cargo run --quiet --locked --package ossci-exporter -- parse $(TOOL) $(FILE)
 
 # Every story of tests/stories/cuts with the remediator killed at every durable write, before and after its answer. What was
 # played is kept in the ledger; the campaign is complete when nothing is left. Before that a storm over a thousand nodes.

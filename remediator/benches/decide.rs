@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use ossci_remediator::core::budget::Seat;
-use ossci_remediator::core::decide::{Action, NodeView, Observation, decide};
+use ossci_remediator::core::decide::{Action, decide};
+use ossci_remediator::core::observation::{NodeView, Observation};
 use ossci_remediator::core::policy::Policy;
 use ossci_remediator::core::record::{AgentReport, AgentState, Ask, Complaint, OrderKind, Proof, Record};
 use ossci_remediator::wire::policy_file::PolicyFile;

@@ -9,18 +9,14 @@
 //! ```
 
 pub mod agent;
+pub mod api;
 pub mod clock;
 pub mod commands;
 pub mod controller;
 pub mod core;
 mod door;
-pub mod evidence_maps;
-pub mod kube_client;
 pub mod logging;
 pub mod mail;
 pub mod metrics;
 mod metrics_server;
-pub mod process;
-mod record_write;
-pub mod reimage_script;
 pub mod wire;

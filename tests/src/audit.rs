@@ -12,7 +12,21 @@ use serde_json::Value;
 /// The taints of the ladder and of the network, lowest rung first.
 pub const LADDER: [&str; 3] = ["repair-reboot", "repair-reimage", "repair-manual"];
 const NETWORK: &str = "slow-network";
-/// Everybody who runs with an identity of ours.
+/// Reasons that stop a repair until somebody changes something. A golden file shows them beside their phase; other
+/// reasons depend on how fast the machine is.
+const HOLDS: [&str; 10] = [
+    "Cordoned",
+    "DrainBlocked",
+    "ModeStopsHere",
+    "ModeTaintOnly",
+    "ObserveOnly",
+    "OnHold",
+    "Paused",
+    "RungNotWorking",
+    "TaintLimit",
+    "UnderMaintenance",
+];
+/// The prefix of the service accounts of our programs.
 pub const OURS: &str = "system:serviceaccount:ossci:";
 
 /// One successful write.
@@ -77,6 +91,8 @@ pub struct PhaseChange {
     pub at: Timestamp,
     pub rung: String,
     pub phase: String,
+    /// The reasons of `HOLDS` that the record gave in this phase, each once.
+    pub holds: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,9 +191,11 @@ impl NodeStory {
             return;
         }
         let text = |pointer: &str| write.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let change = |rung: String, phase: String| PhaseChange { at: write.at, rung, phase };
-        push_changed(&mut self.phases, change(text("/status/episode/rung"), text("/status/episode/phase")));
-        push_changed(&mut self.network, change(String::new(), text("/status/network/phase")));
+        let change = |rung: String, phase: String| PhaseChange { at: write.at, rung, phase, holds: Vec::new() };
+        let (phase, why) = (text("/status/episode/phase"), text("/status/episode/why/reason"));
+        push_changed(&mut self.phases, change(text("/status/episode/rung"), phase), &why);
+        let (phase, why) = (text("/status/network/phase"), text("/status/network/why/reason"));
+        push_changed(&mut self.network, change(String::new(), phase), &why);
         let board = write.object.pointer("/status/complaints").and_then(Value::as_array);
         let known = board.into_iter().flatten().filter_map(|complaint| complaint["fingerprint"].as_str());
         self.complaints.extend(known.map(str::to_owned));
@@ -213,10 +231,20 @@ impl NodeStory {
     }
 }
 
-fn push_changed(changes: &mut Vec<PhaseChange>, change: PhaseChange) {
+/// Appends `change` unless it names the phase that the record is in already, and adds `why` to that phase's holds.
+fn push_changed(changes: &mut Vec<PhaseChange>, change: PhaseChange, why: &str) {
+    if change.phase.is_empty() {
+        return;
+    }
     let same = changes.last().is_some_and(|last| last.phase == change.phase && last.rung == change.rung);
-    if !change.phase.is_empty() && !same {
+    if !same {
         changes.push(change);
+    }
+    if let Some(last) = changes.last_mut()
+        && HOLDS.contains(&why)
+        && !last.holds.iter().any(|hold| hold == why)
+    {
+        last.holds.push(why.to_owned());
     }
 }
 

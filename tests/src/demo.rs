@@ -18,7 +18,7 @@ use crate::table::Table;
 /// Runs inside an enclosure.
 pub async fn run(dir: &Path, keep: bool, mut end: watch::Receiver<bool>) -> Result<()> {
     let watch = Stopwatch::start();
-    let file = environment::repository().join("tests/stories/demo.story");
+    let file = environment::repository().join("tests/stories/repairs/demo.story");
     let story = runner::read(&file)?;
     let mut table = Table::new();
     let told = async {

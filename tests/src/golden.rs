@@ -11,18 +11,19 @@ pub fn check(path: &Path, found: &str) -> Result<()> {
     if environment::update_expected() {
         return fs::write(path, found).with_context(|| format!("writing {}", path.display()));
     }
-    compare(path, found)
+    compare_as(path, found, str::to_owned)
 }
 
-/// Compared, whatever the switch says.
-pub fn compare(path: &Path, found: &str) -> Result<()> {
+/// Compares what `form` makes of both texts, also when golden files are rewritten.
+pub fn compare_as(path: &Path, found: &str, form: impl Fn(&str) -> String) -> Result<()> {
     let expected =
         fs::read_to_string(path).with_context(|| format!("reading {}; UPDATE_EXPECTED=1 writes it", path.display()))?;
+    let (expected, found) = (form(&expected), form(found));
     if expected != found {
         bail!(
             "{} tells it differently (UPDATE_EXPECTED=1 rewrites it):\n{}",
             path.display(),
-            difference(&expected, found)
+            difference(&expected, &found)
         );
     }
     Ok(())

@@ -46,6 +46,9 @@ enum Command {
         /// Leave the lab running until Ctrl-C
         #[arg(long)]
         stay: bool,
+        /// The nodes of this story go on running when it has ended; may be repeated
+        #[arg(long, value_name = "STORY")]
+        nodes_stay: Vec<String>,
         /// Keep the state directory
         #[arg(long)]
         keep: bool,
@@ -233,11 +236,11 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
             Some(dir) => demo::run(&dir, keep, enclosure::end_wanted()?).await?,
         },
-        Command::Story { files, cuts, sample: Sample { sample: count, seed }, stay, keep, place } => {
+        Command::Story { files, cuts, sample: Sample { sample: count, seed }, stay, nodes_stay, keep, place } => {
             match enclosure::inside() {
                 None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
                 Some(dir) => {
-                    let program = runner::Program { stories: files, cuts, sample: (count, seed), stay };
+                    let program = runner::Program { stories: files, cuts, sample: (count, seed), stay, nodes_stay };
                     runner::run(&dir, &program, enclosure::end_wanted()?).await?;
                 }
             }

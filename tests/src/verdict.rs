@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::{Chronicle, LADDER, NodeStory, TaintChange};
+use crate::audit::{Chronicle, LADDER, NodeStory, PhaseChange, TaintChange};
 use crate::node_dir::BootEnd;
 
 /// A boot that the lab itself ended, as a power failure would.
@@ -108,9 +108,9 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
             phases.push_str(&format!("{separator}{}:", change.rung));
             rung = &change.rung;
         }
-        phases.push_str(&format!(" {}", change.phase));
+        phases.push_str(&format!(" {}", phase_words(change)));
     }
-    let network = story.network.iter().map(|change| change.phase.as_str()).collect::<Vec<_>>().join(" ");
+    let network = story.network.iter().map(phase_words).collect::<Vec<_>>().join(" ");
     let orders = story.orders.iter().map(|order| format!("{}({})", untimed(&order.id), order.kind));
     let orders = orders.collect::<Vec<_>>().join(" ");
     let boots = boots.iter().map(|boot| format!("by {}", untimed(&boot.by))).collect::<Vec<_>>().join(", ");
@@ -123,10 +123,33 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
         ("boots ended", boots),
         ("mails", mails.join("; ")),
     ] {
-        let words = if words.is_empty() { "none".to_owned() } else { words };
-        text.push_str(&format!("  {what}: {words}\n"));
+        if !words.is_empty() {
+            text.push_str(&format!("  {what}: {words}\n"));
+        }
     }
     text
+}
+
+/// A phase, and in brackets what stopped the repair in it: `Waiting(OnHold)`.
+fn phase_words(change: &PhaseChange) -> String {
+    match change.holds.as_slice() {
+        [] => change.phase.clone(),
+        holds => format!("{}({})", change.phase, holds.join(" ")),
+    }
+}
+
+/// A golden text without the reasons in brackets behind the phases. A killed controller need not have recorded each.
+pub fn without_holds(told: &str) -> String {
+    let lines = told.lines().map(|line| {
+        if !line.starts_with("  phases: ") && !line.starts_with("  network: ") {
+            return format!("{line}\n");
+        }
+        let mut parts = line.split('(');
+        let first = parts.next().unwrap_or_default().to_owned();
+        let rest = parts.map(|part| part.split_once(')').map_or("", |(_, rest)| rest));
+        format!("{}\n", rest.fold(first, |line, rest| line + rest))
+    });
+    lines.collect()
 }
 
 /// An order's id without the time that a provisioning service's has at its end.
@@ -193,6 +216,22 @@ mod tests {
                 "{expected:?}: {found}"
             );
         }
+    }
+
+    #[test]
+    fn holds_stand_behind_their_phase_and_can_be_left_out() {
+        let change = |phase: &str, holds: &[&str]| PhaseChange {
+            at: Timestamp::UNIX_EPOCH,
+            rung: "reboot".into(),
+            phase: phase.into(),
+            holds: holds.iter().map(|hold| hold.to_string()).collect(),
+        };
+        let phases = vec![change("Waiting", &["ObserveOnly", "OnHold"]), change("Capturing", &[])];
+        let mut story = NodeStory::default();
+        story.phases = phases;
+        let text = told("n", &story, &[], &["(a mail)".to_owned()]);
+        assert_eq!(text, "n\n  phases: reboot: Waiting(ObserveOnly OnHold) Capturing\n  mails: (a mail)\n");
+        assert_eq!(without_holds(&text), "n\n  phases: reboot: Waiting Capturing\n  mails: (a mail)\n");
     }
 
     #[test]

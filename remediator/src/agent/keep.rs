@@ -10,7 +10,8 @@ use kube::api::{ObjectMeta, PostParams};
 
 use super::evidence::{Evidence, IN_CLUSTER};
 use super::newest::keep_newest;
-use crate::evidence_maps::{self, FILE};
+use crate::api::evidence_maps;
+use crate::api::evidence_maps::FILE;
 
 /// Of so many captures the files are kept.
 const KEPT: usize = 10;

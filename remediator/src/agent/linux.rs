@@ -10,7 +10,7 @@ use super::host::{Host, HostError, ScriptOutcome};
 use super::load_test;
 use super::redact::redact;
 use super::script_files::ScriptFiles;
-use crate::process;
+use crate::agent::process;
 
 const SYSTEMCTL: Duration = Duration::from_secs(30);
 /// Of what is asked for a reboot: systemd gives one generator 90 s when it reads its units again, and `systemctl reboot` waits

@@ -13,6 +13,7 @@ mod newest;
 mod node_files;
 mod orders;
 mod probe;
+pub mod process;
 mod prove;
 mod redact;
 mod report;

@@ -12,11 +12,11 @@ use super::capture::{self, Captured};
 use super::guards::{Moment, Next};
 use super::host::{Host, HostError};
 use super::{Config, guards, keep, prove, report};
+use crate::api::reimage_script;
+use crate::api::request;
 use crate::clock;
 use crate::core::record::{AgentState, Episode, Order, OrderKind};
-use crate::kube_client;
 use crate::metrics::AgentMetrics;
-use crate::reimage_script;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
@@ -62,7 +62,7 @@ impl<H: Host> Worker<H> {
             match if ordered { self.take(&mut latest).await } else { Ok(()) } {
                 Ok(()) => {}
                 // Somebody wrote the record in between: the guards are checked again on the new reading.
-                Err(WorkError::Api { source, .. }) if kube_client::lost_race(&source) => continue,
+                Err(WorkError::Api { source, .. }) if request::lost_race(&source) => continue,
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, source, "the order is taken up again");

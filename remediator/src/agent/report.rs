@@ -10,12 +10,12 @@ use super::orders::{WorkError, api};
 use super::prove::Proven;
 use super::redact::redact;
 use super::script_files;
+use crate::api::records;
+use crate::api::request;
 use crate::clock;
 use crate::core::record::{AgentReport, AgentState, OrderKind, Verdict};
 use crate::core::word::ClosedWord;
-use crate::kube_client;
 use crate::metrics::{AgentMetrics, ByOrder};
-use crate::record_write;
 use crate::wire::node_repair::{self, NodeRepair};
 
 /// A report's message is cut here, in characters: a script's last words, and what is said before them.
@@ -82,9 +82,9 @@ impl Reporter {
         }
         let mut patch = json!({ "status": { "agent": agent } });
         if let Some(read) = guard {
-            patch["metadata"] = kube_client::guard(&read.metadata);
+            patch["metadata"] = request::guard(&read.metadata);
         }
-        let written = record_write::status(&self.repairs, &self.node, patch).await;
+        let written = records::status(&self.repairs, &self.node, patch).await;
         written.map_err(api("writing the report"))?;
         let order = ByOrder { kind: self.kind.as_str(), state: report.state.as_str() };
         self.metrics.orders.get_or_create_owned(&order).inc();

@@ -12,7 +12,8 @@ use tokio::task::JoinSet;
 
 use super::host::Host;
 use super::{Config, node_files, orders, server};
-use crate::kube_client::{self, Granted};
+use crate::api::client;
+use crate::api::client::Granted;
 use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
@@ -21,8 +22,8 @@ use crate::wire::slim_node::{self, SlimNode, TaintNames};
 pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let (metrics, granted) = (Arc::new(AgentMetrics::default()), Granted::default());
     let calls = &metrics.api_requests;
-    let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
-    let watching = kube_client::watches(calls, Some(&granted)).await.context("connecting to the Kubernetes API")?;
+    let client = client::requests(calls).await.context("connecting to the Kubernetes API")?;
+    let watching = client::watches(calls, Some(&granted)).await.context("connecting to the Kubernetes API")?;
     let names = TaintNames { prefix: config.taint_prefix.clone() };
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));

@@ -122,7 +122,7 @@ mod tests {
         files.write(script).unwrap();
         assert_eq!(files.outcome().unwrap(), None);
         let run = files.run().display().to_string();
-        crate::process::run("it", "/bin/bash", &[&run, seconds], b"", Duration::from_secs(60)).await.unwrap();
+        crate::agent::process::run("it", "/bin/bash", &[&run, seconds], b"", Duration::from_secs(60)).await.unwrap();
         let outcome = files.outcome().unwrap().unwrap();
         std::fs::remove_dir_all(&orders).unwrap();
         outcome
@@ -155,7 +155,7 @@ mod tests {
         let files = ScriptFiles::of(&orders, "1-reimage-1");
         files.write("yes noise | head -n 5000000; echo the end").unwrap();
         let run = files.run().display().to_string();
-        crate::process::run("it", "/bin/bash", &[&run, "60"], b"", Duration::from_secs(60)).await.unwrap();
+        crate::agent::process::run("it", "/bin/bash", &[&run, "60"], b"", Duration::from_secs(60)).await.unwrap();
         assert!(files.outcome().unwrap().unwrap().tail.ends_with("noise\nthe end"));
         let sizes = std::fs::read_dir(&files.0).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
         assert!(sizes.sum::<u64>() < 3_000_000);

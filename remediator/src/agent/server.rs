@@ -8,7 +8,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use crate::kube_client::Granted;
+use crate::api::client::Granted;
 use crate::metrics::AgentMetrics;
 use crate::metrics_server;
 

@@ -1,30 +1,11 @@
 //! The controller: what it is made of, and how the pieces hang together.
 
-mod act;
-mod alerts;
-mod api_time;
-mod board;
-mod budget_object;
-mod condition;
-mod course;
-mod evictions;
-mod evidence;
-mod fleet;
-mod leader;
-mod notices;
-mod observe;
-mod outbound;
-mod provisioning;
-mod record;
-mod redfish;
-mod report;
-mod server;
-mod site;
-mod taints;
-mod turn;
-mod wake;
-mod watch;
-mod webhook;
+mod context;
+mod inputs;
+mod outputs;
+mod reconcile;
+mod services;
+mod state;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -35,10 +16,12 @@ use anyhow::Context as _;
 use tokio::sync::watch as watch_channel;
 use tokio::task::JoinSet;
 
-use self::site::Site;
+use self::context::Context;
+use self::state::site::Site;
+use crate::api::client;
+use crate::clock;
 use crate::core::lease::{Candidate, Terms};
 use crate::metrics::Metrics;
-use crate::{clock, kube_client};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -93,56 +76,10 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
 }
 
-/// What every part of the controller shares.
-struct Context {
-    /// For requests: bounded, and never retried behind our back.
-    client: kube::Client,
-    /// The policy in force.
-    sites: watch_channel::Sender<Arc<Site>>,
-    metrics: Arc<Metrics>,
-    wakes: wake::Wakes,
-    fleet: fleet::Fleet,
-    namespace: String,
-    reporter: report::Reporter,
-    leadership: leader::Leadership,
-    alerts: alerts::Alerts,
-    evictions: evictions::Evictions,
-    /// How many nodes were reset by their BMCs lately.
-    resets: redfish::Pace,
-    /// Deliveries whose complaints are being recorded.
-    receiving: watch_channel::Sender<usize>,
-    time: api_time::ApiTime,
-    /// New taints are decided one at a time: each counts against the next.
-    tainting: tokio::sync::Mutex<()>,
-}
-
-impl Context {
-    fn site(&self) -> Arc<Site> {
-        Arc::clone(&self.sites.borrow())
-    }
-
-    /// The time by which everything is decided.
-    fn now(&self) -> jiff::Timestamp {
-        self.time.now()
-    }
-
-    /// How old the last word of an alert may be on record: an older one is written again, half a grace before it matters.
-    fn again(&self) -> Duration {
-        self.site().policy.times.complaint_grace / 2
-    }
-
-    /// Everything that anything is known of is looked at again.
-    fn wake_all(&self) {
-        for node in self.fleet.names() {
-            self.wakes.wake(&node);
-        }
-    }
-}
-
 /// Runs until `stop` resolves or a part that should run for ever ends.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let terms = config.lease_terms()?;
-    let yaml = site::read(&config.policy)?;
+    let yaml = inputs::policy_file::read(&config.policy)?;
     let site = Site::of(&yaml).with_context(|| format!("the policy file {}", config.policy.display()))?;
     if site.mailer.is_none() {
         tracing::warn!("the policy names no mail server: escalations will wait for one");
@@ -150,23 +87,23 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
 
     let metrics = Arc::new(Metrics::default());
     let calls = &metrics.api_requests;
-    let client = kube_client::requests(calls).await.context("connecting to the Kubernetes API")?;
-    let watching = kube_client::watches(calls, None).await.context("connecting to the Kubernetes API")?;
+    let client = client::requests(calls).await.context("connecting to the Kubernetes API")?;
+    let watching = client::watches(calls, None).await.context("connecting to the Kubernetes API")?;
     metrics.policy_read(Some(clock::now()));
-    let (wakes, queue) = wake::queue();
-    let time = api_time::ApiTime::begin(&client).await;
-    let (reporter, line) = report::Reporter::new();
+    let (wakes, queue) = state::wakes::queue();
+    let time = inputs::api_time::begin(&client).await;
+    let (events, event_queue) = state::events::Events::new();
     let context = Arc::new(Context {
         sites: watch_channel::Sender::new(Arc::new(site)),
         metrics,
         wakes,
-        fleet: fleet::Fleet::default(),
+        fleet: state::fleet::Fleet::default(),
         namespace: config.namespace.clone(),
-        reporter,
-        leadership: leader::Leadership::default(),
-        alerts: alerts::Alerts::default(),
-        evictions: evictions::Evictions::default(),
-        resets: redfish::Pace::default(),
+        events,
+        leadership: state::leadership::Leadership::default(),
+        alerts: state::alerts::Alerts::default(),
+        evictions: state::evictions::Evictions::default(),
+        resets: services::redfish::Pace::default(),
         receiving: watch_channel::Sender::new(0),
         time,
         tainting: tokio::sync::Mutex::default(),
@@ -175,30 +112,30 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let me = format!("{}_{}", config.identity, uuid::Uuid::new_v4());
 
     let mut parts = JoinSet::new();
-    parts.spawn(watch::repairs(watching.clone(), context.clone()));
-    parts.spawn(watch::nodes(watching.clone(), context.clone()));
-    parts.spawn(watch::budget(watching, context.clone()));
-    parts.spawn(server::plain(config.metrics_address, context.clone()));
-    parts.spawn(webhook::serve(config.clone(), context.clone()));
-    parts.spawn(wake::dispatch(queue, context.clone()));
-    parts.spawn(report::publish(client.clone(), line));
+    parts.spawn(inputs::watch::repairs(watching.clone(), context.clone()));
+    parts.spawn(inputs::watch::nodes(watching.clone(), context.clone()));
+    parts.spawn(inputs::watch::budget(watching, context.clone()));
+    parts.spawn(outputs::server::plain(config.metrics_address, context.clone()));
+    parts.spawn(inputs::webhook::serve(config.clone(), context.clone()));
+    parts.spawn(reconcile::dispatch::dispatch(queue, context.clone()));
+    parts.spawn(outputs::publish::follow(client.clone(), event_queue));
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));
     parts.spawn(async move {
         // Whoever leads has asked what is silenced; without an answer it leads all the same.
-        alerts::ask_again(&leading).await;
-        leader::run(leading, candidate).await
+        inputs::poll::ask_again(&leading).await;
+        inputs::lease::run(leading, candidate).await
     });
-    parts.spawn(alerts::follow(context.clone()));
-    parts.spawn(notices::follow(context.clone()));
-    parts.spawn(evidence::follow(context.clone()));
-    parts.spawn(api_time::follow(client, context.clone()));
-    parts.spawn(site::follow(config.policy.clone(), yaml, context.clone()));
+    parts.spawn(inputs::poll::follow(context.clone()));
+    parts.spawn(outputs::notices::follow(context.clone()));
+    parts.spawn(outputs::evidence::follow(context.clone()));
+    parts.spawn(inputs::api_time::follow(client, context.clone()));
+    parts.spawn(inputs::policy_file::follow(config.policy.clone(), yaml, context.clone()));
     tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");
 
     tokio::select! {
         () = stop => {
             parts.shutdown().await;
-            leader::give_back(&context, &me).await;
+            inputs::lease::give_back(&context, &me).await;
             Ok(())
         }
         Some(ended) = parts.join_next() => match ended {

@@ -10,6 +10,7 @@ pub mod kept_time;
 pub mod lease;
 pub mod memory;
 pub mod notices;
+pub mod observation;
 pub mod policy;
 pub mod record;
 pub mod retention;

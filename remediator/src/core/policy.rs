@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::brakes::Brakes;
 use super::budget::Limits;
-use super::decide::NodeView;
+use super::observation::NodeView;
 use super::record::LoadTest;
 use super::window::Window;
 use crate::closed_words;

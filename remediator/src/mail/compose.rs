@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::core::decide::NodeView;
 use crate::core::notices::Notice;
+use crate::core::observation::NodeView;
 use crate::core::record::{Episode, Record, Verdict};
 
 /// A mail without its envelope.

@@ -5,7 +5,7 @@ mod smtp;
 
 use anyhow::Context as _;
 
-use crate::core::decide::NodeView;
+use crate::core::observation::NodeView;
 use crate::core::record::Record;
 use crate::core::taint::TaintKey;
 use crate::wire::policy_file::MailFile;

@@ -11,8 +11,8 @@ use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::{Deserialize, Deserializer};
 
-use crate::core::decide::NodeView;
 use crate::core::health::Condition;
+use crate::core::observation::NodeView;
 use crate::core::taint::TaintKey;
 use crate::core::word::ClosedWord;
 

@@ -59,6 +59,8 @@ pub struct Lab {
     provisioning: Provisioning,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
+    /// How many addresses were given to nodes so far.
+    addresses: u32,
     /// Nodes that live already and that no story has added yet.
     prepared: BTreeSet<String>,
     /// What each kubelet is.
@@ -142,6 +144,7 @@ impl Lab {
             provisioning,
             pki,
             machines: BTreeMap::new(),
+            addresses: 0,
             prepared: BTreeSet::new(),
             identities: BTreeMap::new(),
             frozen: None,

@@ -134,7 +134,8 @@ impl Lab {
         let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
         self.bmcs.plug(name, machine.clone());
         self.provisioning.rack(name, machine.clone());
-        let address = format!("10.26.0.{}", self.machines.len() + 1);
+        self.addresses += 1;
+        let address = format!("10.26.{}.{}", self.addresses / 250, self.addresses % 250 + 1);
         let pair = self.node_identity(name)?;
         let config = self.facts.dir.join("pki").join(format!("node-{name}.kubeconfig"));
         kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
@@ -178,21 +179,31 @@ impl Lab {
         Ok(())
     }
 
-    /// Ends one node's life, and takes every trace of it out of the cluster.
-    pub async fn switch_off(&mut self, name: &str) -> Result<()> {
-        let machine = self.machines.remove(name).with_context(|| format!("there is no node {name}"))?;
-        for task in self.lives.remove(name).unwrap_or_default() {
-            task.abort();
+    /// Ends these nodes' processes, and deletes their Nodes, pods and records. A node that the story never added, since it
+    /// failed before, is no error.
+    pub async fn switch_off(&mut self, names: &[&str]) -> Result<()> {
+        let mut off = Vec::new();
+        for name in names {
+            let Some(machine) = self.machines.remove(*name) else { continue };
+            for task in self.lives.remove(*name).unwrap_or_default() {
+                task.abort();
+            }
+            machine.end_processes();
+            self.facts.exporters.remove(*name);
+            self.alerting.prometheus.forget("ossci-exporter", name);
+            off.push(*name);
         }
-        machine.end_processes();
-        self.facts.exporters.remove(name);
-        self.alerting.prometheus.forget("ossci-exporter", name);
-        let here = format!("--field-selector=spec.nodeName={name}");
-        self.kubectl.run(&["delete", "node", name, "--ignore-not-found"]).await?;
-        let pods = ["delete", "pods", "-A", "--force", "--grace-period=0", &here];
-        let repair = ["delete", "noderepair", name, "--ignore-not-found"];
-        tokio::try_join!(self.kubectl.run(&pods), self.kubectl.run(&repair))?;
-        Ok(())
+        if off.is_empty() {
+            return Ok(());
+        }
+        let delete = |kind: &'static str| [&["delete", kind, "--ignore-not-found"], off.as_slice()].concat();
+        self.kubectl.run(&delete("nodes")).await?;
+        for name in &off {
+            let here = format!("--field-selector=spec.nodeName={name}");
+            self.kubectl.run(&["delete", "pods", "-A", "--force", "--grace-period=0", &here]).await?;
+        }
+        self.kubectl.run(&delete("noderepairs")).await?;
+        self.facts.write()
     }
 
     async fn await_node(&self, name: &str) -> Result<()> {

@@ -3,7 +3,7 @@
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, PostParams};
-use ossci_remediator::evidence_maps;
+use ossci_remediator::api::evidence_maps;
 use ossci_tests::kubeconfig;
 use serde_json::json;
 

@@ -31,7 +31,8 @@ impl TestLab {
         let dir = environment::temp_dir().join(&unique);
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{name}.log"));
         let child = Program::new("the lab", env!("CARGO_BIN_EXE_ossci-lab"))
-            .args(["story", "--stay", "--state-dir"])
+            // Tests look at the nodes of the demo when it has ended.
+            .args(["story", "--stay", "--nodes-stay=demo", "--state-dir"])
             .arg(&dir)
             .args(stories)
             .args(if cuts.is_empty() { None } else { Some("--cuts") })
@@ -89,7 +90,10 @@ impl Drop for TestLab {
 /// The lab in which the stories of repairs, of the way of an alert and of each phase are played. It lives as long as a test holds it.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
-    let stories = [files("tests/stories", ".story"), files("tests/stories/phases", ".story")].concat();
+    let stories: Vec<PathBuf> = ["alerts", "repairs", "phases"]
+        .iter()
+        .flat_map(|folder| files(&format!("tests/stories/{folder}"), ".story"))
+        .collect();
     shared(&LAB, || TestLab::start("all", &stories, &[]))
 }
 

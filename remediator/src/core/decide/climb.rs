@@ -1,11 +1,12 @@
 //! An open episode: what holds in every phase comes first (the node is there, it is the same one, our taint is on it),
 //! then the phase itself decides.
 
-use jiff::Timestamp;
-
-use super::{Moment, NodeView, Opinion, entry, phases, provisioning};
+use super::moment::{Moment, Opinion};
+use super::transitions::{climb_to, stabilising, to};
+use super::{entry, phases, provisioning};
 use crate::core::complaints;
-use crate::core::record::{Episode, Mail, PastEpisode, Phase, Rung, Step, Verdict};
+use crate::core::observation::NodeView;
+use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
@@ -106,85 +107,4 @@ fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<
     let by_alert = complaints::asked(&board, last_end).map(|(rung, complaint)| (rung, complaint.summary.as_str()));
     let (rung, text) = by_person.chain(by_alert).max_by_key(|(rung, _)| *rung)?;
     (rung > episode.rung).then(|| climb_to(moment, episode, rung, Reason::new(Why::Complaint, text)))
-}
-
-/// The episode in another phase of the same rung, with no deadline.
-pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -> Opinion<Episode> {
-    let next = Episode { phase, since: moment.now, until: None, why: why.clone(), ..episode.clone() };
-    Opinion { next: Some(next), why, look_again: None }
-}
-
-/// The episode with one more line in its account.
-pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
-    let (at, rung, verdicts) = (moment.now, episode.rung, verdicts.to_vec());
-    let step = Step { at, rung, outcome, verdicts, kernel_log: None, evidence: None };
-    let mut next = episode.clone();
-    next.steps.push(step);
-    next
-}
-
-/// Waiting on another rung. Its taint replaces this rung's in one write, where the node has one; a node that was never
-/// tainted (mode observe) gets none.
-pub(super) fn climb_to(moment: Moment, episode: &Episode, rung: Rung, why: Reason) -> Opinion<Episode> {
-    climb_after(moment, episode, rung, why, &[])
-}
-
-/// As [`climb_to`], with what the checks said.
-pub(super) fn climb_after(
-    moment: Moment,
-    episode: &Episode,
-    rung: Rung,
-    why: Reason,
-    verdicts: &[Verdict],
-) -> Opinion<Episode> {
-    let mut next = noting(moment, episode, why.clone(), verdicts);
-    next.rung = rung;
-    next.attempt = 1;
-    next.taint = episode.taint.map(|taint| {
-        // From one person to the next: a node created again while it was escalated, and not proven since.
-        if taint.key == rung.taint() {
-            return taint;
-        }
-        let old = taint.replaces.unwrap_or(taint.key);
-        let replaces = (taint.state == TaintState::Confirmed || taint.replaces.is_some()).then_some(old);
-        Taint { replaces, ..Taint::placing(rung.taint()) }
-    });
-    to(moment, &next, Phase::Waiting, why)
-}
-
-/// A new boot: it has to last before it is proven.
-pub(super) fn stabilising(moment: Moment, episode: Episode, node: &NodeView, why: Reason) -> Opinion<Episode> {
-    let next = Episode {
-        phase: Phase::Stabilising,
-        boot_id: node.boot_id.clone(),
-        since: moment.now,
-        until: Some(moment.after(moment.policy.times.stabilise)),
-        why: why.clone(),
-        ..noting(moment, &episode, why.clone(), &[])
-    };
-    Opinion { next: Some(next), why, look_again: Some(moment.policy.times.stabilise) }
-}
-
-/// A person takes over: the mail that this transition calls for is on record before it is sent.
-pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let why = Reason::new(Why::MailPending, "a person is needed; the mail has not been accepted yet");
-    let mut next = episode.clone();
-    next.mails.push(Mail {
-        message_id: format!("<{}.{}@ossci.amd.com>", episode.number, episode.node_uid),
-        accepted_at: None,
-    });
-    to(moment, &next, Phase::Escalating, why)
-}
-
-/// The line that an episode leaves in history.
-pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
-    PastEpisode {
-        number: episode.number,
-        started_at: episode.started_at,
-        ended_at: now,
-        rung: episode.rung,
-        outcome: episode.phase,
-        why: episode.why.clone(),
-        attempts: episode.attempts().collect(),
-    }
 }

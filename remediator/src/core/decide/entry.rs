@@ -1,6 +1,6 @@
 //! How an episode begins: a complaint that counts, or a person's taint.
 
-use super::{Moment, Opinion};
+use super::moment::{Moment, Opinion};
 use crate::core::record::{Episode, Phase, Rung, Step};
 use crate::core::why::{Reason, Why};
 use crate::core::{complaints, memory};

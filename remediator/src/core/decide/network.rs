@@ -1,7 +1,9 @@
 //! The network's own small track: taint a slow node, un-taint it on a fresh pass. Never a reboot.
 
-use super::{Moment, NodeView, Opinion, act};
+use super::agent_report;
+use super::moment::{Moment, Opinion};
 use crate::core::complaints;
+use crate::core::observation::NodeView;
 use crate::core::policy::Mode;
 use crate::core::record::{NetworkPhase, NetworkTrack, Proof};
 use crate::core::taint::{Taint, TaintKey, TaintState};
@@ -139,7 +141,8 @@ fn slow(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
 }
 
 fn proving(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
-    let report = moment.record.report_on(&act::network_order_id(track)).filter(|report| report.state.is_over());
+    let report =
+        moment.record.report_on(&agent_report::network_order_id(track)).filter(|report| report.state.is_over());
     match report {
         Some(report) if report.proof == Some(Proof::Passed) => {
             let why = Reason::new(Why::NetworkRecovered, report.message.clone());

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::climb::{climb_to, noting};
-use super::phases::{stays, stays_because};
-use super::waiting::hands_off;
-use super::{Moment, NodeView, Opinion};
+use super::moment::{Moment, Opinion};
+use super::objections::hands_off;
+use super::transitions::{climb_to, noting, stays, stays_because};
+use crate::core::observation::NodeView;
 use crate::core::record::{Episode, Reset, ResetState, Rung};
 use crate::core::why::{Reason, Why};
 

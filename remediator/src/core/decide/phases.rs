@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::climb::{climb_after, climb_to, noting, stabilising, to};
-use super::waiting::{self, called_off, marked};
-use super::{Moment, NodeView, Opinion, PodView, act, out_of_band, provisioning};
+use super::moment::{Moment, Opinion};
+use super::objections::{called_off, marked};
+use super::transitions::{
+    UNEXPECTED_BOOTS, climb_after, climb_to, let_go, mailing, named, noting, stabilising, stays, stays_because, to,
+};
+use super::{agent_report, out_of_band, provisioning, waiting};
+use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
-use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
-use crate::core::taint::{Taint, TaintState};
+use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
 use crate::core::why::{Reason, Why};
-
-/// A node that keeps rebooting by itself is a person's case after so many boots that nobody ordered.
-pub(super) const UNEXPECTED_BOOTS: u32 = 3;
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     match episode.phase {
@@ -33,26 +33,12 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
 }
 
-/// Nothing changes; the record already says why.
-pub(super) fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<Episode> {
-    Opinion { next: None, why: episode.why.clone(), look_again }
-}
-
-/// Stays, with another reason where the record has an older one.
-pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
-    let look_again = episode.until.map(|until| moment.until(until));
-    if episode.why == why {
-        return stays(episode, look_again);
-    }
-    Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
-}
-
 /// Evidence is worth a minute and no more: what was not written down by then is not waited for.
 fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
-    let report = act::last_word(moment, episode);
+    let report = agent_report::last_word(moment, episode);
     let late = episode.until.is_none_or(|until| moment.now >= until);
     let outcome = match report {
         Some(report) if report.state == AgentState::Done => Reason::new(Why::Captured, report.message.clone()),
@@ -129,16 +115,6 @@ fn drain_deadline(episode: &Episode, pods: &[PodView]) -> Timestamp {
     until.max(after(longest.min(AT_MOST)))
 }
 
-/// The first few pods by name, and how many more there are.
-pub(super) fn named(pods: &[PodView]) -> String {
-    const SHOWN: usize = 3;
-    let mut text = pods.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if pods.len() > SHOWN {
-        text.push_str(&format!(" and {} more", pods.len() - SHOWN));
-    }
-    text
-}
-
 fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {}", episode.attempt));
     let mut opinion = to(moment, episode, Phase::Reimaging, why);
@@ -162,7 +138,7 @@ fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode
 
 fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let late = episode.until.is_none_or(|until| moment.now >= until);
-    let report = act::report(moment, episode);
+    let report = agent_report::report(moment, episode);
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
     match report.map(|report| (report.state, report)) {
         None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
@@ -210,7 +186,7 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     if let Some(opinion) = out_of_band::answered(moment, episode) {
         return opinion;
     }
-    let report = act::report(moment, episode);
+    let report = agent_report::report(moment, episode);
     // An order that nobody takes is only a finding; with a kubelet that is silent as well, the node is dead.
     let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
     if dead || episode.until.is_none_or(|until| moment.now >= until) {
@@ -301,7 +277,7 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
     if let Some(opinion) = rebooted_again(moment, episode, node) {
         return opinion;
     }
-    let report = act::last_word(moment, episode);
+    let report = agent_report::last_word(moment, episode);
     let Some(report) = report else {
         if episode.until.is_none_or(|until| moment.now >= until) {
             let why = Reason::new(Why::CannotProve, "no proof came by the deadline");
@@ -330,31 +306,4 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
 /// A new disk remembers no GPUs, nothing was captured before it, and no label says how many there are.
 fn forgotten(episode: &Episode, node: &NodeView) -> bool {
     episode.provisioning.is_some() && episode.expected.is_none() && !node.labels.contains_key(GPUS)
-}
-
-/// The checks passed in a row: the taint goes, and with its confirmation the episode is over.
-pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) -> Opinion<Episode> {
-    let why = Reason::new(Why::ProofPassed, report.message.clone());
-    let mut next = noting(moment, episode, why.clone(), &report.verdicts);
-    next.taint = episode.taint.map(|taint| Taint { state: TaintState::Removing, ..taint });
-    next.why = why.clone();
-    match next.taint {
-        Some(_) => Opinion { next: Some(next), why, look_again: None },
-        None => to(moment, &next, Phase::Healed, why),
-    }
-}
-
-pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let accepted = moment.seen.accepted_mail.as_deref();
-    let mut next = episode.clone();
-    for mail in &mut next.mails {
-        if mail.accepted_at.is_none() && Some(mail.message_id.as_str()) == accepted {
-            mail.accepted_at = Some(moment.now);
-        }
-    }
-    if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
-        let why = Reason::new(Why::MailAccepted, "a person was asked by mail; taking the taint off releases the node");
-        return to(moment, &next, Phase::Escalated, why);
-    }
-    stays(episode, None)
 }

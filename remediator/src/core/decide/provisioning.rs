@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::climb::{climb_to, escalating, noting, stabilising, to};
-use super::phases::{UNEXPECTED_BOOTS, mailing, stays, stays_because};
-use super::waiting::called_off;
-use super::{Action, Moment, NodeView, Opinion, ProvisioningAnswer};
+use super::action::Action;
+use super::moment::{Moment, Opinion};
+use super::objections::called_off;
+use super::transitions::{
+    UNEXPECTED_BOOTS, climb_to, escalating, mailing, noting, stabilising, stays, stays_because, to,
+};
+use crate::core::observation::{NodeView, ProvisioningAnswer};
 use crate::core::record::{Episode, Phase, Provisioning, ProvisioningState, Rung};
 use crate::core::taint::TaintState;
 use crate::core::why::{Reason, Why};

@@ -4,8 +4,8 @@ use std::io::Read as _;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::Api;
+use ossci_remediator::api::evidence_maps;
 use ossci_remediator::core::why::Why;
-use ossci_remediator::evidence_maps;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
 

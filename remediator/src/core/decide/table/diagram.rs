@@ -1,4 +1,4 @@
-//! The state diagram of the README, drawn from the edges that the enumeration reached.
+//! The state diagram of docs/operate/ladder.md, drawn from the edges that the enumeration reached.
 
 use super::*;
 use crate::core::record::Phase;
@@ -29,20 +29,20 @@ fn lines(edges: &Edges, start: &str) -> String {
     arrows.iter().map(arrow).chain(ends).collect()
 }
 
-/// Compares the README's diagram with the edges.
+/// Compares the diagram in docs/operate/ladder.md with the edges.
 #[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
-pub(super) fn in_readme(edges: &Edges, start: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).expect("the README has no place for the diagram");
-    let (drawn, after) = rest.split_once(END).expect("the README's diagram does not end");
+pub(super) fn in_ladder(edges: &Edges, start: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operate/ladder.md");
+    let ladder = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = ladder.split_once(BEGIN).expect("ladder.md has no place for the diagram");
+    let (drawn, after) = rest.split_once(END).expect("the diagram in ladder.md does not end");
     let lines = lines(edges, start);
     if std::env::var("UPDATE_EXPECTED").is_ok() {
         std::fs::write(&path, format!("{before}{BEGIN}{lines}{END}{after}")).unwrap();
     } else {
         assert!(
             drawn == lines,
-            "the README's diagram is not what decide does; UPDATE_EXPECTED=1 draws it again\n{lines}"
+            "the diagram in docs/operate/ladder.md is not what decide does; UPDATE_EXPECTED=1 draws it again\n{lines}"
         );
     }
 }

@@ -11,10 +11,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::core::observation::{NodeView, PodView, ProvisioningAnswer, ResetAnswer};
+
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
 use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, ScriptPlace, Times};
 use crate::core::record::{AgentReport, AgentState};
+use crate::core::taint::TaintKey;
 use crate::core::word::ClosedWord;
 
 const UID: &str = "uid-1";

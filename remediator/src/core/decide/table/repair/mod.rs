@@ -90,7 +90,7 @@ fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
     let edges: Edges = first.0.into_iter().chain(second.0).collect();
     println!("{inputs} inputs");
     golden("edges.txt", &edges, &place(None));
-    diagram::in_readme(&edges, &place(None));
+    diagram::in_ladder(&edges, &place(None));
 }
 
 /// The one node of these tests, and the policy that lets it be reimaged.

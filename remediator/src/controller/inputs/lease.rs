@@ -1,0 +1,110 @@
+//! Leadership: the Lease `ossci-remediator` of our namespace. It keeps two replicas from doing the same work; that nothing
+//! is done twice is the guarded writes' work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Resource, ResourceExt};
+
+use crate::api::request;
+use crate::clock;
+use crate::controller::Context;
+use crate::core::lease::{Candidate, Held};
+
+const NAME: &str = "ossci-remediator";
+/// One request for the lease may not take longer than this, or the next comes too late.
+const REQUEST: Duration = Duration::from_secs(5);
+
+/// Takes and keeps the lease for as long as the process runs.
+pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Result<()> {
+    let mut led = false;
+    loop {
+        let round = tokio::time::timeout(REQUEST.min(candidate.terms().acts_for), round(&context, &mut candidate));
+        match round.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) if request::lost_race(&error) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "keeping the lease"),
+            Err(_) => tracing::warn!("keeping the lease: the API server does not answer"),
+        }
+        if context.leadership.set(candidate.leads_until()) {
+            context.wake_all();
+        }
+        let leads = context.leadership.leads();
+        if leads != led {
+            tracing::info!(me = candidate.me(), leads, "leadership");
+            context.metrics.leader.set(i64::from(leads));
+            led = leads;
+        }
+        tokio::time::sleep(candidate.terms().retry).await;
+    }
+}
+
+async fn round(context: &Context, candidate: &mut Candidate) -> Result<(), kube::Error> {
+    let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
+    let lease = api.get_opt(NAME).await?;
+    let known = lease.as_ref().map(held);
+    if let Some(held) = known {
+        candidate.saw(held, clock::monotonic());
+    }
+    if !candidate.may_take(clock::monotonic()) {
+        return Ok(());
+    }
+    let sent = clock::monotonic();
+    let next = written(lease.as_ref(), candidate.me(), candidate.terms().duration);
+    let next = match lease {
+        None => api.create(&PostParams::default(), &next).await?,
+        Some(_) => api.replace(NAME, &PostParams::default(), &next).await?,
+    };
+    candidate.took(held(&next), sent);
+    Ok(())
+}
+
+/// Gives the lease back, so that the other replica need not wait for its end.
+pub async fn give_back(context: &Context, me: &str) {
+    context.leadership.set(None);
+    let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
+    let given = async {
+        let Some(lease) = api.get_opt(NAME).await? else { return Ok(()) };
+        if held(&lease).holder != me {
+            return Ok(());
+        }
+        let given = written(Some(&lease), "", Duration::from_secs(1));
+        api.replace(NAME, &PostParams::default(), &given).await.map(drop)
+    };
+    match tokio::time::timeout(REQUEST, given).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "giving the lease back"),
+        Err(_) => tracing::warn!("giving the lease back: the API server does not answer"),
+    }
+}
+
+fn held(lease: &Lease) -> Held {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    Held {
+        holder: spec.holder_identity.unwrap_or_default(),
+        duration: Duration::from_secs(seconds),
+        resource_version: lease.resource_version().unwrap_or_default(),
+    }
+}
+
+/// The lease with `holder` in it; refused by the API server when it changed since it was read.
+fn written(lease: Option<&Lease>, holder: &str, duration: Duration) -> Lease {
+    let now = MicroTime(clock::now());
+    let old = lease.and_then(|lease| lease.spec.clone()).unwrap_or_default();
+    let changes_hands = old.holder_identity.as_deref() != Some(holder);
+    let spec = LeaseSpec {
+        holder_identity: Some(holder.to_owned()),
+        lease_duration_seconds: i32::try_from(duration.as_secs()).ok(),
+        acquire_time: if changes_hands { Some(now.clone()) } else { old.acquire_time },
+        renew_time: Some(now),
+        lease_transitions: Some(old.lease_transitions.unwrap_or_default() + i32::from(changes_hands)),
+        ..LeaseSpec::default()
+    };
+    let version = lease.and_then(|lease| lease.meta().resource_version.clone());
+    let metadata = ObjectMeta { name: Some(NAME.to_owned()), resource_version: version, ..ObjectMeta::default() };
+    Lease { metadata, spec: Some(spec) }
+}

@@ -1,0 +1,66 @@
+//! Tells people what stands of a pool as a whole, by one mail when it begins. That it was told is an annotation of the budget
+//! object, so the next leader does not tell it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Resource;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::api::request;
+use crate::clock;
+use crate::controller::Context;
+use crate::core::notices;
+use crate::core::notices::Notice;
+use crate::mail::compose;
+use crate::wire::budget::{NAME, NOTICE_PREFIX};
+
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if context.leadership.leads()
+            && let Err(error) = round(&context).await
+        {
+            tracing::warn!(error = format!("{error:#}"), "telling people of a pool");
+        }
+    }
+}
+
+async fn round(context: &Context) -> anyhow::Result<()> {
+    let (site, now) = (context.site(), context.now());
+    let counts = context.fleet.counts(&site.policy, now, clock::monotonic());
+    let standing: BTreeMap<String, Notice> = counts
+        .pools
+        .iter()
+        .flat_map(|(pool, of)| notices::standing(pool, of, now))
+        .map(|notice| (format!("{NOTICE_PREFIX}{}", notice.key), notice))
+        .collect();
+    let Some(told) = context.fleet.told() else { return Ok(()) };
+    if told.iter().eq(standing.keys()) {
+        return Ok(());
+    }
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+    let map = api.get(NAME).await?;
+    let annotations = map.metadata.annotations.clone().unwrap_or_default();
+    let told = || annotations.keys().filter(|key| key.starts_with(NOTICE_PREFIX));
+    let mut changes: serde_json::Map<String, Value> =
+        told().filter(|key| !standing.contains_key(*key)).map(|key| (key.clone(), Value::Null)).collect();
+    for (key, notice) in standing.iter().filter(|(key, _)| !annotations.contains_key(*key)) {
+        tracing::warn!(why = %notice.why, notice = notice.key, "{}", notice.subject);
+        if let Some(mailer) = &site.mailer {
+            let id = format!("<{}.{}@ossci.amd.com>", notice.key, now.as_second());
+            mailer.send(&id, &compose::notice(notice)).await?;
+        }
+        changes.insert(key.clone(), Value::String(format!("{now:.0}")));
+    }
+    let mut metadata = request::guard(map.meta());
+    metadata["annotations"] = Value::Object(changes);
+    let patch = Patch::Merge(json!({ "metadata": metadata }));
+    api.patch(NAME, &PatchParams::default(), &patch).await?;
+    Ok(())
+}

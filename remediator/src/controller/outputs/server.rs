@@ -1,0 +1,87 @@
+//! Metrics and health, in the clear: nothing here changes anything or tells a secret.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::clock;
+use crate::controller::Context;
+use crate::core::brakes::Storm;
+use crate::core::record::Rung;
+use crate::core::why::Why;
+use crate::core::word::ClosedWord;
+use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings};
+use crate::metrics_server;
+
+pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/-/healthy", get(async || "healthy\n"))
+        .route("/-/ready", get(async || "ready\n"))
+        .with_state(context);
+    metrics_server::serve(address, routes).await
+}
+
+async fn metrics(State(context): State<Arc<Context>>) -> Response {
+    metrics_server::page(context.metrics.page(&standings(&context)))
+}
+
+/// What nodes wait for: shown when nobody does, too, so that a rule finds the series.
+const WAITING: [Why; 14] = [
+    Why::ObserveOnly,
+    Why::NotManaged,
+    Why::ModeTaintOnly,
+    Why::OnHold,
+    Why::Cordoned,
+    Why::UnderMaintenance,
+    Why::Paused,
+    Why::Silenced,
+    Why::AlertsUnknown,
+    Why::WindowClosed,
+    Why::StormBrake,
+    Why::RungNotWorking,
+    Why::TaintLimit,
+    Why::WaitingForBudget,
+];
+
+/// Counts nodes and pools as the watches know them.
+fn standings(context: &Context) -> Standings {
+    let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
+    let shown = Standings::default();
+    for ((rung, phase), nodes) in counts.repairs {
+        shown.repairs.get_or_create_owned(&ByPhase { rung: rung.as_str(), phase: phase.as_str() }).set(nodes);
+    }
+    for why in WAITING {
+        shown.waiting.get_or_create_owned(&ByWhy { why: why.as_str() });
+    }
+    for (why, nodes) in counts.waiting {
+        shown.waiting.get_or_create_owned(&ByWhy { why: why.as_str() }).set(nodes);
+    }
+    shown.slow_networks.set(counts.slow);
+    shown.paused.set(i64::from(counts.paused));
+    shown.not_understood.set(counts.not_understood);
+    for (pool, standing) in counts.pools {
+        let of = ByPool { pool };
+        let set = |family: &Family<ByPool, Gauge>, value: i64| {
+            family.get_or_create_owned(&of).set(value);
+        };
+        set(&shown.pool_nodes, standing.nodes.into());
+        set(&shown.pool_tainted, standing.tainted.into());
+        set(&shown.pool_taints_full, standing.taints_full.into());
+        set(&shown.budget_places, standing.places.into());
+        set(&shown.budget_places_taken, standing.taken.into());
+        set(&shown.storm_brake, matches!(standing.storm, Storm::Braking(_)).into());
+        for rung in [Rung::Reboot, Rung::Reimage] {
+            let stopped = standing.stopped.contains(&rung);
+            let rung = ByPoolAndRung { pool: of.pool.clone(), rung: rung.as_str() };
+            shown.rung_stopped.get_or_create_owned(&rung).set(stopped.into());
+        }
+    }
+    shown
+}

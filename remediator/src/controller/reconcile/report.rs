@@ -1,0 +1,101 @@
+//! Step five: what was decided, said to people: one log line, one Event on the Node, the counters.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType};
+use kube::{Resource, ResourceExt};
+
+use crate::controller::Context;
+use crate::core::decide::Decision;
+use crate::core::observation::Observation;
+use crate::core::record::{Complaint, Episode, Phase, Repair};
+use crate::core::taint::TaintState;
+use crate::core::why::Reason;
+use crate::core::word::ClosedWord;
+use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
+use crate::wire::node_repair::NodeRepair;
+
+/// The record changed from `old` to what was decided.
+pub fn changed(context: &Context, repair: &NodeRepair, seen: &Observation, old: &Repair, decision: &Decision) {
+    let node = repair.name_any();
+    let Reason { why, message } = &decision.why;
+    let (before, after) = (old.episode.as_ref(), decision.next.episode.as_ref());
+    let moved = after.filter(|after| before.is_none_or(|before| before.phase != after.phase));
+    match after {
+        Some(episode) if before != after => {
+            tracing::info!(
+                node, rung = %episode.rung, phase = %episode.phase, attempt = episode.attempt, why = %why, message,
+                "recorded"
+            );
+        }
+        _ => {
+            let phase = decision.next.network.as_ref().map(|track| track.phase.as_str()).unwrap_or_default();
+            tracing::info!(node, track = "network", phase, why = %why, message, "recorded");
+        }
+    }
+    context.metrics.decisions.get_or_create_owned(&ByWhy { why: why.as_str() }).inc();
+    if let Some(episode) = moved {
+        let entered = ByPhase { rung: episode.rung.as_str(), phase: episode.phase.as_str() };
+        context.metrics.phases.get_or_create_owned(&entered).inc();
+    }
+    measure(context, &repair.record().complaints, before, after);
+    let phase_moved = moved.is_some()
+        || old.network.as_ref().map(|track| track.phase) != decision.next.network.as_ref().map(|track| track.phase);
+    if phase_moved && let Some(view) = &seen.node {
+        let reference = node_reference(&node, &view.uid);
+        let bad = moved.is_some_and(|episode| matches!(episode.phase, Phase::Waiting | Phase::Escalating));
+        let event = Event {
+            type_: if bad { EventType::Warning } else { EventType::Normal },
+            reason: why.as_str().to_owned(),
+            note: Some(message.clone()),
+            action: moved.map_or("Network", |episode| episode.phase.as_str()).to_owned(),
+            secondary: None,
+        };
+        if !context.events.push(event, [reference, repair.object_ref(&())]) {
+            tracing::warn!(node, why = %why, "event queue full, event dropped");
+        }
+    }
+}
+
+/// Counts what began, ended, or came to a stage of its repair.
+fn measure(context: &Context, complaints: &[Complaint], before: Option<&Episode>, after: Option<&Episode>) {
+    let (metrics, Some(after)) = (&context.metrics, after) else { return };
+    let same = before.filter(|before| before.number == after.number);
+    let begun = complaints.iter().map(|complaint| complaint.since).min().unwrap_or(after.started_at);
+    let now = context.now();
+    let took = |stage, since: Timestamp| {
+        let seconds = now.duration_since(since).as_secs_f64();
+        metrics.stage_seconds.get_or_create_owned(&ByStage { stage }).observe(seconds);
+    };
+    let rung = after.rung.as_str();
+    if same.is_none() {
+        metrics.repairs_started.get_or_create_owned(&ByKind { kind: rung }).inc();
+    }
+    let confirmed = |episode: &Episode| episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    if confirmed(after) && after.steps.len() == 1 && !same.is_some_and(confirmed) {
+        took("taint", begun);
+    }
+    let entered = |phase| after.phase == phase && same.is_none_or(|before| before.phase != phase);
+    if entered(Phase::Rebooting) {
+        took("reboot", begun);
+    }
+    if entered(Phase::Healed) {
+        took("heal", begun);
+        let ordered = after.steps.iter().find(|step| step.outcome.why != after.steps[0].outcome.why);
+        ordered.map_or_else(|| (), |step| took("repair", step.at));
+    }
+    if after.phase.is_over() && same.is_none_or(|before| !before.phase.is_over()) {
+        metrics.repairs_ended.get_or_create_owned(&ByEnd { rung, outcome: after.phase.as_str() }).inc();
+    }
+}
+
+/// The real UID, or `kubectl describe node` does not show the Event.
+fn node_reference(name: &str, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Node".to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}

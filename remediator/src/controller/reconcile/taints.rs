@@ -1,0 +1,99 @@
+//! Our four taints on the node. `spec.taints` is one list that everybody writes, so each change is a read, a change of
+//! our own entries, and a write that is refused when anybody wrote in between.
+
+use k8s_openapi::api::core::v1::Taint;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+use serde_json::json;
+
+use crate::api::request::guard;
+use crate::api::request::{RequestError, doing};
+use crate::controller::Context;
+use crate::controller::reconcile::sight::Sight;
+use crate::controller::state::fleet::Kind;
+use crate::core::taint::TaintKey;
+use crate::wire::slim_node::{SlimNode, TaintNames};
+
+/// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
+pub async fn place(
+    context: &Context,
+    sight: &Sight,
+    key: TaintKey,
+    replaces: Option<TaintKey>,
+) -> Result<SlimNode, RequestError> {
+    change(context, sight, |names, taints| with(names, taints, Some(key), replaces)).await
+}
+
+pub async fn remove(context: &Context, sight: &Sight, key: TaintKey) -> Result<SlimNode, RequestError> {
+    change(context, sight, |names, taints| with(names, taints, None, Some(key))).await
+}
+
+/// Loses when anybody wrote to the node since it was read.
+async fn change(
+    context: &Context,
+    sight: &Sight,
+    edit: impl FnOnce(&TaintNames, &[Taint]) -> Vec<Taint>,
+) -> Result<SlimNode, RequestError> {
+    let name = sight.repair.name_any();
+    let nodes: Api<SlimNode> = Api::all(context.client.clone());
+    let node = match &sight.node {
+        Some(node) => node.clone(),
+        None => nodes.get(&name).await.map_err(doing("reading the node"))?,
+    };
+    let edited = edit(&context.site().names, node.taints());
+    if edited == node.taints() {
+        return Ok(node);
+    }
+    let patch = json!({ "metadata": guard(node.meta()), "spec": { "taints": edited } });
+    let written = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    let node = written.map_err(doing("changing the node's taints"))?;
+    context.fleet.wrote(Kind::Node, &name, node.resource_version());
+    context.fleet.read_node(&node);
+    Ok(node)
+}
+
+/// The list with `add` on it and `drop` off it; every taint that is not one of these two stays as and where it is.
+fn with(names: &TaintNames, taints: &[Taint], add: Option<TaintKey>, drop: Option<TaintKey>) -> Vec<Taint> {
+    let mut edited: Vec<Taint> =
+        taints.iter().filter(|taint| drop.is_none() || names.read(taint) != drop).cloned().collect();
+    if let Some(key) = add
+        && !edited.iter().any(|taint| names.read(taint) == Some(key))
+    {
+        edited.push(names.to_wire(key));
+    }
+    edited
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn foreign(key: &str, effect: &str) -> Taint {
+        Taint { key: key.into(), effect: effect.into(), ..Taint::default() }
+    }
+
+    #[test]
+    fn the_next_rungs_taint_replaces_the_last_ones_in_one_list() {
+        let names = TaintNames::default();
+        let before = [foreign("a", "NoExecute"), names.to_wire(TaintKey::RepairReboot), foreign("b", "NoSchedule")];
+        let after = with(&names, &before, Some(TaintKey::RepairReimage), Some(TaintKey::RepairReboot));
+        assert_eq!(
+            after,
+            [foreign("a", "NoExecute"), foreign("b", "NoSchedule"), names.to_wire(TaintKey::RepairReimage)]
+        );
+    }
+
+    #[test]
+    fn a_taint_of_our_name_with_another_effect_is_not_ours() {
+        let names = TaintNames::default();
+        let before = [foreign("repair-reboot", "NoExecute")];
+        assert_eq!(with(&names, &before, None, Some(TaintKey::RepairReboot)), before);
+    }
+
+    #[test]
+    fn a_prefix_qualifies_all_four() {
+        let names = TaintNames { prefix: Some("example.com".into()) };
+        assert_eq!(names.read(&foreign("repair-reboot", "NoSchedule")), None);
+        assert_eq!(names.read(&foreign("example.com/slow-network", "NoSchedule")), Some(TaintKey::SlowNetwork));
+    }
+}

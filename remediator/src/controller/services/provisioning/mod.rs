@@ -1,0 +1,193 @@
+//! The site's provisioning service, as much of it as a reimage takes: one address for each reimage. PUT begins it, GET says how
+//! far it is, 404 says that the service does not have it. A PUT whose answer was lost is not repeated before a GET said that.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+
+use crate::controller::services::outbound;
+use crate::core::record::ProvisioningState;
+use crate::wire::policy_file::{ID, NODE, ServiceFile};
+
+/// For an answer. Whoever begins a reimage only takes note of it.
+pub const ANSWERS: Duration = Duration::from_secs(15);
+/// An answer is a word and a sentence.
+const BODY: usize = 64 * 1024;
+/// So much of a message goes into the record, in characters.
+const MESSAGE: usize = 500;
+
+const UNHEARD: &str = "the provisioning service cannot be asked";
+
+/// The service of a site.
+pub struct Service {
+    url: String,
+    token_file: Option<std::path::PathBuf>,
+    http: Client,
+}
+
+/// What the service is told of a reimage, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request<'a> {
+    pub node: &'a str,
+    /// The boot that it ends.
+    #[serde(rename = "bootID")]
+    pub boot_id: &'a str,
+    /// The node's addresses, as its Node tells them.
+    pub addresses: Vec<Address<'a>>,
+    /// Why, for people.
+    pub reason: &'a str,
+    /// After this, RFC 3339, a person is asked.
+    pub deadline: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Address<'a> {
+    pub r#type: &'a str,
+    pub address: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    state: Word,
+    #[serde(default)]
+    message: String,
+}
+
+/// What an error says of itself, where it is JSON.
+#[derive(Deserialize)]
+struct Why {
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Running,
+    Done,
+    Failed,
+}
+
+/// How far a reimage is, in a word and a sentence.
+pub type Outcome = (ProvisioningState, String);
+
+impl Service {
+    /// # Errors
+    /// A file that the policy names cannot be read.
+    pub fn new(file: &ServiceFile) -> anyhow::Result<Self> {
+        Self::waiting(file, ANSWERS)
+    }
+
+    fn waiting(file: &ServiceFile, patience: Duration) -> anyhow::Result<Self> {
+        let http = outbound::client(file.ca_file.as_deref())?.timeout(patience).connect_timeout(patience);
+        let http = http.redirect(reqwest::redirect::Policy::none()).build().context("setting up HTTP")?;
+        if let Some(path) = &file.token_file {
+            outbound::secret("tokenFile", path)?;
+        }
+        Ok(Self { url: file.url.clone(), token_file: file.token_file.clone(), http })
+    }
+
+    /// How far a reimage is that was in `state` when it was last heard of. What the service does not say changes nothing: it may
+    /// be about to be restarted, or another program may answer in its place.
+    pub async fn look(&self, node: &str, id: &str, state: ProvisioningState) -> Outcome {
+        match self.get(node, id).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => (state, "the provisioning service does not have this reimage".to_owned()),
+            Err(error) => (state, format!("{UNHEARD}: {error:#}")),
+        }
+    }
+
+    /// Begins a reimage that may have been asked for before, unless the service has it already. `may`: nothing speaks against
+    /// it now.
+    pub async fn start_again(&self, id: &str, request: &Request<'_>, may: impl AsyncFnOnce() -> bool) -> Outcome {
+        match self.get(request.node, id).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) if may().await => match self.start(id, request, ANSWERS).await {
+                // An earlier request may still be on its way.
+                (ProvisioningState::Pending, text) => (ProvisioningState::Asked, text),
+                outcome => outcome,
+            },
+            Ok(None) => (ProvisioningState::Asked, "the provisioning service does not have this reimage".to_owned()),
+            Err(error) => (ProvisioningState::Asked, format!("{UNHEARD}: {error:#}")),
+        }
+    }
+
+    async fn get(&self, node: &str, id: &str) -> anyhow::Result<Option<Outcome>> {
+        let mut answer = self.request(Method::GET, node, id)?.send().await.map_err(in_words)?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK => said(&mut answer).await.map(Some),
+            status => anyhow::bail!("it answers {status}"),
+        }
+    }
+
+    /// Begins a reimage that was never asked for. `Pending`: it certainly was not taken.
+    pub async fn start(&self, id: &str, request: &Request<'_>, within: Duration) -> Outcome {
+        let asked = match self.request(Method::PUT, request.node, id) {
+            Ok(asked) => asked.json(request).timeout(within),
+            Err(error) => return (ProvisioningState::Pending, format!("{error:#}")),
+        };
+        let mut answer = match asked.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return (ProvisioningState::Pending, format!("{UNHEARD}: {}", in_words(error)));
+            }
+            Err(error) => {
+                let text = format!("the provisioning service did not answer: {}", in_words(error));
+                return (ProvisioningState::Asked, text);
+            }
+        };
+        let status = answer.status();
+        if status.is_success() {
+            let running = || (ProvisioningState::Running, "the provisioning service began".to_owned());
+            return said(&mut answer).await.unwrap_or_else(|_| running());
+        }
+        let why = outbound::body(&mut answer, BODY).await.ok().flatten();
+        let why =
+            why.and_then(|body| serde_json::from_slice::<Why>(&body).ok()).map(|why| format!(": {}", why.message));
+        let text = bounded(&format!("the provisioning service answered {status}{}", why.unwrap_or_default()));
+        let again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        if again.contains(&status) {
+            (ProvisioningState::Pending, text)
+        } else if status.is_server_error() {
+            (ProvisioningState::Asked, text)
+        } else {
+            (ProvisioningState::Failed, text)
+        }
+    }
+
+    fn request(&self, method: Method, node: &str, id: &str) -> anyhow::Result<reqwest::RequestBuilder> {
+        let url: Url = self.url.replace(NODE, node).replace(ID, id).parse().context("reimage.service.url")?;
+        let request = self.http.request(method, url);
+        Ok(match &self.token_file {
+            // It may be renewed at any time.
+            Some(path) => request.bearer_auth(outbound::secret("tokenFile", path)?),
+            None => request,
+        })
+    }
+}
+
+async fn said(answer: &mut Response) -> anyhow::Result<Outcome> {
+    let body = outbound::body(answer, BODY).await.map_err(in_words)?.context("its answer is too long")?;
+    let Said { state, message } = serde_json::from_slice(&body).context("its answer is not understood")?;
+    let (state, nothing_more) = match state {
+        Word::Running => (ProvisioningState::Running, "the reimage is under way"),
+        Word::Done => (ProvisioningState::Done, "the node boots its new system"),
+        Word::Failed => (ProvisioningState::Failed, "the service does not say why"),
+    };
+    let told = if message.trim().is_empty() { nothing_more } else { message.trim() };
+    Ok((state, bounded(&format!("the provisioning service says: {told}"))))
+}
+
+fn bounded(text: &str) -> String {
+    text.chars().take(MESSAGE).collect()
+}
+
+fn in_words(error: reqwest::Error) -> anyhow::Error {
+    anyhow::anyhow!(outbound::deepest(&error))
+}

@@ -1,0 +1,195 @@
+//! The service over real HTTP: what it says, and every way in which it may not.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::controller::services::provisioning::*;
+
+/// A service that has reimages, or misbehaves in one way.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Serves,
+    /// It had the reimage once.
+    Forgets,
+    Says(&'static str),
+    Refuses(u16),
+    /// To whoever begins; whoever looks is answered.
+    RefusesToBegin(u16),
+    /// It begins, and whoever asked hears nothing.
+    BeginsInSilence,
+    Hangs,
+}
+
+#[derive(Clone)]
+struct Site {
+    way: Way,
+    /// What it was asked, in order.
+    asked: Arc<Mutex<Vec<Method>>>,
+    has: Arc<Mutex<bool>>,
+}
+
+async fn answer(State(site): State<Site>, method: Method, headers: axum::http::HeaderMap) -> Response {
+    site.asked.lock().unwrap().push(method.clone());
+    assert_eq!(headers[header::AUTHORIZATION], "Bearer s3cret");
+    let begins = method == Method::PUT;
+    let status = |number| StatusCode::from_u16(number).unwrap();
+    match site.way {
+        Way::Refuses(number) => return (status(number), r#"{"message": "because"}"#).into_response(),
+        Way::RefusesToBegin(number) if begins => return (status(number), r#"{"message": "because"}"#).into_response(),
+        Way::Says(text) => return text.to_owned().into_response(),
+        Way::Hangs => tokio::time::sleep(Duration::from_secs(30)).await,
+        _ => {}
+    }
+    *site.has.lock().unwrap() |= begins;
+    if begins && site.way == Way::BeginsInSilence {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+    }
+    if *site.has.lock().unwrap() && site.way != Way::Forgets {
+        return r#"{"state": "running", "message": "42 %"}"#.into_response();
+    }
+    StatusCode::NOT_FOUND.into_response()
+}
+
+const REQUEST: Request<'static> =
+    Request { node: "gpu-1", boot_id: "b", addresses: Vec::new(), reason: "r", deadline: None };
+
+struct Met {
+    service: Service,
+    site: Site,
+    token_file: std::path::PathBuf,
+}
+
+impl Drop for Met {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.token_file);
+    }
+}
+
+impl Met {
+    async fn with(way: Way) -> Self {
+        let site = Site { way, asked: Arc::default(), has: Arc::default() };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/reimages/{{node}}/{{id}}", listener.local_addr().unwrap());
+        let routes = Router::new().fallback(answer).with_state(site.clone());
+        tokio::spawn(axum::serve(listener, routes).into_future());
+        let token_file = std::env::temp_dir().join(format!("ossci-token-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&token_file, "s3cret\n").unwrap();
+        let file = ServiceFile { url, token_file: Some(token_file.clone()), ca_file: None, poll_seconds: 1 };
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { service: Service::waiting(&file, Duration::from_secs(2)).unwrap(), site, token_file }
+    }
+
+    /// By the turn that put it on record.
+    async fn starts(&self) -> Outcome {
+        self.service.start("1-reimage-1-7", &REQUEST, Duration::from_secs(2)).await
+    }
+
+    /// By a later one.
+    async fn starts_again(&self, may: bool) -> Outcome {
+        self.service.start_again("1-reimage-1-7", &REQUEST, async || may).await
+    }
+
+    async fn looks(&self, state: ProvisioningState) -> Outcome {
+        self.service.look("gpu-1", "1-reimage-1-7", state).await
+    }
+
+    fn puts(&self) -> usize {
+        self.site.asked.lock().unwrap().iter().filter(|method| **method == Method::PUT).count()
+    }
+}
+
+use ProvisioningState::{Asked, Done, Failed, Pending, Running};
+
+#[tokio::test]
+async fn a_reimage_is_begun_once_however_often_it_is_asked_for() {
+    let met = Met::with(Way::Serves).await;
+    assert_eq!(met.starts().await.0, Running);
+    assert_eq!(met.starts_again(true).await, (Running, "the provisioning service says: 42 %".to_owned()));
+    assert_eq!(met.puts(), 1);
+}
+
+#[tokio::test]
+async fn one_whose_answer_was_lost_is_looked_for_and_not_begun_again() {
+    let met = Met::with(Way::BeginsInSilence).await;
+    assert_eq!(met.starts().await.0, Asked);
+    assert_eq!(met.looks(Asked).await.0, Running);
+    assert_eq!(met.starts_again(true).await.0, Running);
+    assert_eq!(met.puts(), 1);
+}
+
+#[tokio::test]
+async fn one_that_never_arrived_is_begun_again_unless_something_speaks_against_it() {
+    let met = Met::with(Way::Serves).await;
+    assert_eq!((met.starts_again(false).await.0, met.puts()), (Asked, 0));
+    assert_eq!((met.starts_again(true).await.0, met.puts()), (Running, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_asked_is_not_asked_to_begin_again() {
+    for way in [Way::Hangs, Way::Refuses(500), Way::Refuses(401), Way::Refuses(302), Way::Says("<html>"), Way::Says("")]
+    {
+        let met = Met::with(way).await;
+        let (state, told) = met.starts_again(true).await;
+        assert_eq!((state, met.puts()), (Asked, 0), "{told}");
+        assert!(told.starts_with("the provisioning service cannot be asked: "), "{told}");
+        assert!(!told.contains("s3cret"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_refusal_means_depends_on_who_is_to_blame() {
+    for (number, expected) in [(422, Failed), (401, Failed), (429, Pending), (503, Asked), (502, Asked), (302, Failed)]
+    {
+        let met = Met::with(Way::RefusesToBegin(number)).await;
+        let (state, told) = met.starts().await;
+        assert_eq!((state, met.puts()), (expected, 1), "{number}: {told}");
+        assert!(told.ends_with(": because"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_request_may_still_be_on_its_way() {
+    let met = Met::with(Way::RefusesToBegin(429)).await;
+    assert_eq!((met.starts_again(true).await.0, met.puts()), (Asked, 1));
+}
+
+#[tokio::test]
+async fn what_is_under_way_stays_so_until_the_service_says_otherwise() {
+    for (way, expected) in [
+        (Way::Hangs, Running),
+        (Way::Refuses(503), Running),
+        (Way::Says("{}"), Running),
+        (Way::Says(r#"{"state": "paused"}"#), Running),
+        (Way::Says(r#"{"state": "done"}"#), Done),
+        (Way::Says(r#"{"state": "failed", "message": "no such image"}"#), Failed),
+        // Whoever answers in its place knows nothing.
+        (Way::Forgets, Running),
+    ] {
+        let (state, told) = Met::with(way).await.looks(Running).await;
+        assert_eq!(state, expected, "{told}");
+        assert!(!told.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let long: &'static str = Box::leak(format!(r#"{{"state": "done", "message": "{}"}}"#, "x".repeat(BODY)).into());
+    let (state, told) = Met::with(Way::Says(long)).await.looks(Running).await;
+    assert_eq!((state, told.len() < 1_000), (Running, true));
+}
+
+#[tokio::test]
+async fn an_address_that_nobody_listens_at_is_no_refusal() {
+    let file =
+        ServiceFile { url: "http://127.0.0.1:1/{node}/{id}".into(), token_file: None, ca_file: None, poll_seconds: 1 };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let service = Service::waiting(&file, Duration::from_secs(2)).unwrap();
+    let (state, told) = service.look("gpu-1", "1", Running).await;
+    assert_eq!(state, Running);
+    assert!(told.contains("refused"), "{told}");
+    assert_eq!(service.start("1", &REQUEST, Duration::from_secs(2)).await.0, Pending);
+}

@@ -1,0 +1,30 @@
+//! The queue of Kubernetes Events: a reconcile appends, and never waits for the API server.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::Event;
+use tokio::sync::mpsc;
+
+/// Events that wait to be published. When the queue is full, an Event is dropped: the record says the same.
+const QUEUED: usize = 4096;
+
+/// An Event, and the objects that it is published on.
+pub type QueuedEvent = (Event, [ObjectReference; 2]);
+
+/// The end of the queue at which Events come out.
+pub type EventQueue = mpsc::Receiver<QueuedEvent>;
+
+/// The end of the queue at which Events are appended.
+#[derive(Debug)]
+pub struct Events(mpsc::Sender<QueuedEvent>);
+
+impl Events {
+    pub fn new() -> (Self, EventQueue) {
+        let (sender, receiver) = mpsc::channel(QUEUED);
+        (Self(sender), receiver)
+    }
+
+    /// Appends an Event; `false` when the queue is full and the Event is dropped.
+    pub fn push(&self, event: Event, objects: [ObjectReference; 2]) -> bool {
+        self.0.try_send((event, objects)).is_ok()
+    }
+}

@@ -1,0 +1,84 @@
+//! The nodes that something is to be done with, and their records, whole: what a turn may decide on without a read.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+
+use crate::controller::state::fleet::number;
+use crate::wire::node_repair::NodeRepair;
+use crate::wire::slim_node::SlimNode;
+
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Those that are not at rest.
+    records: HashMap<String, Arc<NodeRepair>>,
+    /// Those of whom there is a record here.
+    nodes: HashMap<String, Arc<SlimNode>>,
+}
+
+impl Kept {
+    pub fn of(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
+        (self.records.get(name).cloned(), self.nodes.get(name).cloned())
+    }
+
+    /// The caller has seen to it that none is newer.
+    pub fn record(&mut self, repair: &NodeRepair, at_rest: bool) {
+        let name = repair.name_any();
+        if at_rest {
+            self.forget(&name);
+        } else {
+            self.records.insert(name, Arc::new(repair.clone()));
+        }
+    }
+
+    /// Keeps it unless a later one is known; `seen` is the version that the watch has told of.
+    pub fn node(&mut self, node: &SlimNode, seen: Option<u64>) {
+        let (name, version) = (node.name_any(), number(node.metadata.resource_version.as_deref()));
+        let kept = self.nodes.get(&name).map(|kept| number(kept.metadata.resource_version.as_deref()));
+        if self.records.contains_key(&name) && version >= seen && kept.is_none_or(|kept| version >= kept) {
+            self.nodes.insert(name, Arc::new(node.clone()));
+        }
+    }
+
+    pub fn lost_node(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    pub fn forget(&mut self, name: &str) {
+        self.records.remove(name);
+        self.nodes.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(version: &str) -> SlimNode {
+        let mut node = SlimNode::default();
+        node.metadata.name = Some("n1".into());
+        node.metadata.resource_version = Some(version.into());
+        node
+    }
+
+    #[test]
+    fn a_node_is_kept_while_there_is_something_to_do_and_never_an_older_one() {
+        let mut kept = Kept::default();
+        let version = |kept: &Kept| kept.of("n1").1.and_then(|node| node.metadata.resource_version.clone());
+        kept.node(&node("10"), Some(10));
+        assert_eq!(version(&kept), None, "nothing is to be done with it");
+        let mut repair = NodeRepair::default();
+        repair.metadata.name = Some("n1".into());
+        kept.record(&repair, false);
+        kept.node(&node("9"), Some(10));
+        assert_eq!(version(&kept), None, "the watch has told of a later one");
+        kept.node(&node("12"), Some(10));
+        kept.node(&node("11"), Some(11));
+        assert_eq!(version(&kept).as_deref(), Some("12"), "the watch comes after a read");
+        kept.node(&node("100"), Some(100));
+        assert_eq!(version(&kept).as_deref(), Some("100"), "versions are numbers");
+        kept.record(&repair, true);
+        assert_eq!((kept.of("n1").0, version(&kept)), (None, None), "nothing is to be done any more");
+    }
+}

@@ -1,0 +1,176 @@
+//! Pools: what all nodes of one come to, for the node that asks and for the metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::controller::state::fleet::{Known, holder, waiter};
+use crate::core::brakes;
+use crate::core::brakes::{Past, Storm};
+use crate::core::budget;
+use crate::core::budget::{Census, Places, Seat, Waiter};
+use crate::core::notices::PoolStanding;
+use crate::core::policy::Policy;
+use crate::core::record::{Ask, Episode, Phase, Record, Rung};
+use crate::core::why::Why;
+
+/// A node that has been cordoned for longer than this is a person's, and no longer counts.
+const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
+
+/// What the other nodes of its pool mean for one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Where it stands in its pool's budget; `None` until everything was listed once.
+    pub seat: Option<Seat>,
+    pub storm: Storm,
+    pub rung_fails: bool,
+    pub taints_full: bool,
+    pub many_slow: bool,
+    /// So many of its nodes are not Ready that it is not the nodes' fault.
+    pub many_down: bool,
+    pub paused: Option<String>,
+}
+
+/// Who asks, by what rules, at what time.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    pub node: &'a str,
+    /// The record's UID.
+    pub uid: &'a str,
+    pub record: &'a Record,
+    pub policy: &'a Policy,
+    pub now: Timestamp,
+    pub at: Instant,
+}
+
+/// How many nodes are where.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub repairs: BTreeMap<(Rung, Phase), i64>,
+    pub waiting: BTreeMap<Why, i64>,
+    pub slow: i64,
+    pub paused: bool,
+    /// Records that cannot be read, or make no sense.
+    pub not_understood: i64,
+    pub pools: BTreeMap<String, PoolStanding>,
+}
+
+/// What all nodes of a pool come to.
+struct Pooled {
+    size: u32,
+    past: Past,
+    slow: u32,
+    down: u32,
+    tainted: u32,
+}
+
+impl Known {
+    /// Sums a pool up; the taint of `asks` is not counted.
+    fn pooled(&self, pool: &str, asks: Option<&str>) -> Pooled {
+        let mut pooled = Pooled { size: 0, past: Past::default(), slow: 0, down: 0, tainted: 0 };
+        for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
+            let repair = self.repairs.get(name);
+            let tainted = node.tainted || repair.is_some_and(|repair| repair.placing);
+            pooled.size += 1;
+            pooled.down += u32::from(!node.ready);
+            pooled.tainted += u32::from(tainted && Some(name.as_str()) != asks);
+            let Some(repair) = repair else { continue };
+            pooled.past.add(&repair.past);
+            pooled.slow += u32::from(repair.firing().any(|complaint| complaint.ask == Ask::SlowNetwork));
+        }
+        pooled
+    }
+
+    /// Who waits for a place in the pool's budget.
+    fn waiters(&self, pool: &str) -> impl Iterator<Item = &Waiter> {
+        let waiters = self.repairs.values().filter_map(|repair| repair.waits.as_ref());
+        waiters
+            .filter(move |waiter| self.nodes.get(&waiter.node).is_some_and(|node| node.pool.as_deref() == Some(pool)))
+    }
+
+    pub(super) fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
+        let mut counts = Counts { paused: self.switches.paused.is_some(), ..Counts::default() };
+        let nonsense = self.repairs.iter().filter(|(_, repair)| repair.nonsense).map(|(name, _)| name);
+        let not_understood = self.unreadable.iter().chain(nonsense).collect::<BTreeSet<_>>().len();
+        counts.not_understood = i64::try_from(not_understood).unwrap_or(i64::MAX);
+        for repair in self.repairs.values() {
+            counts.slow += i64::from(repair.slow);
+            let Some((rung, phase, why)) = repair.open else { continue };
+            *counts.repairs.entry((rung, phase)).or_default() += 1;
+            if phase == Phase::Waiting {
+                *counts.waiting.entry(why).or_default() += 1;
+            }
+        }
+        let none = Places::new();
+        let places = self.places.as_ref().unwrap_or(&none);
+        for pool in &policy.pools {
+            let Pooled { size, past, tainted, .. } = self.pooled(&pool.name, None);
+            let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
+            let limit = budget::places(self.census(&pool.name, "", places, at), policy.budget);
+            let taken = places.values().filter(|place| place.pool == pool.name).count();
+            let fails = |rung: &Rung| brakes::rung_fails(&past, *rung, &policy.brakes, self.switches.resumed);
+            let standing = PoolStanding {
+                nodes: size,
+                tainted,
+                places: if storm == Storm::Probation { limit.min(1) } else { limit },
+                taken: u32::try_from(taken).unwrap_or(u32::MAX),
+                waits_since: self.waiters(&pool.name).map(|waiter| waiter.since).min(),
+                storm,
+                stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
+                taints_full: size > 0 && brakes::taints_are_full(tainted, size, &policy.brakes),
+            };
+            counts.pools.insert(pool.name.clone(), standing);
+        }
+        counts
+    }
+
+    /// `None`: the node is in no pool.
+    pub(super) fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
+        let Asking { node, record, policy, now, .. } = asking;
+        let episode = record.repair.episode.as_ref();
+        let pool = self.nodes.get(node)?.pool.as_deref()?;
+        let Pooled { size, past, slow, down, tainted } = self.pooled(pool, Some(node));
+        let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
+        let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
+        let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
+        Some(Standing {
+            seat,
+            storm,
+            rung_fails: episode.is_some_and(fails),
+            taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
+            many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
+            many_down: brakes::many_are_down(down, size),
+            paused: self.switches.paused.clone(),
+        })
+    }
+
+    fn seat(&self, asking: Asking, episode: &Episode, pool: &str, places: &Places, storm: Storm) -> Option<Seat> {
+        let Asking { node, uid, record, policy, at, .. } = asking;
+        if !(self.nodes_listed && self.repairs_listed) {
+            return None;
+        }
+        let limit = budget::places(self.census(pool, node, places, at), policy.budget);
+        let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
+        let mut waiting: Vec<Waiter> = self.waiters(pool).filter(|waiter| waiter.node != node).cloned().collect();
+        waiting.push(waiter(node, episode, record.severity(episode)));
+        Some(budget::seat(node, &holder(uid, episode), pool, places, &waiting, limit))
+    }
+
+    /// A node under a repair of ours is not down for other reasons; neither is the one that asks.
+    fn census(&self, pool: &str, asks: &str, places: &Places, now: Instant) -> Census {
+        let mut census = Census::default();
+        for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
+            let long_cordoned = node.cordoned.is_some_and(|since| now.duration_since(since) > CORDONED_LONG);
+            if name != asks && (node.manual || long_cordoned) {
+                continue;
+            }
+            census.members += 1;
+            let down = !node.ready || node.cordoned.is_some();
+            if down && name != asks && !places.contains_key(name) {
+                census.down += 1;
+            }
+        }
+        census
+    }
+}

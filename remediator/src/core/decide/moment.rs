@@ -1,0 +1,51 @@
+//! The inputs of one decision, and what one track makes of them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::core::complaints::LastEnd;
+use crate::core::observation::Observation;
+use crate::core::policy::Policy;
+use crate::core::record::{Complaint, Record};
+use crate::core::why::Reason;
+
+/// Everything that a decision is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) record: &'a Record,
+    pub(super) seen: &'a Observation,
+    pub(super) now: Timestamp,
+    pub(super) policy: &'a Policy,
+}
+
+/// What one track makes of the moment: its own part of the record is changed in `Repair` by the caller.
+pub(super) struct Opinion<T> {
+    pub(super) next: Option<T>,
+    pub(super) why: Reason,
+    pub(super) look_again: Option<Duration>,
+}
+
+impl Moment<'_> {
+    /// The complaints that nobody silenced.
+    pub(super) fn board(&self) -> Vec<Complaint> {
+        let complaints = self.record.complaints.iter();
+        complaints.filter(|complaint| !self.seen.silenced.contains(&complaint.fingerprint)).cloned().collect()
+    }
+
+    /// A time from now, for deadlines; far times saturate.
+    pub(super) fn after(&self, wait: Duration) -> Timestamp {
+        self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The end of an episode, with the grace that follows it.
+    pub(super) fn last_end(&self, ended_at: Option<Timestamp>) -> Option<LastEnd> {
+        let grace = self.policy.times.complaint_grace;
+        ended_at.map(|at| LastEnd { at, grace_ends: at.saturating_add(grace).unwrap_or(at) })
+    }
+
+    /// How long until `time`; zero when it is past.
+    pub(super) fn until(&self, time: Timestamp) -> Duration {
+        Duration::try_from(time.duration_since(self.now)).unwrap_or(Duration::ZERO)
+    }
+}

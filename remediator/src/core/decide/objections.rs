@@ -1,0 +1,113 @@
+//! What keeps a repair from starting or going on: marks on the node, silences, the pool's mode, the site's gates.
+
+use super::moment::Moment;
+use super::transitions::named;
+use crate::core::observation::NodeView;
+use crate::core::policy::{DrainMode, Mode, Pool};
+use crate::core::record::{Episode, Phase, Rung};
+use crate::core::taint::TaintState;
+use crate::core::why::{Reason, Why};
+
+/// What keeps anything disruptive from starting: a mark on the node, or what is around it.
+pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    if let Some(why) = marked(moment, node) {
+        return Some(why);
+    }
+    if silenced(moment, episode) {
+        return Some(Reason::new(Why::Silenced, "every alert behind this repair is silenced"));
+    }
+    moment.seen.halt.clone()
+}
+
+/// What people put on a node that nobody is to drain, reboot or reimage.
+pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
+    if let Some(text) = &node.hold {
+        return Some(Reason::new(Why::OnHold, format!("a person said hands off: {text}")));
+    }
+    let repairs_cordoned = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.repair_cordoned);
+    if node.cordoned && !repairs_cordoned {
+        return Some(Reason::new(Why::Cordoned, "the node is cordoned"));
+    }
+    let mark = moment.policy.maintenance.on(node)?;
+    Some(Reason::new(Why::UnderMaintenance, format!("the node carries {mark}, a mark of maintenance")))
+}
+
+/// All that was told of the node in this episode is silenced. What a person began is not an alert's affair.
+fn silenced(moment: Moment, episode: &Episode) -> bool {
+    let mut behind = moment.record.behind(episode).peekable();
+    !episode.by_person()
+        && behind.peek().is_some()
+        && behind.all(|complaint| moment.seen.silenced.contains(&complaint.fingerprint))
+}
+
+/// What ends a rung that began, as long as nothing of it is past recall.
+pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node))
+}
+
+/// What the pool's mode does not allow, although the rung began: the policy was changed in the middle.
+fn disallowed(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    let pool = moment.policy.pool_of(&node.labels);
+    untouched(pool, episode).or_else(|| match (pool?.mode, episode.rung) {
+        (Mode::Observe | Mode::Taint, _) => pool.map(only_tainted),
+        (Mode::Reboot, Rung::Reimage) => pool.map(not_reimaged),
+        (Mode::Reboot | Mode::Reimage, _) => None,
+    })
+}
+
+/// Nothing is done to a node whose pool is only watched, or that is in none.
+pub(super) fn untouched(pool: Option<&Pool>, episode: &Episode) -> Option<Reason> {
+    let Some(pool) = pool else {
+        return Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node"));
+    };
+    let text = || {
+        let taint = episode.rung.taint();
+        format!("pool {} is in mode observe; else the node would get the taint {taint}", pool.name)
+    };
+    (pool.mode == Mode::Observe).then(|| Reason::new(Why::ObserveOnly, text()))
+}
+
+pub(super) fn only_tainted(pool: &Pool) -> Reason {
+    Reason::new(Why::ModeTaintOnly, format!("pool {} is in mode taint", pool.name))
+}
+
+pub(super) fn not_reimaged(pool: &Pool) -> Reason {
+    Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name))
+}
+
+/// Whether the episode is one that a place in the budget is for: it is about to be disruptive, or is.
+pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
+    match episode.phase {
+        Phase::Capturing
+        | Phase::Draining
+        | Phase::Reimaging
+        | Phase::Rebooting
+        | Phase::Stabilising
+        | Phase::Proving => episode.rung != Rung::Manual,
+        Phase::Waiting => {
+            let mode = moment.policy.pool_of(&node.labels).map(|pool| pool.mode);
+            let allowed = match episode.rung {
+                Rung::Reboot => mode >= Some(Mode::Reboot),
+                Rung::Reimage => mode >= Some(Mode::Reimage),
+                Rung::Manual => false,
+            };
+            let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+            // On its way from one rung to the next the episode keeps its place.
+            let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
+            allowed
+                && (tainted || moving)
+                && hands_off(moment, episode, node).is_none()
+                && jobs(moment, episode, node).is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Pods that may end by themselves, in a pool that lets them: no place in the budget is taken meanwhile.
+pub(super) fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    let waits = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
+    let ends = episode.started_at.saturating_add(moment.policy.times.jobs).unwrap_or(episode.started_at);
+    let pods = &moment.seen.pods;
+    (waits && moment.now < ends && !pods.is_empty())
+        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may end by itself before {ends:.0}", named(pods))))
+}

@@ -1,0 +1,149 @@
+//! What the record calls for: the one act that brings the world nearer to what is recorded.
+
+use jiff::Timestamp;
+
+use super::action::Action;
+use super::moment::Moment;
+use super::{agent_report, objections, provisioning};
+use crate::core::budget::Seat;
+use crate::core::policy::DrainMode;
+use crate::core::record::{
+    Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung, Script,
+};
+use crate::core::taint::{Taint, TaintState};
+
+/// The first thing that the record calls for and the world does not show yet.
+pub(super) fn wanted(moment: Moment) -> Option<Action> {
+    let repair = &moment.record.repair;
+    let episode = repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
+    let track = repair.network.as_ref().filter(|track| !track.phase.is_over());
+    let taints = [episode.and_then(|episode| episode.taint), track.and_then(|track| track.taint)];
+    if moment.seen.node.is_some()
+        && let Some(action) = taints.into_iter().flatten().find_map(taint)
+    {
+        return Some(action);
+    }
+    if let Some(action) = order(moment, episode, track) {
+        return Some(action);
+    }
+    if let Some(action) = place(moment, episode) {
+        return Some(action);
+    }
+    let episode = episode?;
+    match episode.phase {
+        Phase::Draining => evictions(moment),
+        Phase::Reimaging => provisioning::wanted(moment, episode),
+        Phase::Rebooting => episode
+            .resets
+            .last()
+            .filter(|reset| reset.state == ResetState::Pending)
+            .map(|reset| Action::ResetNode { id: reset.id.clone(), boot_id: reset.boot_id.clone() }),
+        Phase::Escalating => episode
+            .mails
+            .iter()
+            .find(|mail| mail.accepted_at.is_none())
+            .map(|mail| Action::SendMail { message_id: mail.message_id.clone() }),
+        _ => None,
+    }
+}
+
+/// An intent that is still recorded as one has not been seen on the node.
+fn taint(taint: Taint) -> Option<Action> {
+    match taint.state {
+        TaintState::Placing => Some(Action::PlaceTaint { key: taint.key, replaces: taint.replaces }),
+        TaintState::Removing => Some(Action::RemoveTaint { key: taint.key }),
+        TaintState::Confirmed => None,
+    }
+}
+
+/// A place is taken when it is this episode's turn, and given back as soon as it is not needed.
+fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
+    let needed = match (episode, &moment.seen.node) {
+        (Some(episode), Some(node)) => objections::needs_place(moment, episode, node),
+        (Some(episode), None) => provisioning::needs_place(episode),
+        _ => false,
+    };
+    match moment.seen.seat? {
+        Seat::Held if !needed => Some(Action::GivePlaceBack),
+        Seat::Free if needed && episode?.phase == Phase::Waiting => Some(Action::TakePlace),
+        _ => None,
+    }
+}
+
+/// One order at a time: the repair's, or the network's when no repair is open. Any other order is withdrawn.
+fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>) -> Option<Action> {
+    let wanted = match (episode, track) {
+        // Nobody carries out what is ordered of a node that is not there.
+        (Some(_), _) if moment.seen.node.is_none() => None,
+        (Some(episode), _) => repair_order(moment, episode),
+        (None, Some(track)) => network_order(moment, track),
+        (None, None) => None,
+    };
+    match (wanted, &moment.record.order) {
+        (Some(wanted), Some(order)) if order.id == wanted.id => None,
+        (Some(wanted), _) => Some(Action::IssueOrder(Box::new(wanted))),
+        (None, Some(order)) => Some(Action::WithdrawOrder { id: order.id.clone() }),
+        (None, None) => None,
+    }
+}
+
+fn evictions(moment: Moment) -> Option<Action> {
+    let node = moment.seen.node.as_ref()?;
+    let evicts = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain != DrainMode::None);
+    (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
+}
+
+/// Nothing disruptive is ordered for a node that is not seen to carry the rung's taint: new pods would land on it.
+fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
+    let id = episode.order_id()?;
+    let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
+    if !tainted && !matches!(episode.phase, Phase::Proving | Phase::Waiting) {
+        return None;
+    }
+    let deadline = episode.until.unwrap_or(episode.since);
+    let (kind, proof, script) = match episode.phase {
+        Phase::Reimaging if episode.provisioning.is_some() => return None,
+        Phase::Reimaging => (OrderKind::Reimage, None, Some(script(moment))),
+        Phase::Rebooting => (OrderKind::Reboot, None, None),
+        Phase::Capturing => (OrderKind::Capture, None, None),
+        _ => {
+            let repaired = episode.phase == Phase::Proving;
+            let driver = repaired && episode.rung == Rung::Reimage;
+            let load_test = moment.policy.proof.load_test.clone().filter(|_| repaired);
+            let expected = episode.expected.clone();
+            let terms = ProofTerms { driver, load_test, expected, ..terms(moment, ProofOf::Gpu, episode.since) };
+            (OrderKind::Prove, Some(terms), None)
+        }
+    };
+    Some(Order { id, kind, boot_id: episode.boot_id.clone(), issued_at: episode.since, deadline, proof, script })
+}
+
+fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
+    let until = track.until?;
+    Some(Order {
+        id: agent_report::network_order_id(track),
+        kind: OrderKind::Prove,
+        boot_id: moment.seen.node.as_ref().map(|node| node.boot_id.clone()).unwrap_or_default(),
+        issued_at: track.since,
+        deadline: until,
+        proof: Some(terms(moment, ProofOf::Network, track.since)),
+        script: None,
+    })
+}
+
+/// Which text lies there is known when the order is written.
+fn script(moment: Moment) -> Script {
+    let place = &moment.policy.reimage;
+    Script { config_map: place.config_map.clone(), key: place.key.clone(), sha256: None }
+}
+
+/// The GPUs are proven or disproven by runs in a row; a slow network is waited for until it passes once.
+fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
+    let proof = &moment.policy.proof;
+    let (passes, failures) = match of {
+        ProofOf::Gpu => (proof.passes, proof.failures),
+        ProofOf::Network => (1, 0),
+    };
+    let gap_seconds = u32::try_from(proof.gap.as_secs()).unwrap_or(u32::MAX);
+    ProofTerms { of, passes, failures, gap_seconds, driver: false, load_test: None, expected: None, after }
+}
