@@ -1,13 +1,14 @@
 //! Parses the flags, starts logging, runs. Everything else is in the library.
 
 use clap::error::ErrorKind;
+use ossci_base::log;
 use ossci_exporter::commands::{once, parse};
-use ossci_exporter::config::{Cli, Command, Config, LogFormat, LogLevel, file};
-use ossci_exporter::web_config;
+use ossci_exporter::config::{Cli, Command, Config, LogFormat, file};
+use ossci_exporter::door::web_config;
+use ossci_exporter::serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::filter::LevelFilter;
 
 /// Status of a wrong command line, as clap and the shell use it.
 const USAGE: u8 = 2;
@@ -55,19 +56,28 @@ fn main() -> ExitCode {
         println!("the configuration is right");
         return ExitCode::SUCCESS;
     }
-    start_logging(config.log.level, config.log.format);
+    let form = match config.log.format {
+        LogFormat::Logfmt => log::Form::Text,
+        LogFormat::Json => log::Form::Json,
+    };
+    if let Err(error) = log::start(config.log.level.as_str(), form) {
+        return refuse(&error.to_string());
+    }
     // One thread for the tasks: what may block has threads of its own, and a second one would only be woken to find nothing to do.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.thread_keep_alive(KEEP_THREADS).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(async {
             match config.once {
-                true => once::run(&config).await,
-                false => ossci_exporter::run(config, web, reread).await.map(|()| once::Outcome::NoneFailed),
+                true => once::run(&config).await.map_err(anyhow::Error::from),
+                false => serve::run(config, web, reread)
+                    .await
+                    .map(|()| once::Outcome::NoneFailed)
+                    .map_err(anyhow::Error::from),
             }
         });
         runtime.shutdown_timeout(STOP_PATIENCE);
-        outcome.map_err(anyhow::Error::from)
+        outcome
     });
     match outcome {
         Ok(once::Outcome::NoneFailed) => ExitCode::SUCCESS,
@@ -91,19 +101,4 @@ fn arguments() -> Vec<OsString> {
 fn refuse(sentence: &str) -> ExitCode {
     eprintln!("ossci-exporter: {sentence}");
     ExitCode::from(USAGE)
-}
-
-fn start_logging(level: LogLevel, format: LogFormat) {
-    let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let logging = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
-    match format {
-        LogFormat::Logfmt => logging.init(),
-        LogFormat::Json => logging.json().flatten_event(true).init(),
-    }
 }

@@ -1,6 +1,7 @@
 //! Pure: runs to consecutive failures. The alert rules read the count; the threshold is theirs. No clock, no disk.
 
-use crate::verdict::{Run, Verdict};
+use crate::run::Run;
+use crate::verdict::Verdict;
 use jiff::Timestamp;
 
 /// Who asked for a run.

@@ -10,11 +10,9 @@
 
 pub mod agent;
 pub mod api;
-pub mod clock;
 pub mod commands;
 pub mod controller;
 pub mod core;
-mod door;
 pub mod logging;
 pub mod mail;
 pub mod metrics;

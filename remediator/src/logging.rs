@@ -1,7 +1,7 @@
 //! How the programs log: lines that read alone, as text or JSON, to standard error.
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use ossci_base::log;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Format {
@@ -21,13 +21,10 @@ pub struct Logging {
 impl Logging {
     /// Starts logging for the whole process.
     pub fn start(&self) -> anyhow::Result<()> {
-        let filter = EnvFilter::try_new(&self.level)
-            .map_err(|error| anyhow::anyhow!("--log.level {:?} is not a level or filter: {error}", self.level))?;
-        let start = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-        match self.format {
-            Format::Text => start.with_ansi(false).init(),
-            Format::Json => start.json().flatten_event(true).init(),
-        }
-        Ok(())
+        let form = match self.format {
+            Format::Text => log::Form::Text,
+            Format::Json => log::Form::Json,
+        };
+        log::start(&self.level, form).map_err(|error| anyhow::anyhow!("--log.level: {error}"))
     }
 }

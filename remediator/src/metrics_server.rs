@@ -7,7 +7,8 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::door;
+use ossci_base::door::listen;
+
 use crate::metrics::CONTENT_TYPE;
 
 /// Serves for ever.
@@ -15,7 +16,7 @@ pub async fn serve(address: SocketAddr, routes: Router) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
-    door::serve(listener, None, routes).await
+    match listen::serve(listener, None, routes).await {}
 }
 
 /// A page of metrics, or why there is none.

@@ -10,11 +10,6 @@ pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Golden files are rewritten instead of compared.
-pub fn update_expected() -> bool {
-    variable("UPDATE_EXPECTED").is_some_and(|value| value == "1")
-}
-
 /// Where built tools are kept, for all clones on this machine.
 pub fn cache_dir() -> Result<PathBuf> {
     let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use ossci_base::log;
 use ossci_tests::cuts::{Choice, crew};
 use ossci_tests::facts::Facts;
 use ossci_tests::fault::{Broken, Fault, Faults, Until};
 use ossci_tests::node_dir::NodeDir;
 use ossci_tests::sim_host::SimHost;
-use ossci_tests::{bench, demo, enclosure, runner, setup, stand_in, storm, vm};
+use ossci_tests::{bench, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -224,9 +225,8 @@ fn end(result: Result<i32>) -> ExitCode {
 
 async fn run(command: Command) -> Result<i32> {
     if !matches!(command, Command::Agent { .. }) {
-        let filter =
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,kube_client=off".into());
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let filter = environment::variable("RUST_LOG");
+        log::start(filter.as_deref().unwrap_or("warn,kube_client=off"), log::Form::Text)?;
     }
     match command {
         Command::Setup => setup::run()?,

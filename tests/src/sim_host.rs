@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use ossci_remediator::agent::driver::Driver;
 use ossci_remediator::agent::evidence::{KERNEL, Section};
-use ossci_remediator::agent::host::{Host, HostError, ScriptOutcome};
+use ossci_remediator::agent::host::{Host, ScriptOutcome};
+use ossci_remediator::agent::process::HostError;
 use ossci_remediator::agent::script_files::ScriptFiles;
 
 use crate::node_dir::{NodeDir, RebootRequest};

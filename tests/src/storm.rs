@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kube::api::{Api, ListParams};
-use ossci_remediator::core::word::ClosedWord;
+use ossci_base::words::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use ossci_remediator::wire::slim_node::{self, SlimNode};
 use rustix::process::Signal;

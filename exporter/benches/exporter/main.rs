@@ -17,12 +17,16 @@ mod wait;
 
 use measure::{Spread, seconds};
 use node::{BenchNode, Peer, cpu_seconds, resident_bytes, scrape};
-use ossci_exporter::judge::{Bounds, Ending, Known, judge};
-use ossci_exporter::ledger::Ledger;
-use ossci_exporter::page::{Form, metrics};
-use ossci_exporter::parse::{Exit, Output, parse};
+use ossci_exporter::ending::{Ending, Exit};
+use ossci_exporter::facts::{Facts, Gpu};
+use ossci_exporter::judge::{Bounds, Known, find};
+use ossci_exporter::parse::ToolName;
+use ossci_exporter::parse::{Output, parse};
+use ossci_exporter::run::Run;
+use ossci_exporter::show::metrics::page::{Form, metrics};
+use ossci_exporter::state::ledger::Ledger;
 use ossci_exporter::strikes::{Standing, Trigger};
-use ossci_exporter::verdict::{Check, Facts, Gpu, Run, ToolName};
+use ossci_exporter::verdict::Check;
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,11 +98,11 @@ fn parsers() {
 
 fn pages() {
     let stdout = sample("rocm-smi/partitioned.json");
-    let finding = judge(ToolName::RocmSmi, Ending::Ended(output(&stdout)), Known::default(), Bounds::default());
+    let finding = find(ToolName::RocmSmi, &Ending::exited(0, stdout, ""), Known::default(), Bounds::default());
     let some: Vec<Gpu> = finding.facts.as_ref().and_then(Facts::gpus).unwrap_or_default().to_vec();
     // As many series as 64 devices would give if each had sensors of its own.
     let gpus: Vec<Gpu> = (0..64).map(|index| some[index % some.len()].clone()).collect();
-    let now = ossci_exporter::clock::now();
+    let now = ossci_base::clock::now();
     let run = Run {
         check: Check::RocmSmi,
         started_at: now,

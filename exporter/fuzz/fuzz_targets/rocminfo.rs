@@ -1,6 +1,6 @@
 //! Any bytes at all as the output of `rocminfo`: the parser returns, and never panics.
 #![no_main]
 
-use ossci_exporter::verdict::ToolName;
+use ossci_exporter::parse::ToolName;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ossci_exporter_fuzz::check(ToolName::Rocminfo, data));

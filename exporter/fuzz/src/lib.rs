@@ -1,17 +1,19 @@
 //! What each target holds: no panic, and no verdict that its facts contradict.
 
-use ossci_exporter::judge::{Bounds, Ending, Known, judge};
-use ossci_exporter::parse::{Exit, Output};
-use ossci_exporter::verdict::{Facts, Gpu, ToolName, Verdict};
+use ossci_exporter::ending::{Ending, Exit, Streams};
+use ossci_exporter::judge::{Bounds, Known, find};
+use ossci_exporter::facts::{Facts, Gpu};
+use ossci_exporter::parse::ToolName;
+use ossci_exporter::verdict::Verdict;
 
 /// The bytes once as the output, once as the error stream, and once as both halves.
 pub fn check(tool: ToolName, data: &[u8]) {
     let (front, back) = data.split_at(data.len() / 2);
     for (stdout, stderr) in [(data, &[][..]), (&[][..], data), (front, back)] {
-        for ending in [Ending::Ended, Ending::TimedOut] {
-            let output = Output { stdout, stderr, exit: Exit::Status(0) };
+        for ending in [Ending::Exited, Ending::TimedOut] {
+            let streams = Streams { stdout: stdout.to_vec(), stderr: stderr.to_vec() };
             let known = Known { passed_before: true, sensors_wanted: true, ..Known::default() };
-            let finding = judge(tool, ending(output), known, Bounds::default());
+            let finding = find(tool, &ending(Exit::Status(0), streams), known, Bounds::default());
             if let Some(Facts::Gpus(gpus)) = &finding.facts {
                 gpus.iter().for_each(sound);
                 let silent = tool != ToolName::Rocminfo && gpus.iter().any(|gpu| !gpu.responds());

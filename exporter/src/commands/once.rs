@@ -1,16 +1,30 @@
 //! `--once`: each check once, and the page in the classic text form to the standard output or, by rename, into a file for a textfile
 //! collector. Serves nothing and stays not.
 
+use crate::check::engine::Engine;
+use crate::check::node::{LoadError, Node};
 use crate::config::Config;
-use crate::engine::Engine;
-use crate::page::{Form, metrics};
+use crate::run::Run;
+use crate::show::metrics::page::{Form, metrics};
 use crate::strikes::Trigger;
-use crate::verdict::{Run, Verdict};
-use crate::{RunError, clock, node};
+use crate::verdict::Verdict;
+use ossci_base::clock;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use thiserror::Error;
 use tokio::sync::mpsc;
+
+/// Why there is no page.
+#[derive(Debug, Error)]
+pub enum OnceError {
+    #[error(transparent)]
+    State(#[from] LoadError),
+    #[error("cannot write {0}")]
+    Output(PathBuf, #[source] std::io::Error),
+    #[error("cannot write the metrics page")]
+    Page(#[from] std::fmt::Error),
+}
 
 /// Whether a check failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +34,8 @@ pub enum Outcome {
 }
 
 /// Runs the checks side by side. Their strikes are kept in the state directory, so that a row of such runs counts.
-pub async fn run(config: &Config) -> Result<Outcome, RunError> {
-    let node = node(config).await?;
+pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
+    let node = Node::load(config).await?;
     let (ended, _ends) = mpsc::unbounded_channel();
     let engine = Engine::new(Arc::clone(&node), ended);
     engine.configure(config).await;
@@ -37,11 +51,11 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
             outcome = Outcome::Failed;
         }
     }
-    node.ledger.set_pci(crate::sysfs::pci_gpus(&config.paths.sysfs));
+    node.ledger.set_pci(crate::state::sysfs::pci_gpus(&config.paths.sysfs));
     let page = metrics(node.ledger.snapshot(clock::now(), node.memory.write_failures()), Form::Classic)?;
     match &config.output {
-        Some(path) => replace(path, &page).map_err(|error| RunError::Output(path.clone(), error))?,
-        None => std::io::stdout().write_all(page.as_bytes()).map_err(|error| RunError::Output("-".into(), error))?,
+        Some(path) => replace(path, &page).map_err(|error| OnceError::Output(path.clone(), error))?,
+        None => std::io::stdout().write_all(page.as_bytes()).map_err(|error| OnceError::Output("-".into(), error))?,
     }
     Ok(outcome)
 }

@@ -1,44 +1,17 @@
 //! `ossci-exporter parse`: what the exporter makes of one output of one tool, as one JSON object. For whoever holds a strange output
 //! and wonders. Starts nothing and asks nobody: the verdict is that of a node on which the tool has passed before.
 
+use crate::config::parse::ParseArguments;
+use crate::ending::{Ending, Exit, Streams};
+use crate::facts::{Facts, Gpu, Transfer};
 use crate::inventory::{Expected, Source};
-use crate::judge::{Bounds, Ending, Finding, Known, judge};
-use crate::parse::{Exit, Output};
-use crate::verdict::{Facts, Gpu, ToolName, Transfer, Verdict};
-use clap::Args;
+use crate::judge::{Bounds, Finding, Known, find};
+use crate::parse::ToolName;
+use crate::verdict::Verdict;
 use serde::Serialize;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use thiserror::Error;
-
-/// Says what the exporter makes of the output of a tool. Exit status 0 passed, 1 failed, 3 unknown, 2 usage.
-#[derive(Debug, Clone, Args)]
-pub struct ParseArguments {
-    /// rocm-smi, amd-smi, rocminfo, speedtest, speedtest-cli, librespeed-cli or iperf3
-    #[arg(value_name = "TOOL", value_parser = tool)]
-    pub tool: ToolName,
-
-    /// Exit status of the tool; above 128, the signal that ended it plus 128.
-    #[arg(long, value_name = "N", default_value = "0")]
-    pub exit_status: i32,
-
-    /// What the tool wrote to its error stream.
-    #[arg(long, value_name = "FILE")]
-    pub stderr: Option<PathBuf>,
-
-    /// How many GPUs the node must show.
-    #[arg(long, value_name = "N")]
-    pub expect_gpus: Option<u32>,
-
-    /// What the tool wrote to its output; - is the standard input.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-}
-
-fn tool(name: &str) -> Result<ToolName, String> {
-    let names = || ToolName::ALL.map(ToolName::as_str).join(", ");
-    ToolName::from_name(name).ok_or_else(|| format!("write one of {}", names()))
-}
 
 /// A file that could not be read.
 #[derive(Debug, Error)]
@@ -56,12 +29,11 @@ pub fn run(arguments: &ParseArguments) -> Result<(String, u8), ParseError> {
         status @ 129..=192 => Exit::Signal(status - 128),
         status => Exit::Status(status),
     };
-    let output = Output { stdout: &stdout, stderr: &stderr, exit };
     let full = [&stdout, &stderr].iter().any(|stream| stream.len() as u64 > MOST_BYTES);
-    let ending = if full { Ending::OutputLimit } else { Ending::Ended(output) };
+    let ending = if full { Ending::OutputLimit } else { Ending::Exited(exit, Streams { stdout, stderr }) };
     let expected = arguments.expect_gpus.map(|gpus| Expected { gpus, source: Source::Configuration });
     let known = Known { expected, passed_before: true, ..Known::default() };
-    let finding = judge(arguments.tool, ending, known, Bounds::default());
+    let finding = find(arguments.tool, &ending, known, Bounds::default());
     let status = match finding.judgement.verdict {
         Verdict::Passed => 0,
         Verdict::Failed(_) => 1,

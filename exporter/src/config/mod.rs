@@ -8,6 +8,7 @@ pub mod file;
 mod gpus;
 mod log;
 mod network;
+pub mod parse;
 mod paths;
 mod tools;
 mod values;
@@ -15,8 +16,9 @@ mod web;
 
 pub use log::{LogFormat, LogLevel};
 
-use crate::commands::parse::ParseArguments;
-use crate::verdict::{Check, ToolName};
+use self::parse::ParseArguments;
+use crate::parse::ToolName;
+use crate::verdict::Check;
 use checks::Checks;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use collectors::Collectors;
@@ -150,7 +152,8 @@ impl Config {
         }
         // Children run in `/`, so a relative path would mean another place to them than to us.
         let tools = ToolName::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter_map(|tool| Some((format!("tool.{}", tool.as_str()), self.tools.path(tool)?)));
         for (flag, path) in tools.chain([("path.rootfs".to_string(), self.paths.rootfs.as_path())]) {
             if !path.is_absolute() {

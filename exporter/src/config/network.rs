@@ -1,7 +1,7 @@
 //! Pure: flags of the network test and of what it must show.
 
 use super::values::{duration, host, network_tool, not_negative, ports, share, volume};
-use crate::verdict::ToolName;
+use crate::parse::ToolName;
 use clap::Args;
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ pub struct Paths {
     pub procfs: PathBuf,
 
     /// Directory in which the agent leaves the files `pause` and `inventory`.
-    #[arg(long = "path.run-dir", value_name = "PATH", default_value = "/run/ossci")]
+    #[arg(long = "path.run-dir", value_name = "PATH", default_value = ossci_base::contract::run_dir::RUN_DIR)]
     pub run_dir: PathBuf,
 
     /// Directory of what outlives a restart: strikes.json and inventory.json.

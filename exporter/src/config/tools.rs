@@ -1,53 +1,55 @@
-//! Pure: flags of where single tools lie.
+//! Flags of where single tools lie: `--tool.NAME`, one for each tool of the table.
 
-use crate::verdict::ToolName;
-use clap::Args;
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// `--tool.*`.
-#[derive(Debug, Clone, Args)]
-pub struct Tools {
-    /// Path of rocm-smi below the root. Looked for in opt/rocm/bin, usr/bin and usr/local/bin unless set.
-    #[arg(long = "tool.rocm-smi", value_name = "PATH")]
-    pub rocm_smi: Option<PathBuf>,
+use crate::parse::ToolName;
 
-    /// Path of amd-smi below the root. It is used where rocm-smi is not there, or when asked for with --collector.amd-smi.
-    #[arg(long = "tool.amd-smi", value_name = "PATH")]
-    pub amd_smi: Option<PathBuf>,
-
-    /// Path of rocminfo below the root.
-    #[arg(long = "tool.rocminfo", value_name = "PATH")]
-    pub rocminfo: Option<PathBuf>,
-
-    /// Path of iperf3 below the root.
-    #[arg(long = "tool.iperf3", value_name = "PATH")]
-    pub iperf3: Option<PathBuf>,
-
-    /// Path of Ookla's speedtest below the root.
-    #[arg(long = "tool.speedtest", value_name = "PATH")]
-    pub speedtest: Option<PathBuf>,
-
-    /// Path of speedtest-cli below the root.
-    #[arg(long = "tool.speedtest-cli", value_name = "PATH")]
-    pub speedtest_cli: Option<PathBuf>,
-
-    /// Path of librespeed-cli below the root.
-    #[arg(long = "tool.librespeed-cli", value_name = "PATH")]
-    pub librespeed_cli: Option<PathBuf>,
-}
+/// The configured paths. A tool without one is looked for in opt/rocm/bin, usr/bin and usr/local/bin below the root.
+#[derive(Debug, Clone, Default)]
+pub struct Tools(BTreeMap<ToolName, PathBuf>);
 
 impl Tools {
     /// The configured path of a tool.
     pub fn path(&self, tool: ToolName) -> Option<&Path> {
-        let path = match tool {
-            ToolName::RocmSmi => &self.rocm_smi,
-            ToolName::AmdSmi => &self.amd_smi,
-            ToolName::Rocminfo => &self.rocminfo,
-            ToolName::Speedtest => &self.speedtest,
-            ToolName::SpeedtestCli => &self.speedtest_cli,
-            ToolName::LibrespeedCli => &self.librespeed_cli,
-            ToolName::Iperf3 => &self.iperf3,
-        };
-        path.as_deref()
+        self.0.get(&tool).map(PathBuf::as_path)
+    }
+}
+
+/// `tool.rocm-smi`.
+fn flag(tool: ToolName) -> String {
+    format!("tool.{}", tool.as_str())
+}
+
+impl Args for Tools {
+    fn augment_args(command: Command) -> Command {
+        ToolName::ALL.iter().fold(command, |command, tool| {
+            let help = format!(
+                "Path of {} below the root. Looked for in opt/rocm/bin, usr/bin and usr/local/bin unless set",
+                tool.as_str()
+            );
+            let argument = Arg::new(flag(*tool)).long(flag(*tool)).value_name("PATH").help(help);
+            command.arg(argument.value_parser(value_parser!(PathBuf)))
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Tools {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let paths = ToolName::ALL.iter().filter_map(|tool| {
+            let path = matches.try_get_one::<PathBuf>(&flag(*tool)).ok().flatten()?;
+            Some((*tool, path.clone()))
+        });
+        Ok(Self(paths.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }

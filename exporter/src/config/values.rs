@@ -1,6 +1,7 @@
 //! Pure: words of flags and files to values. An error says what would be right.
 
-use crate::verdict::{Check, ToolName};
+use crate::parse::ToolName;
+use crate::verdict::Check;
 use std::time::Duration;
 
 /// A time longer than nothing.
@@ -79,5 +80,5 @@ pub fn volume(text: &str) -> Result<String, String> {
 /// A tool that tests the network.
 pub fn network_tool(text: &str) -> Result<ToolName, String> {
     let tool = ToolName::from_name(text).filter(|tool| tool.check() == Check::Network);
-    tool.ok_or_else(|| "write iperf3, speedtest, speedtest-cli or librespeed-cli".to_string())
+    tool.ok_or_else(|| format!("write {}", ToolName::names(|tool| tool.check() == Check::Network)))
 }

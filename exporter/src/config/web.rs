@@ -31,6 +31,6 @@ pub struct Web {
     pub web_config_file: Option<PathBuf>,
 
     /// Unix socket on which the node's agent asks for a check now. Mode 0600.
-    #[arg(long = "web.probe-socket", value_name = "PATH", default_value = "/run/ossci/exporter.sock")]
+    #[arg(long = "web.probe-socket", value_name = "PATH", default_value = ossci_base::contract::run_dir::PROBE_SOCKET)]
     pub probe_socket: PathBuf,
 }

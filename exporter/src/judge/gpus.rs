@@ -1,8 +1,10 @@
 //! Pure: GPUs, as a tool shows them, to a verdict: missing, silent, hot, or losing memory. Knows no process and no format.
 
 use super::{Bounds, Known, failed, own_trouble, passed};
+use crate::facts::Gpu;
 use crate::inventory::{self, PciGpu};
-use crate::verdict::{Check, Fault, Gpu, Judgement, ToolName};
+use crate::parse::ToolName;
+use crate::verdict::{Check, Fault, Judgement};
 
 /// Between the temperature at which an Instinct GPU slows down (100) and the one at which it switches itself off (105 to 110): a node
 /// that is that hot in three runs in a row has a fault of its cooling.

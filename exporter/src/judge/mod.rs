@@ -4,28 +4,15 @@
 mod gpus;
 mod transfer;
 
-use crate::inventory::{Expected, Learned, PciGpu};
-use crate::parse::{self, Exit, Output, Reading};
-use crate::verdict::{Check, Facts, Fault, Judgement, ToolName, Trouble, Verdict};
+use ossci_base::contract::inventory::Inventory;
+
+use crate::ending::{Ending, Exit, Streams};
+use crate::facts::{Facts, Transfer};
+use crate::inventory::{Expected, PciGpu};
+use crate::parse::{self, Output, Parsed, Reading, ToolName};
+use crate::verdict::{Check, Fault, Judgement, Trouble, Verdict};
 use gpus::{judge_excerpt, judge_gpus};
 use transfer::judge_transfer;
-
-/// How the process of a run ended.
-#[derive(Debug, Clone, Copy)]
-pub enum Ending<'a> {
-    /// By itself.
-    Ended(Output<'a>),
-    /// By us, at the deadline, after this output.
-    TimedOut(Output<'a>),
-    /// By us, after printing too much.
-    OutputLimit,
-    /// Not at all: it survived the kill, or an earlier one still lives and nothing was started.
-    Hung(&'a str),
-    /// No such tool.
-    NotFound(&'a str),
-    /// The tool is there and could not be started.
-    NotStarted(&'a str),
-}
 
 /// What is known about this node from outside this run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,7 +20,7 @@ pub struct Known<'a> {
     pub expected: Option<Expected>,
     /// All partitions together, by configuration alone: their number is a person's choice and changes with it.
     pub expected_partitions: Option<u32>,
-    pub learned: Option<&'a Learned>,
+    pub learned: Option<&'a Inventory>,
     /// This tool has passed on this node before, on this boot or an earlier one.
     pub passed_before: bool,
     /// Whether the run asked for temperature and power, so that an output without a place for them hides something.
@@ -76,64 +63,83 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn bare(judgement: Judgement) -> Finding {
-        Finding { judgement, facts: None, not_understood: Vec::new() }
+    /// A run that came to this judgement, with what its output is good for. Of a run that we ended, only a network test
+    /// counts that says itself how far it got.
+    pub fn new(judgement: Judgement, ending: &Ending, parsed: Option<Parsed>) -> Self {
+        let (facts, not_understood) = match (ending, parsed) {
+            (Ending::TimedOut(..), Some(parsed)) => {
+                (unfinished(&parsed.reading).cloned().map(Facts::Network), Vec::new())
+            }
+            (_, Some(Parsed { reading, not_understood })) => (reading.into_facts(), not_understood),
+            (_, None) => (None, Vec::new()),
+        };
+        Self { judgement, facts, not_understood }
     }
 }
 
-/// Judges one run of `tool`.
-pub fn judge(tool: ToolName, ending: Ending<'_>, known: Known<'_>, bounds: Bounds) -> Finding {
+/// Parses and judges one run.
+pub fn find(tool: ToolName, ending: &Ending, known: Known<'_>, bounds: Bounds) -> Finding {
+    let parsed = Output::of(ending).map(|output| parse::parse(tool, output));
+    let judgement = judge(tool, ending, parsed.as_ref(), known, bounds);
+    Finding::new(judgement, ending, parsed)
+}
+
+/// Judges one run of `tool`. `parsed` is what its output says, where it left one.
+pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Known<'_>, bounds: Bounds) -> Judgement {
     match ending {
-        Ending::Ended(output) => match never_ran(output) {
-            Some(ending) => judge(tool, ending, known, bounds),
-            None => judge_output(tool, output, known, bounds),
+        Ending::Exited(exit, streams) => match never_ran(*exit, streams) {
+            Some(ending) => judge(tool, &ending, None, known, bounds),
+            None => judge_output(tool, Output::new(*exit, streams), parsed, known, bounds),
         },
-        Ending::TimedOut(output) => judge_timeout(tool, output, bounds),
-        Ending::OutputLimit => Finding::bare(failed(Fault::OutputLimit, "printed more than the limit and was ended")),
-        Ending::Hung(what) => Finding::bare(failed(Fault::Hung, what)),
-        Ending::NotFound(what) if known.passed_before => Finding::bare(failed(Fault::MissingTool, what)),
-        Ending::NotFound(what) | Ending::NotStarted(what) => Finding::bare(own_trouble(what)),
+        Ending::TimedOut(..) => judge_timeout(tool, parsed, bounds),
+        Ending::OutputLimit => failed(Fault::OutputLimit, "printed more than the limit and was ended"),
+        Ending::Hung(what) => failed(Fault::Hung, what),
+        Ending::NotFound(what) if known.passed_before => failed(Fault::MissingTool, what),
+        Ending::NotFound(what) | Ending::NotStarted(what) => own_trouble(what),
     }
 }
 
 /// The statuses by which chroot(1), env(1) and the shell say that they could not start the tool: 125 and 126 could not, 127 not there.
-fn never_ran(output: Output<'_>) -> Option<Ending<'_>> {
-    let said = std::str::from_utf8(output.stderr).unwrap_or_default().trim();
-    match output.exit {
-        _ if !output.stdout.is_empty() => None,
-        Exit::Status(125 | 126) => Some(Ending::NotStarted(said)),
-        Exit::Status(127) => Some(Ending::NotFound(said)),
+fn never_ran(exit: Exit, streams: &Streams) -> Option<Ending> {
+    let said = || std::str::from_utf8(&streams.stderr).unwrap_or_default().trim().to_string();
+    match exit {
+        _ if !streams.stdout.is_empty() => None,
+        Exit::Status(125 | 126) => Some(Ending::NotStarted(said())),
+        Exit::Status(127) => Some(Ending::NotFound(said())),
         _ => None,
     }
 }
 
-fn judge_output(tool: ToolName, output: Output<'_>, known: Known<'_>, bounds: Bounds) -> Finding {
-    let parsed = parse::parse(tool, output);
-    let (judgement, facts) = match parsed.reading {
-        Reading::Whole(Facts::Gpus(gpus)) => (judge_gpus(tool, &gpus, known, bounds), Some(Facts::Gpus(gpus))),
-        Reading::Excerpt(Facts::Gpus(gpus)) => (judge_excerpt(&gpus, bounds), Some(Facts::Gpus(gpus))),
+fn judge_output(
+    tool: ToolName,
+    output: Output<'_>,
+    parsed: Option<&Parsed>,
+    known: Known<'_>,
+    bounds: Bounds,
+) -> Judgement {
+    let Some(parsed) = parsed else { return judge_silence(tool, output) };
+    match &parsed.reading {
+        Reading::Whole(Facts::Gpus(gpus)) => judge_gpus(tool, gpus, known, bounds),
+        Reading::Excerpt(Facts::Gpus(gpus)) => judge_excerpt(gpus, bounds),
         Reading::Whole(Facts::Network(transfer))
         | Reading::Excerpt(Facts::Network(transfer))
-        | Reading::Unfinished(Facts::Network(transfer)) => {
-            (judge_transfer(&transfer, bounds), Some(Facts::Network(transfer)))
-        }
+        | Reading::Unfinished(Facts::Network(transfer)) => judge_transfer(transfer, bounds),
         Reading::Unfinished(Facts::Gpus(_)) | Reading::Cut => {
-            (failed(Fault::Unparsable, format!("the output stops before its end ({})", exit(output.exit))), None)
+            failed(Fault::Unparsable, format!("the output stops before its end ({})", exit(output.exit)))
         }
-        Reading::Nothing => (judge_silence(tool, output), None),
-        Reading::DriverNotLoaded(said) => (judge_driver(said, known), None),
-        Reading::Denied(said) => (own_trouble(said), None),
-        Reading::ToolFailed(said) => (failed(Fault::ExitStatus, format!("{said} ({})", exit(output.exit))), None),
-        Reading::Unreachable(said) => (failed(Fault::NetworkFailed, said), None),
-        Reading::FarEnd(said) => (target_trouble(said), None),
-        Reading::Foreign(said) => (own_trouble(format!("not understood: {said}")), None),
-    };
-    Finding { judgement, facts, not_understood: parsed.not_understood }
+        Reading::Nothing => judge_silence(tool, output),
+        Reading::DriverNotLoaded(said) => judge_driver(said, known),
+        Reading::Denied(said) => own_trouble(said),
+        Reading::ToolFailed(said) => failed(Fault::ExitStatus, format!("{said} ({})", exit(output.exit))),
+        Reading::Unreachable(said) => failed(Fault::NetworkFailed, said),
+        Reading::FarEnd(said) => target_trouble(said),
+        Reading::Foreign(said) => own_trouble(format!("not understood: {said}")),
+    }
 }
 
 /// A tool that does not see the driver although GPUs are bound to it looks in the wrong place: a driver compiled into the kernel, a
 /// hidden /sys/module.
-fn judge_driver(said: String, known: Known<'_>) -> Judgement {
+fn judge_driver(said: &str, known: Known<'_>) -> Judgement {
     let bound = known.pci.unwrap_or_default().iter().filter(|gpu| gpu.driver.as_deref() == Some(DRIVER)).count();
     match bound {
         0 => failed(Fault::DriverNotLoaded, said),
@@ -144,31 +150,43 @@ fn judge_driver(said: String, known: Known<'_>) -> Judgement {
 const DRIVER: &str = "amdgpu";
 
 /// A run that we ended is a timeout, but for a network test that says itself how far it got.
-fn judge_timeout(tool: ToolName, output: Output<'_>, bounds: Bounds) -> Finding {
-    let timeout = || Finding::bare(failed(Fault::Timeout, "did not end within its time and was ended"));
+fn judge_timeout(tool: ToolName, parsed: Option<&Parsed>, bounds: Bounds) -> Judgement {
+    let timeout = || failed(Fault::Timeout, "did not end within its time and was ended");
     if tool.check() != Check::Network {
         return timeout();
     }
-    match parse::parse(tool, output).reading {
-        Reading::Unfinished(Facts::Network(transfer)) if transfer.bytes.is_some_and(|bytes| bytes > 0.0) => {
-            let (bytes, seconds) = (transfer.bytes.unwrap_or_default(), transfer.seconds.unwrap_or_default());
-            let judgement = match judge_transfer(&transfer, bounds) {
-                Judgement { verdict: Verdict::Passed, .. } => {
-                    failed(Fault::NetworkSlow, format!("only {bytes} bytes in {seconds:.1} s"))
+    match parsed.map(|parsed| &parsed.reading) {
+        Some(Reading::FarEnd(said)) => target_trouble(said),
+        Some(reading) => match unfinished(reading) {
+            Some(transfer) => {
+                let (bytes, seconds) = (transfer.bytes.unwrap_or_default(), transfer.seconds.unwrap_or_default());
+                match judge_transfer(transfer, bounds) {
+                    Judgement { verdict: Verdict::Passed, .. } => {
+                        failed(Fault::NetworkSlow, format!("only {bytes} bytes in {seconds:.1} s"))
+                    }
+                    slower => slower,
                 }
-                slower => slower,
-            };
-            Finding { judgement, facts: Some(Facts::Network(transfer)), not_understood: Vec::new() }
+            }
+            None => timeout(),
+        },
+        None => timeout(),
+    }
+}
+
+/// What a network test had received when it was ended; `None` when that is nothing.
+fn unfinished(reading: &Reading) -> Option<&Transfer> {
+    match reading {
+        Reading::Unfinished(Facts::Network(transfer)) => {
+            Some(transfer).filter(|transfer| transfer.bytes.is_some_and(|bytes| bytes > 0.0))
         }
-        Reading::FarEnd(said) => Finding::bare(target_trouble(said)),
-        _ => timeout(),
+        _ => None,
     }
 }
 
 /// An output without any result. A signal is the tool's crash; iperf3 prints a document whatever happens, so its silence is ours.
 fn judge_silence(tool: ToolName, output: Output<'_>) -> Judgement {
     let mut silence = format!("no result ({})", exit(output.exit));
-    let said = parse::last_words(output.stderr);
+    let said = parse::text::last_words(output.stderr);
     if !said.is_empty() {
         silence = format!("{silence}: {said}");
     }
@@ -198,8 +216,8 @@ fn own_trouble(detail: impl Into<String>) -> Judgement {
     Judgement { verdict: Verdict::Unknown(Trouble::OwnTrouble), detail: detail.into() }
 }
 
-fn target_trouble(detail: String) -> Judgement {
-    Judgement { verdict: Verdict::Unknown(Trouble::TargetTrouble), detail }
+fn target_trouble(detail: impl Into<String>) -> Judgement {
+    Judgement { verdict: Verdict::Unknown(Trouble::TargetTrouble), detail: detail.into() }
 }
 
 #[cfg(test)]

@@ -2,31 +2,31 @@
 
 use super::*;
 use crate::inventory::{self, Source};
-use crate::verdict::Transfer;
+use std::borrow::Borrow;
 
 fn eight() -> Known<'static> {
     Known { expected: Some(Expected { gpus: 8, source: Source::Configuration }), ..Known::default() }
 }
 
-fn ended(stdout: &str, exit: Exit) -> Ending<'_> {
-    Ending::Ended(Output { stdout: stdout.as_bytes(), stderr: b"", exit })
+fn ended(stdout: &str, exit: Exit) -> Ending {
+    Ending::Exited(exit, Streams { stdout: stdout.as_bytes().to_vec(), stderr: Vec::new() })
 }
 
-fn reason(tool: ToolName, ending: Ending<'_>, known: Known<'_>) -> Option<&'static str> {
-    judge(tool, ending, known, Bounds::default()).judgement.verdict.reason()
+fn reason(tool: ToolName, ending: impl Borrow<Ending>, known: Known<'_>) -> Option<&'static str> {
+    find(tool, ending.borrow(), known, Bounds::default()).judgement.verdict.reason()
 }
 
 #[test]
 fn a_tool_that_never_passed_here_and_is_missing_is_our_trouble() {
     let known = Known { passed_before: false, ..eight() };
-    assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x"), known), Some("own-trouble"));
+    assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("own-trouble"));
 }
 
 #[test]
 fn a_tool_that_passed_here_and_is_missing_is_a_strike() {
     let known = Known { passed_before: true, ..eight() };
-    assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x"), known), Some("missing-tool"));
-    assert_eq!(reason(ToolName::RocmSmi, Ending::NotStarted("x"), known), Some("own-trouble"));
+    assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("missing-tool"));
+    assert_eq!(reason(ToolName::RocmSmi, Ending::NotStarted("x".into()), known), Some("own-trouble"));
 }
 
 #[test]
@@ -38,9 +38,9 @@ fn a_wrapper_that_finds_no_tool_is_no_exit_status_of_the_tool() {
 
 #[test]
 fn the_missing_gpu_is_named_when_it_was_learned() {
-    let healthy = judge(
+    let healthy = find(
         ToolName::RocmSmi,
-        ended(include_str!("../../testdata/rocm-smi/healthy.json"), Exit::Status(0)),
+        &ended(include_str!("../../testdata/rocm-smi/healthy.json"), Exit::Status(0)),
         eight(),
         Bounds::default(),
     );
@@ -55,7 +55,7 @@ fn the_missing_gpu_is_named_when_it_was_learned() {
         ..Known::default()
     };
     let seven = ended(include_str!("../../testdata/rocm-smi/seven-of-eight.json"), Exit::Status(0));
-    let judgement = judge(ToolName::RocmSmi, seven, known, Bounds::default()).judgement;
+    let judgement = find(ToolName::RocmSmi, &seven, known, Bounds::default()).judgement;
     assert_eq!(judgement.verdict, Verdict::Failed(Fault::GpuMissing));
     assert_eq!(judgement.detail, "7 of 8 GPUs (learned), missing 0000:65:00.0");
     let on_bus = |driver: Option<&str>| PciGpu { address: "0000:65:00.0".into(), driver: driver.map(str::to_string) };
@@ -65,49 +65,45 @@ fn the_missing_gpu_is_named_when_it_was_learned() {
         (vec![on_bus(Some("amdgpu"))], "missing 0000:65:00.0 (on the PCI bus, bound to amdgpu)"),
     ] {
         let detail =
-            judge(ToolName::RocmSmi, seven, Known { pci: Some(&pci), ..known }, Bounds::default()).judgement.detail;
+            find(ToolName::RocmSmi, &seven, Known { pci: Some(&pci), ..known }, Bounds::default()).judgement.detail;
         assert!(detail.ends_with(wanted), "{detail}");
     }
 }
 
 #[test]
 fn a_driver_that_holds_gpus_is_loaded_whatever_the_tool_says() {
-    let output = Output {
-        stdout: b"",
-        stderr: b"ERROR:root:Driver not initialized (amdgpu not found in modules)",
-        exit: Exit::Status(0),
-    };
+    let ending = Ending::exited(0, "", "ERROR:root:Driver not initialized (amdgpu not found in modules)");
     let bound = [PciGpu { address: "0000:05:00.0".into(), driver: Some("amdgpu".into()) }];
-    assert_eq!(reason(ToolName::RocmSmi, Ending::Ended(output), eight()), Some("driver-not-loaded"));
+    assert_eq!(reason(ToolName::RocmSmi, &ending, eight()), Some("driver-not-loaded"));
     let known = Known { pci: Some(&bound), ..eight() };
-    assert_eq!(reason(ToolName::RocmSmi, Ending::Ended(output), known), Some("own-trouble"));
+    assert_eq!(reason(ToolName::RocmSmi, &ending, known), Some("own-trouble"));
 }
 
 #[test]
 fn no_gpu_at_all_is_missing_unless_none_is_expected() {
     let none = ended(r#"{"system": {"Driver version": "6.10.5"}}"#, Exit::Status(0));
-    assert_eq!(reason(ToolName::RocmSmi, none, Known::default()), Some("gpu-missing"));
+    assert_eq!(reason(ToolName::RocmSmi, &none, Known::default()), Some("gpu-missing"));
     let zero = Known { expected: Some(Expected { gpus: 0, source: Source::Configuration }), ..Known::default() };
-    assert_eq!(reason(ToolName::RocmSmi, none, zero), None);
+    assert_eq!(reason(ToolName::RocmSmi, &none, zero), None);
 }
 
 #[test]
 fn partitions_are_counted_where_somebody_says_how_many() {
     let partitioned = ended(include_str!("../../testdata/rocm-smi/partitioned.json"), Exit::Status(0));
     let wanted = |partitions| Known { expected_partitions: Some(partitions), ..eight() };
-    assert_eq!(reason(ToolName::RocmSmi, partitioned, wanted(64)), None);
-    assert_eq!(reason(ToolName::RocmSmi, partitioned, wanted(65)), Some("gpu-missing"));
-    assert_eq!(reason(ToolName::RocmSmi, partitioned, eight()), None);
+    assert_eq!(reason(ToolName::RocmSmi, &partitioned, wanted(64)), None);
+    assert_eq!(reason(ToolName::RocmSmi, &partitioned, wanted(65)), Some("gpu-missing"));
+    assert_eq!(reason(ToolName::RocmSmi, &partitioned, eight()), None);
 }
 
 #[test]
 fn a_node_that_never_showed_a_sensor_is_not_a_dead_node() {
     let blind = ended(r#"{"card0": {"PCI Bus": "0000:05:00.0"}}"#, Exit::Status(0));
     let wanted = Known { sensors_wanted: true, ..Known::default() };
-    assert_eq!(reason(ToolName::RocmSmi, blind, wanted), Some("own-trouble"));
-    assert_eq!(reason(ToolName::RocmSmi, blind, Known::default()), None, "nobody asked for its sensors");
+    assert_eq!(reason(ToolName::RocmSmi, &blind, wanted), Some("own-trouble"));
+    assert_eq!(reason(ToolName::RocmSmi, &blind, Known::default()), None, "nobody asked for its sensors");
     let known = Known { passed_before: true, ..wanted };
-    assert_eq!(reason(ToolName::RocmSmi, blind, known), Some("gpu-not-responding"));
+    assert_eq!(reason(ToolName::RocmSmi, &blind, known), Some("gpu-not-responding"));
 }
 
 #[test]
@@ -124,11 +120,11 @@ fn an_exit_status_counts_only_where_the_output_says_nothing() {
 fn a_transfer_below_the_threshold_is_slow_and_one_that_ran_out_of_time_is_too() {
     let slow = ended(include_str!("../../testdata/iperf3/slow.json"), Exit::Status(0));
     assert_eq!(reason(ToolName::Iperf3, slow, eight()), Some("network-slow"));
-    let stdout = include_str!("../../testdata/iperf3/312-slow-until-sigterm.json").as_bytes();
-    let output = Output { stdout, stderr: b"", exit: Exit::Signal(15) };
-    assert_eq!(reason(ToolName::Iperf3, Ending::TimedOut(output), eight()), Some("network-slow"));
-    let silent = Output { stdout: b"", ..output };
-    assert_eq!(reason(ToolName::Iperf3, Ending::TimedOut(silent), eight()), Some("timeout"));
+    let timed_out =
+        |stdout: &str| Ending::TimedOut(Exit::Signal(15), Streams { stdout: stdout.into(), stderr: Vec::new() });
+    let slow = timed_out(include_str!("../../testdata/iperf3/312-slow-until-sigterm.json"));
+    assert_eq!(reason(ToolName::Iperf3, slow, eight()), Some("network-slow"));
+    assert_eq!(reason(ToolName::Iperf3, timed_out(""), eight()), Some("timeout"));
 }
 
 #[test]
@@ -144,7 +140,7 @@ fn the_limit_of_the_device_counts_unless_another_is_set() {
             "[{{\"gpu\": 0, \"temperature\": {{\"hotspot\": {celsius}}}, \"limit\": {{\"slowdown_hotspot_temperature\": {{\"value\": 100, \"unit\": \"C\"}}}}}}]"
         );
         move |bounds: Bounds| {
-            judge(ToolName::AmdSmi, ended(&document, Exit::Status(0)), Known::default(), bounds)
+            find(ToolName::AmdSmi, &ended(&document, Exit::Status(0)), Known::default(), bounds)
                 .judgement
                 .verdict
                 .reason()

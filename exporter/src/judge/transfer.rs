@@ -1,7 +1,8 @@
 //! Pure: what a network test measured, against the thresholds. Knows no tool.
 
 use super::{Bounds, failed, passed};
-use crate::verdict::{Fault, Judgement, Transfer};
+use crate::facts::Transfer;
+use crate::verdict::{Fault, Judgement};
 
 /// Too slow, too long, too lossy, or well.
 pub fn judge_transfer(transfer: &Transfer, bounds: Bounds) -> Judgement {

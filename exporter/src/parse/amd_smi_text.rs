@@ -1,11 +1,12 @@
 //! Pure: `amd-smi` without `--json`: keys by indentation (`metric`, `list`, `static`, `bad-pages`), the table of `monitor`, and the box
 //! that 7.x prints without arguments. None of them marks its end, which is why the check asks for JSON. Decides nothing.
 
-use super::amd_smi::{Fields, device};
+use super::amd_smi_fields::{Fields, device};
 use super::devices::{Device, bus_address, physical};
 use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, quantity, within, word};
-use super::{Parsed, Reading, quote};
-use crate::verdict::{Facts, Gpu};
+use super::output::{Parsed, Reading};
+use super::text::quote;
+use crate::facts::{Facts, Gpu};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -1,7 +1,8 @@
 //! Pure: what the error text of a network test is about. Only what names this node's way to the far end counts against the network;
 //! a far end that is busy, unknown or refuses says nothing about this node. Knows no format.
 
-use super::{Reading, quote};
+use super::output::Reading;
+use super::text::quote;
 
 /// The node cannot get out.
 const UNREACHABLE: [&str; 8] = [

@@ -1,7 +1,7 @@
 //! Pure: devices, as the tools number them, to physical GPUs. A partition is not a GPU. Knows no tool's format.
 
 use super::leaf::is_bus_address;
-use crate::verdict::Gpu;
+use crate::facts::Gpu;
 use std::collections::BTreeMap;
 
 /// One device of an output: a GPU, a die, or a partition of a GPU.
@@ -20,7 +20,7 @@ pub struct Device {
 pub fn bus_address(text: &str, odd: &mut Vec<String>) -> Option<String> {
     let address = text.to_ascii_lowercase();
     if !is_bus_address(&address) {
-        odd.push(format!("bus address {}", super::quote(text)));
+        odd.push(format!("bus address {}", super::text::quote(text)));
         return None;
     }
     (address != "0000:00:00.0").then_some(address)

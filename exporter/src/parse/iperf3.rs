@@ -4,8 +4,9 @@
 use super::blame::blame;
 use super::documents::{Wanted, documents};
 use super::leaf::number;
-use super::{Output, Parsed, Reading, plain, quote};
-use crate::verdict::{Facts, Transfer};
+use super::output::{Output, Parsed, Reading};
+use super::text::{plain, quote};
+use crate::facts::{Facts, Transfer};
 use serde_json::{Map, Value};
 
 /// Milliseconds until an unanswered connection is given up; without it iperf3 waits for the kernel, minutes.
@@ -172,7 +173,7 @@ fn round_trip(end: &Value) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Exit;
+    use crate::ending::Exit;
 
     fn read(stdout: &str) -> Reading {
         parse(Output { stdout: stdout.as_bytes(), stderr: b"", exit: Exit::Status(0) }).reading

@@ -1,6 +1,6 @@
 //! Pure: single values of a tool's output to words, numbers and base units. What the tool has no value for is `None`, never zero.
 
-use super::quote;
+use super::text::quote;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;

@@ -1,7 +1,7 @@
 //! Pure: the JSON document of `rocm-smi` and the keys of a device, in text blocks too. Takes what it needs out of the document and builds
 //! no tree of the rest. Judges no value.
 
-use super::quote;
+use super::text::quote;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;

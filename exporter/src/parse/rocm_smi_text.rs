@@ -3,10 +3,11 @@
 
 use super::devices::{Device, physical};
 use super::leaf::{CELSIUS, COUNT, PERCENT, WATTS, is_bus_address, quantity, within, word};
-use super::rocm_smi::gpu as gpu_of_fields;
+use super::output::{Parsed, Reading};
+use super::rocm_smi_fields::gpu as gpu_of_fields;
 use super::rocm_smi_json::Fields;
-use super::{Parsed, Reading, quote};
-use crate::verdict::Facts;
+use super::text::quote;
+use crate::facts::Facts;
 use std::collections::BTreeMap;
 
 /// Begins each output.
@@ -252,7 +253,7 @@ fn block_line(line: &str) -> Option<(u32, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Gpu;
+    use crate::facts::Gpu;
 
     fn read(body: &str) -> (Vec<Gpu>, Vec<String>) {
         let text = format!("=== {BANNER} ===\n{body}\n=== {END} ===\n");

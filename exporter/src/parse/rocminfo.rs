@@ -1,8 +1,9 @@
 //! Pure: `rocminfo`, all releases. A header line about the driver, then one block an agent, then `*** Done ***`. GPUs are counted by
 //! `Device Type: GPU` alone: a GPU has two `gfx` lines, and the marketing name of an MI300A's processor is that of its GPU. Decides nothing.
 
-use super::{Output, Parsed, Reading, plain, quote};
-use crate::verdict::{Facts, Gpu};
+use super::output::{Output, Parsed, Reading};
+use super::text::{plain, quote};
+use crate::facts::{Facts, Gpu};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const ARGUMENTS: [&str; 0] = [];
@@ -153,7 +154,7 @@ fn gpu(agent: &Agent, partitions: u32) -> Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Exit;
+    use crate::ending::Exit;
 
     fn read(stdout: &str) -> Parsed {
         parse(Output { stdout: stdout.as_bytes(), stderr: b"", exit: Exit::Status(0) })

@@ -4,8 +4,9 @@
 use super::blame::blame;
 use super::documents::{Wanted, documents};
 use super::leaf::{number, text, within};
-use super::{Output, Parsed, Reading, plain, quote, traceback};
-use crate::verdict::{Facts, Transfer};
+use super::output::{Output, Parsed, Reading};
+use super::text::{plain, quote, traceback};
+use crate::facts::{Facts, Transfer};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
@@ -90,7 +91,7 @@ fn of_lines(text: &str, odd: &mut Vec<String>) -> Option<Transfer> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Exit;
+    use crate::ending::Exit;
 
     fn read(stdout: &str, stderr: &str) -> Reading {
         parse(Output { stdout: stdout.as_bytes(), stderr: stderr.as_bytes(), exit: Exit::Status(0) }).reading

@@ -1,9 +1,11 @@
 //! Outputs that no tool should print: each gets a verdict, quickly, and none a pass that it does not deserve.
 #![allow(clippy::disallowed_methods, reason = "these tests watch the time")]
 
-use ossci_exporter::judge::{Bounds, Ending, Finding, Known, judge};
-use ossci_exporter::parse::{Exit, Output};
-use ossci_exporter::verdict::{Facts, Gpu, ToolName, Verdict};
+use ossci_exporter::ending::Ending;
+use ossci_exporter::facts::{Facts, Gpu};
+use ossci_exporter::judge::{Bounds, Finding, Known, find};
+use ossci_exporter::parse::ToolName;
+use ossci_exporter::verdict::Verdict;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,8 +16,7 @@ fn sample(name: &str) -> Vec<u8> {
 }
 
 fn finding(tool: ToolName, stdout: &[u8]) -> Finding {
-    let output = Output { stdout, stderr: b"", exit: Exit::Status(0) };
-    judge(tool, Ending::Ended(output), Known { passed_before: true, ..Known::default() }, Bounds::default())
+    find(tool, &Ending::exited(0, stdout, ""), Known { passed_before: true, ..Known::default() }, Bounds::default())
 }
 
 fn reason(tool: ToolName, stdout: &[u8]) -> Option<&'static str> {
@@ -58,7 +59,7 @@ fn binary_rubbish_is_our_trouble_or_a_fault_and_no_pass() {
             (state >> 33) as u8
         })
         .collect();
-    for tool in ToolName::ALL {
+    for &tool in ToolName::ALL {
         for bytes in [rubbish.as_slice(), &[0; 5000], b"\xff\xfe\0\0{", b"{", b"[", b"\x1b[", b"\x1b"] {
             assert_ne!(finding(tool, bytes).judgement.verdict, Verdict::Passed, "{tool:?}");
         }
@@ -133,7 +134,7 @@ fn nothing_takes_more_than_linear_time() {
     let rows = "0 2 0x74a1, 1 41.0C 1W NPS1, SPX, 0 1Mhz 9Mhz 0% auto 7W 0% 0%\n".repeat(1 << 14);
     let table = format!("ROCm System Management Interface\nDevice Temp\n{rows}");
     for text in [&deep, &braces, &lines, &agents, &escapes, &table] {
-        for tool in ToolName::ALL {
+        for &tool in ToolName::ALL {
             let begun = Instant::now();
             finding(tool, text.as_bytes());
             // Linear is some milliseconds, in this unoptimised build a hundred times that; quadratic would be hours.

@@ -1,6 +1,6 @@
 //! Facts in one line of a golden table: what is known of how many GPUs, from the least to the most.
 
-use ossci_exporter::verdict::{Facts, Gpu, Transfer};
+use ossci_exporter::facts::{Facts, Gpu, Transfer};
 
 /// What an output says, shorter than it says it. `-` where nothing could be read.
 pub fn digest(facts: Option<&Facts>) -> String {

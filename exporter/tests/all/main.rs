@@ -5,7 +5,6 @@ mod bad_input;
 mod digest;
 mod metrics;
 mod node;
-mod pure;
 mod running;
 mod samples;
 mod served;

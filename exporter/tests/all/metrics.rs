@@ -1,8 +1,9 @@
 //! The table of metrics holds its page in docs/, and keeps to the rules of the trade. `UPDATE_EXPECTED=1` writes the page again.
 #![allow(clippy::disallowed_methods, reason = "a test is told by the environment to write its page again")]
 
-use ossci_exporter::metrics::{Kind, Metric, TABLE};
-use ossci_exporter::verdict::{Fault, Throttled, Trouble};
+use ossci_exporter::facts::Throttled;
+use ossci_exporter::show::metrics::{Kind, Metric, TABLE};
+use ossci_exporter::verdict::{Fault, Trouble};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -47,10 +48,7 @@ fn page() -> String {
 fn the_page_of_the_metrics_says_what_the_table_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
     let page = page();
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
-        std::fs::write(&path, &page).unwrap();
-    }
-    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page);
+    ossci_base::golden::check(&path, &page).unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[test]

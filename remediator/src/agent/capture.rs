@@ -71,7 +71,7 @@ async fn run_checks(socket: &Path, patience: Duration) -> Result<Checked, probe:
             other => {
                 return other.map(|answer| {
                     let verdicts = answer.results.into_iter().map(Into::into).collect();
-                    (verdicts, answer.inventory.expected.map(Into::into))
+                    (verdicts, answer.inventory.expected)
                 });
             }
         }

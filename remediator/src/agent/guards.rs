@@ -75,8 +75,8 @@ pub fn next(moment: &Moment) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::word::ClosedWord;
     use jiff::Timestamp;
+    use ossci_base::words::ClosedWord;
 
     const BOOT: &str = "boot-1";
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::driver::Driver;
 use super::evidence::Section;
+use super::process::HostError;
 
 /// What came of a script that ran to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,33 +19,6 @@ pub struct ScriptOutcome {
     pub too_long: bool,
     /// The last lines of its output, bounded, for the record.
     pub tail: String,
-}
-
-/// Why the host could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    #[error("reading the boot id from {path}")]
-    BootID { path: String, source: std::io::Error },
-    #[error("reading {path}")]
-    Read { path: String, source: std::io::Error },
-    #[error("writing {path}")]
-    Write { path: String, source: std::io::Error },
-    #[error("starting {what}")]
-    Start { what: String, source: std::io::Error },
-    #[error("{what} ended with status {status}: {stderr}")]
-    Refused { what: String, status: String, stderr: String },
-    #[error("{what} took longer than {seconds} s")]
-    TooLong { what: String, seconds: u64 },
-}
-
-impl HostError {
-    /// With what lies behind it: for whoever reads the record and has no log.
-    pub fn whole(&self) -> String {
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self}: {source}"),
-            None => self.to_string(),
-        }
-    }
 }
 
 /// A machine that the agent can look at and act on.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::driver::{Driver, Loaded, MODULE};
 use super::evidence::{KERNEL, Section, tail};
-use super::host::{Host, HostError, ScriptOutcome};
+use super::host::{Host, ScriptOutcome};
 use super::load_test;
+use super::process::HostError;
 use super::redact::redact;
 use super::script_files::ScriptFiles;
 use crate::agent::process;

@@ -17,6 +17,7 @@ pub mod process;
 mod prove;
 mod redact;
 mod report;
+mod request;
 mod run;
 pub mod script_files;
 mod server;
@@ -26,16 +27,18 @@ pub use run::run;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ossci_base::contract::run_dir;
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
     /// The node that this agent belongs to.
     #[arg(long, env = "NODE_NAME")]
     pub node_name: String,
     /// The exporter's socket on this node.
-    #[arg(long, env = "OSSCI_EXPORTER_SOCKET", default_value = "/run/ossci/exporter.sock")]
+    #[arg(long, env = "OSSCI_EXPORTER_SOCKET", default_value = run_dir::PROBE_SOCKET)]
     pub exporter_socket: PathBuf,
     /// Where the pause file and the inventory lie, which the exporter reads.
-    #[arg(long, env = "OSSCI_RUN_DIR", default_value = "/run/ossci")]
+    #[arg(long, env = "OSSCI_RUN_DIR", default_value = run_dir::RUN_DIR)]
     pub run_dir: PathBuf,
     /// Where evidence is kept on this node.
     #[arg(long, env = "OSSCI_STATE_DIR", default_value = "/var/lib/ossci")]

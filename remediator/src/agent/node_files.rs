@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock;
+use ossci_base::clock;
+use ossci_base::contract::run_dir;
 
 /// What the Node says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,17 +38,17 @@ pub async fn keep(run_dir: PathBuf, mut wanted: watch::Receiver<Option<Wanted>>)
     }
 }
 
-async fn write(run_dir: &Path, wanted: Wanted) -> std::io::Result<()> {
-    tokio::fs::create_dir_all(run_dir).await?;
-    let inventory = run_dir.join("inventory");
+async fn write(folder: &Path, wanted: Wanted) -> std::io::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    let inventory = folder.join(run_dir::INVENTORY);
     match wanted.gpus {
-        Some(gpus) => replace(&inventory, &format!("{gpus}\n")).await?,
+        Some(gpus) => replace(&inventory, &run_dir::inventory_text(gpus)).await?,
         None => remove(&inventory).await?,
     }
-    let pause = run_dir.join("pause");
+    let pause = folder.join(run_dir::PAUSE);
     if wanted.paused {
         let expiry = clock::now().saturating_add(PAUSE).unwrap_or(jiff::Timestamp::MAX);
-        return replace(&pause, &format!("{expiry}\n")).await;
+        return replace(&pause, &run_dir::pause_text(expiry)).await;
     }
     remove(&pause).await
 }

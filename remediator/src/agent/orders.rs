@@ -10,15 +10,17 @@ use tokio::sync::watch;
 
 use super::capture::{self, Captured};
 use super::guards::{Moment, Next};
-use super::host::{Host, HostError};
+use super::host::Host;
+use super::process::HostError;
+use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
 use crate::api::reimage_script;
 use crate::api::request;
-use crate::clock;
 use crate::core::record::{AgentState, Episode, Order, OrderKind};
 use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
+use ossci_base::clock;
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
 /// From the end of a script's time until that is on record, at the most.
@@ -30,19 +32,6 @@ pub struct Worker<H> {
     pub names: TaintNames,
     pub metrics: Arc<AgentMetrics>,
     pub host: Arc<H>,
-}
-
-/// Why an order was not carried on with just now; it is looked at again.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkError {
-    #[error("{what}")]
-    Api { what: &'static str, source: kube::Error },
-    #[error(transparent)]
-    Host(#[from] HostError),
-}
-
-pub fn api(what: &'static str) -> impl FnOnce(kube::Error) -> WorkError {
-    move |source| WorkError::Api { what, source }
 }
 
 /// How long an orderly shutdown may take: half of the time until the new boot has to be there. The other half is the boot's.

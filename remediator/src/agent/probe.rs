@@ -6,64 +6,21 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
-use serde::Deserialize;
+use ossci_base::contract::probe::{ProbeAnswer, ProbeResult};
 
-use crate::core::record::{Inventory, Verdict};
+use crate::core::record::Verdict;
 
 /// A GPU probe runs two tools with 10 s each.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_BYTES: usize = 1 << 20;
 
-/// The exporter's answer when it ran.
-#[derive(Debug, Deserialize)]
-pub struct Answer {
-    #[serde(rename = "bootID")]
-    pub boot_id: String,
-    /// An older exporter says nothing of it.
-    #[serde(default)]
-    pub inventory: Inventories,
-    pub results: Vec<CheckResult>,
-}
-
-/// The GPUs that the node should show, and those that it showed.
-#[derive(Debug, Default, Deserialize)]
-pub struct Inventories {
-    pub expected: Option<Gpus>,
-    pub seen: Option<Gpus>,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Gpus {
-    pub gpus: u32,
-    #[serde(default)]
-    pub pci: Vec<String>,
-}
-
-impl From<Gpus> for Inventory {
-    fn from(Gpus { gpus, pci }: Gpus) -> Self {
-        Self { gpus, pci }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckResult {
-    pub check: String,
-    pub verdict: String,
-    pub reason: Option<String>,
-    #[serde(default)]
-    pub detail: Option<String>,
-    pub started_at: Timestamp,
-}
-
-impl From<CheckResult> for Verdict {
-    fn from(result: CheckResult) -> Self {
+impl From<ProbeResult> for Verdict {
+    fn from(result: ProbeResult) -> Self {
         Self {
             check: result.check,
             verdict: result.verdict,
             reason: result.reason,
-            detail: result.detail.unwrap_or_default(),
+            detail: result.detail,
             started_at: result.started_at,
         }
     }
@@ -97,12 +54,12 @@ impl ProbeError {
 }
 
 /// Asks once, and waits no longer than `patience` for the answer. `query` is what follows `/probe?`.
-pub async fn ask(socket: &Path, query: &str, patience: Duration) -> Result<Answer, ProbeError> {
+pub async fn ask(socket: &Path, query: &str, patience: Duration) -> Result<ProbeAnswer, ProbeError> {
     let patience = patience.min(TIMEOUT);
     tokio::time::timeout(patience, exchange(socket, query)).await.unwrap_or(Err(ProbeError::TooLong(patience)))
 }
 
-async fn exchange(socket: &Path, query: &str) -> Result<Answer, ProbeError> {
+async fn exchange(socket: &Path, query: &str) -> Result<ProbeAnswer, ProbeError> {
     let stream = tokio::net::UnixStream::connect(socket)
         .await
         .map_err(|source| ProbeError::Connect { socket: socket.display().to_string(), source })?;

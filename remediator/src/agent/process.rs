@@ -7,7 +7,32 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use crate::agent::host::HostError;
+/// Why the host could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("reading the boot id from {path}")]
+    BootID { path: String, source: std::io::Error },
+    #[error("reading {path}")]
+    Read { path: String, source: std::io::Error },
+    #[error("writing {path}")]
+    Write { path: String, source: std::io::Error },
+    #[error("starting {what}")]
+    Start { what: String, source: std::io::Error },
+    #[error("{what} ended with status {status}: {stderr}")]
+    Refused { what: String, status: String, stderr: String },
+    #[error("{what} took longer than {seconds} s")]
+    TooLong { what: String, seconds: u64 },
+}
+
+impl HostError {
+    /// With what lies behind it: for whoever reads the record and has no log.
+    pub fn whole(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
 
 /// So much of what a command says is kept, in bytes: the end of it. It may say gigabytes.
 const KEPT: usize = 2 << 20;

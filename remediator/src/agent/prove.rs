@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::host::Host;
 use super::{driver, inventory, load_test, probe};
-use crate::clock;
 use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
+use ossci_base::clock;
 
 /// How soon a question that got no answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ pub async fn prove<H: Host>(
                 ASK_AGAIN
             }
             Ok(answer) => {
-                let seen = answer.inventory.seen.map(Into::into);
+                let seen = answer.inventory.seen;
                 let mut run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
                 if let Some(expected) = terms.expected.as_ref().filter(|_| passed(&run)) {
                     run.push(inventory::verdict(expected, seen.as_ref(), clock::now()));

@@ -6,17 +6,17 @@ use kube::Api;
 use serde_json::json;
 
 use super::capture::Captured;
-use super::orders::{WorkError, api};
 use super::prove::Proven;
 use super::redact::redact;
+use super::request::{WorkError, api};
 use super::script_files;
 use crate::api::records;
 use crate::api::request;
-use crate::clock;
 use crate::core::record::{AgentReport, AgentState, OrderKind, Verdict};
-use crate::core::word::ClosedWord;
 use crate::metrics::{AgentMetrics, ByOrder};
-use crate::wire::node_repair::{self, NodeRepair};
+use crate::wire::node_repair::NodeRepair;
+use ossci_base::clock;
+use ossci_base::words::ClosedWord;
 
 /// A report's message is cut here, in characters: a script's last words, and what is said before them.
 const MESSAGE: usize = script_files::TAIL + 200;
@@ -73,7 +73,7 @@ impl Reporter {
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
-        let mut agent = json!(node_repair::AgentReport::from(report));
+        let mut agent = json!(report);
         // A merge patch: what the last order's report had and this one has not has to go.
         for field in ["proof", "verdicts", "kernelLog", "evidence", "expected"] {
             if agent.get(field).is_none() {

@@ -11,8 +11,8 @@ use kube::client::ClientBuilder;
 use tower::Service;
 use tower::layer::layer_fn;
 
-use crate::clock;
 use crate::metrics::{Call, Calls};
+use ossci_base::clock;
 
 /// A request that takes longer than this is tried again in another turn.
 const REQUEST: Duration = Duration::from_secs(10);

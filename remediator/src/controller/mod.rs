@@ -17,11 +17,12 @@ use tokio::sync::watch as watch_channel;
 use tokio::task::JoinSet;
 
 use self::context::Context;
+use self::inputs::webhook::DoorFiles;
 use self::state::site::Site;
 use crate::api::client;
-use crate::clock;
 use crate::core::lease::{Candidate, Terms};
 use crate::metrics::Metrics;
+use ossci_base::clock;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -35,7 +36,7 @@ pub struct Config {
     pub webhook_cert: PathBuf,
     #[arg(long = "webhook.tls-key", env = "OSSCI_WEBHOOK_TLS_KEY", default_value = "/etc/ossci/tls/tls.key")]
     pub webhook_key: PathBuf,
-    /// A file that holds the bearer token that Alertmanager sends, and nothing else.
+    /// The file with the bearer token that Alertmanager sends. During a rotation it holds two, one a line; both are valid.
     #[arg(long = "webhook.token-file", env = "OSSCI_WEBHOOK_TOKEN_FILE", default_value = "/etc/ossci/webhook/token")]
     pub webhook_token: PathBuf,
     /// Where metrics and health are served.
@@ -59,6 +60,10 @@ pub struct Config {
 }
 
 impl Config {
+    fn door_files(&self) -> DoorFiles {
+        DoorFiles { cert: self.webhook_cert.clone(), key: self.webhook_key.clone(), token: self.webhook_token.clone() }
+    }
+
     fn lease_terms(&self) -> anyhow::Result<Terms> {
         let (duration, acts_for, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
         anyhow::ensure!(
@@ -116,7 +121,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(inputs::watch::nodes(watching.clone(), context.clone()));
     parts.spawn(inputs::watch::budget(watching, context.clone()));
     parts.spawn(outputs::server::plain(config.metrics_address, context.clone()));
-    parts.spawn(inputs::webhook::serve(config.clone(), context.clone()));
+    parts.spawn(inputs::webhook::serve(config.webhook_address, config.door_files(), context.clone()));
     parts.spawn(reconcile::dispatch::dispatch(queue, context.clone()));
     parts.spawn(outputs::publish::follow(client.clone(), event_queue));
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));

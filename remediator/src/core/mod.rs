@@ -19,4 +19,3 @@ pub mod silence;
 pub mod taint;
 pub mod why;
 pub mod window;
-pub mod word;

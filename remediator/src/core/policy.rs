@@ -10,7 +10,7 @@ use super::budget::Limits;
 use super::observation::NodeView;
 use super::record::LoadTest;
 use super::window::Window;
-use crate::closed_words;
+use ossci_base::closed_words;
 
 closed_words! {
     /// How far the ladder may be climbed in a pool, least first.

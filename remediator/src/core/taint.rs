@@ -1,6 +1,8 @@
 //! The four taints. They are the contract with people: `kubectl taint` starts a rung, taking one off releases the node.
 
-use crate::closed_words;
+use ossci_base::closed_words;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 closed_words! {
     /// A taint of ours; its effect is always `NoSchedule`.
@@ -33,11 +35,13 @@ closed_words! {
 }
 
 /// The taint that a repair has on its node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Taint {
     pub key: TaintKey,
     pub state: TaintState,
     /// The confirmed taint of the rung before, which goes in the same write that brings this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TaintKey>,
 }
 

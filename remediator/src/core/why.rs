@@ -2,7 +2,9 @@
 //!
 //! The word is the log field, the metric label, the Event reason, the printer column and the mail's text.
 
-use crate::closed_words;
+use ossci_base::closed_words;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 closed_words! {
     /// The reason of a decision.
@@ -125,8 +127,10 @@ closed_words! {
 }
 
 /// A reason and its one sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Reason {
+    #[serde(rename = "reason")]
     pub why: Why,
     /// One sentence; it holds no time that runs, so that it changes only when the reason does.
     pub message: String,

@@ -28,7 +28,7 @@ impl Smtp {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&settings.server)
             .port(settings.port)
             .timeout(Some(TIMEOUT));
-        if settings.tls.0 == Tls::StartTls {
+        if settings.tls == Tls::StartTls {
             builder = builder.tls(LettreTls::Required(tls(settings)?));
         }
         if let Some(username) = &settings.username {

@@ -127,6 +127,10 @@ table! {
             "1 when the policy file that is there now is the one in force";
         policy_read_at: Stamp = Stamp::default(), "policy_last_reload_success_timestamp_seconds",
             "When the policy in force was read";
+        webhook_files_current: Gauge = Gauge::default(), "webhook_files_last_reload_successful",
+            "1 when the webhook's certificate, key and token that are there now are in force";
+        webhook_files_read_at: Stamp = Stamp::default(), "webhook_files_last_reload_success_timestamp_seconds",
+            "When the webhook's certificate, key and token in force were read";
     }
 }
 
@@ -149,6 +153,14 @@ impl Metrics {
         self.policy_current.set(i64::from(at.is_some()));
         if let Some(at) = at {
             self.policy_read_at.set(seconds(at));
+        }
+    }
+
+    /// The webhook's certificate, key and token were read; `None`: they could not be used.
+    pub fn webhook_files_read(&self, at: Option<Timestamp>) {
+        self.webhook_files_current.set(i64::from(at.is_some()));
+        if let Some(at) = at {
+            self.webhook_files_read_at.set(seconds(at));
         }
     }
 

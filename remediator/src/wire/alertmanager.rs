@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::core::record::{Ask, Complaint};
 use crate::core::silence::{Matcher, Silence};
-use crate::core::word::ClosedWord;
+use ossci_base::words::ClosedWord;
 
 /// The version of the payload that we understand.
 pub const VERSION: &str = "4";

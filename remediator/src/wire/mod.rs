@@ -6,4 +6,3 @@ pub mod merge;
 pub mod node_repair;
 pub mod policy_file;
 pub mod slim_node;
-pub mod word;

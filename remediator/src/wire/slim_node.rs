@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use crate::core::health::Condition;
 use crate::core::observation::NodeView;
 use crate::core::taint::TaintKey;
-use crate::core::word::ClosedWord;
+use ossci_base::words::ClosedWord;
 
 /// Hands off this node; the value says why.
 pub const HOLD: &str = "ossci.amd.com/hold";

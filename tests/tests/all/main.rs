@@ -5,6 +5,7 @@ mod dashboards;
 mod evidence;
 mod exporter;
 mod grid;
+mod house;
 mod lab;
 mod manifests;
 mod operator;

@@ -8,9 +8,9 @@ use kube::api::{Patch, PatchParams};
 use ossci_remediator::wire::node_repair::NodeRepair;
 use ossci_tests::facts::Facts;
 use ossci_tests::process::Program;
-use ossci_tests::{environment, golden, kubeconfig};
+use ossci_tests::{environment, golden, kubeconfig, setup};
 
-use crate::support::{lab, run};
+use crate::support::{lab, part, run};
 
 pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
     let program = Program::new("kubectl", &facts.kubectl).arg(format!("--kubeconfig={}", kubeconfig.display()));
@@ -108,4 +108,12 @@ async fn nobody_but_the_controller_may_taint() {
         assert!(!may(controller, verb, what).await, "the controller may {verb} {what}");
         assert!(!may(agent, verb, what).await, "the agent may {verb} {what}");
     }
+}
+
+/// Nodes run it as root.
+#[tokio::test]
+async fn shellcheck_has_nothing_to_say_about_the_reimage() {
+    let _part = part("shellcheck");
+    let script = environment::repository().join("deploy/reimage/reimage.sh").display().to_string();
+    run("shellcheck", &setup::tool("shellcheck").unwrap(), &["--severity=style", &script]).await;
 }

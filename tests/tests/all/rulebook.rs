@@ -122,7 +122,7 @@ fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String>
 /// Every series name of the exporter and of the controller, as Prometheus stores it.
 fn exported() -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
-        ossci_exporter::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
+        ossci_exporter::show::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
     let metrics = Metrics::default();
     // A family is on the page when there is something to show.
     let standings = Standings::default();

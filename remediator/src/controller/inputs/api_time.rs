@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use http::{Request, header};
 use kube::client::Body;
 
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::time::ApiTime;
 use crate::core::kept_time::Reading;
+use ossci_base::clock;
 
 const EVERY: Duration = Duration::from_secs(60);
 /// While the clocks disagree they are compared more often.

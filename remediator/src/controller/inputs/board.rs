@@ -12,12 +12,11 @@ use tokio::sync::watch;
 
 use crate::api::records;
 use crate::api::request;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::fleet::Board;
 use crate::core::complaints;
 use crate::core::record::Complaint;
 use crate::metrics::Outcome;
-use crate::wire::node_repair;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
@@ -153,7 +152,6 @@ async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool
             }
             continue;
         }
-        let after: Vec<_> = after.iter().map(node_repair::Complaint::from).collect();
         let read = ObjectMeta { resource_version: before.version, uid: before.uid, ..ObjectMeta::default() };
         let patch = json!({ "metadata": request::guard(&read), "status": { "complaints": after } });
         match records::status(&repairs, name, patch).await {

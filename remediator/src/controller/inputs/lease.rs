@@ -10,9 +10,9 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Resource, ResourceExt};
 
 use crate::api::request;
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::core::lease::{Candidate, Held};
+use ossci_base::clock;
 
 const NAME: &str = "ossci-remediator";
 /// One request for the lease may not take longer than this, or the next comes too late.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::api::{Api, ListParams};
 
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::site::Site;
 use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
+use ossci_base::clock;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);

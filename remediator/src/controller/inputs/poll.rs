@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::inputs::board;
 use crate::controller::services::alertmanager::Replicas;
 use crate::core::record::Complaint;

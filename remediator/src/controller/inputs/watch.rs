@@ -10,8 +10,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::fleet::Kind;
 use crate::core::observation::NodeView;
 use crate::core::taint::TaintKey;
@@ -20,6 +19,7 @@ use crate::wire::budget;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
+use ossci_base::clock;
 
 /// Nodes in one page of the first list.
 const PAGE: u32 = 50;

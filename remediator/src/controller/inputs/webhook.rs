@@ -3,31 +3,33 @@
 //! Our own trouble is always answered 503, which Alertmanager tries again; a 4xx would be lost.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::routing::post;
 use http_body_util::BodyExt;
+use ossci_base::door::listen;
+use ossci_base::door::tls::{self, Tls};
+use ossci_base::door::tokens::Tokens;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
-use crate::clock;
+use crate::controller::context::Context;
 use crate::controller::inputs::board;
-use crate::controller::{Config, Context};
 use crate::core::complaints;
 use crate::core::record::Complaint;
-use crate::door;
 use crate::metrics;
 use crate::metrics::{Code, Outcome};
 use crate::wire::alertmanager::{Alert, Meaning, Payload, VERSION};
+use ossci_base::clock;
 
 /// A delivery of some thousand alerts is below this.
 const BODY_BYTES: usize = 16 << 20;
@@ -37,41 +39,83 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// Of these, so long for alerts that are only told again.
 const REFRESHING: Duration = Duration::from_secs(3);
 
+/// How often the controller looks whether the certificate, the key or the token changed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 struct Webhook {
     context: Arc<Context>,
-    token: String,
+    tokens: RwLock<Tokens>,
 }
 
-pub async fn serve(config: Config, context: Arc<Context>) -> anyhow::Result<()> {
-    let token = std::fs::read_to_string(&config.webhook_token)
-        .with_context(|| format!("reading the webhook's token from {}", config.webhook_token.display()))?;
-    let token = token.trim().to_owned();
-    anyhow::ensure!(
-        !token.is_empty(),
-        "{} is empty; it has to hold the webhook's token",
-        config.webhook_token.display()
-    );
-    let tls = tls(&config)
-        .with_context(|| format!("reading {} and {}", config.webhook_cert.display(), config.webhook_key.display()))?;
-    let routes = Router::new().route("/webhook", post(receive)).with_state(Arc::new(Webhook { context, token }));
-    let listener = TcpListener::bind(config.webhook_address).await.with_context(|| {
-        format!("listening for the webhook on {} (--webhook.listen-address)", config.webhook_address)
-    })?;
-    door::serve(listener, Some(tls), routes).await
+/// The files that stand before the webhook.
+#[derive(Debug, Clone)]
+pub struct DoorFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    /// Bearer tokens, one a line.
+    pub token: PathBuf,
 }
 
-fn tls(config: &Config) -> anyhow::Result<TlsAcceptor> {
-    let chain = CertificateDer::pem_file_iter(&config.webhook_cert)?.collect::<Result<Vec<_>, _>>()?;
-    let key = PrivateKeyDer::from_pem_file(&config.webhook_key)?;
-    let mut tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(tls)))
+impl DoorFiles {
+    /// The content of all three, to notice a change; a file that cannot be read counts as empty here.
+    fn content(&self) -> [Vec<u8>; 3] {
+        [&self.cert, &self.key, &self.token].map(|path| std::fs::read(path).unwrap_or_default())
+    }
+
+    fn load(&self) -> anyhow::Result<(Arc<ServerConfig>, Tokens)> {
+        let tokens = Tokens::read(&self.token).context("the webhook's token")?;
+        let config = tls::server_config(&self.cert, &self.key).context("the webhook's certificate")?;
+        Ok((Arc::new(config), tokens))
+    }
+}
+
+pub async fn serve(address: SocketAddr, files: DoorFiles, context: Arc<Context>) -> anyhow::Result<()> {
+    let content = files.content();
+    let (config, tokens) = files.load()?;
+    context.metrics.webhook_files_read(Some(clock::now()));
+    let (tls, webhook) = (Tls::new(config), Arc::new(Webhook { context, tokens: RwLock::new(tokens) }));
+    let routes = Router::new().route("/webhook", post(receive)).with_state(Arc::clone(&webhook));
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening for the webhook on {address} (--webhook.listen-address)"))?;
+    tokio::select! {
+        never = listen::serve(listener, Some(tls.clone()), routes) => match never {},
+        never = follow(files, content, tls, &webhook) => match never {},
+    }
+}
+
+/// Puts a new certificate, key or token in force when the files change. Requests in flight finish on the old certificate.
+/// Files that cannot be used change nothing, and are reported once.
+async fn follow(files: DoorFiles, mut content: [Vec<u8>; 3], tls: Tls, webhook: &Webhook) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let read = files.clone();
+        let Ok(now) = tokio::task::spawn_blocking(move || read.content()).await else { continue };
+        if now == content {
+            continue;
+        }
+        content = now;
+        match files.load() {
+            Ok((config, tokens)) => {
+                tls.replace(config);
+                *webhook.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+                webhook.context.metrics.webhook_files_read(Some(clock::now()));
+                tracing::info!(cert = %files.cert.display(), "the webhook's certificate and token were read again");
+            }
+            Err(error) => {
+                webhook.context.metrics.webhook_files_read(None);
+                tracing::error!(error = format!("{error:#}"), "webhook files not used, the old ones stay in force");
+            }
+        }
+    }
 }
 
 type Answer = (StatusCode, String);
 
 async fn receive(State(webhook): State<Arc<Webhook>>, request: Request) -> Answer {
-    let answer = if authentic(request.headers(), &webhook.token) {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+    let known = webhook.tokens.read().unwrap_or_else(PoisonError::into_inner).accept(authorization);
+    let answer = if known {
         let answer = tokio::time::timeout(ANSWER_WITHIN, answer(&webhook.context, request.into_body()));
         answer.await.unwrap_or_else(|_| not_yet("not everything is recorded yet"))
     } else {
@@ -129,14 +173,6 @@ async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
         }
     }
     Ok(read)
-}
-
-/// Compares in a time that does not depend on where the two differ.
-fn authentic(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-    let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
-    let differs = given.iter().zip(token.as_bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
-    given.len() == token.len() && differs == 0
 }
 
 /// The complaints of each node; what is not for us is counted, and logged once for each reason.

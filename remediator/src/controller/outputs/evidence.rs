@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::evidence_maps;
-use crate::controller::Context;
+use crate::controller::context::Context;
 
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 

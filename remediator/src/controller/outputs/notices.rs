@@ -11,12 +11,12 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::api::request;
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::core::notices;
 use crate::core::notices::Notice;
 use crate::mail::compose;
 use crate::wire::budget::{NAME, NOTICE_PREFIX};
+use ossci_base::clock;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 

@@ -10,14 +10,14 @@ use axum::routing::get;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::core::brakes::Storm;
 use crate::core::record::Rung;
 use crate::core::why::Why;
-use crate::core::word::ClosedWord;
 use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings};
 use crate::metrics_server;
+use ossci_base::clock;
+use ossci_base::words::ClosedWord;
 
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
     let routes = Router::new()

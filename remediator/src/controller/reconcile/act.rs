@@ -7,8 +7,7 @@ use kube::{Api, ResourceExt};
 use crate::api::evidence_maps;
 use crate::api::reimage_script;
 use crate::api::request::{RequestError, doing};
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::sight::Sight;
 use crate::controller::reconcile::{budget, evict, record, taints};
 use crate::controller::services::provisioning;
@@ -20,6 +19,7 @@ use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
+use ossci_base::clock;
 
 /// From the record of a reset to its request.
 const AT_ONCE: Duration = Duration::from_secs(5);

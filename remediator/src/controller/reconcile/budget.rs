@@ -7,14 +7,14 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
 
 use crate::api::request::{RequestError, doing, guard};
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::fleet;
 use crate::controller::state::fleet::Asking;
 use crate::core::budget::{Holder, Seat};
 use crate::core::observation::Observation;
 use crate::wire::budget::{NAME, Written, read};
 use crate::wire::node_repair::NodeRepair;
+use ossci_base::clock;
 
 /// Takes a place for the record's episode, when by the places just read it is still its turn; gives back, in the same
 /// write, places whose episode is over.

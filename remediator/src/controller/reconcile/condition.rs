@@ -8,14 +8,14 @@ use serde_json::json;
 
 use crate::api::request::guard;
 use crate::api::request::{RequestError, doing};
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::sight::Sight;
 use crate::core::health;
 use crate::core::why::{Reason, Why};
-use crate::core::word::ClosedWord;
 use crate::wire::node_repair::{Condition, NodeRepair};
 use crate::wire::slim_node;
 use crate::wire::slim_node::{CONDITION, SlimNode};
+use ossci_base::words::ClosedWord;
 
 const UNDERSTOOD: &str = "Understood";
 const MANAGER: &str = "ossci-remediator";

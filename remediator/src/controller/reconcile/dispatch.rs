@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::node;
 use crate::controller::state::wakes::Queue;
+use ossci_base::clock;
 
 /// So many turns at a time. Each holds a few requests to the API server at most.
 const CONCURRENT: usize = 16;

@@ -5,7 +5,7 @@ use kube::api::{Api, EvictParams};
 
 use crate::api::request;
 use crate::api::request::RequestError;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::core::observation::PodView;
 
 /// Asks for the eviction of each pod. A budget's refusal (429) is an answer, not an error: the pod is asked again until

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use crate::api::request;
 use crate::api::request::RequestError;
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::inputs::poll;
 use crate::controller::reconcile::plan::{Course, Step};
 use crate::controller::reconcile::sight::{Fresh, Sight, Told};
 use crate::controller::reconcile::{act, condition, observe, plan, record, report};
 use crate::core::decide::Action;
 use crate::core::retention;
+use ossci_base::clock;
 
 /// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
 const ROUNDS: u32 = 16;

@@ -10,8 +10,7 @@ use kube::core::DeserializeGuard;
 
 use crate::api::records;
 use crate::api::request::{RequestError, doing};
-use crate::clock;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::condition;
 use crate::controller::reconcile::sight::{Fresh, Sight, Told};
 use crate::controller::state::fleet;
@@ -26,6 +25,7 @@ use crate::core::why::{Reason, Why};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
+use ossci_base::clock;
 
 /// Reads what has to be fresh and what no watch told. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
 /// `None`: nothing was ever asked for this node.

@@ -2,7 +2,7 @@
 //! goes in small steps; those that are about nothing but the record are written as one.
 
 use crate::api::request::RequestError;
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::observe;
 use crate::controller::reconcile::sight::{Fresh, Sight, Told};
 use crate::core::decide::{Action, Decision, decide};

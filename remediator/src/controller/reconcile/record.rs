@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::api::records;
 use crate::api::request::guard;
 use crate::api::request::{RequestError, doing};
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::state::fleet::Kind;
 use crate::core::record::{Order, Repair};
 use crate::wire::merge;
@@ -50,7 +50,7 @@ pub async fn write_order(
     order: Option<&Order>,
 ) -> Result<NodeRepair, RequestError> {
     let old = json!({ "order": repair.spec.order });
-    let new = json!({ "order": order.map(node_repair::Order::from) });
+    let new = json!({ "order": order });
     let spec = merge::difference(&old, &new).unwrap_or_else(|| json!({}));
     let patch = json!({ "metadata": guard(repair.meta()), "spec": spec });
     let written = records::spec(&repairs(context), &repair.name_any(), patch).await;

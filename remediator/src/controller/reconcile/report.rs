@@ -5,15 +5,15 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::core::decide::Decision;
 use crate::core::observation::Observation;
 use crate::core::record::{Complaint, Episode, Phase, Repair};
 use crate::core::taint::TaintState;
 use crate::core::why::Reason;
-use crate::core::word::ClosedWord;
 use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
 use crate::wire::node_repair::NodeRepair;
+use ossci_base::words::ClosedWord;
 
 /// The record changed from `old` to what was decided.
 pub fn changed(context: &Context, repair: &NodeRepair, seen: &Observation, old: &Repair, decision: &Decision) {

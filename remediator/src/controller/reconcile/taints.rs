@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::api::request::guard;
 use crate::api::request::{RequestError, doing};
-use crate::controller::Context;
+use crate::controller::context::Context;
 use crate::controller::reconcile::sight::Sight;
 use crate::controller::state::fleet::Kind;
 use crate::core::taint::TaintKey;

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::clock;
 use crate::controller::services::alertmanager::Replicas;
 use crate::core::record::Complaint;
 use crate::core::silence;
 use crate::core::silence::Silence;
+use ossci_base::clock;
 
 /// So many polls without any answer, and nobody knows any more what is silenced.
 const MISSED: u32 = 3;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::clock;
+use ossci_base::clock;
 
 /// Until when this process leads.
 #[derive(Debug, Default)]

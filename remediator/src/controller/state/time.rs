@@ -4,8 +4,8 @@ use std::sync::{PoisonError, RwLock};
 
 use jiff::Timestamp;
 
-use crate::clock;
 use crate::core::kept_time::{KeptTime, Reading};
+use ossci_base::clock;
 
 #[derive(Debug)]
 pub struct ApiTime(RwLock<KeptTime>);

@@ -1,12 +1,14 @@
 //! What was told of a node: alerts, and what each asks for.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::Rung;
-use crate::closed_words;
-use crate::core::word::ClosedWord;
+use ossci_base::closed_words;
+use ossci_base::words::ClosedWord;
 
 closed_words! {
     /// What an alert asks for, in its label `remediation`.
@@ -26,10 +28,12 @@ impl Ask {
 }
 
 /// One alert of one node, as it was last told to us.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Complaint {
     /// Alertmanager's fingerprint of the alert's labels.
     pub fingerprint: String,
+    #[serde(rename = "remediation")]
     pub ask: Ask,
     pub check: String,
     /// When the alert began to fire (Prometheus's clock).
@@ -39,6 +43,7 @@ pub struct Complaint {
     pub firing: bool,
     pub summary: String,
     /// The alert's labels, for silences.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 

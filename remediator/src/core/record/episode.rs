@@ -1,12 +1,14 @@
 //! One climb of the ladder: where it is, and what was tried.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Inventory;
-use crate::closed_words;
 use crate::core::taint::{Taint, TaintKey};
 use crate::core::why::{Reason, Why};
-use crate::core::word::ClosedWord;
+use ossci_base::closed_words;
+use ossci_base::words::ClosedWord;
 
 closed_words! {
     /// A rung of the ladder, lowest first.
@@ -46,26 +48,32 @@ impl Phase {
 }
 
 /// A closed account of something that was tried, for the mail and for history.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Step {
     pub at: Timestamp,
     pub rung: Rung,
     /// What came of it, one sentence.
     pub outcome: Reason,
     /// What the checks said, where the step is a proof or a capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
     /// The end of the kernel's log, where the step is a capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_log: Option<String>,
     /// The ConfigMap of our namespace that holds the rest of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
 
 /// One result of a check, as the exporter's `/probe` gave it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Verdict {
     pub check: String,
     /// `passed`, `failed` or `unknown`.
     pub verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub detail: String,
     pub started_at: Timestamp,
@@ -80,11 +88,14 @@ impl Verdict {
 }
 
 /// A mail that a transition calls for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Mail {
     /// Our own Message-ID: the same mail sent twice after a crash is one mail in the reader's thread.
+    #[serde(rename = "messageID")]
     pub message_id: String,
     /// When the server accepted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
 }
 
@@ -102,11 +113,13 @@ closed_words! {
 }
 
 /// One reset by the node's BMC, on record before it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Reset {
     pub id: String,
     pub at: Timestamp,
     /// The boot that it is to end.
+    #[serde(rename = "bootID")]
     pub boot_id: String,
     pub state: ResetState,
 }
@@ -127,7 +140,8 @@ closed_words! {
 }
 
 /// A reimage by the site's provisioning service, on record before it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Provisioning {
     /// The service's name for it, which no other reimage of this node ever has.
     pub id: String,
@@ -144,7 +158,8 @@ impl Provisioning {
 }
 
 /// One climb of the ladder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Episode {
     /// Counts from 1 on each node.
     pub number: u32,
@@ -156,20 +171,30 @@ pub struct Episode {
     /// When the phase began.
     pub since: Timestamp,
     /// The phase's deadline, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub why: Reason,
+    #[serde(rename = "nodeUID")]
     pub node_uid: String,
     /// The boot to be ended while one is; the boot to be proven after that.
+    #[serde(rename = "bootID")]
     pub boot_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
     /// New boots that we did not order, seen while the node was to be stable.
+    #[serde(default)]
     pub unexpected_boots: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mails: Vec<Mail>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resets: Vec<Reset>,
     /// The last reimage by the site's provisioning service. `None`: a script reimages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning: Option<Provisioning>,
     /// The GPUs that the node was to show when the repair began to destroy things; its own memory may not survive that.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
 }
 
@@ -211,7 +236,8 @@ impl Episode {
 }
 
 /// A rung that was carried out to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct Attempt {
     pub rung: Rung,
     pub at: Timestamp,
@@ -220,7 +246,8 @@ pub struct Attempt {
 }
 
 /// An episode that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct PastEpisode {
     pub number: u32,
     pub started_at: Timestamp,
@@ -228,5 +255,6 @@ pub struct PastEpisode {
     pub rung: Rung,
     pub outcome: Phase,
     pub why: Reason,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
 }

@@ -10,10 +10,12 @@ pub use self::episode::*;
 pub use self::order::*;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::taint::Taint;
 use super::why::Reason;
-use crate::closed_words;
+use ossci_base::closed_words;
 
 closed_words! {
     /// Where the network track is.
@@ -30,18 +32,22 @@ impl NetworkPhase {
 }
 
 /// The network's own small track: a node can be slow and broken at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkTrack {
     /// Counts from 1 on each node.
     pub number: u32,
     pub phase: NetworkPhase,
     pub started_at: Timestamp,
     pub since: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     /// Proofs ordered so far.
     pub attempt: u32,
     pub why: Reason,
+    #[serde(rename = "nodeUID")]
     pub node_uid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
 }
 

@@ -10,9 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::PolicyError;
 use super::bmc::NODE;
-use crate::closed_words;
 use crate::core::policy::ProvisioningPolicy;
-use crate::wire::word::Word;
+use ossci_base::closed_words;
 
 /// Where Alertmanager is asked what fires and what is silenced.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -54,7 +53,7 @@ pub struct MailFile {
     pub port: u16,
     /// How the connection is protected.
     #[serde(default = "starttls")]
-    pub tls: Word<Tls>,
+    pub tls: Tls,
     /// A PEM file with the CA of the server, where it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -73,8 +72,8 @@ fn submission() -> u16 {
     587
 }
 
-fn starttls() -> Word<Tls> {
-    Word(Tls::StartTls)
+fn starttls() -> Tls {
+    Tls::StartTls
 }
 
 /// How a node is reimaged: by a script, or by a service of the site's.

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::PolicyError;
 use crate::core::policy::{DrainMode, Mode, Pool};
 use crate::core::window::{DAYS, Window};
-use crate::wire::word::Word;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -21,10 +20,10 @@ pub struct PoolFile {
     pub node_selector: BTreeMap<String, String>,
     /// How far the ladder may be climbed: `observe` records what would be done and changes nothing.
     #[serde(default = "observe")]
-    pub mode: Word<Mode>,
+    pub mode: Mode,
     /// What happens to the pods of a node before it is rebooted.
     #[serde(default = "evict")]
-    pub drain: Word<DrainMode>,
+    pub drain: DrainMode,
     /// Control-plane nodes are in the pool only when this is true.
     #[serde(default)]
     pub control_plane: bool,
@@ -85,8 +84,8 @@ impl PoolFile {
         Pool {
             name: self.name.clone(),
             node_selector: self.node_selector.clone(),
-            mode: self.mode.0,
-            drain: self.drain.0,
+            mode: self.mode,
+            drain: self.drain,
             control_plane: self.control_plane,
             repair_cordoned: self.repair_cordoned,
             windows: self.windows().unwrap_or_default(),
@@ -98,12 +97,12 @@ impl PoolFile {
     }
 }
 
-fn observe() -> Word<Mode> {
-    Word(Mode::Observe)
+fn observe() -> Mode {
+    Mode::Observe
 }
 
-fn evict() -> Word<DrainMode> {
-    Word(DrainMode::Evict)
+fn evict() -> DrainMode {
+    DrainMode::Evict
 }
 
 /// What a site puts on a node that people work on: such a node may be tainted, it is not drained, rebooted or reimaged.

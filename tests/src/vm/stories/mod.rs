@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::api::Api;
+use ossci_base::words::ClosedWord;
 use ossci_remediator::core::record::{AgentState, Episode, OrderKind};
-use ossci_remediator::core::word::ClosedWord;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::{Value, json};
 

@@ -25,10 +25,10 @@ use self::system::{ActionInfo, System, Way};
 use self::talk::{Limits, Talk};
 use self::task::Ending;
 use self::trouble::Trouble;
-use crate::clock;
 use crate::controller::services::outbound;
 use crate::core::record::ResetState;
 use crate::wire::policy_file::{BmcFile, NODE};
+use ossci_base::clock;
 
 /// What a BMC is waited for. The turn of a node takes so long when it is reset; other nodes have theirs.
 #[derive(Debug, Clone, Copy)]

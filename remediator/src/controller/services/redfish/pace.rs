@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn so_many_resets_and_no_more_within_the_time() {
-        let (pace, now) = (Pace::default(), crate::clock::monotonic());
+        let (pace, now) = (Pace::default(), ossci_base::clock::monotonic());
         for _ in 0..RESETS {
             pace.begin(now).unwrap();
         }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::clock;
 use crate::controller::services::redfish::talk::{Answer, Limits, Talk};
 use crate::controller::services::redfish::trouble::Trouble;
+use ossci_base::clock;
 
 /// How a task ended, as far as was seen.
 #[derive(Debug, PartialEq, Eq)]

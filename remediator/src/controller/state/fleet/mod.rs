@@ -428,7 +428,7 @@ mod tests {
         let fleet = Fleet::default();
         let mut repair = NodeRepair::default();
         repair.metadata.name = Some("n1".into());
-        let status = NodeRepairStatus { complaints: vec![(&complaint(true, 100, 110)).into()], ..Default::default() };
+        let status = NodeRepairStatus { complaints: vec![complaint(true, 100, 110)], ..Default::default() };
         repair.status = Some(status);
         let news = |told| fleet.is_news("n1", &told, Duration::from_secs(300));
         assert!(news(complaint(true, 100, 110)), "nothing is known of the node");

@@ -30,19 +30,11 @@ fn lines(edges: &Edges, start: &str) -> String {
 }
 
 /// Compares the diagram in docs/operate/ladder.md with the edges.
-#[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
 pub(super) fn in_ladder(edges: &Edges, start: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operate/ladder.md");
     let ladder = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = ladder.split_once(BEGIN).expect("ladder.md has no place for the diagram");
-    let (drawn, after) = rest.split_once(END).expect("the diagram in ladder.md does not end");
-    let lines = lines(edges, start);
-    if std::env::var("UPDATE_EXPECTED").is_ok() {
-        std::fs::write(&path, format!("{before}{BEGIN}{lines}{END}{after}")).unwrap();
-    } else {
-        assert!(
-            drawn == lines,
-            "the diagram in docs/operate/ladder.md is not what decide does; UPDATE_EXPECTED=1 draws it again\n{lines}"
-        );
-    }
+    let (_, after) = rest.split_once(END).expect("the diagram in ladder.md does not end");
+    let text = format!("{before}{BEGIN}{}{END}{after}", lines(edges, start));
+    ossci_base::golden::check(&path, &text).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -18,7 +18,7 @@ use crate::core::budget::Limits;
 use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, ScriptPlace, Times};
 use crate::core::record::{AgentReport, AgentState};
 use crate::core::taint::TaintKey;
-use crate::core::word::ClosedWord;
+use ossci_base::words::ClosedWord;
 
 const UID: &str = "uid-1";
 const BOOT: &str = "boot-1";
@@ -148,7 +148,6 @@ fn reached(edges: &Edges, start: &str) -> BTreeSet<String> {
 }
 
 /// Compares the edges that are reached from `start` with the golden table.
-#[allow(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
 fn golden(name: &str, edges: &Edges, start: &str) {
     let reached = reached(edges, start);
     let table = edges.iter().filter(|(from, ..)| reached.contains(from)).fold(String::new(), |table, edge| {
@@ -161,10 +160,5 @@ fn golden(name: &str, edges: &Edges, start: &str) {
     });
     println!("{} edges, {} of them reached", edges.len(), table.lines().count());
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
-    if std::env::var("UPDATE_EXPECTED").is_ok() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &table).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(expected == table, "{} is not what decide does; UPDATE_EXPECTED=1 rewrites it\n{table}", path.display());
+    ossci_base::golden::check(&path, &table).unwrap_or_else(|error| panic!("{error}"));
 }

@@ -48,7 +48,7 @@ async fn a_password_that_cannot_be_read_is_not_replaced_by_that_of_all() {
     assert_eq!(world.asked(), [""; 0]);
     let mut file = world.file();
     (file.password_file, file.node_password_file) = (None, Some("/nowhere/{node}".to_owned()));
-    let by = crate::clock::monotonic() + std::time::Duration::from_secs(30);
+    let by = ossci_base::clock::monotonic() + std::time::Duration::from_secs(30);
     let (state, text) = world.bmc(&file).reset("n1", by, || true).await;
     assert_eq!(
         (state, text.as_str()),

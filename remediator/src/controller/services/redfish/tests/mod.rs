@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::world::{PASSWORD, Takes, Vendor, World};
-use crate::clock;
 use crate::core::record::ResetState;
 use crate::core::record::ResetState::{Failed, Sent, Unknown};
+use ossci_base::clock;
 
 /// Resets the node `n1`. Whatever comes of it is one sentence without a secret, and no session stays open.
 async fn reset(world: &World) -> (ResetState, String) {

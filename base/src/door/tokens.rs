@@ -1,0 +1,86 @@
+//! Bearer tokens out of a file, one a line. During a rotation the file holds the old and the new one, and both are valid.
+
+use std::path::Path;
+
+/// Tokens that a caller may show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens(Vec<Vec<u8>>);
+
+/// More tokens than a rotation needs.
+const MOST: usize = 8;
+
+/// What is wrong with a token file. No token is part of it.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    #[error("{0}: {1}")]
+    Read(String, #[source] std::io::Error),
+    #[error("{0} is empty: write one token a line")]
+    Empty(String),
+    #[error("{0} has more than {MOST} lines: write one token a line, two during a rotation")]
+    TooMany(String),
+}
+
+impl std::fmt::Debug for Tokens {
+    /// Never shows a token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} tokens", self.0.len())
+    }
+}
+
+impl Tokens {
+    /// Reads the file; white space around a token and empty lines do not count.
+    ///
+    /// # Errors
+    /// The file cannot be read, holds no token, or too many.
+    pub fn read(path: &Path) -> Result<Self, TokenFileError> {
+        let name = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| TokenFileError::Read(name(), error))?;
+        let tokens: Vec<Vec<u8>> =
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.as_bytes().to_vec()).collect();
+        match tokens.len() {
+            0 => Err(TokenFileError::Empty(name())),
+            count if count > MOST => Err(TokenFileError::TooMany(name())),
+            _ => Ok(Self(tokens)),
+        }
+    }
+
+    /// Whether the value of a header `Authorization` is `Bearer` and one of the tokens. Takes a time that does not depend on
+    /// where the two differ.
+    pub fn accept(&self, authorization: &[u8]) -> bool {
+        let given = authorization.strip_prefix(b"Bearer ").unwrap_or_default();
+        let same = |token: &Vec<u8>| {
+            let differs = given.iter().zip(token).fold(0, |sum, (a, b)| sum | (a ^ b));
+            given.len() == token.len() && differs == 0
+        };
+        self.0.iter().fold(false, |any, token| any | same(token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> Result<Tokens, TokenFileError> {
+        let path = std::env::temp_dir().join(format!("ossci-tokens-{}-{}", std::process::id(), text.len()));
+        std::fs::write(&path, text).unwrap();
+        let read = Tokens::read(&path);
+        std::fs::remove_file(&path).unwrap();
+        read
+    }
+
+    #[test]
+    fn both_tokens_of_a_rotation_are_valid() {
+        let both = tokens("old-token\n\n new-token \n").unwrap();
+        assert!(both.accept(b"Bearer old-token") && both.accept(b"Bearer new-token"));
+        for wrong in [&b"Bearer old-toke"[..], b"Bearer old-tokens", b"Bearer ", b"old-token", b""] {
+            assert!(!both.accept(wrong), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_refused_and_no_token_is_shown() {
+        assert!(matches!(tokens("\n  \n"), Err(TokenFileError::Empty(_))));
+        assert!(matches!(tokens(&"x\n".repeat(9)), Err(TokenFileError::TooMany(_))));
+        assert_eq!(format!("{:?}", tokens("secret").unwrap()), "1 tokens");
+    }
+}

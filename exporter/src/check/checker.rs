@@ -1,0 +1,404 @@
+//! One check: its task, which runs it in each of its slots, and the probe through the same door. It carries what happened to
+//! [`crate::judge`] and the verdict to the ledger; it judges nothing and formats nothing.
+//!
+//! A run has a thread of its own from its first look at the disk to its verdict, since any step of it may hang. The task waits for the
+//! thread, but not for ever, and it alone writes down what came of it.
+
+use crate::check::node::Node;
+use crate::ending::{Ending, Exit, Streams};
+use crate::facts::Facts;
+use crate::inventory;
+use crate::judge::{Finding, Known, judge};
+use crate::parse;
+use crate::parse::ToolName;
+use crate::run::Run;
+use crate::schedule;
+use crate::schedule::Budget;
+use crate::start::child;
+use crate::start::child::{Abandoned, Ended};
+use crate::start::leash::Leash;
+use crate::start::tool::Tool;
+use crate::start::work::{NEEDED_CALLS, Work};
+use crate::state::boot;
+use crate::state::sysfs;
+use crate::strikes::{Standing, Trigger};
+use crate::verdict::{Check, Verdict};
+use ossci_base::clock;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+/// One check with its tool.
+#[derive(Debug)]
+pub struct Checker {
+    pub check: Check,
+    pub tool_name: ToolName,
+    pub node: Arc<Node>,
+    pub tool: Tool,
+    pub work: Work,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Held during a run: a check never runs twice at a time, whoever asks, and whatever became of its configuration.
+    pub turn: Arc<Mutex<Turn>>,
+}
+
+/// What one run leaves for the next.
+#[derive(Debug, Default)]
+pub struct Turn {
+    lost: Option<Lost>,
+    runs: u64,
+}
+
+/// What a run could not end. As long as it is there nothing is started beside it.
+#[derive(Debug)]
+enum Lost {
+    Process(Abandoned),
+    Thread(JoinHandle<Option<Done>>, Place),
+}
+
+/// The file system in which a thread hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where the tool lies: the node is at fault.
+    Tool,
+    /// Where our own files lie, or sysfs: this says nothing about the node.
+    Ours,
+}
+
+impl Place {
+    fn ending(self) -> Ending {
+        match self {
+            Place::Tool => Ending::Hung("the start of the tool does not come back".to_string()),
+            Place::Ours => Ending::NotStarted("the run directory or sysfs does not answer".to_string()),
+        }
+    }
+}
+
+impl Turn {
+    /// What of an earlier run is still there, as the ending of this one.
+    async fn still_there(&mut self) -> Option<Ending> {
+        match self.lost.take()? {
+            Lost::Thread(thread, place) if !thread.is_finished() => {
+                self.lost = Some(Lost::Thread(thread, place));
+                return Some(place.ending());
+            }
+            // It may have lost a process in its turn.
+            Lost::Thread(thread, _) => self.lost = thread.await.ok().flatten()?.lost.map(Lost::Process),
+            process => self.lost = Some(process),
+        }
+        let Some(Lost::Process(process)) = &mut self.lost else { return None };
+        let ending = Ending::Hung(process.what());
+        if process.is_gone() {
+            self.lost = None;
+            return None;
+        }
+        Some(ending)
+    }
+}
+
+/// Who wants a run, and so what it heeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The interval: the checks may rest, and early in a boot a failure is no strike yet.
+    BySlot,
+    /// Somebody who counts it as this.
+    Now(Trigger),
+}
+
+/// What a thread brings back of a run.
+#[derive(Debug)]
+struct Done {
+    trigger: Trigger,
+    ending: Ending,
+    finding: Finding,
+    /// It outlived the run.
+    lost: Option<Abandoned>,
+}
+
+/// After its children's time a run has nothing left to do but to think about 8 MiB.
+const THINKING_TIME: Duration = Duration::from_secs(5);
+
+impl Checker {
+    /// Runs the check in each of its slots, except while the checks rest. Ends only with its task.
+    pub async fn run_for_ever(self: Arc<Self>) {
+        let offset = schedule::offset(&self.node.name, self.check, self.interval);
+        let mut previous: Option<Instant> = None;
+        loop {
+            sleep(schedule::wait(clock::now(), self.interval, offset, previous.map(|before| before.elapsed()))).await;
+            previous = Some(clock::monotonic());
+            if self.run(Asked::BySlot).await.is_none() {
+                debug!(check = self.check.as_str(), "the checks rest");
+            }
+        }
+    }
+
+    /// Runs the check once, now, after a run that is under way and whatever the pause. `None` where the checks rest, which only a slot heeds.
+    pub async fn run_once(self: &Arc<Self>, trigger: Trigger) -> Option<Run> {
+        self.run(Asked::Now(trigger)).await
+    }
+
+    async fn run(self: &Arc<Self>, asked: Asked) -> Option<Run> {
+        let mut turn = self.turn.lock().await;
+        turn.runs += 1;
+        let (started_at, started) = (clock::now(), clock::monotonic());
+        let Done { trigger, ending, finding, lost } = self.on_a_thread(asked, &mut turn).await?;
+        if let Some(process) = lost {
+            turn.lost = Some(Lost::Process(process));
+        }
+        let run = Run {
+            check: self.check,
+            started_at,
+            seconds: started.elapsed().as_secs_f64(),
+            judgement: finding.judgement,
+            facts: finding.facts,
+            not_understood: finding.not_understood,
+            printed: if trigger == Trigger::Probe { ending.printed() } else { None },
+        };
+        self.record(&run, trigger).await;
+        Some(run)
+    }
+
+    /// Starts the tool, unless an earlier one of it still lives: what hangs once is not joined by a second one.
+    async fn on_a_thread(self: &Arc<Self>, asked: Asked, turn: &mut Turn) -> Option<Done> {
+        if let Some(ending) = turn.still_there().await {
+            return self.without_output(asked, ending);
+        }
+        let (checker, number, budget) = (Arc::clone(self), turn.runs, schedule::budget(self.timeout, self.interval));
+        // Pulled when this task ends, by itself or by the end of the program.
+        let leash = Held(Arc::default());
+        let theirs = Arc::clone(&leash.0);
+        let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, budget, &theirs));
+        let mut back = timeout(budget.deadline + budget.grace, &mut thread).await;
+        if back.is_err() && !leash.0.is_starting() {
+            back = timeout(budget.grace + THINKING_TIME, &mut thread).await;
+        }
+        match back {
+            Ok(Ok(done)) => done,
+            Ok(Err(broken)) => self.without_output(asked, Ending::NotStarted(broken.to_string())),
+            Err(_) => {
+                let place = if leash.0.is_starting() { Place::Tool } else { Place::Ours };
+                turn.lost = Some(Lost::Thread(thread, place));
+                self.without_output(asked, place.ending())
+            }
+        }
+    }
+
+    /// Touches no disk, which may be what hangs.
+    fn without_output(&self, asked: Asked, ending: Ending) -> Option<Done> {
+        let trigger = match asked {
+            Asked::Now(trigger) => trigger,
+            Asked::BySlot if self.node.ledger.rests(clock::now()) => return None,
+            Asked::BySlot => self.trigger(),
+        };
+        let judgement = judge(self.tool_name, &ending, None, Known::default(), self.node.settings().bounds);
+        let finding = Finding::new(judgement, &ending, None);
+        Some(Done { trigger, ending, finding, lost: None })
+    }
+
+    /// The whole of a run but its record. Blocks.
+    fn do_run(&self, asked: Asked, number: u64, budget: Budget, leash: &Leash) -> Option<Done> {
+        let trigger = match asked {
+            Asked::Now(trigger) => trigger,
+            Asked::BySlot if self.node.run_dir.pause(clock::now()).rests() => return None,
+            Asked::BySlot => self.trigger(),
+        };
+        let Ended { ending, abandoned } = self.start_and_wait(number, budget, leash);
+        let finding = self.judge(&ending);
+        Some(Done { trigger, ending, finding, lost: abandoned })
+    }
+
+    /// Early in a boot a failure is no strike yet.
+    fn trigger(&self) -> Trigger {
+        let grace = self.node.settings().boot_grace;
+        match boot::uptime(&self.node.procfs) {
+            Some(uptime) if uptime < grace => Trigger::BootGrace,
+            _ => Trigger::Interval,
+        }
+    }
+
+    fn start_and_wait(&self, number: u64, budget: Budget, leash: &Leash) -> Ended {
+        let begun = clock::monotonic();
+        let mut all = Streams::default();
+        for (call, arguments) in self.work.of_run(&self.node.name, number).into_iter().enumerate() {
+            // The calls of a run share its time.
+            let left = Budget { deadline: budget.deadline.saturating_sub(begun.elapsed()), ..budget };
+            let ended = child::run(|| self.tool.invocation(arguments), left, leash);
+            match ended.ending {
+                Ending::Exited(Exit::Status(0), streams) => all.append(streams),
+                Ending::Exited(..) if call >= NEEDED_CALLS => {}
+                _ => return ended,
+            }
+        }
+        Ending::Exited(Exit::Status(0), all).into()
+    }
+
+    fn judge(&self, ending: &Ending) -> Finding {
+        let (node, settings) = (&self.node, self.node.settings());
+        let learned = node.memory.learned();
+        let file = node.run_dir.inventory().unwrap_or_default();
+        let known = Known {
+            expected: inventory::expected(settings.expected_gpus, file, learned.as_ref()),
+            expected_partitions: settings.expected_partitions,
+            learned: learned.as_ref(),
+            passed_before: node.memory.passed_before(self.check),
+            sensors_wanted: true,
+            pci: None,
+        };
+        let parsed = parse::Output::of(ending).map(|output| parse::parse(self.tool_name, output));
+        let mut judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
+        if self.check != Check::Network && judgement.verdict != Verdict::Passed {
+            // The bus says more about a missing GPU; it is not asked where nothing is missing.
+            let pci = sysfs::pci_gpus(&node.sysfs);
+            let known = Known { pci: pci.as_deref(), ..known };
+            judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
+            node.ledger.set_pci(pci);
+        }
+        Finding::new(judgement, ending, parsed)
+    }
+
+    /// Disk first, then the metrics: a strike that was seen is never forgotten by a restart.
+    async fn record(&self, run: &Run, trigger: Trigger) {
+        let Node { ledger, memory, .. } = &*self.node;
+        let before = ledger.standing(self.check);
+        let standing = before.after(run, trigger, clock::now());
+        if run.verdict() == Verdict::Passed {
+            let gpus = run.facts.as_ref().and_then(Facts::gpus).unwrap_or_default();
+            memory.keep_pass(self.check, gpus).await;
+        }
+        if standing != before {
+            memory.keep_standing(self.check, &standing).await;
+            ledger.set_standing(self.check, standing.clone());
+        }
+        if self.check == Check::Network && trigger != Trigger::Probe {
+            ledger.add_network_run(run.clone());
+        }
+        log(run, trigger, &before, &standing);
+    }
+}
+
+/// The end of the leash in the hand of the task that waits.
+struct Held(Arc<Leash>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.pull();
+    }
+}
+
+/// Each strike is a line; passes and troubles are lines when they are news.
+fn log(run: &Run, trigger: Trigger, before: &Standing, standing: &Standing) {
+    let (check, verdict, detail) = (run.check.as_str(), run.verdict().as_str(), run.judgement.detail.as_str());
+    let reason = run.verdict().reason().unwrap_or_default();
+    let strikes = standing.consecutive_failures;
+    let news = before.latest.as_ref().map(Run::verdict) != Some(run.verdict());
+    match run.verdict() {
+        Verdict::Failed(_) => warn!(check, verdict, reason, strikes, ?trigger, detail),
+        Verdict::Unknown(_) if news => warn!(check, verdict, reason, strikes, ?trigger, detail),
+        Verdict::Passed if news => info!(check, verdict, strikes, ?trigger, detail),
+        _ => debug!(check, verdict, reason, strikes, ?trigger, detail),
+    }
+    if !run.not_understood.is_empty() {
+        debug!(check, not_understood = ?run.not_understood);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::scratch;
+    use crate::state::ledger::Ledger;
+    use crate::state::memory::Memory;
+    use crate::state::run_dir::RunDir;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::process::Signal;
+    use std::path::Path;
+    use std::sync::RwLock;
+
+    fn checker(directory: &Path) -> Arc<Checker> {
+        let node = Node {
+            name: "gpu-017".to_string(),
+            run_dir: RunDir::new(&directory.join("run")),
+            ledger: Ledger::new(clock::now(), [(Check::RocmSmi, Duration::from_secs(30), Standing::default())]),
+            memory: Memory::load(directory, Some("boot-1".to_string())),
+            sysfs: "/nonexistent".into(),
+            procfs: "/nonexistent".into(),
+            settings: RwLock::default(),
+        };
+        let tool = Tool { name: "rocm-smi", rootfs: "/".into(), path: Some("/nonexistent/rocm-smi".into()) };
+        let (node, turn) = (Arc::new(node), Arc::default());
+        let (check, tool_name, work) = (Check::RocmSmi, ToolName::RocmSmi, Work::calls(&[&[]]));
+        let (interval, timeout) = (Duration::from_millis(100), Duration::from_millis(50));
+        Arc::new(Checker { check, tool_name, node, tool, work, interval, timeout, turn })
+    }
+
+    async fn reason(checker: &Arc<Checker>) -> Option<&'static str> {
+        checker.run_once(Trigger::Interval).await.unwrap().verdict().reason()
+    }
+
+    /// Runs until a run does not give this reason.
+    async fn until_not(checker: &Arc<Checker>, reason_before: &str) {
+        let other = async {
+            while reason(checker).await == Some(reason_before) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), other).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_cannot_be_killed_is_a_strike_each_interval_and_never_gets_a_second_beside_it() {
+        let checker = checker(&scratch("checker"));
+        let (abandoned, group) = child::abandoned_sleeper();
+        checker.turn.lock().await.lost = Some(Lost::Process(abandoned));
+        for strikes in 1..=3 {
+            assert_eq!(reason(&checker).await, Some("hung"));
+            assert_eq!(checker.node.ledger.standing(Check::RocmSmi).consecutive_failures, strikes);
+        }
+        group.signal(Signal::KILL);
+        until_not(&checker, "hung").await;
+        // The tool is not there, so the next run could only say so by having tried to start it.
+        assert_eq!(reason(&checker).await, Some("own-trouble"));
+    }
+
+    #[tokio::test]
+    async fn a_start_that_does_not_come_back_is_a_strike_until_it_does() {
+        let checker = checker(&scratch("start"));
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || {
+            let _ = wait.recv();
+            None
+        });
+        checker.turn.lock().await.lost = Some(Lost::Thread(thread, Place::Tool));
+        assert_eq!((reason(&checker).await, reason(&checker).await), (Some("hung"), Some("hung")));
+        release.send(()).unwrap();
+        until_not(&checker, "hung").await;
+        assert_eq!(reason(&checker).await, Some("own-trouble"));
+    }
+
+    #[tokio::test]
+    async fn a_run_directory_that_hangs_is_no_strike_and_costs_one_thread() {
+        let directory = scratch("dead-run-dir");
+        std::fs::create_dir_all(directory.join("run")).unwrap();
+        // Opening it waits for somebody who writes.
+        let pause = directory.join("run/pause");
+        mknodat(CWD, &pause, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let checker = checker(&directory);
+        let asked = || checker.run(Asked::BySlot);
+        let said = asked().await.unwrap().judgement.detail;
+        assert_eq!(said, "the run directory or sysfs does not answer");
+        assert_eq!(asked().await.unwrap().judgement.detail, said);
+        assert_eq!(checker.node.ledger.standing(Check::RocmSmi).consecutive_failures, 0);
+        std::fs::write(&pause, "2999-01-01T00:00:00Z\n").unwrap();
+        std::fs::remove_file(&pause).unwrap();
+        let other = async {
+            while asked().await.unwrap().judgement.detail == said {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), other).await.unwrap();
+    }
+}

@@ -1,0 +1,230 @@
+//! Which checks run, and their tasks: starts them, exchanges them when the configuration or the tools on the node change, stops them.
+//! A check that stays keeps its standing and whatever it could not kill. Runs no tool itself.
+
+use crate::check::checker::{Checker, Turn};
+use crate::check::node::{Node, Settings};
+use crate::config::Config;
+use crate::parse::{ToolName, amd_smi};
+use crate::start::tool::Tool;
+use crate::start::work::{Target, Work};
+use crate::state::errand::Errand;
+use crate::verdict::Check;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// A run that is under way when the checks are exchanged is waited for so long: the longest budget and its graces.
+const RUN_PATIENCE: Duration = Duration::from_secs(150);
+
+/// A task that is told to stop has nothing to do but to drop its child.
+const STOP_PATIENCE: Duration = Duration::from_millis(300);
+
+/// The checks of this node.
+#[derive(Debug)]
+pub struct Engine {
+    node: Arc<Node>,
+    state: Mutex<State>,
+    /// The checks as they are now; the probe runs the same ones.
+    checkers: RwLock<Vec<Arc<Checker>>>,
+    ended: mpsc::UnboundedSender<String>,
+    looking: Errand<Tools>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tasks: BTreeMap<Check, Task>,
+    turns: BTreeMap<Check, Arc<tokio::sync::Mutex<Turn>>>,
+}
+
+impl Engine {
+    /// No check runs yet. What ends by itself, which nothing may, is sent through `ended`.
+    pub fn new(node: Arc<Node>, ended: mpsc::UnboundedSender<String>) -> Engine {
+        Engine { node, state: Mutex::default(), checkers: RwLock::default(), ended, looking: Errand::default() }
+    }
+
+    /// The checks that look at GPUs.
+    pub fn gpu_checkers(&self) -> Vec<Arc<Checker>> {
+        let checkers = self.checkers.read().unwrap_or_else(PoisonError::into_inner);
+        checkers.iter().filter(|checker| checker.check != Check::Network).cloned().collect()
+    }
+
+    /// All checks.
+    pub fn checkers(&self) -> Vec<Arc<Checker>> {
+        self.checkers.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a configuration in force, without starting tasks. Waits for runs that are under way.
+    pub async fn configure(&self, config: &Config) {
+        // A silent disk counts as one without tools: then it is rocm-smi, or what has passed here.
+        let checks = choose(config, &self.node, self.tools(config).await.unwrap_or_default());
+        let (tasks, turns) = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut state.tasks), state.turns.clone())
+        };
+        for (check, task) in tasks {
+            // Held while the task is ended, so that no run is cut in the middle.
+            let turn = turns.get(&check).map(|turn| timeout(RUN_PATIENCE, turn.lock()));
+            let _held = match turn {
+                Some(turn) => turn.await.ok(),
+                None => None,
+            };
+            task.check.abort();
+            let _ = task.watcher.await;
+        }
+        let standing = |check: Check| self.node.memory.standing(check);
+        self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
+        self.node.set_settings(Settings {
+            bounds: config.bounds(),
+            expected_gpus: config.gpus.expected,
+            expected_partitions: config.gpus.expected_partitions,
+            boot_grace: config.checks.boot_grace,
+            tests_network: checks.contains(&Check::Network),
+        });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = checks.iter().filter_map(|check| {
+            let turn = Arc::clone(state.turns.entry(*check).or_default());
+            Some(Arc::new(checker(*check, config, &self.node, turn)?))
+        });
+        *self.checkers.write().unwrap_or_else(PoisonError::into_inner) = made.collect();
+        let names: Vec<&str> = checks.iter().map(|check| check.as_str()).collect();
+        info!(checks = names.join(","), "configured");
+    }
+
+    /// Starts a task for each check.
+    pub fn start(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for checker in self.checkers() {
+            let check = checker.check;
+            let task = tokio::spawn(async move { checker.run_for_ever().await });
+            let abort = task.abort_handle();
+            let watcher = tokio::spawn(watch(check, task, self.ended.clone()));
+            state.tasks.insert(check, Task { check: abort, watcher });
+        }
+    }
+
+    /// Whether other checks would run now than do: a tool came or went.
+    pub async fn is_outdated(&self, config: &Config) -> bool {
+        let running: Vec<Check> = self.checkers().iter().map(|checker| checker.check).collect();
+        self.tools(config).await.is_some_and(|there| choose(config, &self.node, there) != running)
+    }
+
+    /// None where the disk does not answer.
+    async fn tools(&self, config: &Config) -> Option<Tools> {
+        let (rocm_smi, amd_smi) = (tool(ToolName::RocmSmi, config), tool(ToolName::AmdSmi, config));
+        self.looking.ask(move || Tools { rocm_smi: rocm_smi.is_there(), amd_smi: amd_smi.is_there() }).await
+    }
+
+    /// Ends all tasks; their children go with them.
+    pub async fn stop(&self) {
+        let tasks = std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).tasks);
+        for task in tasks.values() {
+            task.check.abort();
+        }
+        for (check, task) in tasks {
+            if timeout(STOP_PATIENCE, task.watcher).await.is_err() {
+                warn!(check = check.as_str(), "a task does not end");
+            }
+        }
+    }
+}
+
+/// A check's task, and the one that notices its end.
+#[derive(Debug)]
+struct Task {
+    check: AbortHandle,
+    watcher: JoinHandle<()>,
+}
+
+/// Reports a check whose task ends by itself: a panic is a fault of ours that must not look like a quiet node.
+async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<String>) {
+    match task.await {
+        Err(error) if error.is_cancelled() => {}
+        how => {
+            let _ = ended.send(format!("{}: {how:?}", check.as_str()));
+        }
+    }
+}
+
+/// Which of the two tools for GPUs lie on the disk.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tools {
+    rocm_smi: bool,
+    amd_smi: bool,
+}
+
+/// The checks that this configuration asks for, on this node as it is now.
+fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
+    let wanted = |check| config.collectors.choice(check);
+    let (rocm_smi, amd_smi) = match (wanted(Check::RocmSmi), wanted(Check::AmdSmi)) {
+        (Some(rocm), Some(amd)) => (rocm, amd),
+        (Some(false), None) => (false, true),
+        (Some(true), None) => (true, false),
+        (None, Some(true)) => (there.rocm_smi, true),
+        (None, Some(false)) => (true, false),
+        (None, None) => automatic(node, there),
+    };
+    let on = |check: Check, on: bool| on.then_some(check);
+    let checks = [
+        on(Check::RocmSmi, rocm_smi),
+        on(Check::AmdSmi, amd_smi),
+        on(Check::Rocminfo, wanted(Check::Rocminfo) != Some(false)),
+        on(Check::Network, config.tests_network()),
+    ];
+    checks.into_iter().flatten().collect()
+}
+
+/// rocm-smi where it is; amd-smi where it alone is; where neither is, the one that has passed here, so that its loss is noticed.
+fn automatic(node: &Node, there: Tools) -> (bool, bool) {
+    let known = |check| node.memory.passed_before(check);
+    let amd = !there.rocm_smi && (there.amd_smi || (known(Check::AmdSmi) && !known(Check::RocmSmi)));
+    (!amd, amd)
+}
+
+fn tool(name: ToolName, config: &Config) -> Tool {
+    Tool {
+        name: name.as_str(),
+        rootfs: config.paths.rootfs.clone(),
+        path: config.tools.path(name).map(Path::to_path_buf),
+    }
+}
+
+fn interval(check: Check, config: &Config) -> Duration {
+    match check {
+        Check::Network => config.network_interval(),
+        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.checks.interval,
+    }
+}
+
+/// None for a network check without a target.
+fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
+    let name = match check {
+        Check::RocmSmi => ToolName::RocmSmi,
+        Check::AmdSmi => ToolName::AmdSmi,
+        Check::Rocminfo => ToolName::Rocminfo,
+        Check::Network => config.network.tool,
+    };
+    let work = match name {
+        ToolName::Iperf3 => {
+            let host = config.network.target.clone()?;
+            Work::Iperf3(Target { host, ports: config.network.ports, bytes: config.network.bytes.clone() })
+        }
+        ToolName::AmdSmi if config.gpus.throttling => Work::calls(&[name.calls(), &[amd_smi::ALL_METRICS]].concat()),
+        _ => Work::calls(name.calls()),
+    };
+    let timeout = if check == Check::Network { config.network_timeout() } else { config.checks.timeout };
+    Some(Checker {
+        check,
+        tool_name: name,
+        node: Arc::clone(node),
+        tool: tool(name, config),
+        work,
+        interval: interval(check, config),
+        timeout,
+        turn,
+    })
+}

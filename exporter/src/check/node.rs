@@ -1,0 +1,125 @@
+//! What all checks of a node share: where things lie, what is known, what a reload may change. Does nothing by itself but keep what the
+//! run directory says in the ledger.
+
+use crate::config::Config;
+use crate::inventory;
+use crate::judge::Bounds;
+use crate::state::boot;
+use crate::state::ledger::Ledger;
+use crate::state::memory::Memory;
+use crate::state::run_dir::{Pause, RunDir};
+use crate::state::sysfs;
+use ossci_base::clock;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+/// The thread that reads the state directory panicked.
+#[derive(Debug, Error)]
+#[error("cannot read the state directory")]
+pub struct LoadError(#[source] tokio::task::JoinError);
+
+/// What all checks of a node share.
+#[derive(Debug)]
+pub struct Node {
+    pub name: String,
+    pub run_dir: RunDir,
+    pub ledger: Ledger,
+    pub memory: Memory,
+    pub sysfs: PathBuf,
+    pub procfs: PathBuf,
+    pub settings: RwLock<Settings>,
+}
+
+/// What a reload may change.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Settings {
+    pub bounds: Bounds,
+    /// By configuration; the run directory and earlier runs may say it too.
+    pub expected_gpus: Option<u32>,
+    pub expected_partitions: Option<u32>,
+    /// So long after the boot a failure is no strike.
+    pub boot_grace: Duration,
+    pub tests_network: bool,
+}
+
+impl Node {
+    /// What the checks share, with what the state directory holds of this boot. That directory may lie on a dead disk, so it
+    /// is read on a thread of its own.
+    pub async fn load(config: &Config) -> Result<Arc<Self>, LoadError> {
+        let boot_id = boot::boot_id(&config.paths.procfs)
+            .inspect_err(|error| warn!(%error, "strikes will not outlive a restart"))
+            .ok();
+        let directory = config.paths.state_dir.clone();
+        let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
+        let memory = loading.await.map_err(LoadError)?;
+        let name = config.node_name().or_else(|| boot::hostname(&config.paths.procfs)).unwrap_or_default();
+        if name.is_empty() {
+            warn!("no node name: nodes without one all test the network at the same moment");
+        }
+        Ok(Arc::new(Self {
+            name,
+            run_dir: RunDir::new(&config.paths.run_dir),
+            ledger: Ledger::new(clock::now(), []),
+            memory,
+            sysfs: config.paths.sysfs.clone(),
+            procfs: config.paths.procfs.clone(),
+            settings: RwLock::new(Settings::default()),
+        }))
+    }
+
+    pub fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+}
+
+/// How often the files of the run directory are looked at for the metrics. Each run looks for itself.
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The bus changes with a boot, a reset or a hand; one look in so many is enough.
+const LOOKS_A_BUS_LOOK: u32 = 12;
+
+/// Keeps what the run directory says in the ledger, and says when that changes. Ends only with its task.
+pub async fn watch_run_dir(node: Arc<Node>) {
+    let mut said = (Pause::No, None);
+    let mut looks = 0;
+    loop {
+        let looking = Arc::clone(&node);
+        let bus_too = looks % LOOKS_A_BUS_LOOK == 0;
+        // One thread for all of it, since any of it may hang.
+        let look = move || {
+            if bus_too {
+                looking.ledger.set_pci(sysfs::pci_gpus(&looking.sysfs));
+            }
+            (looking.run_dir.pause(clock::now()), looking.run_dir.inventory())
+        };
+        looks += 1;
+        let Ok((pause, inventory)) = tokio::task::spawn_blocking(look).await else { continue };
+        let (file, bad) = match inventory {
+            Ok(file) => (file, None),
+            Err(error) => (None, Some(error)),
+        };
+        let learned = node.memory.learned();
+        let expected = inventory::expected(node.settings().expected_gpus, file, learned.as_ref());
+        node.ledger.set_run_dir(pause.clone(), bad.is_some(), expected.map(|expected| expected.gpus));
+        if said.0 != pause {
+            match &pause {
+                Pause::No => info!("the checks run"),
+                Pause::Until(until) => info!(%until, "the checks rest"),
+                Pause::Unreadable(error) => warn!(error, "the pause file pauses nothing"),
+            }
+        }
+        if let Some(error) = bad.as_ref().filter(|_| said.1 != bad) {
+            warn!(error, "the inventory file expects nothing");
+        }
+        said = (pause, bad);
+        sleep(WATCH_INTERVAL).await;
+    }
+}

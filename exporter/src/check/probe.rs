@@ -1,0 +1,101 @@
+//! Checks on demand, for a repair that must know now: the GPU checks once more, and the network runs that the interval made. One at a
+//! time and with a gap, so that no caller turns a node into a benchmark of its own tools. Serves no socket.
+
+use crate::check::engine::Engine;
+use crate::check::node::Node;
+use crate::run::Run;
+use crate::state::errand::Errand;
+use crate::state::run_dir::Pause;
+use crate::strikes::Trigger;
+use jiff::Timestamp;
+use ossci_base::clock;
+use ossci_base::contract::inventory::Inventory;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+use tokio::sync::Mutex;
+
+/// Why there is no answer. The words go over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A probe is under way, or the last one ended a moment ago.
+    TooSoon,
+    /// The network check rests, so no run will come.
+    Paused,
+    /// No network run has begun since then. It will.
+    NotYet,
+    NoNetworkCheck,
+    /// The run itself broke; nothing is known.
+    Interrupted,
+}
+
+impl Refusal {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Refusal::TooSoon => "too-soon",
+            Refusal::Paused => "paused",
+            Refusal::NotYet => "not-yet",
+            Refusal::NoNetworkCheck => "no-network-check",
+            Refusal::Interrupted => "interrupted",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Probe {
+    node: Arc<Node>,
+    engine: Arc<Engine>,
+    min_gap: Duration,
+    /// The end of the last probe; held during one.
+    last: Arc<Mutex<Option<Instant>>>,
+    looking: Errand<Pause>,
+}
+
+impl Probe {
+    pub fn new(node: Arc<Node>, engine: Arc<Engine>, min_gap: Duration) -> Probe {
+        Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default() }
+    }
+
+    /// Runs the GPU checks once, now, whatever the pause. Goes on when the caller goes away: its children must be waited for by somebody.
+    pub async fn gpu(&self) -> Result<Vec<Run>, Refusal> {
+        let mut last = Arc::clone(&self.last).try_lock_owned().map_err(|_| Refusal::TooSoon)?;
+        if last.is_some_and(|last| last.elapsed() < self.min_gap) {
+            return Err(Refusal::TooSoon);
+        }
+        let checks = self.engine.gpu_checkers();
+        let probing = tokio::spawn(async move {
+            let running: Vec<_> = checks
+                .into_iter()
+                .map(|check| tokio::spawn(async move { check.run_once(Trigger::Probe).await }))
+                .collect();
+            let mut runs = Vec::new();
+            for run in running {
+                runs.push(run.await.ok().flatten().ok_or(Refusal::Interrupted)?);
+            }
+            *last = Some(clock::monotonic());
+            Ok(runs)
+        });
+        probing.await.unwrap_or(Err(Refusal::Interrupted))
+    }
+
+    /// The GPUs that this node should show, with their addresses where those are of as many.
+    pub fn expected(&self) -> Option<Inventory> {
+        let learned = self.node.memory.learned();
+        let gpus = self.node.ledger.expected_gpus().or(learned.as_ref().map(|learned| learned.gpus))?;
+        let pci = learned.filter(|learned| learned.gpus == gpus).map(|learned| learned.pci);
+        Some(Inventory { gpus, pci: pci.unwrap_or_default() })
+    }
+
+    /// The first periodic network run begun after `since`. Starts none.
+    pub async fn network(&self, since: Timestamp) -> Result<Run, Refusal> {
+        if !self.node.settings().tests_network {
+            return Err(Refusal::NoNetworkCheck);
+        }
+        let run_dir = self.node.run_dir.clone();
+        let pause = self.looking.ask(move || run_dir.pause(clock::now())).await;
+        if pause.ok_or(Refusal::Interrupted)?.rests() {
+            return Err(Refusal::Paused);
+        }
+        self.node.ledger.network_run_after(since).ok_or(Refusal::NotYet)
+    }
+}

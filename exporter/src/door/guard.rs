@@ -1,0 +1,90 @@
+//! Who may see the pages: users with passwords, kept as bcrypt hashes, and callers whose certificate was verified. Decides on requests;
+//! the files it goes by are [`super::web_config`].
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use super::web_config::{ClientCertificates, WebConfig};
+
+/// A bcrypt check takes a tenth of a second on purpose; what passed once is remembered by its digest, at most so many.
+const REMEMBERED: usize = 64;
+
+/// Compared with when a user is not known, so that the answer takes as long as for one who is.
+const NOBODY: &str = "$2b$10$MQmyZb7YwSqfy1GhuKZ.tuSWe4qt.OLVa6/qmqUZJ9yKIU9cQXKZi";
+
+/// What stands before the pages.
+#[derive(Debug)]
+pub struct Guard {
+    users: BTreeMap<String, String>,
+    certificates: ClientCertificates,
+    passed: Mutex<BTreeSet<[u8; 32]>>,
+}
+
+impl Guard {
+    pub fn new(config: &WebConfig) -> Guard {
+        Guard { users: config.users.clone(), certificates: config.client_certificates, passed: Mutex::default() }
+    }
+
+    /// Whether there are no users: then TLS alone decides who may connect.
+    pub fn is_open(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Whether callers have to say who they are at all.
+    pub fn asks_who_it_is(&self) -> bool {
+        !self.users.is_empty() || self.certificates == ClientCertificates::Verified
+    }
+
+    /// Whether these credentials are right. Slow by design.
+    pub fn knows(&self, authorization: &str) -> bool {
+        let digest: [u8; 32] = Sha256::digest(authorization).into();
+        if self.passed.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
+            return true;
+        }
+        let Some((user, password)) = credentials(authorization) else { return false };
+        let hash = self.users.get(&user);
+        let right = bcrypt::verify(password, hash.map_or(NOBODY, String::as_str)).unwrap_or(false) && hash.is_some();
+        if right {
+            let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+            if passed.len() >= REMEMBERED {
+                passed.clear();
+            }
+            passed.insert(digest);
+        }
+        right
+    }
+}
+
+/// `Basic` and the base64 of `user:password`.
+fn credentials(authorization: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = authorization.split_once(' ')?;
+    let decoded = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(encoded.trim()).ok())??;
+    let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((user.to_string(), password.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_password_of_a_known_user_passes() {
+        let users = BTreeMap::from([("prometheus".to_string(), bcrypt::hash("secret", 4).unwrap())]);
+        let guard = Guard { users, certificates: ClientCertificates::NotVerified, passed: Mutex::default() };
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        assert!(guard.asks_who_it_is());
+        assert!(guard.knows(&basic("prometheus:secret")) && guard.knows(&basic("prometheus:secret")));
+        for wrong in ["prometheus:wrong", "someone:secret", "prometheus", ""] {
+            assert!(!guard.knows(&basic(wrong)), "{wrong}");
+        }
+        assert!(!guard.knows("Bearer secret"));
+    }
+
+    #[test]
+    fn the_hash_of_nobody_is_a_hash() {
+        assert_eq!(bcrypt::verify("anything", NOBODY).ok(), Some(false));
+    }
+}

@@ -1,0 +1,159 @@
+//! `amd-smi`: the facts of one device out of its keys, which both forms of the output share.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::devices::{Device, bus_address};
+use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, is_sentinel, number, text, within};
+use super::text::quote;
+use crate::facts::{BadPages, Gpu, Temperatures, Throttled};
+
+/// What the tool says of one device, in either form.
+pub enum Fields<'a> {
+    Json(&'a Value),
+    /// `section.key` in lower case.
+    Text(&'a BTreeMap<String, Value>),
+}
+
+impl Fields<'_> {
+    fn get(&self, path: &str) -> Option<&Value> {
+        match self {
+            Fields::Json(value) => path.split('.').try_fold(*value, |value, key| value.get(key)),
+            Fields::Text(fields) => fields.get(path),
+        }
+    }
+
+    /// Whether a section is there, be it "N/A" as a whole.
+    fn has(&self, section: &str) -> bool {
+        match self {
+            Fields::Json(value) => value.get(section).is_some(),
+            Fields::Text(fields) => {
+                fields.contains_key(section) || fields.keys().any(|key| key.split('.').next() == Some(section))
+            }
+        }
+    }
+}
+
+/// The facts of one device. Names changed with the releases, so each fact has a list of names.
+pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device {
+    let first = |paths: &[&str]| paths.iter().find_map(|path| fields.get(path));
+    let word = |paths: &[&str]| paths.iter().find_map(|path| Some(text(fields.get(path)?)?.into_owned()));
+    let bus = word(&["bdf", "bus.bdf"]).and_then(|bus| bus_address(&bus, odd));
+    let mut measure = |paths: &[&str], range: &RangeInclusive<f64>| {
+        let value = first(paths)?;
+        let mut said = Vec::new();
+        let measured = within(paths[0], number(value), range, &mut said);
+        odd.extend(said.into_iter().map(|said| format!("gpu {index}: {said}")));
+        measured
+    };
+    let ratio = |percent: f64| percent / 100.0;
+    let temperature_celsius = Temperatures {
+        edge: measure(&["temperature.edge", "temperature.edge_temperature"], &CELSIUS),
+        junction: measure(
+            &["temperature.hotspot", "temperature.hotspot_temperature", "temperature.junction"],
+            &CELSIUS,
+        ),
+        memory: measure(
+            &["temperature.mem", "temperature.vram", "temperature.vram_temperature", "temperature.mem_temperature"],
+            &CELSIUS,
+        ),
+    };
+    let power =
+        ["power.socket_power", "power.current_socket_power", "power.average_socket_power", "power.current_power"];
+    let power_watts = measure(&power, &WATTS);
+    let use_ratio = measure(&["usage.gfx_activity", "usage.gfx_usage"], &PERCENT).map(ratio);
+    let memory_total_bytes = measure(&["mem_usage.total_vram", "vram.size", "vram.vram_total"], &BYTES);
+    let memory_used_bytes = measure(&["mem_usage.used_vram", "vram.vram_used"], &BYTES);
+    let critical = ["limit.slowdown_hotspot_temperature", "limit.slowdown_junction_temperature"];
+    let critical_junction_celsius = measure(&critical, &CELSIUS).filter(|limit| *limit > 0.0);
+    let partition = measure(&["partition_id", "partition.partition_id"], &COUNT).map(|number| number as u32);
+    Device {
+        index,
+        partition,
+        mode: None,
+        gpu: Gpu {
+            pci_bus: bus,
+            unique_id: unique_id(word(&["uuid"]).as_deref(), word(&["asic.asic_serial"]).as_deref()),
+            serial: word(&["board.product_serial"]).filter(|serial| serial != "0"),
+            name: word(&["asic.market_name", "board.product_name", "asic.device_id"]),
+            temperature_celsius,
+            power_watts,
+            use_ratio,
+            memory_total_bytes,
+            memory_used_bytes,
+            critical_junction_celsius,
+            uncorrectable_errors: errors(fields, "uncorrectable"),
+            correctable_errors: errors(fields, "correctable"),
+            throttled: throttled(index, fields, odd),
+            bad_pages: bad_pages(fields),
+            asked_for_sensors: fields.has("power") || fields.has("temperature"),
+            ..Gpu::default()
+        },
+    }
+}
+
+/// Counts of errors. Negative ones are differences of unreadable totals, and the largest number of a width means that there is none.
+fn errors(fields: &Fields<'_>, kind: &str) -> Option<f64> {
+    let count =
+        |value: &Value| number(value).ok().flatten().filter(|count| COUNT.contains(count) && !is_sentinel(*count));
+    if let Some(total) = fields.get(&format!("ecc.total_{kind}_count")).and_then(count) {
+        return Some(total);
+    }
+    let blocks = fields.get("ecc_blocks").and_then(Value::as_object)?;
+    let key = format!("{kind}_count");
+    let counts = blocks.values().filter_map(|block| count(block.get(&key)?));
+    counts.reduce(|one, two| one + two)
+}
+
+/// The state of each limit at this moment. `power.throttle_status` names no cause, and Radeons set it when they are idle: it is not read.
+fn throttled(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Throttled {
+    let mut active = |limit: &str| {
+        let said = text(fields.get(&format!("throttle.{limit}_violation_status"))?)?;
+        match said.to_ascii_uppercase().as_str() {
+            "ACTIVE" | "TRUE" => Some(true),
+            "NOT ACTIVE" | "FALSE" => Some(false),
+            _ => {
+                odd.push(format!("gpu {index}: {limit} violation is {}", quote(&said)));
+                None
+            }
+        }
+    };
+    Throttled {
+        power: active("ppt"),
+        socket_thermal: active("socket_thermal"),
+        memory_thermal: active("hbm_thermal"),
+        vr_thermal: active("vr_thermal"),
+        prochot: active("prochot"),
+    }
+}
+
+fn bad_pages(fields: &Fields<'_>) -> BadPages {
+    let count = |path: &str| match fields.get(path)? {
+        Value::Array(pages) => Some(pages.len() as f64),
+        Value::String(said) if said.starts_with("No bad pages") => Some(0.0),
+        _ => None,
+    };
+    let exceeded = fields.get("ras.bad_page_threshold_exceeded").and_then(text);
+    BadPages {
+        retired: count("retired"),
+        pending: count("pending"),
+        unreservable: count("un_res"),
+        threshold_exceeded: exceeded.is_some_and(|said| said.eq_ignore_ascii_case("true")),
+    }
+}
+
+/// The id under which the other tools know the GPU. The library makes its UUID out of it: byte, `ff` for the physical function and the
+/// device, version, then the other seven bytes.
+fn unique_id(uuid: Option<&str>, serial: Option<&str>) -> Option<String> {
+    let hex = |digits: &str| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(digits) = serial.and_then(|serial| serial.strip_prefix("0x")).filter(|digits| hex(digits)) {
+        return Some(format!("0x{}", digits.to_ascii_lowercase()));
+    }
+    let uuid = uuid?.to_ascii_lowercase();
+    let parts: Vec<&str> = uuid.split('-').collect();
+    let [front, _, _, middle, back] = parts.as_slice() else { return None };
+    let whole = front.is_ascii() && middle.is_ascii() && front.len() == 8 && middle.len() == 4 && &front[2..4] == "ff";
+    let digits = whole.then(|| format!("{}{}{back}", &front[..2], &middle[2..]))?;
+    hex(&digits).then(|| format!("0x{digits}"))
+}

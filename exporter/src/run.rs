@@ -1,0 +1,27 @@
+//! One finished run of one check.
+
+use jiff::Timestamp;
+
+use crate::ending::Printed;
+use crate::facts::Facts;
+use crate::verdict::{Check, Judgement, Verdict};
+
+/// One run of one check, finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub check: Check,
+    pub started_at: Timestamp,
+    /// From start to verdict, by the monotonic clock.
+    pub seconds: f64,
+    pub judgement: Judgement,
+    pub facts: Option<Facts>,
+    pub not_understood: Vec<String>,
+    /// What the tool printed, for whoever asks for it with a probe; not kept.
+    pub printed: Option<Printed>,
+}
+
+impl Run {
+    pub fn verdict(&self) -> Verdict {
+        self.judgement.verdict
+    }
+}

@@ -1,0 +1,138 @@
+//! The exporter as a server: binds the listeners, starts the checks, follows signals until it is stopped.
+
+use crate::config::Config;
+use ossci_base::clock;
+use ossci_base::door::listen;
+
+use crate::check::engine::Engine;
+use crate::check::node::{self, Node};
+use crate::check::probe::Probe;
+use crate::check::reload::{Reading, Reread};
+use crate::door::Door;
+use crate::door::web_config::WebConfig;
+use crate::show::web::{self, BindError, Probing, Site};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+/// Why the exporter could not start or go on.
+#[derive(Debug, Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot receive signals")]
+    Signals(#[source] std::io::Error),
+    #[error(transparent)]
+    State(#[from] node::LoadError),
+    #[error("a part of the exporter ended by itself: {0}")]
+    PartEnded(String),
+}
+
+/// How often the exporter looks whether a tool came or went.
+const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the exporter looks whether the web configuration, a certificate or a key changed.
+const DOOR_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs until SIGTERM or SIGINT. What still runs then goes with its tasks: each child's group is killed when its task is dropped.
+pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+
+    // Before anything else: whoever is not alone on this node must not touch the state of the other.
+    let mut listeners = Vec::new();
+    for address in &config.web.listen_addresses {
+        listeners.push(web::listen(*address).await?);
+    }
+    let socket = web::listen_unix(&config.web.probe_socket).await?;
+
+    let node = Node::load(&config).await?;
+    let (ended, mut part_ended) = mpsc::unbounded_channel();
+    let engine = Arc::new(Engine::new(Arc::clone(&node), ended));
+    engine.configure(&config).await;
+
+    let mut parts = JoinSet::new();
+    let probe = Probe::new(Arc::clone(&node), Arc::clone(&engine), config.probe_min_gap);
+    let probing = Arc::new(Probing { probe, procfs: config.paths.procfs.clone() });
+    let door = Arc::new(Door::new(config.web.web_config_file.clone(), web_config));
+    let site = Site {
+        node: Arc::clone(&node),
+        telemetry_path: config.web.telemetry_path.clone(),
+        door: Arc::clone(&door),
+        probing: Arc::clone(&probing),
+    };
+    for listener in listeners {
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "listening");
+        }
+        let (tls, pages) = (door.tls(), web::pages(&site));
+        parts.spawn(async move { match listen::serve(listener, tls, pages).await {} });
+    }
+    let probes = web::probes(probing);
+    parts.spawn(async move { match listen::serve(socket, None, probes).await {} });
+    let watched = Arc::clone(&node);
+    parts.spawn(async move {
+        node::watch_run_dir(watched).await;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    engine.start();
+    info!(node = node.name, version = env!("CARGO_PKG_VERSION"), "started");
+
+    let every = |period| {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let (mut tools, mut door_files) = (every(TOOLS_INTERVAL), every(DOOR_INTERVAL));
+    let mut reading = Reading::default();
+    loop {
+        let reason = tokio::select! {
+            _ = terminate.recv() => { info!("SIGTERM"); break }
+            _ = interrupt.recv() => { info!("SIGINT"); break }
+            _ = hang_up.recv() => "SIGHUP",
+            _ = tools.tick() => "tools",
+            _ = door_files.tick() => "door",
+            Some(how) = part_ended.recv() => return Err(ended_by_itself(how)),
+            Some(how) = parts.join_next() => return Err(ended_by_itself(format!("{how:?}"))),
+        };
+        if reason == "SIGHUP" {
+            match reading.all(reread, &door, &node.ledger).await {
+                Some(read) => config = read,
+                None => continue,
+            }
+        } else if reason == "door" {
+            reading.door(&door, &node.ledger).await;
+            continue;
+        } else if !engine.is_outdated(&config).await {
+            continue;
+        }
+        // A run that is under way is waited for, but not before a signal to stop.
+        let reconfigure = async {
+            engine.configure(&config).await;
+            engine.start();
+            if reason == "SIGHUP" {
+                node.ledger.set_reload(true, clock::now());
+            }
+            info!(reason, "the configuration is in force");
+        };
+        tokio::select! {
+            () = reconfigure => {}
+            _ = terminate.recv() => { info!("SIGTERM"); break }
+            _ = interrupt.recv() => { info!("SIGINT"); break }
+        }
+    }
+    engine.stop().await;
+    parts.shutdown().await;
+    Ok(())
+}
+
+fn ended_by_itself(how: String) -> RunError {
+    error!(how, "a part of the exporter ended by itself");
+    RunError::PartEnded(how)
+}

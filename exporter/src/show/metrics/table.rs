@@ -1,0 +1,260 @@
+//! Pure: the one table of metric names: name, help, unit, type, labels, and where the values come from. There is no label for the node:
+//! the scrape adds it.
+
+use crate::show::metrics::samples::{
+    bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperatures,
+    throttled,
+};
+use crate::show::metrics::{Kind, Metric, row};
+use crate::state::run_dir::Pause;
+use crate::verdict::Verdict;
+use Kind::{Counter, Gauge, Info};
+
+const CHECK: &[&str] = &["check"];
+const GPU: &[&str] = &["gpu", "pci_bus"];
+const NONE: &[&str] = &[];
+
+/// Every series that the exporter can show.
+pub const TABLE: &[Metric] = &[
+    row(
+        "ossci_check_consecutive_failures",
+        "Failed runs in a row. Unknown runs leave it as it is; it ends with the boot, not with the exporter.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| Some(c.standing.consecutive_failures as f64)),
+    ),
+    row(
+        "ossci_check_last_run_timestamp_seconds",
+        "When the latest run ended, whatever it found.",
+        Some("seconds"),
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.last_run.map(seconds)),
+    ),
+    row(
+        "ossci_check_last_success_timestamp_seconds",
+        "When the latest passed run ended.",
+        Some("seconds"),
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.last_success.map(seconds)),
+    ),
+    row("ossci_check_interval_seconds", "How often the check runs.", Some("seconds"), Gauge, CHECK, |s| {
+        per_check(s, |c| Some(c.interval.as_secs_f64()))
+    }),
+    row("ossci_check_runs_total", "Periodic runs since the exporter started.", None, Counter, CHECK, |s| {
+        per_check(s, |c| Some(c.standing.runs_total as f64))
+    }),
+    row("ossci_check_failures_total", "Failed periodic runs since the exporter started.", None, Counter, CHECK, |s| {
+        per_check(s, |c| Some(c.standing.failures_total as f64))
+    }),
+    row(
+        "ossci_check_success",
+        "1 when the latest run passed, 0 when it failed; absent when it found nothing out.",
+        None,
+        Gauge,
+        CHECK,
+        |s| {
+            per_check(s, |c| match c.standing.latest.as_ref()?.verdict() {
+                Verdict::Passed => Some(1.0),
+                Verdict::Failed(_) => Some(0.0),
+                Verdict::Unknown(_) => None,
+            })
+        },
+    ),
+    row(
+        "ossci_check_result_info",
+        "What the latest run found.",
+        None,
+        Info,
+        &["check", "verdict", "reason"],
+        result_info,
+    ),
+    row("ossci_check_duration_seconds", "How long the latest run took.", Some("seconds"), Gauge, CHECK, |s| {
+        per_check(s, |c| c.standing.latest.as_ref().map(|run| run.seconds))
+    }),
+    row(
+        "ossci_check_not_understood",
+        "Things in the output of the latest run that were not understood.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.latest.as_ref().map(|run| run.not_understood.len() as f64)),
+    ),
+    row("ossci_checks_paused", "1 while the periodic checks rest because of a repair.", None, Gauge, NONE, |s| {
+        // The watcher's reading may be a second older than the end of the pause.
+        one(f64::from(matches!(s.pause, Pause::Until(until) if until > s.now)))
+    }),
+    row(
+        "ossci_run_dir_file_unreadable",
+        "1 while a file of the run directory is there and cannot be understood; it then says nothing.",
+        None,
+        Gauge,
+        &["file"],
+        |s| {
+            let pause = matches!(s.pause, Pause::Unreadable(_));
+            let files = [("pause", pause), ("inventory", s.inventory_unreadable)];
+            files.map(|(file, bad)| (vec![file.to_string()], f64::from(bad))).to_vec()
+        },
+    ),
+    row(
+        "ossci_gpus_expected",
+        "GPUs that this node must show; absent when nobody says it and none was ever seen.",
+        None,
+        Gauge,
+        NONE,
+        |s| s.expected_gpus.map_or(Vec::new(), |gpus| one(f64::from(gpus))),
+    ),
+    row(
+        "ossci_pci_gpus",
+        "AMD GPUs on the PCI bus by driver; an empty driver means that none took them.",
+        None,
+        Gauge,
+        &["driver"],
+        pci_gpus,
+    ),
+    row(
+        "ossci_gpus_found",
+        "GPUs in the latest output that could be read, also of a failed run.",
+        None,
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| Some(c.facts()?.gpus()?.len() as f64)),
+    ),
+    row(
+        "ossci_gpu_temperature_celsius",
+        "Temperature by sensor.",
+        Some("celsius"),
+        Gauge,
+        &["gpu", "pci_bus", "sensor"],
+        temperatures,
+    ),
+    row("ossci_gpu_power_watts", "Power drawn by the package.", Some("watts"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.power_watts)
+    }),
+    row("ossci_gpu_use_ratio", "Share of time in which the GPU was busy.", Some("ratio"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.use_ratio)
+    }),
+    row("ossci_gpu_memory_used_bytes", "Memory in use.", Some("bytes"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_used_bytes)
+    }),
+    row("ossci_gpu_memory_total_bytes", "Memory of the GPU.", Some("bytes"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_total_bytes)
+    }),
+    row("ossci_gpu_memory_use_ratio", "Share of the memory in use.", Some("ratio"), Gauge, GPU, |s| {
+        per_gpu(s, |gpu| gpu.memory_use_ratio)
+    }),
+    row(
+        "ossci_gpu_uncorrectable_errors",
+        "ECC errors of this boot that could not be corrected, where the tool says it.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_gpu(s, |gpu| gpu.uncorrectable_errors),
+    ),
+    row(
+        "ossci_gpu_correctable_errors",
+        "ECC errors of this boot that were corrected, where the tool says it.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_gpu(s, |gpu| gpu.correctable_errors),
+    ),
+    row(
+        "ossci_gpu_throttled",
+        "1 while the GPU slows itself down for this cause, where the tool says it.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "cause"],
+        throttled,
+    ),
+    row(
+        "ossci_gpu_bad_pages",
+        "Pages of the memory out of use or to be, where the tool says it.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "state"],
+        bad_pages,
+    ),
+    row("ossci_gpu_partitions", "Compute partitions; 1 when it is not partitioned.", None, Gauge, GPU, |s| {
+        per_gpu(s, |gpu| Some(f64::from(gpu.partitions)))
+    }),
+    row("ossci_gpu_info", "Which GPU it is.", None, Info, &["gpu", "pci_bus", "unique_id", "serial", "name"], gpu_info),
+    row(
+        "ossci_network_download_bytes_per_second",
+        "Speed of the latest transfer to this node.",
+        Some("bytes_per_second"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.download_bits_per_second.map(bytes)),
+    ),
+    row(
+        "ossci_network_upload_bytes_per_second",
+        "Speed of the latest transfer from this node, where the test has one.",
+        Some("bytes_per_second"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.upload_bits_per_second.map(bytes)),
+    ),
+    row(
+        "ossci_network_latency_seconds",
+        "Time there and back in the latest network test, where it measures it.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.latency_seconds),
+    ),
+    row(
+        "ossci_network_jitter_seconds",
+        "Spread of that time, where the test measures it.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.jitter_seconds),
+    ),
+    row(
+        "ossci_network_loss_ratio",
+        "Lost share of the packets of the latest network test, where it measures it.",
+        Some("ratio"),
+        Gauge,
+        NONE,
+        |s| network(s, |transfer| transfer.loss_ratio),
+    ),
+    row("ossci_network_transfer_bytes", "Volume of the latest transfer.", Some("bytes"), Gauge, NONE, |s| {
+        network(s, |transfer| transfer.bytes)
+    }),
+    row("ossci_network_retransmits", "TCP segments sent again in the latest transfer.", None, Gauge, NONE, |s| {
+        network(s, |transfer| transfer.retransmits)
+    }),
+    row(
+        "ossci_exporter_state_write_failures_total",
+        "Writes of the state files that failed or did not come back in time.",
+        None,
+        Counter,
+        NONE,
+        |s| one(s.state_write_failures as f64),
+    ),
+    row(
+        "ossci_exporter_config_last_reload_successful",
+        "1 when the configuration could be read the last time, 0 when the old one was kept.",
+        None,
+        Gauge,
+        NONE,
+        |s| one(f64::from(s.reload.successful)),
+    ),
+    row(
+        "ossci_exporter_config_last_reload_success_timestamp_seconds",
+        "When the configuration in force was read.",
+        Some("seconds"),
+        Gauge,
+        NONE,
+        |s| one(seconds(s.reload.at)),
+    ),
+    row("ossci_exporter_build_info", "Version of the exporter.", None, Info, &["version"], |_| {
+        vec![(vec![env!("CARGO_PKG_VERSION").to_string()], 1.0)]
+    }),
+    row("ossci_exporter_start_time_seconds", "When the exporter started.", Some("seconds"), Gauge, NONE, |s| {
+        one(seconds(s.started_at))
+    }),
+];

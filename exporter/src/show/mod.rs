@@ -1,0 +1,8 @@
+//! What is shown to Prometheus, to people and to a probe. Reads a snapshot; changes nothing.
+
+pub mod landing;
+pub mod metrics;
+pub mod probe_answer;
+#[cfg(test)]
+mod tests;
+pub mod web;

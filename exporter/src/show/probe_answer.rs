@@ -1,0 +1,32 @@
+//! A run as a probe answers with it.
+
+use ossci_base::contract::probe::{Inventories, ProbeAnswer, ProbeDebug, ProbeResult};
+
+use crate::run::Run;
+
+/// How much of a run an answer tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Results,
+    WithOutput,
+}
+
+/// What a probe found, and on which boot.
+pub fn probe_answer(boot_id: &str, inventory: Inventories, runs: &[Run], depth: Depth) -> ProbeAnswer {
+    let debug = |run: &Run| ProbeDebug {
+        not_understood: run.not_understood.clone(),
+        exit_status: run.printed.as_ref().map(|printed| printed.exit_status),
+        stdout: run.printed.as_ref().map(|printed| printed.stdout.clone()),
+        stderr: run.printed.as_ref().map(|printed| printed.stderr.clone()),
+    };
+    let result = |run: &Run| ProbeResult {
+        check: run.check.as_str().to_owned(),
+        verdict: run.verdict().as_str().to_owned(),
+        reason: run.verdict().reason().map(str::to_owned),
+        detail: run.judgement.detail.clone(),
+        started_at: run.started_at,
+        seconds: run.seconds,
+        debug: (depth == Depth::WithOutput).then(|| debug(run)),
+    };
+    ProbeAnswer { boot_id: boot_id.to_owned(), inventory, results: runs.iter().map(result).collect() }
+}

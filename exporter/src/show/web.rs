@@ -1,0 +1,203 @@
+//! The routes: metrics and pages on TCP, probes on the unix socket, and on TCP only behind a guard that asks who it is. Binds the
+//! listeners; starts no check by itself.
+
+use crate::check::node::Node;
+use crate::check::probe::{Probe, Refusal};
+use crate::door::{self, Door};
+use crate::inventory;
+use crate::run::Run;
+use crate::show::landing::landing as landing_page;
+use crate::show::metrics::page;
+use crate::show::metrics::page::Form;
+use crate::show::probe_answer::{Depth, probe_answer};
+use crate::state::boot;
+use crate::state::ledger::Snapshot;
+use crate::verdict::Verdict;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use ossci_base::clock;
+use ossci_base::contract::probe::Inventories;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use serde::Deserialize;
+use serde_json::json;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tracing::{debug, warn};
+
+/// What is served on TCP.
+#[derive(Debug, Clone)]
+pub struct Site {
+    pub node: Arc<Node>,
+    /// Path of the metrics page.
+    pub telemetry_path: String,
+    /// Whoever wants in must get past it.
+    pub door: Arc<Door>,
+    pub probing: Arc<Probing>,
+}
+
+/// Pages for Prometheus and for people; the probe only where callers say who they are.
+pub fn pages(site: &Site) -> Router {
+    let pages = Router::new()
+        .route("/", get(landing))
+        .route(&site.telemetry_path, get(metrics))
+        .route("/-/healthy", get(|| async { "healthy\n" }))
+        .route("/-/ready", get(|| async { "ready\n" }))
+        .with_state(site.clone());
+    let theirs = || Arc::clone(&site.door);
+    let hidden = middleware::from_fn_with_state(theirs(), door::hide_from_strangers);
+    let probes = probes(Arc::clone(&site.probing)).layer(hidden);
+    pages.merge(probes).layer(middleware::from_fn_with_state(theirs(), door::let_in))
+}
+
+/// What the probe socket answers with.
+#[derive(Debug)]
+pub struct Probing {
+    pub probe: Probe,
+    pub procfs: PathBuf,
+}
+
+/// The probe, for whoever may open the socket.
+pub fn probes(probing: Arc<Probing>) -> Router {
+    Router::new().route("/probe", get(probe)).with_state(probing)
+}
+
+fn snapshot(node: &Node) -> Snapshot {
+    node.ledger.snapshot(clock::now(), node.memory.write_failures())
+}
+
+async fn landing(State(site): State<Site>) -> Html<String> {
+    Html(landing_page(&snapshot(&site.node), &site.telemetry_path))
+}
+
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
+    let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = Form::accepted(header(header::ACCEPT));
+    let page = match page::metrics(snapshot(&site.node), form) {
+        Ok(page) => page,
+        Err(error) => {
+            warn!(%error, "cannot write the metrics page");
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    };
+    let form = (header::CONTENT_TYPE, form.content_type());
+    let packed = if wants_gzip(header(header::ACCEPT_ENCODING)) { gzip(page.as_bytes()).ok() } else { None };
+    match packed {
+        Some(packed) => ([form, (header::CONTENT_ENCODING, "gzip")], packed).into_response(),
+        None => ([form], page).into_response(),
+    }
+}
+
+/// Whether `gzip` is among the accepted encodings, and not refused by a weight of zero.
+fn wants_gzip(accept: &str) -> bool {
+    accept.split(',').any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = parameters.trim().strip_prefix("q=").map(str::trim);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.and_then(|q| q.parse::<f64>().ok()) != Some(0.0)
+    })
+}
+
+/// The lightest level: a page shrinks to a tenth with it, and a better one costs the node more than the wire saves.
+fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
+    encoder.write_all(page)?;
+    encoder.finish()
+}
+
+#[derive(Debug, Deserialize)]
+struct Question {
+    check: Option<String>,
+    since: Option<String>,
+    /// `true`: the answer holds what the tools printed.
+    debug: Option<String>,
+}
+
+async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Question>) -> Response {
+    let refuse = |status: StatusCode, error: &str| (status, Json(json!({ "error": error }))).into_response();
+    // Read before the run: an answer must not be credited to a boot that only began after it.
+    let boot_id = match boot::boot_id(&probing.procfs) {
+        Ok(boot_id) => boot_id,
+        Err(error) => {
+            warn!(%error, "cannot answer a probe");
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, "no-boot-id");
+        }
+    };
+    let outcome = match (question.check.as_deref(), question.since.as_deref().map(str::parse::<Timestamp>)) {
+        (Some("gpu"), _) => probing.probe.gpu().await,
+        (Some("network"), Some(Ok(since))) => probing.probe.network(since).await.map(|run| vec![run]),
+        (Some("network"), _) => return refuse(StatusCode::BAD_REQUEST, "since-must-be-rfc3339"),
+        _ => return refuse(StatusCode::BAD_REQUEST, "check-must-be-gpu-or-network"),
+    };
+    match outcome {
+        Ok(runs) => {
+            let passed = runs.iter().all(|run: &Run| run.verdict() == Verdict::Passed);
+            debug!(passed, "answered a probe");
+            let depth = if question.debug.as_deref() == Some("true") { Depth::WithOutput } else { Depth::Results };
+            let of_gpus = question.check.as_deref() == Some("gpu");
+            let expected = of_gpus.then(|| probing.probe.expected()).flatten();
+            let inventory = Inventories { expected, seen: inventory::seen(&runs) };
+            Json(probe_answer(&boot_id, inventory, &runs, depth)).into_response()
+        }
+        Err(Refusal::TooSoon) => refuse(StatusCode::TOO_MANY_REQUESTS, Refusal::TooSoon.as_str()),
+        Err(refusal) => refuse(StatusCode::SERVICE_UNAVAILABLE, refusal.as_str()),
+    }
+}
+
+/// A listener that could not be had.
+#[derive(Debug, Error)]
+pub enum BindError {
+    #[error("cannot listen on {0}")]
+    Address(SocketAddr, #[source] std::io::Error),
+    #[error("cannot make the probe socket {0}")]
+    Socket(PathBuf, #[source] std::io::Error),
+    #[error("another exporter answers on the probe socket {0}")]
+    SocketInUse(PathBuf),
+}
+
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| BindError::Address(address, error))
+}
+
+/// Makes the socket, mode 0600 from its first moment. One that a dead exporter left is replaced, one that answers is not.
+pub async fn listen_unix(path: &Path) -> Result<UnixListener, BindError> {
+    let failed = |error| BindError::Socket(path.to_path_buf(), error);
+    if tokio::net::UnixStream::connect(path).await.is_ok() {
+        return Err(BindError::SocketInUse(path.to_path_buf()));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+    }
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_given_to_whoever_accepts_it() {
+        for (accept, wanted) in
+            [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("", false), ("identity", false)]
+        {
+            assert_eq!(wants_gzip(accept), wanted, "{accept}");
+        }
+        assert!(gzip(&b"ossci".repeat(1000)).unwrap().len() < 500);
+    }
+}

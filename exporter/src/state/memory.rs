@@ -1,0 +1,285 @@
+//! What outlives a restart: the strikes of this boot, and what healthy runs of any boot showed. In memory first, on disk as far as the
+//! disk plays along: a full, broken or hanging one is said and counted, and costs nothing but the next restart's memory.
+
+use crate::facts::Gpu;
+use crate::inventory;
+use crate::state::state_file::{
+    Durability, INVENTORY, InventoryFile, STRIKES, StateError, StrikesEntry, StrikesFile, load, store,
+};
+use crate::strikes::Standing;
+use crate::verdict::Check;
+use ossci_base::clock;
+use ossci_base::contract::inventory::Inventory;
+use serde::{Serialize, de::DeserializeOwned};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::time::Instant;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+/// As long as all is well only times change, and a restart finds out about those by itself: so long they may lag behind on disk.
+const CALM: Duration = Duration::from_secs(300);
+
+/// A disk that takes longer than this is waited for no more; the write goes on by itself, and the next one follows it.
+const DISK_PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Memory {
+    directory: PathBuf,
+    content: Mutex<Content>,
+    /// Held by the write itself, so that a newer content never lands before an older one.
+    disk: Arc<tokio::sync::Mutex<()>>,
+    failing: AtomicBool,
+    write_failures: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    /// Without it the counts of two boots could not be told apart, and none are kept.
+    boot_id: Option<String>,
+    standings: BTreeMap<Check, StrikesEntry>,
+    learned: Option<Inventory>,
+    passed: BTreeSet<Check>,
+    /// When each check was written last.
+    written: BTreeMap<Check, Instant>,
+}
+
+impl Memory {
+    /// Reads both files. What cannot be read is said and left out.
+    pub fn load(directory: &Path, boot_id: Option<String>) -> Memory {
+        if let Err(error) = std::fs::create_dir_all(directory) {
+            warn!(directory = %directory.display(), %error, "cannot create the state directory");
+        }
+        let mut content = Content { boot_id, ..Content::default() };
+        if let Some(file) = load_or_say::<StrikesFile>(&directory.join(STRIKES)) {
+            if Some(&file.boot_id) == content.boot_id.as_ref() {
+                let known = |(name, entry): (String, _)| Some((Check::from_name(&name)?, entry));
+                content.standings = file.checks.into_iter().filter_map(known).collect();
+            } else {
+                info!("the node was rebooted, strikes start at zero");
+            }
+        }
+        if let Some(file) = load_or_say::<InventoryFile>(&directory.join(INVENTORY)) {
+            content.learned = file.learned;
+            content.passed = file.passed.iter().filter_map(|name| Check::from_name(name)).collect();
+        }
+        Memory {
+            directory: directory.to_path_buf(),
+            content: Mutex::new(content),
+            disk: Arc::default(),
+            failing: AtomicBool::new(false),
+            write_failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Where a check stands after the restart.
+    pub fn standing(&self, check: Check) -> Standing {
+        let entry = self.content().standings.get(&check).cloned().unwrap_or_default();
+        Standing {
+            consecutive_failures: entry.consecutive_failures,
+            last_run: entry.last_run,
+            last_success: entry.last_success,
+            ..Standing::default()
+        }
+    }
+
+    /// Whether this check has passed on this node, on any boot.
+    pub fn passed_before(&self, check: Check) -> bool {
+        self.content().passed.contains(&check)
+    }
+
+    pub fn learned(&self) -> Option<Inventory> {
+        self.content().learned.clone()
+    }
+
+    /// Writes that failed or were not waited for, since the start.
+    pub fn write_failures(&self) -> u64 {
+        self.write_failures.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the strikes of a check: each of them at once, and the times of a healthy check now and then. Waits for the disk, but not long.
+    pub async fn keep_standing(&self, check: Check, standing: &Standing) {
+        let entry = StrikesEntry {
+            consecutive_failures: standing.consecutive_failures,
+            last_run: standing.last_run,
+            last_success: standing.last_success,
+        };
+        let news = {
+            let mut content = self.content();
+            let lasting = content.written.get(&check).is_some_and(|written| written.elapsed() < CALM);
+            let healthy = |entry: &StrikesEntry| entry.consecutive_failures == 0 && entry.last_success.is_some();
+            let calm = lasting && healthy(&entry) && content.standings.get(&check).is_some_and(healthy);
+            content.standings.insert(check, entry);
+            if !calm {
+                content.written.insert(check, clock::monotonic());
+            }
+            content.boot_id.is_some() && !calm
+        };
+        if news {
+            self.write(STRIKES, Durability::ThisBoot, Content::strikes_file).await;
+        }
+    }
+
+    /// Keeps what a passed run showed, where it is new.
+    pub async fn keep_pass(&self, check: Check, gpus: &[Gpu]) {
+        let news = {
+            let mut content = self.content();
+            let learned = inventory::learn(check, content.learned.as_ref(), gpus);
+            let first = content.passed.insert(check);
+            let news = first || learned.is_some();
+            content.learned = learned.or(content.learned.take());
+            news
+        };
+        if news {
+            self.write(INVENTORY, Durability::AcrossBoots, Content::inventory_file).await;
+        }
+    }
+
+    async fn write<T: Serialize + Send + 'static>(&self, name: &str, durability: Durability, file: fn(&Content) -> T) {
+        let outcome = timeout(DISK_PATIENCE, async {
+            let turn = Arc::clone(&self.disk).lock_owned().await;
+            let (path, content) = (self.directory.join(name), file(&self.content()));
+            let write = tokio::task::spawn_blocking(move || {
+                let written = store(&path, &content, durability);
+                drop(turn);
+                written
+            });
+            write.await
+        });
+        let trouble = match outcome.await {
+            Ok(Ok(Ok(()))) => None,
+            Ok(Ok(Err(error))) => Some(chain(&error)),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the disk does not answer".to_string()),
+        };
+        if trouble.is_some() {
+            self.write_failures.fetch_add(1, Ordering::Relaxed);
+        }
+        // Every run writes; only the first failure and the recovery are news.
+        match (self.failing.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
+            (false, Some(error)) => warn!(file = name, error, "cannot keep the state, a restart would forget it"),
+            (true, None) => info!(file = name, "the state is kept again"),
+            _ => {}
+        }
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    fn strikes_file(&self) -> StrikesFile {
+        let named = |(check, entry): (&Check, &StrikesEntry)| (check.as_str().to_string(), entry.clone());
+        StrikesFile {
+            boot_id: self.boot_id.clone().unwrap_or_default(),
+            checks: self.standings.iter().map(named).collect(),
+        }
+    }
+
+    fn inventory_file(&self) -> InventoryFile {
+        let learned = self.learned.as_ref();
+        InventoryFile {
+            learned: learned.cloned(),
+            passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
+        }
+    }
+}
+
+fn load_or_say<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    load(path).unwrap_or_else(|error: StateError| {
+        warn!(error = chain(&error), "starting without it");
+        None
+    })
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::scratch;
+
+    fn load(directory: &Path, boot_id: &str) -> Memory {
+        Memory::load(directory, Some(boot_id.to_string()))
+    }
+
+    fn strikes(consecutive_failures: u64) -> Standing {
+        Standing { consecutive_failures, ..Standing::default() }
+    }
+
+    fn gpus(count: usize) -> Vec<Gpu> {
+        let gpu = |index| Gpu { pci_bus: Some(format!("0000:0{index}:00.0")), ..Gpu::default() };
+        (0..count).map(gpu).collect()
+    }
+
+    #[tokio::test]
+    async fn strikes_survive_a_restart_and_end_with_the_boot() {
+        let directory = scratch("boots");
+        load(&directory, "a").keep_standing(Check::RocmSmi, &strikes(2)).await;
+        assert_eq!(load(&directory, "a").standing(Check::RocmSmi).consecutive_failures, 2);
+        assert_eq!(load(&directory, "b").standing(Check::RocmSmi).consecutive_failures, 0);
+    }
+
+    #[tokio::test]
+    async fn inventory_and_passes_survive_a_reboot() {
+        let directory = scratch("inventory");
+        load(&directory, "a").keep_pass(Check::RocmSmi, &gpus(8)).await;
+        let later = load(&directory, "b");
+        assert_eq!(later.learned().map(|learned| learned.gpus), Some(8));
+        assert!(later.passed_before(Check::RocmSmi));
+        assert!(!later.passed_before(Check::Rocminfo));
+    }
+
+    #[tokio::test]
+    async fn a_corrupted_file_loses_nothing_else() {
+        let directory = scratch("corrupted");
+        let memory = load(&directory, "a");
+        memory.keep_pass(Check::RocmSmi, &gpus(8)).await;
+        memory.keep_standing(Check::RocmSmi, &strikes(1)).await;
+        std::fs::write(directory.join(STRIKES), b"\0\xff{").unwrap();
+        let later = load(&directory, "a");
+        assert_eq!(later.standing(Check::RocmSmi).consecutive_failures, 0);
+        assert_eq!(later.learned().map(|learned| learned.gpus), Some(8));
+        later.keep_standing(Check::RocmSmi, &strikes(2)).await;
+        assert_eq!(load(&directory, "a").standing(Check::RocmSmi).consecutive_failures, 2);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_refuses_is_counted_and_forgets_nothing_in_memory() {
+        let memory = load(Path::new("/dev/null/state"), "a");
+        memory.keep_standing(Check::Network, &strikes(3)).await;
+        assert_eq!(memory.write_failures(), 1);
+        assert_eq!(memory.standing(Check::Network).consecutive_failures, 3);
+    }
+
+    #[tokio::test]
+    async fn without_a_boot_id_no_strikes_are_kept() {
+        let directory = scratch("nameless");
+        Memory::load(&directory, None).keep_standing(Check::RocmSmi, &strikes(2)).await;
+        assert!(!directory.join(STRIKES).exists());
+    }
+
+    #[tokio::test]
+    async fn a_healthy_check_does_not_write_at_each_run_and_a_strike_is_written_at_once() {
+        let directory = scratch("calm");
+        let memory = load(&directory, "a");
+        let at = |second| jiff::Timestamp::from_second(second).ok();
+        let passed = |second| Standing { last_run: at(second), last_success: at(second), ..Standing::default() };
+        let on_disk = || load(&directory, "a").standing(Check::RocmSmi);
+        memory.keep_standing(Check::RocmSmi, &passed(1)).await;
+        memory.keep_standing(Check::RocmSmi, &passed(2)).await;
+        assert_eq!(on_disk().last_run, at(1));
+        memory.keep_standing(Check::RocmSmi, &Standing { consecutive_failures: 1, ..passed(3) }).await;
+        assert_eq!((on_disk().consecutive_failures, on_disk().last_run), (1, at(3)));
+        memory.keep_standing(Check::RocmSmi, &passed(4)).await;
+        assert_eq!((on_disk().consecutive_failures, on_disk().last_run), (0, at(4)));
+    }
+}

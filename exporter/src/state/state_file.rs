@@ -1,0 +1,131 @@
+//! The two files of the state directory and their formats: `strikes.json` (counts, valid within one boot) and `inventory.json` (what a
+//! healthy run showed, valid across boots). Reads and replaces them; keeps nothing in memory and decides nothing.
+
+use jiff::Timestamp;
+use ossci_base::contract::inventory::Inventory;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+pub const STRIKES: &str = "strikes.json";
+pub const INVENTORY: &str = "inventory.json";
+
+/// `strikes.json`. Checks are keyed by name: one that this version does not know is kept out, one that it misses starts at zero.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StrikesFile {
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
+    pub checks: BTreeMap<String, StrikesEntry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StrikesEntry {
+    pub consecutive_failures: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<Timestamp>,
+}
+
+/// `inventory.json`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<Inventory>,
+    /// Checks that have passed on this node: from then on a missing tool is a fault of the node.
+    #[serde(default)]
+    pub passed: BTreeSet<String>,
+}
+
+#[derive(Debug, Error)]
+pub enum StateError {
+    #[error("cannot read {0}")]
+    Read(PathBuf, #[source] std::io::Error),
+    #[error("cannot understand {0}")]
+    Format(PathBuf, #[source] serde_json::Error),
+    #[error("cannot write {0}")]
+    Write(PathBuf, #[source] std::io::Error),
+}
+
+/// Whether the bytes must be on the disk before the name points at them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// For what ends with the boot anyway: a power failure ends the boot, so nothing is waited for.
+    ThisBoot,
+    AcrossBoots,
+}
+
+/// The content of a file; `None` when there is no such file.
+pub fn load<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StateError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StateError::Read(path.to_path_buf(), error)),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| StateError::Format(path.to_path_buf(), error))
+}
+
+/// Replaces a file by rename, so that a reader and a crash find the old one or the new one. A failure leaves the old one.
+pub fn store<T: Serialize>(path: &Path, content: &T, durability: Durability) -> Result<(), StateError> {
+    let failed = |error: std::io::Error| StateError::Write(path.to_path_buf(), error);
+    let mut bytes = serde_json::to_vec(content).map_err(|error| failed(error.into()))?;
+    bytes.push(b'\n');
+    let temporary = path.with_extension("json.tmp");
+    let write = || {
+        let mut file = File::create(&temporary)?;
+        file.write_all(&bytes)?;
+        if durability == Durability::AcrossBoots {
+            file.sync_all()?;
+        }
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::scratch;
+
+    #[test]
+    fn what_was_stored_is_loaded() {
+        let directory = scratch("state-round");
+        let path = directory.join(STRIKES);
+        let entry = StrikesEntry { consecutive_failures: 2, last_run: Some(Timestamp::UNIX_EPOCH), last_success: None };
+        let file = StrikesFile { boot_id: "b".to_string(), checks: BTreeMap::from([("rocminfo".to_string(), entry)]) };
+        store(&path, &file, Durability::ThisBoot).unwrap();
+        assert_eq!(load::<StrikesFile>(&path).unwrap(), Some(file));
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "{\"bootID\":\"b\",\"checks\":{\"rocminfo\":{\"consecutiveFailures\":2,\"lastRun\":\"1970-01-01T00:00:00Z\"}}}\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_error_and_a_corrupted_one_is() {
+        let directory = scratch("state-bad");
+        let path = directory.join(INVENTORY);
+        assert!(matches!(load::<InventoryFile>(&path), Ok(None)));
+        std::fs::write(&path, "{\"learned\": {\"gpus\": 8").unwrap();
+        assert!(matches!(load::<InventoryFile>(&path), Err(StateError::Format(..))));
+    }
+
+    #[test]
+    fn a_write_that_fails_keeps_the_old_file() {
+        let directory = scratch("full");
+        let path = directory.join(INVENTORY);
+        std::fs::write(&path, "{}\n").unwrap();
+        // A directory in the place of the temporary file fails for root as well, unlike a mode.
+        std::fs::create_dir(path.with_extension("json.tmp")).unwrap();
+        let stored = store(&path, &InventoryFile::default(), Durability::AcrossBoots);
+        assert!(matches!(stored, Err(StateError::Write(..))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}\n");
+    }
+}
