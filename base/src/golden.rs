@@ -1,17 +1,18 @@
-//! Expected files of tests. `UPDATE_EXPECTED=1` rewrites them; every test of the repository reads that switch here.
+//! Comparison of test output with expected files. `UPDATE_EXPECTED=1` rewrites the files; every
+//! test of the repository reads that switch here.
 
 use std::path::Path;
 
-/// Whether expected files are rewritten instead of compared.
+/// Returns whether expected files are rewritten instead of compared.
 #[expect(clippy::disallowed_methods, reason = "the one switch that rewrites expected files")]
 pub fn updates() -> bool {
     std::env::var("UPDATE_EXPECTED").is_ok_and(|value| value == "1")
 }
 
-/// Compares `found` with the file, or writes it there.
+/// Compares `found` with the file, or writes `found` to the file if `UPDATE_EXPECTED=1`.
 ///
 /// # Errors
-/// One text that says which lines differ, or that the file cannot be read or written.
+/// A text with the differing lines, or the I/O error.
 pub fn check(path: &Path, found: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}; UPDATE_EXPECTED=1 writes it", path.display());
     if updates() {
@@ -20,10 +21,10 @@ pub fn check(path: &Path, found: &str) -> Result<(), String> {
     compare(path, &std::fs::read_to_string(path).map_err(failed)?, found)
 }
 
-/// Compares two texts, of which `expected` is that of the file.
+/// Compares two texts; `expected` is the content of the file `path`.
 ///
 /// # Errors
-/// One text that says which lines differ.
+/// A text with the differing lines.
 pub fn compare(path: &Path, expected: &str, found: &str) -> Result<(), String> {
     if expected == found {
         return Ok(());
@@ -31,7 +32,7 @@ pub fn compare(path: &Path, expected: &str, found: &str) -> Result<(), String> {
     Err(format!("{} differs (UPDATE_EXPECTED=1 rewrites it):\n{}", path.display(), difference(expected, found)))
 }
 
-/// The lines that differ, each with the nearest line above it that is not indented.
+/// Returns the differing lines, compared by position, with every unindented equal line as context.
 fn difference(expected: &str, found: &str) -> String {
     let (mut old, mut new) = (expected.lines().peekable(), found.lines().peekable());
     let mut text = String::new();

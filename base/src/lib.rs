@@ -1,5 +1,5 @@
-//! The ground floor: what the exporter and the remediator share. A thing is here only when both use it now, and nothing of
-//! Kubernetes is.
+//! Code that the exporter and the remediator share. A module belongs here only if both use it now,
+//! and it knows nothing of Kubernetes.
 
 pub mod clock;
 pub mod contract;

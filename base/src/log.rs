@@ -1,27 +1,27 @@
-//! How both programs log: one line an event, as text or JSON, to standard error.
+//! Logging of both programs: one line per event, as text or JSON, to standard error.
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How a line is written.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// `time level fields`, for people and logfmt readers.
+    /// `time level fields`, for people and logfmt parsers.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The filter is no level and no list such as `info,kube=debug`.
+/// The filter is neither a level nor a list such as `info,kube=debug`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a log level or filter: write a level such as info, or a list such as info,kube=debug")]
 pub struct FilterError(String);
 
-/// Starts logging for the whole process. `filter` is a level, or levels for single targets.
+/// Initialises logging for the whole process. `filter` is a level, or a list of levels per target.
 ///
 /// # Errors
-/// The filter cannot be read.
+/// `filter` cannot be parsed.
 pub fn start(filter: &str, form: Form) -> Result<(), FilterError> {
     let targets: Targets = filter.parse().map_err(|_| FilterError(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

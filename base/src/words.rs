@@ -1,20 +1,21 @@
-//! Closed lists of words: one spelling for the record, the log field, the metric label, the Event reason and the mail.
+//! Closed lists of words: one spelling for the record, the log field, the metric label, the Event
+//! reason and the mail.
 
-/// A value out of a closed list, with its one spelling.
+/// A value of a closed list, with its one spelling.
 pub trait ClosedWord: Copy + Eq + std::fmt::Debug + Sized + 'static {
-    /// What the list is a list of, for error messages.
+    /// Name of the list, for error messages and the schema.
     const WHAT: &'static str;
-    /// The whole list, in the order of its definition.
+    /// All values, in the order of their definition.
     const ALL: &'static [Self];
-    /// The word as it is written everywhere.
+    /// Returns the word, as it is written everywhere.
     fn as_str(self) -> &'static str;
-    /// The value of a word; `None` when it is not in the list.
+    /// Returns the value of a word; `None` if it is not in the list.
     fn parse(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|value| value.as_str() == word)
     }
 }
 
-/// The message for a word that is not in the list.
+/// Formats the error for a word that is not in the list.
 #[doc(hidden)]
 pub fn unknown<T: ClosedWord>(word: &str) -> String {
     let known: Vec<_> = T::ALL.iter().map(|value| value.as_str()).collect();
@@ -61,7 +62,7 @@ macro_rules! closed_words {
     };
 }
 
-/// The schema of a closed list: a string out of its words.
+/// JSON Schema of a closed list: a string enum of its words.
 #[cfg(feature = "schema")]
 #[doc(hidden)]
 #[macro_export]
@@ -85,7 +86,7 @@ macro_rules! word_schema {
     };
 }
 
-/// Without schemas there is nothing to write.
+/// Without the feature `schema`, the macro expands to nothing.
 #[cfg(not(feature = "schema"))]
 #[doc(hidden)]
 #[macro_export]

@@ -1,4 +1,4 @@
-//! How a tool ended, and what it printed until then.
+//! Ending of a tool's run: how its processes ended, and what they printed.
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// What a tool printed.
+/// Output of a tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Streams {
     pub stdout: Vec<u8>,
@@ -15,7 +15,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Puts what a later call printed behind what is there.
+    /// Appends the output of a later call.
     pub fn append(&mut self, later: Self) {
         for (here, more) in [(&mut self.stdout, later.stdout), (&mut self.stderr, later.stderr)] {
             match here.is_empty() {
@@ -29,30 +29,31 @@ impl Streams {
 /// How the processes of a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// By themselves.
+    /// They exited by themselves.
     Exited(Exit, Streams),
-    /// By us, at the deadline, after this output.
+    /// The exporter ended them at the deadline, after this output.
     TimedOut(Exit, Streams),
-    /// By us, after printing too much.
+    /// The exporter ended them because they printed too much.
     OutputLimit,
-    /// Not at all: a process survived SIGKILL, or an earlier one still lives and nothing was started.
+    /// A process survived SIGKILL or a start never returned. If this was in an earlier run, nothing
+    /// was started.
     Hung(String),
-    /// There is no such tool.
+    /// The tool does not exist.
     NotFound(String),
-    /// The tool is there and could not be started.
+    /// The tool could not be started.
     NotStarted(String),
 }
 
-/// At most this much of each stream goes into an answer.
+/// Maximum bytes of each stream in a probe's response.
 const PRINTED_BYTES: usize = 64 << 10;
 
 impl Ending {
-    /// The ending of a tool that exited with this status.
+    /// Returns the ending of a tool that exited with this status.
     pub fn exited(status: i32, stdout: impl Into<Vec<u8>>, stderr: impl Into<Vec<u8>>) -> Self {
         Self::Exited(Exit::Status(status), Streams { stdout: stdout.into(), stderr: stderr.into() })
     }
 
-    /// The output, bounded, for a probe that asks for it.
+    /// Returns the truncated output, for a probe with `debug=true`.
     pub fn printed(&self) -> Option<Printed> {
         let (Self::Exited(exit, streams) | Self::TimedOut(exit, streams)) = self else { return None };
         let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(PRINTED_BYTES)]).into_owned();
@@ -64,7 +65,7 @@ impl Ending {
     }
 }
 
-/// What a tool printed, bounded.
+/// Truncated output of a tool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Printed {
     /// Negative for a signal.

@@ -1,6 +1,7 @@
-//! What a tool said about the node, whatever it means. No parsing, no judging, no I/O.
+//! Facts about the node that a tool reported, without interpretation. No parsing, no judging, no
+//! I/O.
 
-/// What a tool said about the node, whatever it means.
+/// Facts about the node that a tool reported.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Facts {
     /// Physical GPUs in bus order.
@@ -9,7 +10,7 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// The GPUs; none of a network test.
+    /// Returns the GPUs; `None` for a network test.
     pub fn gpus(&self) -> Option<&[Gpu]> {
         match self {
             Facts::Gpus(gpus) => Some(gpus),
@@ -18,8 +19,9 @@ impl Facts {
     }
 }
 
-/// One physical GPU: its partitions share a bus address up to the function digit and are counted here, not listed.
-/// What the tool did not say is `None`, never zero: a dead GPU must not look like an idle one.
+/// One physical GPU. Its partitions share a bus address up to the function digit; they are counted
+/// here, not listed. A value that the tool did not report is `None`, never zero: a dead GPU must
+/// not look like an idle one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gpu {
     /// `domain:bus:device.function`, lower case.
@@ -38,17 +40,19 @@ pub struct Gpu {
     pub memory_total_bytes: Option<f64>,
     /// 1 when the GPU is not partitioned.
     pub partitions: u32,
-    /// The junction temperature from which the device itself takes measures, where the tool says it.
+    /// Junction temperature at which the device throttles itself, if the tool reports it.
     pub critical_junction_celsius: Option<f64>,
-    /// ECC errors of this boot that could not be corrected, all blocks together.
+    /// Uncorrectable ECC errors since boot, all blocks together.
     pub uncorrectable_errors: Option<f64>,
-    /// ECC errors of this boot that were corrected, all blocks together. No fault: they are what ECC is for.
+    /// Corrected ECC errors since boot, all blocks together. Not a fault: correcting them is the
+    /// purpose of ECC.
     pub correctable_errors: Option<f64>,
     pub throttled: Throttled,
     pub bad_pages: BadPages,
-    /// Whether the output had a place for temperature or power. Without one their absence means nothing.
+    /// Whether the output has fields for temperature or power. Without them, missing values prove
+    /// nothing.
     pub asked_for_sensors: bool,
-    /// Whether something else of the management controller was read (a clock).
+    /// Whether another value of the management controller, a clock, was read.
     pub other_sign_of_life: bool,
 }
 
@@ -78,39 +82,40 @@ impl Default for Gpu {
 }
 
 impl Gpu {
-    /// Whether the management controller of the GPU answers: a dead one gives neither a temperature nor a power, or a zero for each.
+    /// Returns whether the GPU's management controller responds. A dead one reports no temperature
+    /// and no power, or zero for each.
     pub fn responds(&self) -> bool {
         let Temperatures { edge, junction, memory } = self.temperature_celsius;
         [edge, junction, memory, self.power_watts].into_iter().flatten().any(|reading| reading != 0.0)
     }
 }
 
-/// Pages of a GPU's memory that are out of use, where the tool says it.
+/// Bad pages of a GPU's memory, as far as the tool reports them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct BadPages {
     pub retired: Option<f64>,
     pub pending: Option<f64>,
     /// Bad and still in use: they could not be reserved.
     pub unreservable: Option<f64>,
-    /// The device's own word that there are too many.
+    /// The device reports too many bad pages.
     pub threshold_exceeded: bool,
 }
 
-/// Whether the device slows itself down at this moment, and what for; `None` where the tool does not say it.
+/// Whether the device throttles itself now, by cause; `None` if the tool does not report it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Throttled {
-    /// The power limit of the package. Common, and no fault, under full load.
+    /// The power limit of the package. Common under full load, and not a fault.
     pub power: Option<bool>,
     pub socket_thermal: Option<bool>,
     pub memory_thermal: Option<bool>,
     /// The voltage regulators.
     pub vr_thermal: Option<bool>,
-    /// The signal of the board that some part of it is too hot.
+    /// The board's signal that a part of it is too hot.
     pub prochot: Option<bool>,
 }
 
 impl Throttled {
-    /// Each cause by the word that is its label value. Closed: rules know each word.
+    /// Returns each cause with its label value. The list is closed: alert rules use these words.
     pub fn causes(&self) -> [(&'static str, Option<bool>); 5] {
         [
             ("power", self.power),
@@ -129,22 +134,22 @@ pub struct Temperatures {
     pub memory: Option<f64>,
 }
 
-/// One network test. What the tool did not measure is `None`.
+/// Result of one network test. A value that the tool did not measure is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Transfer {
     /// Towards this node.
     pub download_bits_per_second: Option<f64>,
     /// From this node.
     pub upload_bits_per_second: Option<f64>,
-    /// There and back.
+    /// Round trip.
     pub latency_seconds: Option<f64>,
     pub jitter_seconds: Option<f64>,
-    /// Lost share of the packets, 0 to 1.
+    /// Packet loss, 0 to 1.
     pub loss_ratio: Option<f64>,
     /// Volume of the test, both directions.
     pub bytes: Option<f64>,
     pub seconds: Option<f64>,
     pub retransmits: Option<f64>,
-    /// The far end: `host:port` or its name.
+    /// The server: `host:port` or its name.
     pub server: Option<String>,
 }

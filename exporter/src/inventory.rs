@@ -1,5 +1,6 @@
-//! Pure: how many GPUs this node should show. Configuration wins over the run directory's file (the agent writes it from a node
-//! label), which wins over what was learned from the last healthy run. Reads and writes nothing.
+//! Expected number of GPUs of this node. Configuration wins over the file in the run directory,
+//! which the agent writes from a node label. The file wins over the number learned from the last
+//! healthy run. Pure: no I/O.
 
 use ossci_base::contract::inventory::Inventory;
 
@@ -7,7 +8,7 @@ use crate::facts::Gpu;
 use crate::run::Run;
 use crate::verdict::Check;
 
-/// A GPU on the PCI bus, whether or not a driver took it.
+/// A GPU on the PCI bus, with or without a driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PciGpu {
     /// `domain:bus:device.function`, lower case.
@@ -15,7 +16,7 @@ pub struct PciGpu {
     pub driver: Option<String>,
 }
 
-/// Where the expected number comes from.
+/// Source of the expected number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     Configuration,
@@ -40,7 +41,7 @@ pub struct Expected {
     pub source: Source,
 }
 
-/// The first of the three that says something.
+/// Returns the number of the first source that has one.
 pub fn expected(configured: Option<u32>, file: Option<u32>, learned: Option<&Inventory>) -> Option<Expected> {
     let of = |source| move |gpus| Expected { gpus, source };
     configured
@@ -49,8 +50,8 @@ pub fn expected(configured: Option<u32>, file: Option<u32>, learned: Option<&Inv
         .or(learned.map(|learned| learned.gpus).map(of(Source::Learned)))
 }
 
-/// What is to be remembered after a healthy run; `None` when that is what is remembered already. rocm-smi and amd-smi name bus
-/// addresses and have the last word; rocminfo fills the gap where neither ever passed.
+/// Returns the inventory to store after a healthy run; `None` if it is unchanged. rocm-smi and
+/// amd-smi report bus addresses and always count; rocminfo counts only while nothing is stored.
 pub fn learn(check: Check, before: Option<&Inventory>, gpus: &[Gpu]) -> Option<Inventory> {
     match (check, before) {
         (Check::RocmSmi | Check::AmdSmi, _) | (Check::Rocminfo, None) => {}
@@ -63,14 +64,16 @@ pub fn learn(check: Check, before: Option<&Inventory>, gpus: &[Gpu]) -> Option<I
     (before != Some(&now)).then_some(now)
 }
 
-/// What these runs saw: the tool that names bus addresses has the last word here as well. `None`: none of them saw anything.
+/// Returns the GPUs that these runs found; `None` if none found any. A tool that reports bus
+/// addresses is preferred.
 pub fn seen(runs: &[Run]) -> Option<Inventory> {
     let seen = |run: &Run| learn(run.check, None, run.facts.as_ref()?.gpus()?);
     let named = |run: &&Run| run.check != Check::Rocminfo;
     runs.iter().filter(named).find_map(seen).or_else(|| runs.iter().find_map(seen))
 }
 
-/// The learned addresses that a run does not show. Empty when the run names none.
+/// Returns the learned addresses that a run does not show; empty if a GPU of the run has no
+/// address.
 pub fn missing<'a>(learned: &'a Inventory, gpus: &[Gpu]) -> Vec<&'a str> {
     if gpus.iter().any(|gpu| gpu.pci_bus.is_none()) {
         return Vec::new();
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn configuration_wins_over_the_file_and_the_file_over_what_was_learned() {
+    fn configuration_wins_over_file_and_file_over_learned() {
         let learned = Inventory { gpus: 6, pci: Vec::new() };
         let of = |configured, file, learned| expected(configured, file, learned).map(|e| (e.gpus, e.source));
         assert_eq!(of(Some(8), Some(7), Some(&learned)), Some((8, Source::Configuration)));
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_run_teaches_nothing_new() {
+    fn the_same_gpus_are_learned_once() {
         let seen = gpus(&["0000:05:00.0"]);
         let learned = learn(Check::RocmSmi, None, &seen).unwrap();
         assert_eq!(learned, Inventory { gpus: 1, pci: vec!["0000:05:00.0".to_string()] });
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn rocminfo_only_fills_the_gap() {
+    fn rocminfo_is_learned_only_if_nothing_is_stored() {
         let learned = Inventory { gpus: 8, pci: Vec::new() };
         assert_eq!(learn(Check::Rocminfo, Some(&learned), &gpus(&["x"])), None);
         assert_eq!(learn(Check::Rocminfo, None, &[Gpu::default()]).map(|learned| learned.gpus), Some(1));

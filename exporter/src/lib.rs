@@ -1,13 +1,15 @@
-//! OSSCI exporter: health checks of a GPU node as metrics. It states facts and decides nothing.
+//! Library of the OSSCI exporter: health checks of a GPU node as metrics. It reports facts and
+//! decides on no repair.
 //!
-//! How the parts hang together:
+//! Data flow:
 //!
 //! ```text
-//! config -> engine (which checks; exchanged on SIGHUP by reload, as is what stands in the door)
-//!                          |
-//! schedule -----------> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger -> metrics, page -> web
-//!                          ^                                ^                                                               |
-//!                        probe                  inventory, run_dir, sysfs                                       web_config, guard
+//! config -> engine (the checks; replaced on SIGHUP by reload, as are certificates and users)
+//!              |
+//! schedule -> checker -> tool, child -> parse -> judge -> strikes -> memory (disk) -> ledger
+//!              ^                                   ^                                    |
+//!            probe                    inventory, run_dir, sysfs                         v
+//!                                            web (behind web_config, guard) <- page, metrics
 //! ```
 //!
 //! `ossci-exporter parse` and `--once` are in [`commands`].

@@ -1,4 +1,5 @@
-//! Parses the flags, starts logging, runs. Everything else is in the library.
+//! Entry point of the exporter: parses the flags, starts logging, runs. Everything else is in the
+//! library.
 
 use clap::error::ErrorKind;
 use ossci_base::log;
@@ -10,13 +11,15 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Status of a wrong command line, as clap and the shell use it.
+/// Exit status for a wrong command line, as in clap and the shell.
 const USAGE: u8 = 2;
 
-/// A thread that hangs in the file system is left behind after this; the whole stop must stay within 2 s.
+/// How long the exit waits for a thread stuck in the file system. The whole stop must take less
+/// than 2 s.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Longer than the interval of the checks: a thread is kept for the next run rather than made for it.
+/// Keep-alive of idle threads; longer than the check interval, so that the next run reuses a
+/// thread.
 const KEEP_THREADS: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
             Err(error) => refuse(&error.to_string()),
         };
     }
-    // Before any TLS: there is one provider, and two would be an ambiguity that shows at run time only.
+    // Before any TLS: rustls finds out only at run time that several providers are compiled in.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         return refuse("the TLS provider is installed already");
     }
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     if config.config_check {
-        println!("the configuration is right");
+        println!("the configuration is valid");
         return ExitCode::SUCCESS;
     }
     let form = match config.log.format {
@@ -63,7 +66,8 @@ fn main() -> ExitCode {
     if let Err(error) = log::start(config.log.level.as_str(), form) {
         return refuse(&error.to_string());
     }
-    // One thread for the tasks: what may block has threads of its own, and a second one would only be woken to find nothing to do.
+    // One thread for the tasks: blocking calls have their own threads, and a second worker would
+    // only wake up for nothing.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.thread_keep_alive(KEEP_THREADS).enable_all().build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
@@ -89,7 +93,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The configuration as flags, environment and file say it now.
+/// Loads the current flags, environment and file.
 fn reread() -> Result<Config, String> {
     file::load(&arguments())
 }

@@ -16,7 +16,7 @@ pub struct Run {
     pub judgement: Judgement,
     pub facts: Option<Facts>,
     pub not_understood: Vec<String>,
-    /// What the tool printed, for whoever asks for it with a probe; not kept.
+    /// Output of the tool, for a probe only; not stored.
     pub printed: Option<Printed>,
 }
 

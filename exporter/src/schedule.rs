@@ -1,26 +1,28 @@
-//! Pure: when a check runs. Each node has its own slot of the interval, by a hash of its name, so that a fleet does not ask one
-//! network target at once, and a restarted exporter keeps the slot: restarting it never adds runs. Reads no clock.
+//! Schedule of the checks. A hash of the node's name gives each node its own slot in the interval,
+//! so that a fleet does not test one network server at the same moment. A restarted exporter keeps
+//! the slot: a restart never adds runs. Pure: it reads no clock.
 
 use crate::verdict::Check;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// FNV-1a. Written out because the slot of a node must be the same in every release of the compiler.
+/// FNV-1a. Written out because a node's slot must be the same with every compiler release.
 fn hash(parts: &[&str]) -> u64 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// The place of a node's check in its interval: at least zero, below the interval.
+/// Returns the offset of a node's check in its interval: at least zero, below the interval.
 pub fn offset(node: &str, check: Check, interval: Duration) -> Duration {
-    // The high bits: the low ones of FNV-1a differ little between names that end alike.
+    // Use the high bits: the low bits of FNV-1a differ little between names with the same end.
     let share = (hash(&[node, check.as_str()]) >> 11) as f64 / (1u64 << 53) as f64;
     interval.mul_f64(share)
 }
 
-/// How long to wait for the next slot: slots lie at `offset` after each multiple of the interval since 1970. Never longer than one and
-/// a half intervals, whatever the wall clock does. A slot less than half an interval after the start of the previous run is left out:
-/// it is the same slot seen twice by a clock that was set back.
+/// Returns the time until the next slot. Slots start `offset` after each multiple of the interval
+/// since 1970. The result never exceeds one and a half intervals, whatever the wall clock does. A
+/// slot less than half an interval after the previous start is skipped: it is the same slot, and
+/// the clock was set back.
 pub fn wait(now: Timestamp, interval: Duration, offset: Duration, since_previous: Option<Duration>) -> Duration {
     let interval_nanos = interval.as_nanos().max(1) as i128;
     let past = (now.as_nanosecond() - offset.as_nanos() as i128).rem_euclid(interval_nanos);
@@ -31,26 +33,26 @@ pub fn wait(now: Timestamp, interval: Duration, offset: Duration, since_previous
     }
 }
 
-/// Two graces of at most this long follow the deadline: one for SIGTERM, one for SIGKILL.
+/// Longest grace period. Two follow the deadline: one for SIGTERM, one for SIGKILL.
 const LONGEST_GRACE: Duration = Duration::from_secs(1);
 
-/// The time of one run.
+/// Time limits of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
     /// Until SIGTERM.
     pub deadline: Duration,
-    /// From SIGTERM to SIGKILL, and again from there to giving up.
+    /// From SIGTERM to SIGKILL, and from SIGKILL until the run gives up.
     pub grace: Duration,
 }
 
-/// The whole of a run, graces included, stays within its interval.
+/// Returns the limits of a run. The whole run, grace periods included, fits in its interval.
 pub fn budget(timeout: Duration, interval: Duration) -> Budget {
     let grace = (interval / 10).min(LONGEST_GRACE);
     Budget { deadline: timeout.min(interval - grace * 2), grace }
 }
 
-/// The server port of a run. A server process serves one client at a time: nodes start at different ports of the range, and a node that
-/// met a busy one meets another the next time.
+/// Returns the server port of a run. A server process serves one client at a time: nodes start at
+/// different ports of the range, and the next run of a node uses another port.
 pub fn port(node: &str, ports: (u16, u16), run: u64) -> u16 {
     let (first, last) = ports;
     let count = u64::from(last.saturating_sub(first)) + 1;

@@ -1,4 +1,4 @@
-//! For tests: a directory of its own that goes away with the test.
+//! Temporary directory of a test, removed when it is dropped.
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Scratch(PathBuf);
 
-/// A new empty directory. The name must be used by one test alone.
+/// Creates an empty directory. Only one test may use the name.
 pub fn scratch(name: &str) -> Scratch {
     let path = std::env::temp_dir().join(format!("ossci-exporter-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&path);

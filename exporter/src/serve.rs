@@ -1,4 +1,5 @@
-//! The exporter as a server: binds the listeners, starts the checks, follows signals until it is stopped.
+//! Server mode of the exporter: binds the listeners, starts the checks, and handles signals until
+//! it is stopped.
 
 use crate::config::Config;
 use ossci_base::clock;
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
-/// Why the exporter could not start or go on.
+/// Why the exporter could not start or continue.
 #[derive(Debug, Error)]
 pub enum RunError {
     #[error(transparent)]
@@ -29,23 +30,23 @@ pub enum RunError {
     Signals(#[source] std::io::Error),
     #[error(transparent)]
     State(#[from] node::LoadError),
-    #[error("a part of the exporter ended by itself: {0}")]
+    #[error("a task of the exporter stopped unexpectedly: {0}")]
     PartEnded(String),
 }
 
-/// How often the exporter looks whether a tool came or went.
+/// How often the exporter checks whether a tool was installed or removed.
 const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often the exporter looks whether the web configuration, a certificate or a key changed.
+/// How often the exporter reads the web configuration, certificates and keys again.
 const DOOR_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT. What still runs then goes with its tasks: each child's group is killed when its task is dropped.
+/// Runs until SIGTERM or SIGINT. Dropping a task kills the process group of its child.
 pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
 
-    // Before anything else: whoever is not alone on this node must not touch the state of the other.
+    // Bind first: if another exporter runs on this node, its state must not be touched.
     let mut listeners = Vec::new();
     for address in &config.web.listen_addresses {
         listeners.push(web::listen(*address).await?);
@@ -112,14 +113,14 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
         } else if !engine.is_outdated(&config).await {
             continue;
         }
-        // A run that is under way is waited for, but not before a signal to stop.
+        // Wait for runs in progress, but not when a signal to stop arrives.
         let reconfigure = async {
             engine.configure(&config).await;
             engine.start();
             if reason == "SIGHUP" {
                 node.ledger.set_reload(true, clock::now());
             }
-            info!(reason, "the configuration is in force");
+            info!(reason, "configuration applied");
         };
         tokio::select! {
             () = reconfigure => {}
@@ -133,6 +134,6 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
 }
 
 fn ended_by_itself(how: String) -> RunError {
-    error!(how, "a part of the exporter ended by itself");
+    error!(how, "a task of the exporter stopped unexpectedly");
     RunError::PartEnded(how)
 }

@@ -1,36 +1,39 @@
-//! Pure: runs to consecutive failures. The alert rules read the count; the threshold is theirs. No clock, no disk.
+//! Counter of consecutive failures. The alert rules read the count; the threshold is theirs. Pure:
+//! no clock, no disk.
 
 use crate::run::Run;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
 
-/// Who asked for a run.
+/// What triggered a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
-    /// The check's own interval.
+    /// The interval of the check.
     Interval,
-    /// The same, so soon after the boot that a failure is no strike: the driver may still be on its way. A check that has passed on this
-    /// boot has no such grace.
+    /// The interval, during the boot grace: a failure is no strike, because drivers may still be
+    /// loading. The grace ends with the first pass on this boot.
     BootGrace,
-    /// A repair that wants to know now. It may clear a node, and it must not add strikes: its polling would fire the alert by itself.
+    /// A repair that needs a result now. A pass clears the strikes. A failure adds none: otherwise
+    /// polling alone would fire the alert.
     Probe,
 }
 
-/// What the runs of one check amount to so far.
+/// State of one check after its runs so far.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
     pub consecutive_failures: u64,
     pub last_run: Option<Timestamp>,
     pub last_success: Option<Timestamp>,
-    /// Since the start of this process.
+    /// Since the exporter started.
     pub runs_total: u64,
     pub failures_total: u64,
-    /// The run that the status and the values are taken from.
+    /// The run that supplies the status and the values.
     pub latest: Option<Run>,
 }
 
 impl Standing {
-    /// The standing after one more run, which ended at `ended_at`. A failed or unknown probe changes nothing.
+    /// Returns the state after one more run, which ended at `ended_at`. A failed or unknown probe
+    /// changes nothing.
     pub fn after(&self, run: &Run, trigger: Trigger, ended_at: Timestamp) -> Standing {
         let mut next = self.clone();
         let verdict = run.verdict();
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_ends_the_row() {
+    fn a_pass_resets_the_strikes() {
         assert_eq!(strikes(&[FAIL, FAIL, PASS, FAIL, FAIL]), 2);
     }
 
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_right_after_the_boot_is_no_strike_until_the_first_pass() {
+    fn a_failure_in_the_boot_grace_is_no_strike_before_a_pass() {
         let grace = Trigger::BootGrace;
         let standing = after(&[(FAIL, grace), (FAIL, grace)]);
         assert_eq!((standing.consecutive_failures, standing.failures_total), (0, 2));

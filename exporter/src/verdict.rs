@@ -1,6 +1,8 @@
-//! Pure: the words for what a run of a check found. No parsing, no judging, no I/O.
+//! Verdicts and their reasons: the closed words for the result of a run. No parsing, no judging, no
+//! I/O.
 
-/// A health check of this node. The names are label values and part of the contract with the alert rules.
+/// A health check of this node. The names are label values and part of the contract with the alert
+/// rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
     RocmSmi,
@@ -26,13 +28,13 @@ impl Check {
     }
 }
 
-/// What one run says about the node.
+/// Result of one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Passed,
     /// The node is at fault: a strike.
     Failed(Fault),
-    /// Nothing was learned about the node: neither a strike nor a pass.
+    /// The run proves nothing about the node: neither a strike nor a pass.
     Unknown(Trouble),
 }
 
@@ -45,7 +47,7 @@ impl Verdict {
         }
     }
 
-    /// The one word that says why; none for a pass.
+    /// Returns the reason as one word; `None` for a pass.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Verdict::Passed => None,
@@ -55,7 +57,7 @@ impl Verdict {
     }
 }
 
-/// Why a run failed. Closed: dashboards and mails know each word.
+/// Why a run failed. The list is closed: dashboards and mails use these words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     ExitStatus,
@@ -115,12 +117,12 @@ impl Fault {
     }
 }
 
-/// Why a run says nothing about this node.
+/// Why a run proves nothing about this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// The exporter's own: no such tool, no permission, an output that it does not understand.
+    /// A problem of the exporter: no such tool, no permission, an output in an unknown format.
     OwnTrouble,
-    /// The far end of a network test.
+    /// A problem of the server of a network test.
     TargetTrouble,
 }
 

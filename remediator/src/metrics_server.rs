@@ -1,4 +1,4 @@
-//! What the controller's and the agent's servers of metrics share: a listener in the clear, and the page.
+//! The HTTP server for the metrics of the controller and the agent, without TLS.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use ossci_base::door::listen;
 
 use crate::metrics::CONTENT_TYPE;
 
-/// Serves for ever.
+/// Serves until the process exits.
 pub async fn serve(address: SocketAddr, routes: Router) -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind(address)
         .await
@@ -19,7 +19,7 @@ pub async fn serve(address: SocketAddr, routes: Router) -> anyhow::Result<()> {
     match listen::serve(listener, None, routes).await {}
 }
 
-/// A page of metrics, or why there is none.
+/// Returns the metrics page, or status 500 with the error.
 pub fn page(page: Result<String, std::fmt::Error>) -> Response {
     match page {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),

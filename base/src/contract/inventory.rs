@@ -1,4 +1,4 @@
-//! The physical GPUs of a node, as learned, expected or seen.
+//! Physical GPUs of a node, as learned, expected or seen.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Inventory {
     pub gpus: u32,
-    /// Bus addresses, `domain:bus:device.function`, as far as the tools name them.
+    /// Bus addresses, `domain:bus:device.function`, as far as the tools report them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pci: Vec<String>,
 }

@@ -1,4 +1,5 @@
-//! What the exporter and the agent agree on, written once: file names, the pause and inventory files, the probe's answer.
+//! Interface between the exporter and the agent: file names, the pause and inventory files, the
+//! probe's response.
 
 pub mod inventory;
 pub mod probe;

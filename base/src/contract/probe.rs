@@ -1,11 +1,11 @@
-//! The JSON that `/probe` answers with on the exporter's unix socket.
+//! JSON response of `/probe` on the exporter's Unix socket.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::Inventory;
 
-/// The GPUs that the node should show, and those that the runs saw.
+/// The GPUs that the node should show, and those that the runs found.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventories {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,13 +20,13 @@ impl Inventories {
     }
 }
 
-/// The answer of a probe that ran.
+/// Response of a probe that ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeAnswer {
-    /// The boot on which the checks ran.
+    /// ID of the boot on which the checks ran.
     #[serde(rename = "bootID")]
     pub boot_id: String,
-    /// Of a GPU probe; a probe of the network has none.
+    /// Set for a GPU probe only.
     #[serde(default, skip_serializing_if = "Inventories::is_empty")]
     pub inventory: Inventories,
     pub results: Vec<ProbeResult>,
@@ -46,17 +46,17 @@ pub struct ProbeResult {
     pub started_at: Timestamp,
     #[serde(default)]
     pub seconds: f64,
-    /// Only where the question asks for it.
+    /// Set only if the request has `debug=true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug: Option<ProbeDebug>,
 }
 
-/// What the tool printed, and what was not understood in it.
+/// Output of a tool, and the parts of it that could not be parsed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProbeDebug {
     pub not_understood: Vec<String>,
-    /// Negative for a signal; null where nothing ran to its end.
+    /// Negative for a signal; null if no process exited.
     pub exit_status: Option<i32>,
     pub stdout: Option<String>,
     pub stderr: Option<String>,

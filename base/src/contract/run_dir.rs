@@ -1,4 +1,5 @@
-//! The files that the agent leaves for the exporter in the run directory, one line each.
+//! Files of the run directory, which the agent writes for the exporter: names and formats, one line
+//! each.
 
 use jiff::Timestamp;
 
@@ -6,38 +7,38 @@ use jiff::Timestamp;
 pub const RUN_DIR: &str = "/run/ossci";
 /// The exporter's probe socket.
 pub const PROBE_SOCKET: &str = "/run/ossci/exporter.sock";
-/// Until when the periodic checks rest: one RFC 3339 time. A pause has an end, so that a forgotten one ends by itself.
+/// Time until which the periodic checks are paused, in RFC 3339. A forgotten pause expires.
 pub const PAUSE: &str = "pause";
-/// How many GPUs the node should show: one number.
+/// Expected number of GPUs of the node.
 pub const INVENTORY: &str = "inventory";
 
-/// The text of a pause file.
+/// Formats the content of a pause file.
 pub fn pause_text(until: Timestamp) -> String {
     format!("{until}\n")
 }
 
-/// Reads the text of a pause file.
+/// Parses the content of a pause file.
 ///
 /// # Errors
-/// One sentence that says what the file must hold.
+/// A sentence that states the expected content.
 pub fn parse_pause(text: &str) -> Result<Timestamp, String> {
     text.trim()
         .parse()
         .map_err(|_| format!("the pause file must hold one RFC 3339 time, it holds {:.40?}", text.trim()))
 }
 
-/// The text of an inventory file.
+/// Formats the content of an inventory file.
 pub fn inventory_text(gpus: u32) -> String {
     format!("{gpus}\n")
 }
 
-/// More GPUs than any node has: a slip, not a number.
+/// Upper limit of a plausible number; a larger one is a typing error.
 const MOST_GPUS: u32 = 1024;
 
-/// Reads the text of an inventory file.
+/// Parses the content of an inventory file.
 ///
 /// # Errors
-/// One sentence that says what the file must hold.
+/// A sentence that states the expected content.
 pub fn parse_inventory(text: &str) -> Result<u32, String> {
     match text.trim().parse::<u32>() {
         Ok(gpus) if gpus <= MOST_GPUS => Ok(gpus),
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_agent_writes_the_exporter_reads() {
+    fn the_exporter_reads_what_the_agent_writes() {
         let until: Timestamp = "2026-11-22T12:00:01Z".parse().unwrap();
         assert_eq!(parse_pause(&pause_text(until)), Ok(until));
         assert_eq!(parse_inventory(&inventory_text(8)), Ok(8));

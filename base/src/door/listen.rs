@@ -1,5 +1,6 @@
-//! Serves one listener, and bounds what a stranger can hold: idle connections, the size of a request's head, and the time for
-//! a TLS handshake and for the head. What a body may cost is the routes' affair.
+//! HTTP server of one listener. It limits what an unknown client can hold: idle connections, the
+//! size of a request's head, and the time for the TLS handshake and the head. Limits on bodies
+//! belong to the routes.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,22 +20,22 @@ use tokio::sync::Notify;
 
 use super::tls::Tls;
 
-/// Connections that may be open without a request that is being answered. Prometheus and Alertmanager need one for each
-/// replica. When one more comes, the one that has been idle for longest is closed: a client with a request is never kept out
-/// by clients without one, and the process never runs out of descriptors or memory for them.
+/// Maximum number of open connections without a request in progress. Prometheus and Alertmanager
+/// need one per replica. One connection more closes the one that has been idle longest. So idle
+/// clients cannot lock out a client with a request, or exhaust file descriptors or memory.
 const IDLE: usize = 256;
-/// The limit for a TLS handshake, for the head of a request, and on a connection that stays open after an answer for the
-/// time until the next request. Prometheus and Alertmanager connect again.
+/// Timeout for a TLS handshake, for the head of a request, and for the next request on an open
+/// connection. Prometheus and Alertmanager reconnect.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// The limit for the head of a request, bytes; a larger one is answered 431. It is also the size of the read buffer, which
-/// 256 strangers together can fill.
+/// Maximum size of a request's head, in bytes; a larger one is answered with 431. It is also the
+/// size of the read buffer, which each of 256 idle clients can fill.
 const HEAD_BYTES: usize = 16 << 10;
 
-/// Serves until the task ends; with TLS when there is a certificate.
+/// Serves connections until the task is dropped; with TLS if there is a certificate.
 pub async fn serve<L: Listener>(mut listener: L, tls: Option<Tls>, routes: Router) -> Infallible {
     let seats = Seats::default();
     loop {
-        // Waits and tries again by itself when the process has no descriptor left.
+        // `accept` retries by itself when the process has no file descriptor left.
         let (stream, _) = listener.accept().await;
         let (acceptor, routes, seat) = (tls.as_ref().map(Tls::acceptor), routes.clone(), seats.take());
         tokio::spawn(async move {
@@ -57,7 +58,8 @@ pub async fn serve<L: Listener>(mut listener: L, tls: Option<Tls>, routes: Route
     }
 }
 
-/// Answers the requests of one connection. An error concerns the client alone, which sees it.
+/// Answers the requests of one connection. An error is ignored: it concerns only the client, which
+/// sees it.
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, routes: Router, seat: &Seat) {
     let routes = TowerToHyperService::new(routes);
     let answer = service_fn(|request: Request<Incoming>| {
@@ -73,7 +75,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, routes: Router, s
     let _ = http.serve_connection(TokioIo::new(stream), answer).await;
 }
 
-/// The idle connections, the longest idle first, each with the signal that closes it.
+/// The idle connections, longest idle first, each with the signal that closes it.
 #[derive(Debug, Clone, Default)]
 struct Seats(Arc<Mutex<Idle>>);
 
@@ -90,7 +92,7 @@ impl Seats {
         seat
     }
 
-    /// Adds a connection as the newest; when that is one too many, the longest idle one is closed.
+    /// Adds a connection as the newest; closes the longest idle one if there are now too many.
     fn seat(&self, end: &Arc<Notify>) -> u64 {
         let mut idle = self.lock();
         let number = idle.next;
@@ -109,22 +111,22 @@ impl Seats {
     }
 }
 
-/// One connection among the others.
+/// One open connection.
 #[derive(Debug)]
 struct Seat {
     seats: Seats,
-    /// Its number among the idle ones; `None` while a request is being answered.
+    /// Number among the idle connections; `None` while a request is being answered.
     number: Mutex<Option<u64>>,
     end: Arc<Notify>,
 }
 
 impl Seat {
-    /// Idle from now on.
+    /// Marks the connection as idle.
     fn sit(&self) {
         *self.number() = Some(self.seats.seat(&self.end));
     }
 
-    /// Not idle until the guard is dropped.
+    /// Marks the connection as busy until the guard is dropped.
     fn rise(&self) -> Answering<'_> {
         self.leave();
         Answering(self)

@@ -1,5 +1,5 @@
-//! The door of a server: which connections it holds and for how long, and the certificate that it shows. What is served behind
-//! it, and to whom, is the routes' affair.
+//! Front end of a server: connection limits, TLS certificate and bearer tokens. The routes decide
+//! what is served, and to whom.
 
 pub mod listen;
 pub mod tls;

@@ -1,5 +1,5 @@
-//! The certificate that a listener shows. It may be exchanged while the listener serves: a connection keeps the certificate it
-//! began with, the next one sees the new.
+//! TLS certificate of a listener, replaceable while it serves: an open connection keeps its
+//! certificate, a new connection gets the new one.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// What is wrong with a certificate or key file.
+/// Error of a certificate or key file.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {problem}")]
 pub struct TlsFileError {
@@ -23,7 +23,7 @@ impl TlsFileError {
     }
 }
 
-/// The TLS configuration in force; clones share it.
+/// The current TLS configuration; clones share it.
 #[derive(Debug, Clone)]
 pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 
@@ -32,7 +32,7 @@ impl Tls {
         Self(Arc::new(RwLock::new(config)))
     }
 
-    /// Connections that begin from now on see this configuration.
+    /// Replaces the configuration for new connections.
     pub fn replace(&self, config: Arc<ServerConfig>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
@@ -42,7 +42,7 @@ impl Tls {
     }
 }
 
-/// Reads the certificate chain of a PEM file; it holds at least one certificate.
+/// Reads the certificate chain of a PEM file: at least one certificate.
 ///
 /// # Errors
 /// The file cannot be read or holds no certificate.
@@ -63,10 +63,10 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileError> 
     PrivateKeyDer::from_pem_file(path).map_err(|error| TlsFileError::new(path, error))
 }
 
-/// HTTP/1.1 with this certificate and key, for clients that show none.
+/// Returns a configuration for HTTP/1.1 with this certificate and key, without client certificates.
 ///
 /// # Errors
-/// A file cannot be used, or the key is not that of the certificate.
+/// A file cannot be read, or the key does not match the certificate.
 pub fn server_config(cert: &Path, key: &Path) -> Result<ServerConfig, TlsFileError> {
     let (chain, private) = (certificates(cert)?, private_key(key)?);
     let builder = ServerConfig::builder().with_no_client_auth();

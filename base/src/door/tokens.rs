@@ -1,22 +1,23 @@
-//! Bearer tokens out of a file, one a line. During a rotation the file holds the old and the new one, and both are valid.
+//! Bearer tokens from a file, one per line. During a rotation the file holds the old and the new
+//! token, and both are valid.
 
 use std::path::Path;
 
-/// Tokens that a caller may show.
+/// The valid tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens(Vec<Vec<u8>>);
 
-/// More tokens than a rotation needs.
+/// Maximum number of tokens; a rotation needs two.
 const MOST: usize = 8;
 
-/// What is wrong with a token file. No token is part of it.
+/// Error of a token file. It never contains a token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
     #[error("{0}: {1}")]
     Read(String, #[source] std::io::Error),
-    #[error("{0} is empty: write one token a line")]
+    #[error("{0} is empty: write one token per line")]
     Empty(String),
-    #[error("{0} has more than {MOST} lines: write one token a line, two during a rotation")]
+    #[error("{0} has more than {MOST} lines: write one token per line, two during a rotation")]
     TooMany(String),
 }
 
@@ -28,10 +29,10 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Reads the file; white space around a token and empty lines do not count.
+    /// Reads the file; ignores empty lines and white space around a token.
     ///
     /// # Errors
-    /// The file cannot be read, holds no token, or too many.
+    /// The file cannot be read, or holds no token or more than 8.
     pub fn read(path: &Path) -> Result<Self, TokenFileError> {
         let name = || path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| TokenFileError::Read(name(), error))?;
@@ -44,8 +45,8 @@ impl Tokens {
         }
     }
 
-    /// Whether the value of a header `Authorization` is `Bearer` and one of the tokens. Takes a time that does not depend on
-    /// where the two differ.
+    /// Returns whether an `Authorization` header is `Bearer` and one of the tokens. The time does
+    /// not depend on where the two differ.
     pub fn accept(&self, authorization: &[u8]) -> bool {
         let given = authorization.strip_prefix(b"Bearer ").unwrap_or_default();
         let same = |token: &Vec<u8>| {

@@ -1,4 +1,4 @@
-//! Pure: flags of when the checks run and how long they may take.
+//! Flags of the check intervals and timeouts. Pure: no I/O.
 
 use super::values::{duration, duration_or_zero};
 use clap::Args;
@@ -16,7 +16,7 @@ pub struct Checks {
     )]
     pub interval: Duration,
 
-    /// How long one run may take; never more than the interval allows.
+    /// Timeout of one run; shortened if it does not fit in the interval.
     #[arg(
         long = "check.timeout",
         value_name = "DURATION",
@@ -25,7 +25,8 @@ pub struct Checks {
     )]
     pub timeout: Duration,
 
-    /// How often the network check runs. As often as the others unless set.
+    /// Interval of the network check. Default: that of the other checks, and at least 30m for a
+    /// public test.
     #[arg(
         long = "check.network.interval",
         value_name = "DURATION",
@@ -33,7 +34,8 @@ pub struct Checks {
     )]
     pub network_interval: Option<Duration>,
 
-    /// How long one run of the network check may take; that of the others unless set, and 2 minutes for a public test.
+    /// Timeout of one run of the network check. Default: that of the other checks, and 2m for a
+    /// public test.
     #[arg(
         long = "check.network.timeout",
         value_name = "DURATION",
@@ -41,7 +43,8 @@ pub struct Checks {
     )]
     pub network_timeout: Option<Duration>,
 
-    /// So long after the boot a failed run is no strike, unless the check has passed on this boot: drivers take their time.
+    /// For this long after the boot a failed run is no strike, unless the check has passed on this
+    /// boot: drivers need time to load.
     #[arg(
         long = "check.boot-grace",
         value_name = "DURATION",

@@ -1,12 +1,13 @@
-//! Pure: the flags that switch single checks on and off.
+//! Flags that switch single checks on and off. Pure: no I/O.
 
 use crate::verdict::Check;
 use clap::Args;
 
-/// Which checks there are. Unset: rocm-smi or amd-smi, whichever is there; rocminfo; the network check where it has a target.
+/// Enabled checks. Default: rocm-smi or amd-smi, whichever is installed; rocminfo; the network
+/// check if it has a target.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Collectors {
-    /// Runs rocm-smi, whether or not it is there.
+    /// Runs rocm-smi, even if it is not installed.
     #[arg(
         id = "collector_rocm_smi",
         long = "collector.rocm-smi",
@@ -19,7 +20,7 @@ pub struct Collectors {
     /// Never runs rocm-smi.
     #[arg(id = "no_collector_rocm_smi", long = "no-collector.rocm-smi")]
     no_rocm_smi: bool,
-    /// Runs amd-smi, beside rocm-smi too.
+    /// Runs amd-smi, in addition to an installed rocm-smi.
     #[arg(
         id = "collector_amd_smi",
         long = "collector.amd-smi",
@@ -61,7 +62,7 @@ pub struct Collectors {
 }
 
 impl Collectors {
-    /// Whether this check was switched on or off; `None` when nobody said.
+    /// Returns whether this check was switched on or off; `None` if no flag is set.
     pub fn choice(&self, check: Check) -> Option<bool> {
         let (on, off) = match check {
             Check::RocmSmi => (self.rocm_smi, self.no_rocm_smi),

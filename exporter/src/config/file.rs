@@ -1,5 +1,6 @@
-//! The file behind `--config.file`: the names of the flags, with dots or as nesting. A flag wins over the environment, which wins over
-//! the file. Says file, line, field and what would be right. Reads that one file.
+//! File of `--config.file`: the names of the flags, dotted or nested. A flag wins over the
+//! environment, which wins over the file. An error names the file, the line, the field and a valid
+//! value. Reads only that file.
 
 use super::{Cli, Config, command};
 use clap::FromArgMatches;
@@ -11,7 +12,7 @@ use std::path::Path;
 /// Settings that only make sense on a command line.
 const NOT_IN_A_FILE: [&str; 6] = ["config.file", "config.check", "once", "output", "help", "version"];
 
-/// Flags, environment and file together. An error is one sentence.
+/// Loads flags, environment and file together. An error is one sentence.
 pub fn load(arguments: &[OsString]) -> Result<Config, String> {
     let first = |error: clap::Error| {
         let text = error.to_string();
@@ -31,7 +32,7 @@ pub fn load(arguments: &[OsString]) -> Result<Config, String> {
         if matches!(source, None | Some(ValueSource::DefaultValue)) {
             all.push(setting.argument());
         }
-        // Each alone first, so that what is wrong has its line.
+        // Parse each setting alone first, so that an error has its line.
         let alone = [OsString::from("ossci-exporter"), setting.argument()];
         command().try_get_matches_from(alone).map_err(|error| {
             let text = first(error);
@@ -88,7 +89,7 @@ fn settings(path: &Path, text: &str) -> Result<Vec<Setting>, String> {
     Ok(settings)
 }
 
-/// Nested maps to dotted names. Lists are joined by commas, as flags take them.
+/// Flattens nested maps to dotted names. Lists are joined by commas, as flags take them.
 fn flatten(prefix: &str, value: &Value, into: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) => {
@@ -113,7 +114,7 @@ fn word(leaf: &Value) -> String {
     }
 }
 
-/// The line of a setting: its name may be split at any of its dots over nested keys.
+/// Returns the line of a setting. Its name may be split over nested keys at any dot.
 fn line_of(text: &str, name: &str) -> usize {
     // Keys above this line, with their indentation.
     let mut above: Vec<(usize, String)> = Vec::new();
@@ -132,7 +133,7 @@ fn line_of(text: &str, name: &str) -> usize {
     1
 }
 
-/// The name that shares most with what was written.
+/// Returns the most similar name.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> &'a str {
     let pairs = |text: &str| text.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let wanted = pairs(name);
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_has_file_line_field_and_what_would_be_right() {
+    fn an_error_has_file_line_field_and_a_valid_value() {
         for (name, text, said) in [
             (
                 "file-value",

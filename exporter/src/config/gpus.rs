@@ -1,4 +1,4 @@
-//! Pure: flags of what the GPUs must show.
+//! Flags of what the GPUs must show. Pure: no I/O.
 
 use super::values::not_negative;
 use clap::Args;
@@ -6,16 +6,17 @@ use clap::Args;
 /// `--gpus.*`.
 #[derive(Debug, Clone, Args)]
 pub struct Gpus {
-    /// How many GPUs this node must show. Otherwise the file `inventory` of the run directory says it, or the last healthy run.
+    /// Number of GPUs that this node must show. Default: the file `inventory` of the run directory,
+    /// otherwise the last healthy run.
     #[arg(long = "gpus.expected", value_name = "NUMBER")]
     pub expected: Option<u32>,
 
-    /// How many partitions all GPUs of this node must show together. Not looked at unless set.
+    /// Total number of partitions of this node's GPUs. Not checked unless set.
     #[arg(long = "gpus.expected-partitions", value_name = "NUMBER")]
     pub expected_partitions: Option<u32>,
 
-    /// A GPU whose junction is this hot fails the check. The device's own critical value unless set, and 105 where the tool does not
-    /// say it.
+    /// Junction temperature at which a GPU fails the check. Default: the device's own critical
+    /// value, or 105 if the tool does not report one.
     #[arg(
         long = "gpus.max-junction-celsius",
         value_name = "DEGREES",
@@ -23,8 +24,9 @@ pub struct Gpus {
     )]
     pub max_junction_celsius: Option<f64>,
 
-    /// Asks amd-smi for all its metrics too, which is where it says whether and why a GPU throttles itself. One call more in each run; the
-    /// driver takes two samples for it, a tenth of a second apart. Without effect on rocm-smi, which does not say it.
+    /// Also reads all metrics of amd-smi, which show whether and why a GPU throttles itself. Adds
+    /// one call to each run, for which the driver takes two samples 0.1 s apart. No effect on
+    /// rocm-smi, which does not report throttling.
     #[arg(
         long = "gpus.throttling",
         num_args = 0..=1,

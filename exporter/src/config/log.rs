@@ -1,4 +1,4 @@
-//! Pure: flags of the log.
+//! Flags of the log. Pure: no I/O.
 
 use clap::{Args, ValueEnum};
 
@@ -9,7 +9,7 @@ pub struct Log {
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub level: LogLevel,
 
-    /// Form of the log lines on stderr.
+    /// Format of the log lines on stderr.
     #[arg(long = "log.format", value_name = "FORMAT", default_value = "logfmt")]
     pub format: LogFormat,
 }

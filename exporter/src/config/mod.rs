@@ -1,5 +1,6 @@
-//! All settings: flags, the environment behind each of them ([`environment`]) and a file behind both ([`file`]). One definition of a
-//! flag makes all three. Checks what it is given and says in one sentence what is wrong. Opens no socket.
+//! All settings: flags, an environment variable for each flag ([`environment`]) and a file
+//! ([`file`]). One definition of a flag serves all three. Validates the values; an error is one
+//! sentence. Opens no socket.
 
 mod checks;
 mod collectors;
@@ -34,7 +35,8 @@ use tools::Tools;
 use values::duration_or_zero;
 use web::Web;
 
-/// Health checks of a GPU node as metrics: runs rocm-smi, rocminfo and a network test in the background.
+/// Health checks of a GPU node as metrics: runs rocm-smi, rocminfo and a network test in the
+/// background.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ossci-exporter", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -44,21 +46,21 @@ pub struct Cli {
     pub config: Config,
 }
 
-/// What the program does besides running for years.
+/// Modes other than the server.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     Parse(ParseArguments),
 }
 
 impl Cli {
-    /// The command line as these words say it, with the environment behind it.
+    /// Parses the arguments, with the environment as fallback.
     pub fn of(arguments: &[OsString]) -> Result<Cli, clap::Error> {
         let mut matches = command().try_get_matches_from(arguments)?;
         Cli::from_arg_matches_mut(&mut matches)
     }
 }
 
-/// All flags, with the environment behind them.
+/// Returns all flags, with their environment variables.
 fn command() -> clap::Command {
     environment::behind(Cli::command())
 }
@@ -66,16 +68,17 @@ fn command() -> clap::Command {
 /// All settings of the exporter.
 #[derive(Debug, Clone, Args)]
 pub struct Config {
-    /// YAML file with settings: the names of the flags, dots as nesting. A flag wins over the environment, which wins over the file.
-    /// Read again on SIGHUP, except for addresses and paths.
+    /// YAML file with settings: the names of the flags, dotted or nested. A flag wins over the
+    /// environment, which wins over the file. Read again on SIGHUP, except for addresses and paths.
     #[arg(long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 
-    /// Checks the configuration, with its files, and exits: 0 right, 2 wrong.
+    /// Validates the configuration and its files, and exits: 0 valid, 2 invalid.
     #[arg(long = "config.check")]
     pub config_check: bool,
 
-    /// Runs each check once, prints the metrics in the classic text form and exits: 0, or 1 if a check failed.
+    /// Runs each check once, prints the metrics in the classic text format and exits: 0, or 1 if a
+    /// check failed.
     #[arg(long = "once")]
     pub once: bool,
 
@@ -83,11 +86,12 @@ pub struct Config {
     #[arg(long = "output", value_name = "FILE", requires = "once")]
     pub output: Option<PathBuf>,
 
-    /// Name of this node, from which its slots in the intervals follow. Also read from NODE_NAME; otherwise the host name.
+    /// Name of this node; its slots in the intervals depend on it. Default: NODE_NAME, otherwise
+    /// the host name.
     #[arg(long = "node-name", value_name = "NAME")]
     pub node_name: Option<String>,
 
-    /// Time between two probes of the GPUs, from the end of one to the start of the next.
+    /// Minimum time between two probes of the GPUs, from the end of one to the start of the next.
     #[arg(
         long = "probe.min-gap",
         value_name = "DURATION",
@@ -114,26 +118,26 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Shorter ones would keep the node busy with being asked.
+/// Shorter intervals would keep the node busy with checks.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Values that are right one by one and wrong together.
+/// Values that are valid one by one and invalid together.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     #[error("--{flag} must be at least 100ms, it is {}", in_words(*.value))]
     IntervalTooShort { flag: &'static str, value: Duration },
     #[error("--{flag} must be an absolute path, it is '{}'", .value.display())]
     PathNotAbsolute { flag: String, value: PathBuf },
-    #[error("--check.network.interval must be at least 30m for a public test (or say --network.public-often), it is {}", in_words(*.0))]
+    #[error("--check.network.interval must be at least 30m for a public test (or set --network.public-often), it is {}", in_words(*.0))]
     PublicTooOften(Duration),
     #[error("--collector.network needs --network.target for iperf3, or a public --network.tool")]
     NoTarget,
 }
 
-/// Public servers answer 429 to whoever asks more often, and a test moves gigabytes.
+/// Public servers answer 429 to more frequent clients, and a test moves gigabytes.
 const PUBLIC_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-/// What a public test takes at most: two directions of 15 s, and the choice of a server.
+/// Longest duration of a public test: two directions of 15 s, and the choice of a server.
 const PUBLIC_TIMEOUT: Duration = Duration::from_secs(120);
 
 fn in_words(duration: Duration) -> String {
@@ -141,7 +145,7 @@ fn in_words(duration: Duration) -> String {
 }
 
 impl Config {
-    /// Checks what a single flag cannot check.
+    /// Checks what the parser of a single flag cannot check.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (flag, value) in
             [("check.interval", self.checks.interval), ("check.network.interval", self.network_interval())]
@@ -150,7 +154,7 @@ impl Config {
                 return Err(ConfigError::IntervalTooShort { flag, value });
             }
         }
-        // Children run in `/`, so a relative path would mean another place to them than to us.
+        // Children run in `/`, where a relative path would mean another file.
         let tools = ToolName::ALL
             .iter()
             .copied()
@@ -188,12 +192,12 @@ impl Config {
         self.checks.network_timeout.unwrap_or(default)
     }
 
-    /// Whether there is a network check.
+    /// Returns whether the network check is enabled.
     pub fn tests_network(&self) -> bool {
         self.network.can_run() && self.collectors.choice(Check::Network) != Some(false)
     }
 
-    /// The limits of the verdicts.
+    /// Returns the limits of the verdicts.
     pub fn bounds(&self) -> crate::judge::Bounds {
         crate::judge::Bounds {
             max_junction_celsius: self.gpus.max_junction_celsius,
@@ -204,7 +208,7 @@ impl Config {
         }
     }
 
-    /// The node's name as far as flags and environment know it.
+    /// Returns the node's name from flags or environment.
     pub fn node_name(&self) -> Option<String> {
         let named = self.node_name.clone().or_else(environment::node_name);
         named.filter(|name| !name.is_empty())
@@ -252,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_flag_is_one_sentence_with_what_would_be_right() {
+    fn an_error_of_a_flag_is_one_sentence_with_a_valid_value() {
         let said = config(&["--network.ports", "5210-5201"]).unwrap_err();
         assert!(said.lines().next().unwrap().contains("write one port such as 5201, or a range"), "{said}");
         assert!(config(&["--tool.rocm-smi", "rocm-smi"]).unwrap_err().contains("absolute path"));
@@ -270,12 +274,12 @@ mod tests {
             Ok(5)
         );
         assert!(config(&["--network.tool=speedtest"]).unwrap().tests_network());
-        assert!(!config(&[]).unwrap().tests_network(), "nobody configured one");
+        assert!(!config(&[]).unwrap().tests_network(), "no test is configured");
         assert!(config(&["--collector.network"]).is_err());
     }
 
     #[test]
-    fn collectors_are_switched_on_and_off_and_the_last_word_counts() {
+    fn collectors_are_switched_on_and_off() {
         let choice = |flags: &[&str]| config(flags).unwrap().collectors.choice(Check::AmdSmi);
         assert_eq!(choice(&[]), None);
         assert_eq!(choice(&["--collector.amd-smi"]), Some(true));
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_words_are_told_what_would_be_right() {
+    fn an_invalid_value_is_refused_with_valid_ones() {
         for (flag, right) in [
             ("--network.tool=wget", "write iperf3, speedtest"),
             ("--network.max-loss=5", "between 0 and 1"),

@@ -1,4 +1,4 @@
-//! Pure: flags of the network test and of what it must show.
+//! Flags of the network test and of its limits. Pure: no I/O.
 
 use super::values::{duration, host, network_tool, not_negative, ports, share, volume};
 use crate::parse::ToolName;
@@ -8,8 +8,9 @@ use std::time::Duration;
 /// `--network.*`.
 #[derive(Debug, Clone, Args)]
 pub struct Network {
-    /// Tool of the network check: iperf3, or one that tests against a public server (speedtest, speedtest-cli, librespeed-cli). Those run
-    /// every 30 minutes: their operators block whoever asks more often, and count all nodes behind one address together.
+    /// Tool of the network check: iperf3, or one that tests against a public server (speedtest,
+    /// speedtest-cli, librespeed-cli). Public tests run every 30 minutes: their operators block
+    /// more frequent clients, and count all nodes behind one address together.
     #[arg(
         long = "network.tool",
         value_name = "TOOL",
@@ -18,7 +19,7 @@ pub struct Network {
     )]
     pub tool: ToolName,
 
-    /// Host of the iperf3 servers. Without it there is no network check by iperf3.
+    /// Host of the iperf3 servers. Without it, iperf3 has no network check.
     #[arg(long = "network.target", value_name = "HOST", value_parser = host)]
     pub target: Option<String>,
 
@@ -31,7 +32,7 @@ pub struct Network {
     )]
     pub ports: (u16, u16),
 
-    /// Bytes of one iperf3 run, as iperf3 reads them.
+    /// Volume of one iperf3 run, in the notation of iperf3.
     #[arg(
         long = "network.bytes",
         value_name = "BYTES",
@@ -40,7 +41,7 @@ pub struct Network {
     )]
     pub bytes: String,
 
-    /// Lets a public test run as often as --check.network.interval says.
+    /// Allows a public test to run more often than every 30 minutes.
     #[arg(
         long = "network.public-often",
         num_args = 0..=1,
@@ -50,8 +51,9 @@ pub struct Network {
     )]
     pub public_often: bool,
 
-    /// A download below this many bits per second fails the network check; 0 accepts any. The default is far below what a working link
-    /// of a GPU node gives even under load. With 8 MiB a run, values above 600000000 need an iperf3 older than 3.16.
+    /// A download below this many bits per second fails the network check; 0 accepts any. The
+    /// default is far below the rate of a working link of a GPU node, even under load. With 8 MiB
+    /// per run, values above 600000000 need an iperf3 older than 3.16.
     #[arg(
         long = "network.min-download",
         value_name = "BITS_PER_SECOND",
@@ -69,7 +71,7 @@ pub struct Network {
     )]
     pub min_upload: f64,
 
-    /// A latency above this fails the network check, where the tool measures one.
+    /// A latency above this fails the network check, if the tool measures it.
     #[arg(
         long = "network.max-latency",
         value_name = "DURATION",
@@ -77,7 +79,7 @@ pub struct Network {
     )]
     pub max_latency: Option<Duration>,
 
-    /// A lost share of the packets above this fails the network check, where the tool measures it: 0 to 1.
+    /// A packet loss above this fails the network check, if the tool measures it: 0 to 1.
     #[arg(
         long = "network.max-loss",
         value_name = "RATIO",
@@ -88,7 +90,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether a test has somewhere to go. A public one only runs where it was configured by name.
+    /// Returns whether a test has a server. A public test runs only if its tool was configured by
+    /// name.
     pub fn can_run(&self) -> bool {
         self.tool.is_public() || self.target.is_some()
     }

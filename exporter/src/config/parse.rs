@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use crate::parse::ToolName;
 
-/// Says what the exporter makes of the output of a tool. Exit status 0 passed, 1 failed, 3 unknown, 2 usage.
+/// Prints the exporter's verdict on the output of a tool. Exit status 0 passed, 1 failed, 3
+/// unknown, 2 usage.
 #[derive(Debug, Clone, Args)]
 pub struct ParseArguments {
     /// The tool that printed it, such as rocm-smi.
@@ -16,15 +17,15 @@ pub struct ParseArguments {
     #[arg(long, value_name = "N", default_value = "0")]
     pub exit_status: i32,
 
-    /// What the tool wrote to its error stream.
+    /// Standard error of the tool.
     #[arg(long, value_name = "FILE")]
     pub stderr: Option<PathBuf>,
 
-    /// How many GPUs the node must show.
+    /// Number of GPUs that the node must show.
     #[arg(long, value_name = "N")]
     pub expect_gpus: Option<u32>,
 
-    /// What the tool wrote to its output; - is the standard input.
+    /// Standard output of the tool; - is the standard input.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Pure: flags of where things lie on this node.
+//! Flags of the paths on this node. Pure: no I/O.
 
 use clap::Args;
 use std::path::PathBuf;
@@ -10,19 +10,19 @@ pub struct Paths {
     #[arg(long = "path.rootfs", value_name = "PATH", default_value = "/")]
     pub rootfs: PathBuf,
 
-    /// Where sysfs is mounted. Only names and links of the PCI bus below it are read.
+    /// Mount point of sysfs. Only the PCI bus below it is read.
     #[arg(long = "path.sysfs", value_name = "PATH", default_value = "/sys")]
     pub sysfs: PathBuf,
 
-    /// Where procfs is mounted. The boot id is read from sys/kernel/random/boot_id below it.
+    /// Mount point of procfs. The boot ID is read from sys/kernel/random/boot_id below it.
     #[arg(long = "path.procfs", value_name = "PATH", default_value = "/proc")]
     pub procfs: PathBuf,
 
-    /// Directory in which the agent leaves the files `pause` and `inventory`.
+    /// Directory in which the agent writes the files `pause` and `inventory`.
     #[arg(long = "path.run-dir", value_name = "PATH", default_value = ossci_base::contract::run_dir::RUN_DIR)]
     pub run_dir: PathBuf,
 
-    /// Directory of what outlives a restart: strikes.json and inventory.json.
+    /// Directory of the files that survive a restart: strikes.json and inventory.json.
     #[arg(long = "path.state-dir", value_name = "PATH", default_value = "/var/lib/ossci")]
     pub state_dir: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Flags of where single tools lie: `--tool.NAME`, one for each tool of the table.
+//! Flags of the tool paths: `--tool.NAME`, one for each tool of the table.
 
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 use std::collections::BTreeMap;
@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::parse::ToolName;
 
-/// The configured paths. A tool without one is looked for in opt/rocm/bin, usr/bin and usr/local/bin below the root.
+/// The configured paths. A tool without one is searched in opt/rocm/bin, usr/bin and usr/local/bin
+/// below the root.
 #[derive(Debug, Clone, Default)]
 pub struct Tools(BTreeMap<ToolName, PathBuf>);
 
 impl Tools {
-    /// The configured path of a tool.
+    /// Returns the configured path of a tool.
     pub fn path(&self, tool: ToolName) -> Option<&Path> {
         self.0.get(&tool).map(PathBuf::as_path)
     }
 }
 
-/// `tool.rocm-smi`.
+/// Returns the name of a tool's flag, such as `tool.rocm-smi`.
 fn flag(tool: ToolName) -> String {
     format!("tool.{}", tool.as_str())
 }
@@ -26,7 +27,7 @@ impl Args for Tools {
     fn augment_args(command: Command) -> Command {
         ToolName::ALL.iter().fold(command, |command, tool| {
             let help = format!(
-                "Path of {} below the root. Looked for in opt/rocm/bin, usr/bin and usr/local/bin unless set",
+                "Path of {} below the root. Default: searched in opt/rocm/bin, usr/bin and usr/local/bin",
                 tool.as_str()
             );
             let argument = Arg::new(flag(*tool)).long(flag(*tool)).value_name("PATH").help(help);

@@ -1,21 +1,21 @@
-//! Pure: words of flags and files to values. An error says what would be right.
+//! Parsers of values in flags and files. Pure: no I/O. An error states a valid form.
 
 use crate::parse::ToolName;
 use crate::verdict::Check;
 use std::time::Duration;
 
-/// A time longer than nothing.
+/// Parses a duration above zero.
 pub fn duration(text: &str) -> Result<Duration, String> {
     match duration_or_zero(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_string()),
+        Ok(Duration::ZERO) => Err("it must be longer than 0".to_string()),
         other => other,
     }
 }
 
-/// Longer ones are a slip of the unit.
+/// A longer duration is probably a wrong unit.
 const LONGEST_DURATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// A time.
+/// Parses a duration.
 pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
     let parsed = text.parse::<jiff::SignedDuration>().ok().and_then(|signed| Duration::try_from(signed).ok());
     match parsed {
@@ -25,7 +25,7 @@ pub fn duration_or_zero(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A port or a range of ports.
+/// Parses a port or a range of ports.
 pub fn ports(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
@@ -34,16 +34,16 @@ pub fn ports(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
-/// A host name or an address.
+/// Parses a host name or an address.
 pub fn host(text: &str) -> Result<String, String> {
-    // A leading dash would be read as an option by the tool.
+    // The tool would read a leading dash as an option.
     if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_whitespace) {
         return Err("write a host name or an address".to_string());
     }
     Ok(text.to_string())
 }
 
-/// A number, zero or more.
+/// Parses a number, zero or more.
 pub fn not_negative(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
@@ -51,7 +51,7 @@ pub fn not_negative(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A share, 0 to 1.
+/// Parses a share, 0 to 1.
 pub fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -59,7 +59,7 @@ pub fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The path of a page.
+/// Parses the path of a page.
 pub fn url_path(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
     match text.starts_with('/') && text.len() > 1 && text.chars().all(good) {
@@ -68,7 +68,7 @@ pub fn url_path(text: &str) -> Result<String, String> {
     }
 }
 
-/// A number of bytes as iperf3 reads it.
+/// Parses a number of bytes in the notation of iperf3.
 pub fn volume(text: &str) -> Result<String, String> {
     let digits = text.strip_suffix(['K', 'M', 'G']).unwrap_or(text);
     match digits.parse::<u32>() {
@@ -77,7 +77,7 @@ pub fn volume(text: &str) -> Result<String, String> {
     }
 }
 
-/// A tool that tests the network.
+/// Parses the name of a tool that tests the network.
 pub fn network_tool(text: &str) -> Result<ToolName, String> {
     let tool = ToolName::from_name(text).filter(|tool| tool.check() == Check::Network);
     tool.ok_or_else(|| format!("write {}", ToolName::names(|tool| tool.check() == Check::Network)))

@@ -1,4 +1,4 @@
-//! Flags of what is served, and where.
+//! Flags of the web server and its addresses.
 
 use super::values::url_path;
 use clap::Args;
@@ -26,11 +26,12 @@ pub struct Web {
     )]
     pub telemetry_path: String,
 
-    /// TLS, client certificates and users, in the format of the Prometheus exporter toolkit. Read again on SIGHUP and each minute.
+    /// TLS, client certificates and users, in the format of the Prometheus exporter toolkit. Read
+    /// again on SIGHUP and every 5 s.
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
 
-    /// Unix socket on which the node's agent asks for a check now. Mode 0600.
+    /// Unix socket on which the node's agent requests a check. Mode 0600.
     #[arg(long = "web.probe-socket", value_name = "PATH", default_value = ossci_base::contract::run_dir::PROBE_SOCKET)]
     pub probe_socket: PathBuf,
 }

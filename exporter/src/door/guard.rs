@@ -1,5 +1,5 @@
-//! Who may see the pages: users with passwords, kept as bcrypt hashes, and callers whose certificate was verified. Decides on requests;
-//! the files it goes by are [`super::web_config`].
+//! Access control of the pages: users with bcrypt password hashes, and verified client
+//! certificates. Decides on requests; [`super::web_config`] reads the files.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 
 use super::web_config::{ClientCertificates, WebConfig};
 
-/// A bcrypt check takes a tenth of a second on purpose; what passed once is remembered by its digest, at most so many.
+/// Maximum number of cached logins. A bcrypt check takes a tenth of a second on purpose, so a valid
+/// login is cached by its digest.
 const REMEMBERED: usize = 64;
 
-/// Compared with when a user is not known, so that the answer takes as long as for one who is.
+/// Compared with if the user is unknown, so that the answer takes as long as for a known user.
 const NOBODY: &str = "$2b$10$MQmyZb7YwSqfy1GhuKZ.tuSWe4qt.OLVa6/qmqUZJ9yKIU9cQXKZi";
 
-/// What stands before the pages.
+/// Decides who may see the pages.
 #[derive(Debug)]
 pub struct Guard {
     users: BTreeMap<String, String>,
@@ -28,17 +29,17 @@ impl Guard {
         Guard { users: config.users.clone(), certificates: config.client_certificates, passed: Mutex::default() }
     }
 
-    /// Whether there are no users: then TLS alone decides who may connect.
+    /// Returns whether no users are configured: then only TLS restricts who may connect.
     pub fn is_open(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// Whether callers have to say who they are at all.
+    /// Returns whether callers must authenticate, with a password or a certificate.
     pub fn asks_who_it_is(&self) -> bool {
         !self.users.is_empty() || self.certificates == ClientCertificates::Verified
     }
 
-    /// Whether these credentials are right. Slow by design.
+    /// Returns whether these credentials are valid. Slow by design.
     pub fn knows(&self, authorization: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(authorization).into();
         if self.passed.lock().unwrap_or_else(PoisonError::into_inner).contains(&digest) {
@@ -58,7 +59,7 @@ impl Guard {
     }
 }
 
-/// `Basic` and the base64 of `user:password`.
+/// Decodes `Basic` and the base64 of `user:password`.
 fn credentials(authorization: &str) -> Option<(String, String)> {
     let (scheme, encoded) = authorization.split_once(' ')?;
     let decoded = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(encoded.trim()).ok())??;
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_of_nobody_is_a_hash() {
+    fn the_hash_for_unknown_users_is_valid() {
         assert_eq!(bcrypt::verify("anything", NOBODY).ok(), Some(false));
     }
 }

@@ -1,5 +1,5 @@
-//! What stands before the pages on TCP and is exchanged while they are served: certificates and users, which change on a running node.
-//! Reads the web configuration again when it is told to; decides on no request.
+//! Certificates and users of the TCP listeners, replaceable on a running node. Reads the web
+//! configuration again when asked; [`guard`] decides on requests.
 
 pub mod guard;
 pub mod web_config;
@@ -17,12 +17,12 @@ use tracing::info;
 use self::guard::Guard;
 use self::web_config::{WebConfig, WebConfigError};
 
-/// One for all listeners.
+/// Shared by all listeners.
 #[derive(Debug)]
 pub struct Door {
     file: Option<PathBuf>,
     inside: RwLock<Inside>,
-    /// None: plain HTTP.
+    /// `None`: plain HTTP.
     tls: Option<Tls>,
 }
 
@@ -32,18 +32,18 @@ struct Inside {
     guard: Arc<Guard>,
 }
 
-/// The old configuration stays in force.
+/// Error of a reload. The old configuration stays active.
 #[derive(Debug, Error)]
 pub enum DoorError {
     #[error(transparent)]
     File(#[from] WebConfigError),
-    /// A connection that was let in under the other rule would outlive the change.
-    #[error("{0}: whether there is TLS, and client_auth_type, change with a restart only")]
+    /// A connection accepted under the old rule would outlive the change.
+    #[error("{0}: a restart is needed to switch TLS on or off, or to change client_auth_type")]
     NeedsRestart(PathBuf),
 }
 
 impl Door {
-    /// `file` is where `config` comes from.
+    /// `file` is the source of `config`.
     pub fn new(file: Option<PathBuf>, config: WebConfig) -> Door {
         let tls = config.tls.clone().map(Tls::new);
         let guard = Arc::new(Guard::new(&config));
@@ -58,7 +58,8 @@ impl Door {
         self.tls.clone()
     }
 
-    /// Reads the file and what it names; takes it where it is right and says something new. Blocks as long as the disk does.
+    /// Reads the file and the files that it names, and applies them if they are valid and changed.
+    /// Blocks while the disk does.
     pub fn reload(&self) -> Result<(), DoorError> {
         let Some(file) = &self.file else { return Ok(()) };
         let config = web_config::load(file)?;
@@ -75,12 +76,13 @@ impl Door {
         }
         let guard = Arc::new(Guard::new(&config));
         *inside = Inside { config, guard };
-        info!(file = %file.display(), "the web configuration is in force");
+        info!(file = %file.display(), "web configuration applied");
         Ok(())
     }
 }
 
-/// Lets a request pass or asks for a name and a password. Where there are no users, the certificate was asked for by TLS already.
+/// Passes a request with valid credentials; answers 401 to others. Without users all requests pass:
+/// TLS has verified the certificate, if one is required.
 pub async fn let_in(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let guard = door.guard();
     if guard.is_open() {
@@ -97,7 +99,7 @@ pub async fn let_in(State(door): State<Arc<Door>>, request: Request, next: Next)
     }
 }
 
-/// Hides what only known callers may use where nobody is asked who it is.
+/// Answers 404 if callers need not authenticate, to hide routes for authenticated callers.
 pub async fn hide_from_strangers(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     match door.guard().asks_who_it_is() {
         true => next.run(request).await,

@@ -1,5 +1,5 @@
-//! The file behind `--web.config.file`, in the format of the Prometheus exporter toolkit: TLS, client certificates, users. Reads files;
-//! serves nothing.
+//! File of `--web.config.file`, in the format of the Prometheus exporter toolkit: TLS, client
+//! certificates, users. Reads files; serves nothing.
 
 use ossci_base::door::tls;
 use rustls::RootCertStore;
@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// What the file comes to. The default is plain HTTP for everybody.
+/// Parsed content of the file. The default is plain HTTP without access control.
 #[derive(Debug, Clone, Default)]
 pub struct WebConfig {
-    /// None: plain HTTP.
+    /// `None`: plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     pub client_certificates: ClientCertificates,
     /// Users and the bcrypt hashes of their passwords.
     pub users: BTreeMap<String, String>,
-    /// Of the file and of all that it names.
+    /// SHA-256 of the file and of all files that it names.
     pub digest: [u8; 32],
 }
 
-/// Whether every caller has shown a certificate that a CA of ours signed.
+/// Whether every caller has presented a certificate that the configured CA signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientCertificates {
     Verified,
@@ -31,7 +31,7 @@ pub enum ClientCertificates {
     NotVerified,
 }
 
-/// What is wrong with the file or with one that it names.
+/// Error in the file or in one that it names.
 #[derive(Debug, Error)]
 pub enum WebConfigError {
     #[error("{0}: {1}")]
@@ -46,7 +46,7 @@ pub enum WebConfigError {
 #[serde(deny_unknown_fields)]
 struct File {
     tls_server_config: Option<TlsFile>,
-    /// Taken for the sake of files that have it; there is nothing to set.
+    /// Accepted for compatibility; there is nothing to set.
     #[serde(default)]
     http_server_config: Option<HttpFile>,
     #[serde(default)]
@@ -74,7 +74,7 @@ struct TlsFile {
     _prefer: Option<bool>,
 }
 
-/// Reads the file and what it names; paths in it are relative to it.
+/// Reads the file and the files that it names; their paths are relative to it.
 pub fn load(path: &Path) -> Result<WebConfig, WebConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| WebConfigError::Read(path.to_path_buf(), error))?;
     let format = |error: serde_saphyr::Error| WebConfigError::Format(path.to_path_buf(), error.to_string());
@@ -96,7 +96,7 @@ pub fn load(path: &Path) -> Result<WebConfig, WebConfigError> {
             let directory = path.parent().unwrap_or(Path::new("."));
             for named in [Some(&tls.cert_file), Some(&tls.key_file), tls.client_ca_file.as_ref()].into_iter().flatten()
             {
-                // One that cannot be read is told below, with its field.
+                // An unreadable file is reported below, with its field.
                 digest.update(std::fs::read(directory.join(named)).unwrap_or_default());
             }
             let (config, certificates) = server_config(tls, directory, &field)?;
@@ -127,7 +127,7 @@ fn server_config(
         "NoClientCert" | "" => None,
         "VerifyClientCertIfGiven" => Some(ClientCertificates::NotVerified),
         "RequireAndVerifyClientCert" => Some(ClientCertificates::Verified),
-        // A certificate that nobody verifies proves nothing.
+        // An unverified certificate proves nothing.
         other => {
             let known = "NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert";
             return Err(field("client_auth_type", format!("write {known}, not {other}")));
@@ -136,8 +136,8 @@ fn server_config(
     let builder = rustls::ServerConfig::builder_with_protocol_versions(versions);
     let builder = match (demand, &file.client_ca_file) {
         (None, None) => builder.with_no_client_auth(),
-        (None, Some(_)) => return Err(field("client_ca_file", "is of no use without a client_auth_type".to_string())),
-        (Some(_), None) => return Err(field("client_ca_file", format!("is needed for {kind}"))),
+        (None, Some(_)) => return Err(field("client_ca_file", "has no effect without a client_auth_type".to_string())),
+        (Some(_), None) => return Err(field("client_ca_file", format!("is required for {kind}"))),
         (Some(demand), Some(ca)) => {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(ca, "client_ca_file")? {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_would_be_right() {
+    fn an_error_names_the_field_and_valid_values() {
         let tls = |rest: &str| format!("tls_server_config:\n  cert_file: a.pem\n  key_file: b.pem\n{rest}");
         for (name, text, said) in [
             ("web-version", tls("  min_version: TLS10\n"), "write TLS12 or TLS13"),

@@ -1,6 +1,6 @@
-//! Pure: `amd-smi`, 23.4 to 27.x: any of its JSON documents, several of them in a row too, put together by the number of the GPU. The
-//! array of old releases, the object with `gpu_data` of new ones and a bare object are the same here. Text: [`super::amd_smi_text`].
-//! Decides nothing.
+//! Parser of `amd-smi --json`, 23.4 to 27.x: any of its JSON documents, also several in a row,
+//! merged by the number of the GPU. The array of old releases, the object with `gpu_data` of new
+//! ones and a bare object are equivalent here. Text: [`super::amd_smi_text`]. Decides nothing.
 
 use super::amd_smi_fields::{Fields, device};
 use super::devices::{Device, add, physical};
@@ -13,18 +13,20 @@ use crate::facts::Facts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// One run is three calls, of which each knows a part: who the GPUs are, how they are, and which pages they lost. The last may be refused.
+/// The three calls of a run: the identity of the GPUs, their state, and their bad pages. The last
+/// may fail.
 pub const CALLS: [&[&str]; 3] = [
     &["static", "--asic", "--bus", "--board", "--limit", "--json"],
     &["metric", "--power", "--temperature", "--usage", "--mem-usage", "--ecc", "--json"],
     &["bad-pages", "--json"],
 ];
 
-/// One call more where somebody wants to know about throttling. Its flag is `--throttle` up to 25 and `--violation` later, and a wrong
-/// one is refused: all metrics together have it in every release, at the price of whatever else they ask the device.
+/// Additional call for throttling. Its flag is `--throttle` up to 25 and `--violation` later, and a
+/// wrong flag is refused. All metrics together work in every release, but read more from the
+/// device.
 pub const ALL_METRICS: &[&str] = &["metric", "--json"];
 
-/// Reads one run: the output of one call, or of several behind one another.
+/// Parses one run: the output of one call, or of several in sequence.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -57,7 +59,7 @@ fn without_devices(stdout: &str, stderr: &str, whole: &[Value]) -> Reading {
     if let Some(said) = line("driver not initialized") {
         return Reading::DriverNotLoaded(said);
     }
-    // The driver is there and has no GPU.
+    // The driver is loaded and has no GPU.
     if line("Unable to detect any GPU devices").is_some() {
         return Reading::Whole(Facts::Gpus(Vec::new()));
     }
@@ -84,7 +86,7 @@ fn without_devices(stdout: &str, stderr: &str, whole: &[Value]) -> Reading {
     Reading::Foreign(quote(stdout))
 }
 
-/// The devices of a document, wherever they stand in it.
+/// Returns the devices of a document, at any of their positions.
 fn list(document: &Value) -> Option<Vec<&Value>> {
     let numbered = |value: &Value| value.get("gpu").is_some();
     match document {
@@ -100,7 +102,7 @@ fn list(document: &Value) -> Option<Vec<&Value>> {
 
 fn devices(entries: Vec<&Value>, odd: &mut Vec<String>) -> Vec<Device> {
     let mut devices: BTreeMap<u32, Device> = BTreeMap::new();
-    // Without /dev/dri the library prints uninitialised memory; where one address is rubbish the others are too.
+    // Without /dev/dri the library prints uninitialised memory; if one address is invalid, all are.
     let address =
         |entry: &&Value| text(entry.get("bdf").or_else(|| entry.pointer("/bus/bdf"))?).map(|bus| bus.into_owned());
     let rubbish = entries.iter().filter_map(address).any(|bus| !is_bus_address(&bus) || bus == "0000:00:00.0");
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_without_a_total_are_those_of_the_blocks() {
+    fn errors_without_a_total_are_summed_over_the_blocks() {
         let gpu = &gpus(
             r#"[{"gpu": 0, "ecc": {"total_correctable_count": "N/A"}, "ecc_blocks": {
                 "UMC": {"correctable_count": 2, "uncorrectable_count": 0}, "GFX": {"correctable_count": 1, "uncorrectable_count": "N/A"}}}]"#,
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_active_or_not_or_nothing_is_said_of_it() {
+    fn a_limit_is_active_or_inactive_or_unknown() {
         let Parsed { reading: Reading::Whole(Facts::Gpus(gpus)), not_understood } = read(
             r#"{"gpu_data": [{"gpu": 0, "power": {"throttle_status": "THROTTLED"}, "throttle": {
                 "ppt_accumulated": 5, "ppt_violation_status": "ACTIVE", "socket_thermal_violation_status": "NOT ACTIVE",
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_in_a_row_are_put_together_by_number() {
+    fn documents_in_a_row_are_merged_by_number() {
         let list =
             r#"[{"gpu": 0, "bdf": "0000:05:00.0", "uuid": "8dff74a1-0000-1000-8014-57e2c20f59d2", "partition_id": 0}]"#;
         let pages =
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn uninitialised_addresses_are_none_and_said() {
+    fn uninitialised_addresses_are_dropped_and_reported() {
         let Parsed { reading: Reading::Whole(Facts::Gpus(gpus)), not_understood } = read(
             r#"[{"gpu": 0, "bdf": "64695f757067:2f:07.1"}, {"gpu": 1, "bdf": "0000:00:00.0"}, {"gpu": 2, "bdf": "0000:00:00.0"}]"#,
             "",
@@ -215,13 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn a_section_that_is_na_as_a_whole_was_asked_for() {
+    fn a_section_that_is_na_counts_as_requested() {
         let gpu = &gpus(r#"[{"gpu": 3, "usage": "N/A", "power": "N/A", "temperature": {"hotspot": "N/A"}}]"#)[0];
         assert!(gpu.asked_for_sensors && !gpu.responds());
     }
 
     #[test]
-    fn complaints_are_sorted() {
+    fn errors_are_classified() {
         let stderr = |said: &str| read("AMDSMI Tool: 26.1.0 | ROCm version: N/A\n", said).reading;
         assert!(matches!(
             stderr("ERROR:root:Unable to get devices, driver not initialized"),

@@ -1,4 +1,4 @@
-//! `amd-smi`: the facts of one device out of its keys, which both forms of the output share.
+//! Facts of one `amd-smi` device, from its keys, which both output formats share. Decides nothing.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, is_sentinel, number, te
 use super::text::quote;
 use crate::facts::{BadPages, Gpu, Temperatures, Throttled};
 
-/// What the tool says of one device, in either form.
+/// Keys of one device, in either format.
 pub enum Fields<'a> {
     Json(&'a Value),
     /// `section.key` in lower case.
@@ -24,7 +24,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Whether a section is there, be it "N/A" as a whole.
+    /// Returns whether a section exists, even as "N/A".
     fn has(&self, section: &str) -> bool {
         match self {
             Fields::Json(value) => value.get(section).is_some(),
@@ -35,7 +35,8 @@ impl Fields<'_> {
     }
 }
 
-/// The facts of one device. Names changed with the releases, so each fact has a list of names.
+/// Returns the facts of one device. Names changed between releases, so each fact has a list of
+/// names.
 pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device {
     let first = |paths: &[&str]| paths.iter().find_map(|path| fields.get(path));
     let word = |paths: &[&str]| paths.iter().find_map(|path| Some(text(fields.get(path)?)?.into_owned()));
@@ -93,7 +94,8 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
     }
 }
 
-/// Counts of errors. Negative ones are differences of unreadable totals, and the largest number of a width means that there is none.
+/// Returns a count of errors. Negative values are differences of unreadable totals; the largest
+/// number of a width means no value.
 fn errors(fields: &Fields<'_>, kind: &str) -> Option<f64> {
     let count =
         |value: &Value| number(value).ok().flatten().filter(|count| COUNT.contains(count) && !is_sentinel(*count));
@@ -106,7 +108,8 @@ fn errors(fields: &Fields<'_>, kind: &str) -> Option<f64> {
     counts.reduce(|one, two| one + two)
 }
 
-/// The state of each limit at this moment. `power.throttle_status` names no cause, and Radeons set it when they are idle: it is not read.
+/// Returns the current state of each limit. `power.throttle_status` is not read: it names no cause,
+/// and idle Radeons set it.
 fn throttled(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Throttled {
     let mut active = |limit: &str| {
         let said = text(fields.get(&format!("throttle.{limit}_violation_status"))?)?;
@@ -143,8 +146,9 @@ fn bad_pages(fields: &Fields<'_>) -> BadPages {
     }
 }
 
-/// The id under which the other tools know the GPU. The library makes its UUID out of it: byte, `ff` for the physical function and the
-/// device, version, then the other seven bytes.
+/// Returns the ID under which the other tools know the GPU. The library builds its UUID from it:
+/// the first byte, `ff` for the physical function and the device, the version, then the other seven
+/// bytes.
 fn unique_id(uuid: Option<&str>, serial: Option<&str>) -> Option<String> {
     let hex = |digits: &str| digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit());
     if let Some(digits) = serial.and_then(|serial| serial.strip_prefix("0x")).filter(|digits| hex(digits)) {

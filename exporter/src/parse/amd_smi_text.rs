@@ -1,5 +1,6 @@
-//! Pure: `amd-smi` without `--json`: keys by indentation (`metric`, `list`, `static`, `bad-pages`), the table of `monitor`, and the box
-//! that 7.x prints without arguments. None of them marks its end, which is why the check asks for JSON. Decides nothing.
+//! Parser of `amd-smi` without `--json`: indented keys (`metric`, `list`, `static`, `bad-pages`),
+//! the table of `monitor`, and the box that 7.x prints without arguments. None of them marks its
+//! end, which is why the check requests JSON. Decides nothing.
 
 use super::amd_smi_fields::{Fields, device};
 use super::devices::{Device, bus_address, physical};
@@ -11,7 +12,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Reads a text of any of the forms; `None` when it is of none.
+/// Parses a text in any of the formats; `None` if it is in none.
 pub fn parse(text: &str) -> Option<Parsed> {
     let mut not_understood = Vec::new();
     let devices = if text.contains("| AMD-SMI ") {
@@ -30,11 +31,11 @@ pub fn parse(text: &str) -> Option<Parsed> {
     (reading != Reading::Whole(Facts::Gpus(Vec::new()))).then_some(Parsed { reading, not_understood })
 }
 
-/// Sections that hold facts; what others hold is skipped, and so is how deep.
+/// Sections with facts; other sections are skipped, at any depth.
 const SECTIONS: [&str; 12] =
     ["usage", "power", "temperature", "ecc", "mem_usage", "limit", "asic", "bus", "board", "ras", "vram", "throttle"];
 
-/// `GPU: 0`, then keys with an indentation of four, sections with keys of eight.
+/// Parses `GPU: 0`, followed by keys indented by four, and sections with keys indented by eight.
 fn keys(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
     let mut devices: BTreeMap<u32, BTreeMap<String, Value>> = BTreeMap::new();
     let (mut current, mut section) = (None, String::new());
@@ -65,7 +66,7 @@ fn keys(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
     devices.iter().map(|(index, fields)| device(*index, &Fields::Text(fields), odd)).collect()
 }
 
-/// `GPU: 0`, or `GPU 0:` on an SR-IOV host.
+/// Parses `GPU: 0`, or `GPU 0:` on an SR-IOV host.
 fn device_title(line: &str) -> Option<u32> {
     let rest = line.strip_prefix("GPU")?;
     rest.trim_start_matches(':').trim_end_matches(':').trim().parse().ok()
@@ -146,13 +147,15 @@ fn monitor(text: &str, header: &str, odd: &mut Vec<String>) -> Vec<Device> {
     devices
 }
 
-/// 25.x does not number partitions: one that is not the first has no sensors and a share of the memory. A dead GPU has all of it.
+/// Returns whether a row is a partition. 25.x does not number them: a partition after the first has
+/// no sensors and a share of the memory. A dead GPU has all of its memory.
 fn is_a_part(gpu: &Gpu, before: &Gpu) -> bool {
     let share = gpu.memory_total_bytes.zip(before.memory_total_bytes);
     !gpu.responds() && before.responds() && share.is_some_and(|(part, whole)| part <= whole / 2.0)
 }
 
-/// Words to cells: a unit belongs to the number before it, and `0.5/ 48.0 GB` is one cell.
+/// Splits a line into cells: a unit belongs to the number before it, and `0.5/ 48.0 GB` is one
+/// cell.
 fn cells(line: &str) -> Vec<String> {
     const UNITS: [&str; 11] = ["W", "°C", "C", "%", "MHz", "MB", "GB", "KB", "B", "Mb/s", "mJ"];
     let mut cells: Vec<String> = Vec::new();
@@ -169,7 +172,8 @@ fn cells(line: &str) -> Vec<String> {
     cells
 }
 
-/// Two lines a GPU between `|`: address, name, memory load, temperature, errors, power; index, partition mode, load, fan, memory.
+/// Parses two lines per GPU between `|`: address, name, memory load, temperature, errors, power;
+/// index, partition mode, load, fan, memory.
 fn boxed(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
     let body = text.split("|=").nth(1).unwrap_or_default();
     let mut devices = Vec::new();
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_monitor_row_is_read_by_its_header_and_partitions_are_not_gpus() {
+    fn monitor_rows_follow_the_header_and_partitions_are_no_gpus() {
         let gpus = gpus(
             "GPU  XCP  POWER   GPU_T   MEM_T   GFX%      VRAM_USAGE\n  0    0  183 W   49 °C   48 °C    5 %    0.5/ 48.0 GB\n\
              \x20 1    1    N/A     N/A     N/A    N/A    0.5/ 48.0 GB\n  2    0    N/A     N/A     N/A    N/A    0.5/ 48.0 GB\n",
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_without_a_number_are_told_by_their_memory() {
+    fn partitions_without_a_number_are_found_by_their_memory() {
         let gpus = gpus(
             "GPU  POWER   GPU_T      VRAM_USAGE\n  0  202 W   46 °C    0.3/192.0 GB\n  1    N/A     N/A    0.5/ 24.0 GB\n\
              \x20 2    N/A     N/A    0.3/192.0 GB\n",
@@ -267,7 +271,7 @@ mod tests {
         |   1       1     N/A        SPX/NPS1 | N/A        N/A           283/196592 MB |\n+----+---+\n";
 
     #[test]
-    fn the_box_has_two_lines_a_gpu() {
+    fn the_box_has_two_lines_per_gpu() {
         let gpus = gpus(BOX);
         assert_eq!((gpus[0].temperature_celsius.junction, gpus[0].power_watts), (Some(60.0), Some(734.0)));
         assert_eq!((gpus[0].use_ratio, gpus[0].uncorrectable_errors), (Some(0.98), Some(2.0)));
@@ -280,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_gpus_is_none_of_these() {
+    fn a_text_without_gpus_has_none_of_these_formats() {
         assert!(parse("hello\nworld\n").is_none());
     }
 }

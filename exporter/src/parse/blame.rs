@@ -1,10 +1,11 @@
-//! Pure: what the error text of a network test is about. Only what names this node's way to the far end counts against the network;
-//! a far end that is busy, unknown or refuses says nothing about this node. Knows no format.
+//! Classification of the error text of a network test. Only an error on this node's path to the
+//! server counts against the network. A server that is busy, unknown or refusing proves nothing
+//! about this node. Pure; knows no format.
 
 use super::output::Reading;
 use super::text::quote;
 
-/// The node cannot get out.
+/// Errors that mean that the node has no network.
 const UNREACHABLE: [&str; 8] = [
     "timed out",
     "timeout occurred",
@@ -16,7 +17,7 @@ const UNREACHABLE: [&str; 8] = [
     "host is unreachable",
 ];
 
-/// The far end, its name, or what stands in front of it.
+/// Errors of the server, its name, or whatever is in front of it.
 const FAR_END: [&str; 40] = [
     "server is busy",
     "connection refused",
@@ -60,12 +61,12 @@ const FAR_END: [&str; 40] = [
     "bad gateway",
 ];
 
-/// The reading of a test that failed with these words; `None` when they name neither side.
+/// Returns the reading of a test that failed with this text; `None` if it matches neither list.
 pub fn blame(text: &str) -> Option<Reading> {
     let lower = text.to_ascii_lowercase();
     let line = |words: &[&str]| {
         let at = words.iter().filter_map(|word| lower.find(word)).min()?;
-        // Lower case in ASCII keeps the places of all characters.
+        // Lower case in ASCII keeps all byte offsets.
         let from = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
         Some(quote(&text[from..]))
     };
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_side_is_told_by_its_words_and_quoted_by_its_line() {
+    fn each_side_is_recognised_and_its_line_is_quoted() {
         assert_eq!(
             blame("a\nunable to connect to server: Connection refused\nb"),
             Some(Reading::FarEnd("unable to connect to server: Connection refused".to_string()))

@@ -1,4 +1,5 @@
-//! Pure: devices, as the tools number them, to physical GPUs. A partition is not a GPU. Knows no tool's format.
+//! Merger of devices, as the tools number them, into physical GPUs. A partition is not a GPU. Pure;
+//! knows no tool's format.
 
 use super::leaf::is_bus_address;
 use crate::facts::Gpu;
@@ -9,14 +10,14 @@ use std::collections::BTreeMap;
 pub struct Device {
     /// The tool's own number.
     pub index: u32,
-    /// Number within its GPU, where the tool says it.
+    /// Number within its GPU, if the tool reports it.
     pub partition: Option<u32>,
-    /// `SPX`, `CPX` and so on, where the tool says it.
+    /// `SPX`, `CPX` and so on, if the tool reports it.
     pub mode: Option<String>,
     pub gpu: Gpu,
 }
 
-/// A bus address worth trusting, in lower case. An address of zeros is what an uninitialised one looks like.
+/// Returns a valid bus address, in lower case. An address of zeros is an uninitialised one.
 pub fn bus_address(text: &str, odd: &mut Vec<String>) -> Option<String> {
     let address = text.to_ascii_lowercase();
     if !is_bus_address(&address) {
@@ -26,7 +27,7 @@ pub fn bus_address(text: &str, odd: &mut Vec<String>) -> Option<String> {
     (address != "0000:00:00.0").then_some(address)
 }
 
-/// How many partitions a mode makes of an MI300X. An MI300A has six in CPX.
+/// Returns how many partitions a mode creates on an MI300X. An MI300A has six in CPX.
 fn parts(mode: &str) -> u32 {
     match mode {
         "DPX" => 2,
@@ -37,11 +38,12 @@ fn parts(mode: &str) -> u32 {
     }
 }
 
-/// Devices to physical GPUs in bus order. Partitions differ in the function digit alone, or say their number. Releases before 6.4.1
-/// repeat the parent's values on each, later ones give them on the first only: of each fact the first one that is there counts.
+/// Merges devices into physical GPUs, in bus order. Partitions differ only in the function digit,
+/// or report their number. Releases before 6.4.1 repeat the parent's values on each partition,
+/// later ones report them only on the first. So the first value of each fact counts.
 pub fn physical(mut devices: Vec<Device>) -> Vec<Gpu> {
     devices.sort_by_key(|device| device.index);
-    // 6.1 and 6.2 print partition 0 for all of them; then the mode says how many belong together.
+    // 6.1 and 6.2 print partition 0 for all of them; then the mode tells how many belong together.
     let unnumbered = devices.iter().all(|device| device.gpu.pci_bus.is_none() && device.partition.unwrap_or(0) == 0);
     let mut gpus: BTreeMap<String, Gpu> = BTreeMap::new();
     let mut last: Option<(String, u32)> = None;
@@ -56,7 +58,7 @@ pub fn physical(mut devices: Vec<Device>) -> Vec<Gpu> {
         let place = match (&device.gpu.pci_bus, &last) {
             (Some(bus), _) => bus.rsplit_once('.').map_or(bus.as_str(), |(device, _)| device).to_string(),
             (None, Some((place, _))) if part_of_last => place.clone(),
-            // After every bus address, in the tool's own order.
+            // Sorted after every bus address, in the tool's own order.
             _ => format!("~{:010}", device.index),
         };
         let seen = match gpus.get_mut(&place) {
@@ -79,7 +81,7 @@ fn merge(gpu: &mut Gpu, partition: Gpu) {
     add(gpu, partition);
 }
 
-/// Takes from `more` what `gpu` does not know yet.
+/// Adds the facts of `more` that `gpu` lacks.
 pub fn add(gpu: &mut Gpu, more: Gpu) {
     let first = |one: &mut Option<String>, two| *one = one.take().or(two);
     first(&mut gpu.pci_bus, more.pci_bus);
@@ -113,7 +115,7 @@ pub fn add(gpu: &mut Gpu, more: Gpu) {
     gpu.other_sign_of_life |= more.other_sign_of_life;
 }
 
-/// Drops a memory that cannot be, and fills the share in where the bytes say it.
+/// Drops an impossible memory size, and computes the share from the bytes.
 fn with_share(mut gpu: Gpu) -> Gpu {
     gpu.memory_total_bytes = gpu.memory_total_bytes.filter(|total| *total > 0.0);
     gpu.memory_used_bytes = gpu.memory_used_bytes.filter(|used| gpu.memory_total_bytes.is_some_and(|all| *used <= all));
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn partitions_are_told_by_function_number_or_mode() {
+    fn partitions_are_found_by_function_number_or_mode() {
         let by_function = ["0000:05:00.0", "0000:05:00.1", "0000:26:00.0"];
         let by_function = by_function.iter().zip(0..).map(|(bus, index)| device(index, None, "", Some(bus))).collect();
         assert_eq!(counts(by_function), [2, 1]);
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_of_nothing_has_no_share() {
+    fn a_memory_of_zero_bytes_has_no_share() {
         let gpu =
             |used, total| Gpu { memory_used_bytes: Some(used), memory_total_bytes: Some(total), ..Gpu::default() };
         assert_eq!(with_share(gpu(0.0, 0.0)).memory_use_ratio, None);

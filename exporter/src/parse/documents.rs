@@ -1,35 +1,37 @@
-//! Pure: finds JSON documents in an output. Warnings and library noise may stand before, between and behind them. Knows no tool.
+//! Search for JSON documents in an output, with warnings and library messages before, between and
+//! after them. Pure; knows no tool.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// At most this many places are tried in vain as the start of a document, so that an output full of braces stays linear.
+/// Maximum number of false starts of a document, so that an output full of braces takes linear
+/// time.
 const FALSE_STARTS: usize = 16;
 
-/// What an output holds of JSON.
+/// The JSON documents of an output.
 #[derive(Debug)]
 pub struct Documents<T = Value> {
-    /// Whole objects and arrays, in their order.
+    /// Complete objects and arrays, in their order.
     pub whole: Vec<T>,
-    /// Whether one begins and stops before its end.
+    /// Whether a document begins and stops before its end.
     pub cut: bool,
-    /// Bytes behind the first document that are neither blank nor a document.
+    /// Bytes after the first document that are neither blank nor a document.
     pub rest: usize,
 }
 
-/// Whether an output is looked through to its end.
+/// Whether an output is searched to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     First,
     All,
 }
 
-/// All documents, or the first one.
+/// Returns all documents, or the first one.
 pub fn documents(text: &str, wanted: Wanted) -> Documents {
     documents_of(text, wanted)
 }
 
-/// The same, in a form of their own that takes what it needs and skips the rest.
+/// Same as [`documents`], for a type that takes what it needs and skips the rest.
 pub fn documents_of<'a, T: Deserialize<'a>>(text: &'a str, wanted: Wanted) -> Documents<T> {
     let mut found = Documents { whole: Vec::new(), cut: false, rest: 0 };
     let (mut at, mut false_starts) = (0, 0);
@@ -46,7 +48,7 @@ pub fn documents_of<'a, T: Deserialize<'a>>(text: &'a str, wanted: Wanted) -> Do
                     break;
                 }
             }
-            // Later braces are inside this document: whatever parses there is only a part of it.
+            // Later braces are inside this document; what parses there is only a part of it.
             Some(Err(error)) if error.is_eof() && begins_a_document(text, start) => {
                 found.cut = true;
                 return found;
@@ -66,7 +68,8 @@ pub fn documents_of<'a, T: Deserialize<'a>>(text: &'a str, wanted: Wanted) -> Do
     found
 }
 
-/// Whether the bracket at `start` may begin a document. A lone square one within a line is noise.
+/// Returns whether the bracket at `start` may begin a document. A single square bracket within a
+/// line is noise.
 fn begins_a_document(text: &str, start: usize) -> bool {
     let line_start = text[..start].rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
     let rest = text[start + 1..].trim_start();
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn braces_without_sense_are_no_document() {
+    fn meaningless_braces_are_no_document() {
         for text in ["no braces", "[error] x [", &"{x".repeat(100_000), "[1"] {
             let found = documents(text, Wanted::All);
             assert!(found.whole.is_empty() && !found.cut, "{text:.20}");

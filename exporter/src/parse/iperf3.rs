@@ -1,5 +1,6 @@
-//! Pure: `iperf3 -J`, 3.7 to 3.21: one JSON document on success and on failure alike; a failure has a key `error`, and 3.12 exits
-//! with 0 all the same. `--json-stream`: the same parts as events, one a line. Decides nothing.
+//! Parser of `iperf3 -J`, 3.7 to 3.21: one JSON document, on success and on failure. A failure has
+//! the key `error`; 3.12 exits with 0 even then. `--json-stream` prints the same parts as events,
+//! one per line. Decides nothing.
 
 use super::blame::blame;
 use super::documents::{Wanted, documents};
@@ -9,15 +10,16 @@ use super::text::{plain, quote};
 use crate::facts::{Facts, Transfer};
 use serde_json::{Map, Value};
 
-/// Milliseconds until an unanswered connection is given up; without it iperf3 waits for the kernel, minutes.
+/// Connection timeout in milliseconds; without it iperf3 waits for the kernel, for minutes.
 const CONNECT_TIMEOUT: &str = "3000";
-/// Seconds between two looks of iperf3 at its own progress. Releases from 3.16 on notice the end of a test only then, and the second
-/// that is the default would turn 8 MiB into at most 67 Mbit/s.
+/// Report interval of iperf3, in seconds. Releases from 3.16 on notice the end of a test only then:
+/// with the default of one second, 8 MiB would give at most 67 Mbit/s.
 const LOOK: &str = "0.1";
 
-/// The arguments of one run. Its volume is bounded: 8 MiB end a test of a sound network within a second and cannot fill a fabric even
-/// when a fleet runs it. The direction is always towards this node (`-R`): two directions in turn would let a pass of one reset
-/// the strikes of the other, and three failures in a row of a half-broken link would never come.
+/// Returns the arguments of one run. Its volume is limited: 8 MiB take less than a second on a
+/// healthy network, and cannot fill a fabric even if a whole fleet runs it. The direction is always
+/// towards this node (`-R`). If directions alternated, a pass of one would reset the strikes of the
+/// other, and a link broken in one direction would never fail three times in a row.
 pub fn arguments(host: &str, port: u16, bytes: &str) -> Vec<String> {
     let port = port.to_string();
     ["-c", host, "-p", &port, "-J", "--connect-timeout", CONNECT_TIMEOUT, "-n", bytes, "-R", "-i", LOOK]
@@ -25,7 +27,7 @@ pub fn arguments(host: &str, port: u16, bytes: &str) -> Vec<String> {
         .to_vec()
 }
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -53,7 +55,7 @@ pub fn parse(output: Output<'_>) -> Parsed {
 
 fn without_document(stdout: &str, stderr: &str) -> Reading {
     let said = if stdout.trim().is_empty() { stderr } else { stdout };
-    // The usage text speaks of timeouts too.
+    // The usage text mentions timeouts too.
     if stderr.contains("Usage: iperf") {
         return Reading::Foreign(quote(said));
     }
@@ -63,7 +65,7 @@ fn without_document(stdout: &str, stderr: &str) -> Reading {
     }
 }
 
-/// The events of a stream as the one document that `-J` prints.
+/// Joins the events of a stream into the document that `-J` prints.
 fn joined(events: Vec<Value>) -> Value {
     let mut document = Map::new();
     let mut intervals = Vec::new();
@@ -93,7 +95,8 @@ fn document(value: &Value) -> Reading {
     }
 }
 
-/// What an error text says about. Only what names this node's way to the server counts against the network.
+/// Classifies an error text. Only an error on this node's path to the server counts against the
+/// network.
 fn failure(error: &str, value: &Value, transfer: Option<Transfer>) -> Reading {
     if error.contains("interrupt - the client has terminated") {
         let connected = value.pointer("/start/connected").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
@@ -106,7 +109,8 @@ fn failure(error: &str, value: &Value, transfer: Option<Transfer>) -> Reading {
     blame(error).unwrap_or_else(|| Reading::Foreign(quote(error)))
 }
 
-/// What arrived at either end. The direction is this node's unless the test was reversed, and both ways in a test of both.
+/// Returns what was received at either end. It is this node's upload unless the test was reversed;
+/// a bidirectional test has both directions.
 fn transfer(value: &Value) -> Option<Transfer> {
     let end = value.get("end")?;
     let first = Way::of(value, end.get("sum_received").or_else(|| end.get("sum"))?, "sum")?;
@@ -144,7 +148,7 @@ struct Way {
 }
 
 impl Way {
-    /// In an interrupted test the sum at the end may be zero while the intervals are not.
+    /// Uses the intervals if the sum is zero, which happens in an interrupted test.
     fn of(value: &Value, sum: &Value, name: &str) -> Option<Way> {
         let seconds = field(sum, "seconds")?;
         let mut bytes = field(sum, "bytes")?;
@@ -163,7 +167,8 @@ fn field(of: &Value, name: &str) -> Option<f64> {
     number(of.get(name)?).ok().flatten().filter(|number| number.is_finite() && *number >= 0.0)
 }
 
-/// Only the sending side knows it, and only from TCP: microseconds. 0 means that it was not measured.
+/// Returns the round-trip time. Only the sending side of a TCP test has it, in microseconds; 0
+/// means that it was not measured.
 fn round_trip(end: &Value) -> Option<f64> {
     let streams = end.get("streams")?.as_array()?;
     let means = streams.iter().filter_map(|stream| field(stream.get("sender")?, "mean_rtt"));
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exporters_own_run_gives_what_arrived() {
+    fn the_exporters_own_run_gives_the_download() {
         let Reading::Whole(Facts::Network(transfer)) =
             read(include_str!("../../testdata/iperf3/312-ok-reverse-bytes.json"))
         else {
@@ -192,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_ended_by_our_deadline_keeps_what_had_arrived() {
+    fn a_test_ended_at_the_deadline_keeps_what_had_arrived() {
         let Reading::Unfinished(Facts::Network(transfer)) =
             read(include_str!("../../testdata/iperf3/312-slow-until-sigterm.json"))
         else {
@@ -222,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn busy_refused_and_unresolved_are_the_far_end() {
+    fn busy_refused_and_unresolved_are_server_trouble() {
         for stdout in [
             include_str!("../../testdata/iperf3/312-busy.json"),
             include_str!("../../testdata/iperf3/37-refused.json"),
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_server_is_the_network() {
+    fn an_unreachable_server_is_a_network_failure() {
         for error in [
             "unable to connect to server: Connection timed out",
             "error - unable to connect to server: No route to host",

@@ -1,25 +1,26 @@
-//! Pure: single values of a tool's output to words, numbers and base units. What the tool has no value for is `None`, never zero.
+//! Conversion of single values of a tool's output to words, numbers and base units. A missing value
+//! is `None`, never zero. Pure: no I/O.
 
 use super::text::quote;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-// Outside of these a value is a sensor's nonsense and is dropped.
+// Plausible ranges: a value outside is a sensor error and is dropped.
 pub const CELSIUS: RangeInclusive<f64> = -20.0..=150.0;
 pub const WATTS: RangeInclusive<f64> = 0.0..=2000.0;
 pub const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 pub const BYTES: RangeInclusive<f64> = 0.0..=1e15;
 pub const COUNT: RangeInclusive<f64> = 0.0..=1e15;
 
-/// Counters that a driver does not fill are printed as the largest number of their width.
+/// A counter that a driver does not fill shows the largest number of its width.
 const SENTINELS: [f64; 3] = [65_535.0, 4_294_967_295.0, 18_446_744_073_709_551_615.0];
 
-/// Spellings of "the tool has no value for this".
+/// Spellings of "no value".
 const NO_VALUE: [&str; 10] =
     ["", "n/a", "n/a (secondary die)", "none", "unknown", "unsupported", "not supported", "null", "nan", "0x"];
 
-/// Units as the tools write them, and what they are in base units.
+/// Units as the tools write them, and their factors to base units.
 const UNITS: [(&str, f64); 17] = [
     ("%", 1.0),
     ("°C", 1.0),
@@ -40,7 +41,7 @@ const UNITS: [(&str, f64); 17] = [
     ("J", 1.0),
 ];
 
-/// A leaf as text; `None` when it is one of the spellings of no value, or no leaf.
+/// Returns a leaf as text; `None` if it is a spelling of no value, or no leaf.
 pub fn text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => word(text).map(Cow::Borrowed),
@@ -51,14 +52,15 @@ pub fn text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
-/// A cell as text, with the same exceptions.
+/// Returns a cell as text, with the same exceptions.
 pub fn word(text: &str) -> Option<&str> {
     let text = text.trim();
     (!NO_VALUE.iter().any(|none| none.eq_ignore_ascii_case(text))).then_some(text)
 }
 
-/// A leaf as a number in base units: `Ok(None)` when the tool says that it has none, `Err` with the odd text otherwise. Leaves are
-/// bare numbers, texts with or without a unit, and objects with a value and a unit.
+/// Returns a leaf as a number in base units: `Ok(None)` for no value, `Err` with the text if it
+/// cannot be parsed. Leaves are bare numbers, texts with or without a unit, and objects with a
+/// value and a unit.
 pub fn number(value: &Value) -> Result<Option<f64>, String> {
     match value {
         Value::Number(number) => Ok(number.as_f64()),
@@ -80,7 +82,7 @@ pub fn number(value: &Value) -> Result<Option<f64>, String> {
     }
 }
 
-/// A cell as a number, with the same exceptions.
+/// Returns a cell as a number, with the same exceptions.
 pub fn quantity(text: &str) -> Result<Option<f64>, String> {
     let Some(text) = word(text) else { return Ok(None) };
     let end = text.find(|c: char| !(c.is_ascii_digit() || ".+-eE".contains(c))).unwrap_or(text.len());
@@ -99,7 +101,7 @@ fn factor(unit: &str) -> Option<f64> {
     UNITS.iter().find(|(name, _)| *name == unit).map(|(_, factor)| *factor)
 }
 
-/// A value within its range; what is not, is said.
+/// Returns a value within its range; other values are reported in `odd`.
 pub fn within(
     name: &str,
     value: Result<Option<f64>, String>,
@@ -121,12 +123,12 @@ pub fn within(
     }
 }
 
-/// Whether a counter shows the largest number of its width, which means that there is none.
+/// Returns whether a counter shows the largest number of its width, which means no value.
 pub fn is_sentinel(number: f64) -> bool {
     SENTINELS.contains(&number)
 }
 
-/// Whether a text is `domain:bus:device.function`.
+/// Returns whether a text is `domain:bus:device.function`.
 pub fn is_bus_address(text: &str) -> bool {
     let Some((rest, function)) = text.rsplit_once('.') else { return false };
     let parts: Vec<&str> = rest.split(':').collect();
@@ -143,7 +145,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn no_value_is_not_zero_and_odd_values_are_named() {
+    fn no_value_is_not_zero_and_odd_values_are_reported() {
         assert_eq!(number(&json!("N/A (Secondary die)")), Ok(None));
         assert_eq!(number(&json!("41.0")), Ok(Some(41.0)));
         assert_eq!(number(&json!(7)), Ok(Some(7.0)));
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfilled_counter_is_no_value_and_an_absurd_one_is_said() {
+    fn an_unfilled_counter_is_no_value_an_absurd_one_is_reported() {
         let mut odd = Vec::new();
         assert_eq!(within("t", Ok(Some(65_535.0)), &CELSIUS, &mut odd), None);
         assert_eq!((odd.len(), within("t", Ok(Some(999.0)), &CELSIUS, &mut odd)), (0, None));
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bus_address_is_told_from_rubbish() {
+    fn an_invalid_bus_address_is_recognised() {
         for (text, right) in [
             ("0000:05:00.0", true),
             ("10000:E5:00.7", true),

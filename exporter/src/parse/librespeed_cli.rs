@@ -1,5 +1,6 @@
-//! Pure: `librespeed-cli`, 1.0 to 1.0.14 and later: `--json` (an object up to 1.0.9, an array since), `--json-stream`, `--csv`,
-//! `--simple`. Speeds are Mbit/s although its help says otherwise. A dead server is `null` with status 0. Decides nothing.
+//! Parser of `librespeed-cli`, 1.0 to 1.0.14 and later: `--json` (an object up to 1.0.9, an array
+//! since), `--json-stream`, `--csv`, `--simple`. Speeds are Mbit/s, although its help claims
+//! otherwise. A dead server is `null` with status 0. Decides nothing.
 
 use super::blame::blame;
 use super::documents::{Wanted, documents};
@@ -10,7 +11,7 @@ use crate::facts::{Facts, Transfer};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// Seconds of each direction: the default of 15 would not fit an interval.
+/// Seconds per direction: the default of 15 would not fit an interval.
 const DURATION: &str = "3";
 
 /// The arguments of one run.
@@ -21,7 +22,7 @@ const MILLISECONDS: RangeInclusive<f64> = 0.0..=1e6;
 const BYTES: RangeInclusive<f64> = 0.0..=1e15;
 const NO_ANSWER: &str = "the server did not answer";
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -34,7 +35,7 @@ pub fn parse(output: Output<'_>) -> Parsed {
         Some(report) => of_json(report, &mut odd),
         None if found.whole.is_empty() => of_csv(&stdout, &mut odd)
             .or_else(|| of_lines(&stdout, &mut odd))
-            // Up to 1.0.10, and without --simple, the lines go to the error stream.
+            // Up to 1.0.10, and without --simple, the lines go to stderr.
             .or_else(|| of_lines(&stderr, &mut odd)),
         None => None,
     };
@@ -57,7 +58,7 @@ fn without_report(stdout: &str, stderr: &str, cut: bool) -> Reading {
     } else if matches!(stdout.trim(), "null" | "[]") || (stdout.contains("\"reports\"") && stderr.trim().is_empty()) {
         Reading::FarEnd(NO_ANSWER.to_string())
     } else if stdout == "\n" && stderr.trim().is_empty() {
-        // The CSV form of the same.
+        // The same in CSV.
         Reading::FarEnd(NO_ANSWER.to_string())
     } else if stdout.trim().is_empty() && stderr.trim().is_empty() {
         Reading::Nothing
@@ -66,7 +67,7 @@ fn without_report(stdout: &str, stderr: &str, cut: bool) -> Reading {
     }
 }
 
-/// The results in a document of any of the JSON forms.
+/// Returns the results in a document of any of the JSON formats.
 fn reports(document: &Value) -> Vec<&Value> {
     let result = |value: &&Value| value.get("download").is_some();
     match document {
@@ -83,7 +84,7 @@ fn of_json(report: &Value, odd: &mut Vec<String>) -> Option<Transfer> {
     let bytes = [measure("bytes_sent", &BYTES), measure("bytes_received", &BYTES)];
     Some(Transfer {
         download_bits_per_second: measure("download", &MEGABITS).map(|megabits| megabits * 1e6),
-        // 0 when the upload was left out.
+        // 0 if the upload was skipped.
         upload_bits_per_second: measure("upload", &MEGABITS)
             .filter(|speed| *speed > 0.0)
             .map(|megabits| megabits * 1e6),
@@ -99,7 +100,8 @@ fn of_json(report: &Value, odd: &mut Vec<String>) -> Option<Transfer> {
     })
 }
 
-/// `Timestamp,Server Name,Address,Ping,Jitter,Download,Upload,Share,IP`; names with commas stand in quotes.
+/// Parses `Timestamp,Server Name,Address,Ping,Jitter,Download,Upload,Share,IP`; names with commas
+/// are quoted.
 fn of_csv(text: &str, odd: &mut Vec<String>) -> Option<Transfer> {
     let row = text
         .lines()
@@ -136,7 +138,7 @@ fn csv_cells(row: &str) -> Vec<String> {
     cells
 }
 
-/// `Ping: 0.10 ms   Jitter: 0.02 ms`, `Download rate: ... Mbps`, `Upload rate: ... Mbps`.
+/// Parses `Ping: 0.10 ms   Jitter: 0.02 ms`, `Download rate: ... Mbps`, `Upload rate: ... Mbps`.
 fn of_lines(text: &str, odd: &mut Vec<String>) -> Option<Transfer> {
     let mut measure = |key: &str, range: &RangeInclusive<f64>| {
         let value = text.lines().find_map(|line| line.split_once(key))?.1;
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_server_is_the_far_end_in_every_form() {
+    fn a_dead_server_is_server_trouble_in_every_form() {
         for stdout in ["null", "\n", "{\"event\":\"result\",\"reports\":null}\n"] {
             assert!(matches!(read(stdout, ""), Reading::FarEnd(_)), "{stdout:?}: {:?}", read(stdout, ""));
         }
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn no_network_is_the_network() {
+    fn an_unreachable_network_is_a_network_failure() {
         assert!(matches!(read("", "dial udp 192.0.2.53:53: connect: network is unreachable"), Reading::Unreachable(_)));
     }
 }

@@ -1,5 +1,6 @@
-//! Pure: tool outputs to facts, one file a tool. A parser never panics, never does I/O, takes linear time and decides nothing:
-//! it says how far the output can be read, and [`crate::judge`] says what that means for the node.
+//! Parsers of tool output, one per tool. Pure: a parser never panics, never does I/O, takes linear
+//! time and decides nothing. It reports how far the output can be read; [`crate::judge`] decides
+//! what that means for the node.
 
 pub mod amd_smi;
 mod amd_smi_fields;
@@ -24,14 +25,14 @@ mod tools;
 pub use self::output::{Output, Parsed, Reading};
 pub use self::tools::{FarEnd, ToolName};
 
-/// Reads the output of a tool.
+/// Parses the output of a tool.
 pub fn parse(tool: ToolName, output: Output<'_>) -> Parsed {
     let mut parsed = tool.read(output);
     bound(&mut parsed.not_understood);
     parsed
 }
 
-/// More complaints about one output help nobody and would fill a log.
+/// Maximum number of reported items per output; more would only fill the log.
 const COMPLAINTS: usize = 50;
 
 fn bound(not_understood: &mut Vec<String>) {
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_complaints_is_bounded() {
+    fn the_number_of_reported_items_is_limited() {
         let mut complaints = vec![String::new(); 1000];
         bound(&mut complaints);
         assert_eq!((complaints.len(), complaints[50].as_str()), (51, "and 950 more"));

@@ -1,9 +1,10 @@
-//! What a finished tool left behind, and how far it can be read.
+//! Output of a finished tool, and how far it can be read. No parsing.
 
 use crate::ending::{Ending, Exit, Streams};
 use crate::facts::Facts;
 
-/// What a finished tool left behind. A hint only: exit statuses of these tools prove nothing in either direction.
+/// Output of a finished tool. The exit status is only a hint: with these tools it proves nothing in
+/// either direction.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     pub stdout: &'a [u8],
@@ -16,7 +17,8 @@ impl<'a> Output<'a> {
         Self { stdout, stderr, exit }
     }
 
-    /// The output of a tool that ran, whether it ended by itself or by our deadline.
+    /// Returns the output of a tool that ran, whether it exited by itself or was ended at the
+    /// deadline.
     pub fn of(ending: &'a Ending) -> Option<Self> {
         match ending {
             Ending::Exited(exit, streams) | Ending::TimedOut(exit, streams) => Some(Self::new(*exit, streams)),
@@ -28,32 +30,33 @@ impl<'a> Output<'a> {
 /// How far an output can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// The output is there up to its end.
+    /// The output is complete.
     Whole(Facts),
-    /// A whole output that names only some of the node's GPUs by its nature: it can prove a fault, never that a GPU is missing.
+    /// A complete output that lists only some of the node's GPUs by design: it can prove a fault,
+    /// never that a GPU is missing.
     Excerpt(Facts),
-    /// It began and stops before its end.
+    /// The output stops before its end.
     Cut,
-    /// Nothing was printed that belongs to a result.
+    /// No part of a result was printed.
     Nothing,
-    /// The tool says that the GPU driver is not there.
+    /// The tool reports that the GPU driver is not loaded.
     DriverNotLoaded(String),
-    /// The tool says that it may not look.
+    /// The tool reports that it lacks a permission.
     Denied(String),
-    /// The tool says that its work failed.
+    /// The tool reports that it failed.
     ToolFailed(String),
-    /// A network test: the network did not carry it.
+    /// A network test that failed because of the network.
     Unreachable(String),
-    /// A network test: the far end refused it, was busy or broke off.
+    /// A network test that failed because the server refused it, was busy or disconnected.
     FarEnd(String),
-    /// A network test ended by our deadline, with what it had received until then.
+    /// A network test ended at the deadline, with what it had received.
     Unfinished(Facts),
-    /// A whole output, but not one that we know.
+    /// A complete output in an unknown format.
     Foreign(String),
 }
 
 impl Reading {
-    /// What the tool said about the node, where it said it.
+    /// Returns the facts about the node, if the output has any.
     pub fn into_facts(self) -> Option<Facts> {
         match self {
             Self::Whole(facts) | Self::Excerpt(facts) => Some(facts),
@@ -63,7 +66,7 @@ impl Reading {
     }
 }
 
-/// A reading, and the single things in it that were not understood: they cost a series, never a run.
+/// A reading, and the items in it that could not be parsed: they cost a series, never a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {
     pub reading: Reading,

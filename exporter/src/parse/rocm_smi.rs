@@ -1,6 +1,6 @@
-//! Pure: `rocm-smi`, ROCm 4.x to 7.x. With `--json` one document at the very end of the run, one object `card<N>` a device, all values
-//! strings. Key names changed with the releases, so each fact has a list of names. Tables and text blocks: [`super::rocm_smi_text`].
-//! Decides nothing.
+//! Parser of `rocm-smi --json`, ROCm 4.x to 7.x: one document at the very end of the run, one
+//! object `card<N>` per device, all values strings. Key names changed between releases, so each
+//! fact has a list of names. Tables and text blocks: [`super::rocm_smi_text`]. Decides nothing.
 
 use super::devices::{Device, physical};
 use super::documents::{Wanted, documents_of};
@@ -12,8 +12,8 @@ use super::text::{line_with, plain, quote, traceback};
 use crate::ending::Exit;
 use crate::facts::Facts;
 
-/// Asks for the facts and nothing heavier: `-a`, `--showmemuse` (one bad GPU takes the data of all away), `--showtopo` and
-/// `--showpids` are avoided on purpose.
+/// Requests the facts and nothing heavier. Avoided on purpose: `-a`, `--showmemuse` (one bad GPU
+/// hides the data of all), `--showtopo` and `--showpids`.
 pub const ARGUMENTS: [&str; 12] = [
     "--showid",
     "--showuniqueid",
@@ -29,7 +29,7 @@ pub const ARGUMENTS: [&str; 12] = [
     "--json",
 ];
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -78,7 +78,7 @@ fn read(cards: &Cards<'_>, rest: usize) -> Parsed {
         Device { index: *index, gpu, ..Device::default() }
     };
     let mut devices: Vec<Device> = cards.cards.iter().map(device).collect();
-    // A sensor that cannot be read has no key at all: what one card has was asked of all.
+    // A sensor that cannot be read has no key at all: a key of one card was requested of all.
     let asked = devices.iter().any(|device| device.gpu.asked_for_sensors);
     devices.iter_mut().for_each(|device| device.gpu.asked_for_sensors = asked);
     Parsed { reading: Reading::Whole(Facts::Gpus(physical(devices))), not_understood }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn sensors_that_one_card_has_were_asked_of_all_and_without_any_their_absence_means_nothing() {
+    fn sensors_of_one_card_were_requested_of_all_cards() {
         let dead = r#"{"card0": {"Temperature (Sensor edge) (C)": "40.0"}, "card1": {"GPU use (%)": "0"}}"#;
         assert!(gpus(dead).0.iter().all(|gpu| gpu.asked_for_sensors));
         assert!(!gpus(r#"{"card0": {"PCI Bus": "0000:05:00.0"}}"#).0[0].asked_for_sensors);

@@ -1,4 +1,4 @@
-//! `rocm-smi`: the facts of one device out of its keys, which all forms of the output share.
+//! Facts of one `rocm-smi` device, from its keys, which all output formats share. Decides nothing.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use super::leaf::{BYTES, CELSIUS, PERCENT, WATTS, quantity, within, word};
 use super::rocm_smi_json::Fields;
 use crate::facts::{Gpu, Temperatures};
 
-/// The facts of one device.
+/// Returns the facts of one device.
 pub fn gpu(card: &dyn fmt::Display, fields: &Fields<'_>, odd: &mut Vec<String>) -> Gpu {
     let word = |names: &[&str]| names.iter().find_map(|name| word(fields.get(name)?)).map(str::to_string);
     let bus = word(&["pci bus"]).and_then(|bus| bus_address(&bus, odd));

@@ -1,15 +1,15 @@
-//! Pure: the JSON document of `rocm-smi` and the keys of a device, in text blocks too. Takes what it needs out of the document and builds
-//! no tree of the rest. Judges no value.
+//! Deserializer of the `rocm-smi` JSON document, and of the keys of a device, which text blocks
+//! share. Builds no tree of the parts that are not needed. Judges no value.
 
 use super::text::quote;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 
-/// A document of the tool. Read without a tree in between: most keys of `-a` mean nothing to us.
+/// A document of the tool, deserialized without a tree: most keys of `-a` are not needed.
 pub enum Document<'a> {
     Cards(Cards<'a>),
-    /// JSON, but no object.
+    /// JSON, but not an object.
     Other,
 }
 
@@ -18,9 +18,9 @@ pub enum Document<'a> {
 pub struct Cards<'a> {
     /// Devices with their numbers.
     pub cards: Vec<(u32, Fields<'a>)>,
-    /// Whether the object of the whole node was there.
+    /// Whether the object of the whole node, `system`, was present.
     pub system: bool,
-    /// Keys that were not understood.
+    /// Keys that are unknown.
     pub odd: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Document<'de> {
     }
 }
 
-/// The keys of one device that mean something to us, in the order of [`KEYS`].
+/// The values of one device's known keys, in the order of [`KEYS`].
 #[derive(Debug, Default)]
 pub struct Fields<'a>([Option<Cow<'a, str>>; KEYS.len()]);
 
@@ -89,7 +89,7 @@ const KEYS: [&str; 17] = [
 ];
 
 impl<'a> Fields<'a> {
-    /// One key of a text block.
+    /// Returns the fields of one key of a text block.
     pub fn of_pair(key: &str, value: &'a str) -> Fields<'a> {
         let mut fields = Fields::default();
         if let Some(at) = KEYS.iter().position(|known| is_key(key, known)) {
@@ -98,13 +98,13 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    /// The value of a key in its normalised form.
+    /// Returns the value of a key in its normalised form.
     pub fn get(&self, name: &str) -> Option<&str> {
         KEYS.iter().position(|known| *known == name).and_then(|at| self.0[at].as_deref())
     }
 }
 
-/// The object of a device; none for a text, a list or null in its place.
+/// The object of a device; `None` if a text, a list or null is in its place.
 struct Entry<'a>(Option<Fields<'a>>);
 
 impl<'de> Deserialize<'de> for Entry<'de> {
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for Entry<'de> {
     }
 }
 
-/// A key, taken out of the output where it has no escapes.
+/// A key, borrowed from the output if it has no escapes.
 struct Text<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -176,7 +176,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A value as text; none for lists, objects and null.
+/// A value as text; `None` for lists, objects and null.
 struct Leaf<'a>(Option<Cow<'a, str>>);
 
 impl<'de> Deserialize<'de> for Leaf<'de> {
@@ -231,7 +231,7 @@ impl<'de> Deserialize<'de> for Leaf<'de> {
     }
 }
 
-/// Whether a key as printed is this one in its normalised form.
+/// Returns whether a printed key equals this one in its normalised form.
 fn is_key(printed: &str, known: &str) -> bool {
     let mut known = known.bytes();
     let mut blank = false;
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_known_in_any_case_and_spacing() {
+    fn a_key_is_recognised_in_any_case_and_spacing() {
         assert!(is_key(" GPU  use (%):", "gpu use (%)"));
         assert!(!is_key("GPU use", "gpu use (%)") && !is_key("GPU use (%) x", "gpu use (%)"));
     }

@@ -1,5 +1,6 @@
-//! Pure: `rocm-smi` without `--json`, ROCm 1.x to 7.x, and `amd-smi --rocm-smi`: the concise tables of all layouts, `--showhw`, and the
-//! blocks of `--showX`. The banner begins an output and `End of ROCm SMI Log` ends it. Decides nothing.
+//! Parser of `rocm-smi` without `--json`, ROCm 1.x to 7.x, and of `amd-smi --rocm-smi`: the concise
+//! tables of all layouts, `--showhw`, and the blocks of `--showX`. An output begins with the banner
+//! and ends with `End of ROCm SMI Log`. Decides nothing.
 
 use super::devices::{Device, physical};
 use super::leaf::{CELSIUS, COUNT, PERCENT, WATTS, is_bus_address, quantity, within, word};
@@ -10,19 +11,20 @@ use super::text::quote;
 use crate::facts::Facts;
 use std::collections::BTreeMap;
 
-/// Begins each output.
+/// Title at the start of each output.
 const BANNER: &str = "ROCm System Management Interface";
 const END: &str = "End of ROCm SMI Log";
 
-/// Which layout the next rows have.
+/// Layout of the next rows.
 #[derive(Debug, Clone, PartialEq)]
 enum Table {
     None,
-    /// Up to 5.7: `GPU  Temp  AvgPwr ...`, one word a cell.
+    /// Up to 5.7: `GPU  Temp  AvgPwr ...`, one word per cell.
     Gpu {
         columns: Vec<String>,
     },
-    /// 6.0 and later: `Device ...`; identity in front, then temperature, power, partitions and seven cells.
+    /// 6.0 and later: `Device ...`; identity first, then temperature, power, partitions and seven
+    /// cells.
     Device {
         junction: bool,
     },
@@ -34,12 +36,13 @@ enum Table {
     Pages(u32),
 }
 
-/// Whether an output is of this kind: banner, title or end are there. People paste outputs without their first line.
+/// Returns whether an output has this format: banner, title or end is present. People paste outputs
+/// without their first line.
 pub fn is_it(text: &str) -> bool {
     [BANNER, "= Concise Info =", END].iter().any(|words| text.contains(words))
 }
 
-/// Reads a text of this kind.
+/// Parses a text in this format.
 pub fn parse(text: &str) -> Parsed {
     let mut page =
         Page { table: Table::None, devices: BTreeMap::new(), listed: false, excerpt: false, odd: Vec::new() };
@@ -65,9 +68,9 @@ pub fn parse(text: &str) -> Parsed {
 struct Page {
     table: Table,
     devices: BTreeMap<u32, Device>,
-    /// A table or block that names every GPU was there.
+    /// Whether a table or block that lists every GPU was found.
     listed: bool,
-    /// A block that names only GPUs with something to tell was there.
+    /// Whether a block that lists only affected GPUs was found.
     excerpt: bool,
     odd: Vec<String>,
 }
@@ -104,7 +107,8 @@ impl Page {
             Table::Ras(index) => self.ras(index, &cells),
             Table::Pages(index) => self.page(index, &cells),
             table => {
-                // The second line of a 6.0 row is the name of the GPU; it begins with no number.
+                // The second line of a 6.0 row is the name of the GPU; it does not begin with a
+                // number.
                 let Some(index) = cells.first().and_then(|cell| cell.parse::<u32>().ok()) else { return };
                 let read = match table {
                     Table::Gpu { columns } => self.gpu_row(index, &columns, &cells),
@@ -134,7 +138,8 @@ impl Page {
         Some(())
     }
 
-    /// `index node did, guid temp power mem, compute, id sclk mclk fan perf pwrcap vram gpu`; 6.0 has `[did : rev]` and no id.
+    /// Parses `index node did, guid temp power mem, compute, id sclk mclk fan perf pwrcap vram
+    /// gpu`; 6.0 has `[did : rev]` and no id.
     fn device_row(&mut self, index: u32, junction: bool, cells: &[&str]) -> Option<()> {
         let (front, partition) = match (cells.len(), cells.get(1)?.starts_with('[')) {
             (16, false) => (8, cells[8].parse().ok()),
@@ -183,7 +188,8 @@ impl Page {
         self.odd.extend(odd.into_iter().map(|said| format!("GPU {index}: {said}")));
     }
 
-    /// A line `GPU[n] ...: ...`: a key and its value, the heading of a table of one GPU, or a message.
+    /// Parses a line `GPU[n] ...: ...`: a key and its value, the heading of a table of one GPU, or
+    /// a message.
     fn block(&mut self, index: u32, rest: &str) {
         if rest.ends_with("RAS INFO") {
             self.table = Table::Ras(index);
@@ -199,7 +205,8 @@ impl Page {
         }
     }
 
-    /// `block status [correctable uncorrectable]`. Releases up to 5.4 swap the names in the header, not the numbers.
+    /// Parses `block status [correctable uncorrectable]`. Releases up to 5.4 swap the names in the
+    /// header, not the numbers.
     fn ras(&mut self, index: u32, cells: &[&str]) {
         let [_, _, correctable, uncorrectable] = *cells else { return };
         if correctable.parse::<f64>().is_err() {
@@ -215,7 +222,7 @@ impl Page {
         self.odd.extend(odd.into_iter().map(|said| format!("GPU {index}: {said}")));
     }
 
-    /// `address size status`.
+    /// Parses `address size status`.
     fn page(&mut self, index: u32, cells: &[&str]) {
         let [address, _, status] = *cells else { return };
         if !address.starts_with("0x") {
@@ -243,7 +250,8 @@ struct Sensors<'a> {
     load: Option<&'a str>,
 }
 
-/// `GPU[n]`, perhaps ` XCP[m]`, blanks, a colon and the rest. Values of one partition among others are left out.
+/// Splits `GPU[n]`, an optional ` XCP[m]`, blanks, a colon and the rest. Values of a single
+/// partition are skipped.
 fn block_line(line: &str) -> Option<(u32, &str)> {
     let (number, rest) = line.strip_prefix("GPU[")?.split_once(']')?;
     let rest = rest.trim_start().strip_prefix(':')?;
@@ -338,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_another_shape_costs_that_row() {
+    fn a_row_in_an_unknown_layout_is_skipped() {
         let (gpus, odd) = read(&format!("{NEW}0 2 0x74a1, 1 41.0°C"));
         assert_eq!((gpus.len(), odd.len()), (0, 1));
     }

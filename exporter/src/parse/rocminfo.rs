@@ -1,5 +1,6 @@
-//! Pure: `rocminfo`, all releases. A header line about the driver, then one block an agent, then `*** Done ***`. GPUs are counted by
-//! `Device Type: GPU` alone: a GPU has two `gfx` lines, and the marketing name of an MI300A's processor is that of its GPU. Decides nothing.
+//! Parser of `rocminfo`, all releases: a header line about the driver, one block per agent, then
+//! `*** Done ***`. Only `Device Type: GPU` counts as a GPU: a GPU has two `gfx` lines, and an
+//! MI300A's processor has the marketing name of its GPU. Decides nothing.
 
 use super::output::{Output, Parsed, Reading};
 use super::text::{plain, quote};
@@ -8,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub const ARGUMENTS: [&str; 0] = [];
 
-/// Without this line the output is a part.
+/// Without this line the output is incomplete.
 const END: &str = "*** Done ***";
 
-/// Releases up to 5.2 ask lsmod, and take its failure (no kmod, no /proc/modules) for a driver that is not loaded.
+/// Releases up to 5.2 call lsmod, and report its failure (no kmod, no /proc/modules) as a driver
+/// that is not loaded.
 const NO_LIST: &str = "could not get list of modules";
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -45,7 +47,8 @@ pub fn parse(output: Output<'_>) -> Parsed {
             agent.set(key.trim_end(), value.trim_start_matches(':').trim());
         }
     }
-    // Old releases say "NOT loaded" when they only cannot find out, and go on: a whole list outweighs the line.
+    // Old releases print "NOT loaded" also if they cannot find out, and continue: a complete list
+    // outweighs the line.
     let mut not_understood = Vec::new();
     let reading = match (whole, failed, not_loaded, denied) {
         (_, Some(failure), _, _) => Reading::ToolFailed(failure),
@@ -60,8 +63,8 @@ pub fn parse(output: Output<'_>) -> Parsed {
     Parsed { reading, not_understood }
 }
 
-/// Whether an errno text speaks of rights: the device is not there for us, or a rule forbids it. Anything else
-/// (out of memory, busy) has been seen on sick GPUs as root.
+/// Returns whether an errno text is about permissions: the device is hidden from the exporter, or a
+/// rule forbids access. Other errors (out of memory, busy) were seen on faulty GPUs as root.
 fn right(error: &str) -> bool {
     ["No such file", "Permission denied", "Operation not permitted", "Invalid argument"]
         .iter()
@@ -72,7 +75,8 @@ fn is_agent_title(line: &str) -> bool {
     line.strip_prefix("Agent ").is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// One agent. The first line of a key counts: pools and instruction sets repeat some of the names further down.
+/// One agent. The first line of a key counts: pools and instruction sets repeat some of the names
+/// below.
 #[derive(Default)]
 struct Agent {
     device_type: Option<String>,
@@ -104,11 +108,12 @@ impl Agent {
 
 /// Bus and device of an agent, without the PCI domain, which rocminfo does not print.
 type Slot = u32;
-/// What tells the partitions of one GPU apart: the function digit and the four highest bits.
+/// Distinguishes the partitions of one GPU: the function digit and the four highest bits.
 type Part = u32;
 
-/// Agents to physical GPUs. Agents of one slot that differ in their part are partitions of one GPU; agents of one slot and part with
-/// different identities are GPUs of different PCI domains (virtual machines number the domains and leave the slot at 0).
+/// Merges agents into physical GPUs. Agents of one slot that differ in their part are partitions of
+/// one GPU. Agents of one slot and part with different identities are GPUs of different PCI
+/// domains: virtual machines number the domains and leave the slot at 0.
 fn physical(agents: Vec<Agent>, odd: &mut Vec<String>) -> Vec<Gpu> {
     let mut slots: BTreeMap<Slot, BTreeMap<Part, Vec<Agent>>> = BTreeMap::new();
     let mut gpus = Vec::new();
@@ -211,13 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_list_outweighs_an_old_complaint_about_the_driver() {
+    fn a_complete_list_outweighs_an_old_driver_error() {
         let text = format!("ROCk module is NOT loaded, possibly no GPU devices\n{}", listing(&[(1280, "GPU-XX")]));
         assert_eq!(gpus(&text).len(), 1);
     }
 
     #[test]
-    fn not_loaded_for_want_of_a_list_of_modules_is_no_finding() {
+    fn not_loaded_without_a_list_of_modules_proves_nothing() {
         let output = Output {
             stdout: include_bytes!("../../testdata/rocminfo/no-lsmod-5.2.txt"),
             stderr: include_bytes!("../../testdata/rocminfo/no-lsmod-5.2.stderr.txt"),
@@ -238,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn out_of_memory_on_the_device_is_a_failure_and_a_missing_right_is_not() {
+    fn out_of_memory_is_a_failure_a_missing_permission_is_not() {
         let line = |error| format!("ROCk module is loaded\nUnable to open /dev/kfd read-write: {error}\n");
         assert!(matches!(read(&line("Cannot allocate memory")).reading, Reading::ToolFailed(_)));
         assert!(matches!(read(&line("Permission denied")).reading, Reading::Denied(_)));

@@ -1,5 +1,6 @@
-//! Pure: Ookla's `speedtest -f json`, 1.0 to 1.2: one object with `type: result` on success; log objects, log lines and the licence
-//! otherwise. Speeds are bytes a second. Addresses and the provider stand in there too and are not read. Decides nothing.
+//! Parser of Ookla's `speedtest -f json`, 1.0 to 1.2: one object with `type: result` on success;
+//! log objects, log lines and the licence otherwise. Speeds are bytes per second. Addresses and the
+//! provider are in the output too and are not read. Decides nothing.
 
 use super::blame::blame;
 use super::documents::{Wanted, documents};
@@ -10,7 +11,8 @@ use crate::facts::{Facts, Transfer};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// The licence allows personal, non-commercial use; who configures this tool has one that allows more.
+/// The arguments of one run. The licence allows personal, non-commercial use; a site that
+/// configures this tool needs one that allows more.
 pub const ARGUMENTS: [&str; 6] = ["--accept-license", "--accept-gdpr", "-f", "json", "-p", "no"];
 
 const BYTES_PER_SECOND: RangeInclusive<f64> = 0.0..=1e12;
@@ -18,7 +20,7 @@ const MILLISECONDS: RangeInclusive<f64> = 0.0..=1e6;
 const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 const BYTES: RangeInclusive<f64> = 0.0..=1e15;
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -27,7 +29,7 @@ pub fn parse(output: Output<'_>) -> Parsed {
     if let Some(result) = of_type("result") {
         return read(result);
     }
-    // The reason stands in an earlier line than the last, general one.
+    // The reason is in a line before the last, general one.
     let message = of_type("log").and_then(|log| log.get("message")).and_then(Value::as_str).unwrap_or_default();
     let said = [&*stderr, message, &*stdout];
     if let Some(reading) = said.iter().find_map(|text| blame(text)) {
@@ -102,7 +104,7 @@ mod tests {
         "upload":{"bandwidth":500,"bytes":3,"elapsed":5},"packetLoss":25,"server":{"id":1,"host":"speed.example","port":8080}}"#;
 
     #[test]
-    fn bytes_a_second_become_bits_and_percent_a_share() {
+    fn bytes_become_bits_and_percent_becomes_a_share() {
         let Reading::Whole(Facts::Network(transfer)) = read(RESULT, "") else { panic!() };
         assert_eq!(transfer.download_bits_per_second, Some(8000.0));
         assert_eq!(transfer.upload_bits_per_second, Some(4000.0));
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_at_the_far_end_is_not_a_slow_node() {
+    fn a_limit_of_the_server_is_not_a_slow_node() {
         let limit = "[2026-08-19 12:21:51.588] [error] Limit reached: Too many requests received.";
         assert!(matches!(read("", limit), Reading::FarEnd(_)));
         let log =
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_result_is_cut_and_an_empty_one_nothing() {
+    fn a_cut_result_is_cut_and_an_empty_one_is_nothing() {
         assert_eq!(read(&RESULT[..60], ""), Reading::Cut);
         assert_eq!(read("", ""), Reading::Nothing);
     }

@@ -1,5 +1,5 @@
-//! Pure: the Python `speedtest-cli`, `--json` and `--simple`. It ends with status 0 after failures too, and then reports zeros and a
-//! latency of half an hour. Decides nothing.
+//! Parser of the Python `speedtest-cli`, `--json` and `--simple`. It exits with 0 even after
+//! failures, and then reports zeros and a latency of half an hour. Decides nothing.
 
 use super::blame::blame;
 use super::documents::{Wanted, documents};
@@ -10,16 +10,16 @@ use crate::facts::{Facts, Transfer};
 use serde_json::Value;
 use std::ops::RangeInclusive;
 
-/// Plain HTTP has been refused by the servers since 2021.
+/// The arguments of one run. The servers have refused plain HTTP since 2021.
 pub const ARGUMENTS: [&str; 2] = ["--secure", "--json"];
 
 const BITS_PER_SECOND: RangeInclusive<f64> = 0.0..=1e13;
 const MILLISECONDS: RangeInclusive<f64> = 0.0..=1e7;
 const BYTES: RangeInclusive<f64> = 0.0..=1e15;
-/// What the tool writes when no server answered its latency test.
+/// Latency in ms that the tool prints if no server answered its latency test.
 const NO_LATENCY: f64 = 1_800_000.0;
 
-/// Reads one run.
+/// Parses one run.
 pub fn parse(output: Output<'_>) -> Parsed {
     let stdout = plain(output.stdout);
     let stderr = plain(output.stderr);
@@ -46,7 +46,8 @@ pub fn parse(output: Output<'_>) -> Parsed {
     Parsed { reading, not_understood: odd }
 }
 
-/// Zeros and the latency of half an hour stand for "the server did not answer", not for a slow node.
+/// Detects failures: zeros or a latency of half an hour mean that the server did not answer, not
+/// that the node is slow.
 fn judge_numbers(transfer: Transfer) -> Reading {
     if transfer.latency_seconds.is_some_and(|latency| latency >= NO_LATENCY / 1e3) {
         return Reading::FarEnd("no server answered the latency test".to_string());
@@ -62,7 +63,7 @@ fn of_json(document: &Value, odd: &mut Vec<String>) -> Option<Transfer> {
     let bytes = [measure("bytes_sent", &BYTES), measure("bytes_received", &BYTES)];
     let transfer = Transfer {
         download_bits_per_second: measure("download", &BITS_PER_SECOND),
-        // 0 when the upload was left out.
+        // 0 if the upload was skipped.
         upload_bits_per_second: measure("upload", &BITS_PER_SECOND).filter(|speed| *speed > 0.0),
         latency_seconds: measure("ping", &MILLISECONDS).map(|ms| ms / 1e3),
         bytes: bytes.into_iter().flatten().reduce(|one, two| one + two),
@@ -72,7 +73,7 @@ fn of_json(document: &Value, odd: &mut Vec<String>) -> Option<Transfer> {
     document.get("download").is_some().then_some(transfer)
 }
 
-/// Three lines: `Ping: 1.1 ms`, `Download: 93.2 Mbit/s`, `Upload: ...`.
+/// Parses three lines: `Ping: 1.1 ms`, `Download: 93.2 Mbit/s`, `Upload: ...`.
 fn of_lines(text: &str, odd: &mut Vec<String>) -> Option<Transfer> {
     let mut measure = |key: &str, range: &RangeInclusive<f64>| {
         let value = text.lines().find_map(|line| line.trim().strip_prefix(key))?;
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_give_bits_a_second() {
+    fn both_forms_give_bits_per_second() {
         let json = r#"{"download": 93200000.0, "upload": 5e6, "ping": 1.1, "server": {"host": "speed.example:80"}}"#;
         for form in [json, "Ping: 1.1 ms\nDownload: 93.2 Mbit/s\nUpload: 5.00 Mbit/s\n"] {
             let Reading::Whole(Facts::Network(transfer)) = read(form, "") else { panic!("{form}") };
@@ -109,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_with_status_0_is_the_far_end() {
+    fn impossible_values_with_status_0_are_server_trouble() {
         assert!(matches!(read(r#"{"download": 4e9, "upload": 3e9, "ping": 1800000.0}"#, ""), Reading::FarEnd(_)));
         assert!(matches!(read(r#"{"download": 0.0, "upload": 3e9, "ping": 1.0}"#, ""), Reading::FarEnd(_)));
     }
 
     #[test]
-    fn complaints_are_sorted() {
+    fn errors_are_classified() {
         assert!(matches!(read("", "ERROR: HTTP Error 403: Forbidden"), Reading::FarEnd(_)));
         assert!(matches!(
             read("", "Cannot retrieve speedtest configuration\nERROR: timed out"),

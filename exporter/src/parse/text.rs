@@ -1,8 +1,9 @@
-//! Texts of tools: without colours, quoted for a sentence, and the line that matters.
+//! Helpers for texts of tools: remove colours, quote for a message, find the relevant line. Knows
+//! no tool.
 
 use std::borrow::Cow;
 
-/// Text without invalid UTF-8 and without terminal colours.
+/// Returns the text without invalid UTF-8 and without terminal colours.
 pub fn plain(bytes: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(bytes);
     if !text.contains('\u{1b}') {
@@ -23,18 +24,19 @@ pub fn plain(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// At most this much of a foreign text goes into a sentence for people.
+/// Maximum length of a quoted text, in characters.
 const QUOTE_CHARS: usize = 160;
 
-/// The last line of an error output: tracebacks and complaints end with what matters. Empty when there is none.
+/// Returns the last line of an error output, which holds the cause in tracebacks and errors. Empty
+/// if there is none.
 pub fn last_words(stderr: &[u8]) -> String {
-    // The last line is short or of no use: the rest of a flood is not looked at.
+    // A useful last line is short: do not search a flood of output.
     let tail = &stderr[stderr.len().saturating_sub(4096)..];
     let text = plain(tail);
     quote(text.trim_end().lines().next_back().unwrap_or(""))
 }
 
-/// The first line that says anything, bounded, fit for a sentence.
+/// Returns the first line that is not blank, truncated, for a message.
 pub fn quote(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     let mut quoted: String = line.chars().filter(|c| !c.is_control()).take(QUOTE_CHARS).collect();
@@ -44,12 +46,13 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
-/// The first line that holds these words.
+/// Returns the first line that contains these words.
 pub fn line_with<'a>(text: &'a str, words: &str) -> Option<&'a str> {
     text.lines().find(|line| line.contains(words))
 }
 
-/// How a Python program dies. What it says then stands in its last line.
+/// Returns the last line of a Python traceback, which holds the cause; `None` if there is no
+/// traceback.
 pub fn traceback(text: &str) -> Option<String> {
     let at = text.find("Traceback (most recent call last)")?;
     Some(quote(text[at..].trim_end().lines().next_back().unwrap_or("")))
@@ -73,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_traceback_is_told_by_its_last_line() {
+    fn a_traceback_is_quoted_by_its_last_line() {
         let text = "x\nTraceback (most recent call last):\n  File \"a\"\nValueError: no\n";
         assert_eq!(traceback(text).as_deref(), Some("ValueError: no"));
         assert_eq!(traceback("all is well"), None);

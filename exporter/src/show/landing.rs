@@ -1,14 +1,14 @@
-//! The landing page: what each check found, for people.
+//! Landing page: the result of each check, for people. Changes nothing.
 
 use jiff::Timestamp;
 
 use crate::state::ledger::{CheckView, Snapshot};
 use crate::state::run_dir::Pause;
 
-/// The landing page: what each check found, for people.
+/// Renders the landing page.
 pub fn landing(snapshot: &Snapshot, telemetry_path: &str) -> String {
     let rest = match &snapshot.pause {
-        Pause::Until(until) => format!("<p>The checks rest until {until}: a repair is in progress.</p>"),
+        Pause::Until(until) => format!("<p>The checks are paused until {until}: a repair is in progress.</p>"),
         Pause::Unreadable(error) => format!("<p>{}</p>", escaped(error)),
         Pause::No => String::new(),
     };

@@ -1,4 +1,4 @@
-//! What is shown to Prometheus, to people and to a probe. Reads a snapshot; changes nothing.
+//! Output for Prometheus, people and probes. Reads a snapshot; changes nothing.
 
 pub mod landing;
 pub mod metrics;

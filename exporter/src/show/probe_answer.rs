@@ -1,17 +1,17 @@
-//! A run as a probe answers with it.
+//! Probe response, built from finished runs.
 
 use ossci_base::contract::probe::{Inventories, ProbeAnswer, ProbeDebug, ProbeResult};
 
 use crate::run::Run;
 
-/// How much of a run an answer tells.
+/// Level of detail of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
     Results,
     WithOutput,
 }
 
-/// What a probe found, and on which boot.
+/// Builds the response of a probe.
 pub fn probe_answer(boot_id: &str, inventory: Inventories, runs: &[Run], depth: Depth) -> ProbeAnswer {
     let debug = |run: &Run| ProbeDebug {
         not_understood: run.not_understood.clone(),

@@ -1,4 +1,4 @@
-//! The pages of healthy and broken nodes.
+//! Tests of the pages of healthy and broken nodes.
 
 use jiff::Timestamp;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn page(runs: &[Run], form: Form) -> String {
 
 #[test]
 fn every_metric_of_the_table_is_on_the_page_of_a_healthy_node() {
-    // Not every tool says everything.
+    // No tool reports all values.
     let others = [
         run_of(ToolName::AmdSmi, include_str!("../../testdata/amd-smi/throttled.json")),
         run_of(ToolName::Speedtest, include_str!("../../testdata/speedtest/healthy.json")),
@@ -105,7 +105,7 @@ fn the_values_are_there_with_their_labels() {
 }
 
 #[test]
-fn corrected_errors_and_each_cause_of_throttling_have_their_series() {
+fn corrected_errors_and_causes_of_throttling_have_series() {
     let page = page(&[run(Check::AmdSmi, include_str!("../../testdata/amd-smi/throttled.json"))], Form::Classic);
     for line in [
         "ossci_check_success{check=\"amd-smi\"} 1",

@@ -1,5 +1,5 @@
-//! The routes: metrics and pages on TCP, probes on the unix socket, and on TCP only behind a guard that asks who it is. Binds the
-//! listeners; starts no check by itself.
+//! HTTP routes: metrics and pages on TCP; probes on the Unix socket, and on TCP only if callers
+//! must authenticate. Binds the listeners; starts no check by itself.
 
 use crate::check::node::Node;
 use crate::check::probe::{Probe, Refusal};
@@ -35,18 +35,18 @@ use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tracing::{debug, warn};
 
-/// What is served on TCP.
+/// State of the TCP routes.
 #[derive(Debug, Clone)]
 pub struct Site {
     pub node: Arc<Node>,
     /// Path of the metrics page.
     pub telemetry_path: String,
-    /// Whoever wants in must get past it.
+    /// Access control of all routes.
     pub door: Arc<Door>,
     pub probing: Arc<Probing>,
 }
 
-/// Pages for Prometheus and for people; the probe only where callers say who they are.
+/// Returns the pages for Prometheus and people; the probe only if callers must authenticate.
 pub fn pages(site: &Site) -> Router {
     let pages = Router::new()
         .route("/", get(landing))
@@ -60,14 +60,14 @@ pub fn pages(site: &Site) -> Router {
     pages.merge(probes).layer(middleware::from_fn_with_state(theirs(), door::let_in))
 }
 
-/// What the probe socket answers with.
+/// State of the probe route.
 #[derive(Debug)]
 pub struct Probing {
     pub probe: Probe,
     pub procfs: PathBuf,
 }
 
-/// The probe, for whoever may open the socket.
+/// Returns the probe route, for any caller that may open the socket.
 pub fn probes(probing: Arc<Probing>) -> Router {
     Router::new().route("/probe", get(probe)).with_state(probing)
 }
@@ -98,7 +98,7 @@ async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Response {
     }
 }
 
-/// Whether `gzip` is among the accepted encodings, and not refused by a weight of zero.
+/// Returns whether `gzip` is an accepted encoding, and not refused by a weight of zero.
 fn wants_gzip(accept: &str) -> bool {
     accept.split(',').any(|coding| {
         let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
@@ -107,7 +107,8 @@ fn wants_gzip(accept: &str) -> bool {
     })
 }
 
-/// The lightest level: a page shrinks to a tenth with it, and a better one costs the node more than the wire saves.
+/// Compresses at the fastest level: a page shrinks to a tenth, and a better level costs the node
+/// more than it saves traffic.
 fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 8), Compression::fast());
     encoder.write_all(page)?;
@@ -118,13 +119,13 @@ fn gzip(page: &[u8]) -> std::io::Result<Vec<u8>> {
 struct Question {
     check: Option<String>,
     since: Option<String>,
-    /// `true`: the answer holds what the tools printed.
+    /// `true`: the response includes the output of the tools.
     debug: Option<String>,
 }
 
 async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Question>) -> Response {
     let refuse = |status: StatusCode, error: &str| (status, Json(json!({ "error": error }))).into_response();
-    // Read before the run: an answer must not be credited to a boot that only began after it.
+    // Read before the run: the response must not count for a boot that began after it.
     let boot_id = match boot::boot_id(&probing.procfs) {
         Ok(boot_id) => boot_id,
         Err(error) => {
@@ -153,12 +154,12 @@ async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Quest
     }
 }
 
-/// A listener that could not be had.
+/// Failure to open a listener.
 #[derive(Debug, Error)]
 pub enum BindError {
     #[error("cannot listen on {0}")]
     Address(SocketAddr, #[source] std::io::Error),
-    #[error("cannot make the probe socket {0}")]
+    #[error("cannot create the probe socket {0}")]
     Socket(PathBuf, #[source] std::io::Error),
     #[error("another exporter answers on the probe socket {0}")]
     SocketInUse(PathBuf),
@@ -168,7 +169,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
     TcpListener::bind(address).await.map_err(|error| BindError::Address(address, error))
 }
 
-/// Makes the socket, mode 0600 from its first moment. One that a dead exporter left is replaced, one that answers is not.
+/// Creates the socket, with mode 0600 from the start. Replaces the socket of a dead exporter, never
+/// one that answers.
 pub async fn listen_unix(path: &Path) -> Result<UnixListener, BindError> {
     let failed = |error| BindError::Socket(path.to_path_buf(), error);
     if tokio::net::UnixStream::connect(path).await.is_ok() {
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gzip_is_given_to_whoever_accepts_it() {
+    fn gzip_is_sent_to_clients_that_accept_it() {
         for (accept, wanted) in
             [("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false), ("", false), ("identity", false)]
         {

@@ -1,7 +1,9 @@
-//! The only process starter. One call is one child in a process group of its own, with a deadline and an output limit. Whatever the
-//! child does, the call returns: what cannot be killed is handed back as [`Abandoned`]. It does not look at what was printed.
+//! The only module that starts processes. One call runs one child in its own process group, with a
+//! deadline and an output limit. The call always returns: a child that cannot be killed is returned
+//! as [`Abandoned`]. It does not interpret the output.
 //!
-//! It blocks its thread, which is why a run has one: the whole of a run costs two changes of threads that way, not two a step.
+//! It blocks its thread, which is why each run has one: a run then costs two thread switches, not
+//! two per step.
 #![allow(clippy::disallowed_methods, reason = "this is the one module that starts processes")]
 
 use crate::ending::{Ending, Exit, Streams};
@@ -20,25 +22,25 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// The whole environment of a child. The locale keeps messages English and lets Python print a degree sign; no variable that hides
-/// GPUs is handed down.
+/// The whole environment of a child. The locale keeps messages in English and lets Python print a
+/// degree sign. Variables that hide GPUs are not inherited.
 const ENVIRONMENT: [(&str, &str); 3] = [
     ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/rocm/bin"),
     ("HOME", "/tmp"),
     ("LC_ALL", "C.UTF-8"),
 ];
 
-/// What to start.
+/// The command to start.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The tool sees this directory as `/`; started by chroot(1), because the library call would need unsafe code.
+    /// Root directory of the tool, entered with chroot(1): the library call would need unsafe code.
     pub rootfs: Option<PathBuf>,
-    /// As the tool's own root sees it.
+    /// Path of the tool, as seen from its own root.
     pub tool: PathBuf,
     pub arguments: Vec<OsString>,
 }
 
-/// How a child ended, and the child itself where it outlived SIGKILL.
+/// How a child ended, and the child itself if it survived SIGKILL.
 #[derive(Debug)]
 pub struct Ended {
     pub ending: Ending,
@@ -57,7 +59,7 @@ impl From<Abandoned> for Ended {
     }
 }
 
-/// A child that outlived SIGKILL.
+/// A child that survived SIGKILL.
 #[derive(Debug)]
 pub struct Abandoned {
     child: Child,
@@ -65,24 +67,25 @@ pub struct Abandoned {
 }
 
 impl Abandoned {
-    /// Whether nothing of it is left. Zombies are nothing.
+    /// Returns whether no process of it is left. Zombies do not count.
     pub fn is_gone(&mut self) -> bool {
         let leader_gone = !matches!(self.child.try_wait(), Ok(None));
         leader_gone && !self.group.lives()
     }
 
-    /// For a sentence: which process it is.
+    /// Describes the process in one sentence.
     pub fn what(&self) -> String {
-        format!("process {} of an earlier run outlives SIGKILL", self.group.0.as_raw_nonzero())
+        format!("process {} of an earlier run survived SIGKILL", self.group.0.as_raw_nonzero())
     }
 }
 
-/// Runs one child to its end. `locate` touches the disk and may block as long as it likes, and so may the start itself.
+/// Runs one child until it ends. `locate` and the start itself touch the disk and may block for any
+/// time.
 pub fn run(locate: impl FnOnce() -> Result<Invocation, Ending>, budget: Budget, leash: &Leash) -> Ended {
     try_run(locate, budget, leash).unwrap_or_else(Ended::from)
 }
 
-/// An error is the ending of a child that was never started.
+/// The error is the ending of a child that was never started.
 fn try_run(
     locate: impl FnOnce() -> Result<Invocation, Ending>,
     budget: Budget,
@@ -90,7 +93,7 @@ fn try_run(
 ) -> Result<Ended, Ending> {
     let begun = clock::monotonic();
     if !leash.start() {
-        return Err(Ending::NotStarted("nobody waits for it any more".to_string()));
+        return Err(Ending::NotStarted("the run was cancelled".to_string()));
     }
     let mut running = locate().and_then(|invocation| Running::start(&invocation)).inspect_err(|_| leash.take_off())?;
     if !leash.put_on(running.group.0) {
@@ -112,7 +115,7 @@ fn try_run(
         }
     }
     leash.take_off();
-    // What the leader left behind in its group would hold the pipes and pile up run by run.
+    // Processes left in the group would hold the pipes and pile up with every run.
     running.group.signal(Signal::KILL);
     let status = running.child.wait().map_err(|error| Ending::NotStarted(error.to_string()))?;
     let timed_out = first.is_none();
@@ -139,7 +142,7 @@ fn exit(status: ExitStatus) -> Exit {
 /// Why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// The leader ended; it is not reaped yet.
+    /// The leader exited; it is not reaped yet.
     Exited,
     OutputLimit,
 }
@@ -149,13 +152,13 @@ enum Stop {
 struct Running {
     child: Child,
     group: Group,
-    /// Readable when the leader has ended. Kernels before 5.3 have none.
+    /// Readable when the leader has exited. Kernels before 5.3 have no pidfd.
     pidfd: Option<OwnedFd>,
     stdout: Pipe,
     stderr: Pipe,
 }
 
-/// Where there is no pidfd, the leader is asked so often whether it has ended.
+/// Poll interval for the leader's exit if there is no pidfd.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 impl Running {
@@ -194,8 +197,8 @@ impl Running {
         Ok(Running { child, group, pidfd, stdout, stderr })
     }
 
-    /// Reads until the leader exits, prints too much, or the time is over. It is the leader's exit that ends a run, not the end of its
-    /// output: a grandchild may hold the pipe for ever.
+    /// Reads until the leader exits, prints too much, or the time is up (`None`). The leader's exit
+    /// ends a run, not the end of its output: a grandchild may hold the pipe for ever.
     fn within(&mut self, time: Duration) -> Option<Stop> {
         let begun = clock::monotonic();
         loop {
@@ -235,7 +238,8 @@ impl Running {
         if self.pidfd.is_some() { Duration::MAX } else { ASK_AGAIN }
     }
 
-    /// Leaves it a zombie, so that its number stays its own for as long as it may be signalled.
+    /// Checks for the exit without reaping: the zombie keeps its pid, so a signal cannot hit
+    /// another process.
     fn has_exited(&self) -> bool {
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         !matches!(waitid(WaitId::Pid(self.group.0), look), Ok(None))
@@ -257,15 +261,15 @@ impl Running {
     }
 }
 
-/// Until one of them is ready or the time is over; a signal may end it early.
+/// Waits until a descriptor is ready or the time is up; a signal may end the wait early.
 fn wait<'a>(ends: impl Iterator<Item = PollFd<'a>>, time: Duration) {
     let mut ends: Vec<PollFd<'_>> = ends.collect();
-    // A time too long for the kernel is as good as none.
+    // A time too long for the kernel means no timeout.
     let time = Timespec::try_from(time).ok();
     let _ = poll(&mut ends, time.as_ref());
 }
 
-/// A living process in the place of one that cannot be killed, for tests elsewhere.
+/// Starts a process that stands for one that cannot be killed, for tests elsewhere.
 #[cfg(test)]
 pub fn abandoned_sleeper() -> (Abandoned, Group) {
     let invocation = Invocation { rootfs: None, tool: "/bin/sleep".into(), arguments: vec!["600".into()] };
@@ -280,7 +284,7 @@ mod tests {
     use std::sync::Arc;
 
     const BUDGET: Budget = Budget { deadline: Duration::from_secs(20), grace: Duration::from_secs(5) };
-    /// A loaded machine takes its time to start a shell, which must be ready for the signal.
+    /// A loaded host needs time to start a shell, which must be ready for the signal.
     const SHORT: Budget = Budget { deadline: Duration::from_millis(1500), grace: Duration::from_secs(5) };
 
     fn shell_within(script: &str, budget: Budget) -> Ending {
@@ -305,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_status_come_back_apart() {
+    fn stdout_stderr_and_status_are_returned_separately() {
         let Ending::Exited(exit, streams) = shell("echo out; echo err >&2; exit 7") else { panic!() };
         assert_eq!((exit, text(&streams)), (Exit::Status(7), ("out\n".to_string(), "err\n".to_string())));
     }
@@ -332,20 +336,20 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_ended_at_its_deadline_and_keeps_what_it_printed() {
+    fn output_before_the_deadline_is_returned() {
         let Ending::TimedOut(exit, streams) = shell_within("echo begun; exec sleep 600", SHORT) else { panic!() };
         assert_eq!((exit, text(&streams).0), (Exit::Signal(15), "begun\n".to_string()));
     }
 
     #[test]
-    fn what_a_child_prints_on_sigterm_is_kept() {
+    fn output_on_sigterm_is_returned() {
         let script = "trap 'echo told; exit 3' TERM; echo begun; while :; do sleep 0.05; done";
         let Ending::TimedOut(exit, streams) = shell_within(script, SHORT) else { panic!() };
         assert_eq!((exit, text(&streams).0), (Exit::Status(3), "begun\ntold\n".to_string()));
     }
 
     #[test]
-    fn one_that_ignores_sigterm_is_killed_with_its_group() {
+    fn a_child_that_ignores_sigterm_is_killed_with_its_group() {
         let budget = Budget { grace: Duration::from_secs(2), ..SHORT };
         let script = "trap '' TERM; sleep 600 & echo $$; while :; do sleep 0.05; done";
         let Ending::TimedOut(exit, streams) = shell_within(script, budget) else { panic!() };
@@ -354,13 +358,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_prints_for_ever_is_cut() {
+    fn a_child_that_prints_for_ever_is_stopped() {
         assert!(matches!(shell("exec cat /dev/zero"), Ending::OutputLimit));
         assert!(matches!(shell("exec cat /dev/zero >&2"), Ending::OutputLimit));
     }
 
     #[test]
-    fn a_grandchild_that_holds_the_pipe_does_not_keep_the_run_open() {
+    fn a_grandchild_that_holds_the_pipe_does_not_delay_the_run() {
         let started = clock::monotonic();
         let Ending::Exited(_, streams) = shell("sleep 600 & echo $$; exit 0") else { panic!() };
         assert!(started.elapsed() < BUDGET.deadline);
@@ -368,13 +372,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_closes_its_output_and_goes_on_is_still_waited_for() {
+    fn a_child_that_closes_its_output_is_still_awaited() {
         let Ending::Exited(exit, _) = shell("exec >&- 2>&-; sleep 0.2; exit 5") else { panic!() };
         assert_eq!(exit, Exit::Status(5));
     }
 
     #[test]
-    fn a_missing_tool_and_one_that_is_a_directory_are_told_apart() {
+    fn a_missing_tool_and_a_directory_end_differently() {
         let start = |tool: &'static str| {
             let locate = || Ok(Invocation { rootfs: None, tool: tool.into(), arguments: Vec::new() });
             run(locate, BUDGET, &Leash::default()).ending
@@ -384,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_process_is_there_until_it_is_not() {
+    fn an_abandoned_process_is_gone_once_killed() {
         let (mut abandoned, group) = abandoned_sleeper();
         assert!(!abandoned.is_gone());
         group.signal(Signal::KILL);
@@ -411,14 +415,14 @@ mod tests {
     }
 
     #[test]
-    fn a_child_whose_leash_was_pulled_before_its_start_is_not_started() {
+    fn a_leash_pulled_before_the_start_prevents_it() {
         let leash = Leash::default();
         leash.pull();
         assert!(matches!(run(|| panic!(), BUDGET, &leash).ending, Ending::NotStarted(_)));
     }
 
     #[test]
-    fn without_a_pidfd_the_end_is_noticed_all_the_same() {
+    fn an_exit_is_noticed_without_a_pidfd() {
         let invocation = Invocation {
             rootfs: None,
             tool: "/bin/sh".into(),

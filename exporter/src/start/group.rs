@@ -1,4 +1,5 @@
-//! The process group of a child: everything that it started and that did not leave it. Signals it and tells whether anything of it lives.
+//! Process group of a child: every process that it started and that did not leave the group.
+//! Signals the group and reports whether a process of it lives.
 
 use ossci_base::clock;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
@@ -8,17 +9,17 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group(pub Pid);
 
-/// Between two looks at a group that should be gone: only its end tells a death that takes a moment from one that never comes.
+/// Poll interval for a killed group. Only its end shows that it can be killed at all.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 impl Group {
-    /// An error means that nobody is left.
+    /// Signals the group. An error means that no process is left.
     pub fn signal(self, signal: Signal) {
         let _ = kill_process_group(self.0, signal);
     }
 
-    /// Whether a process of the group still runs. Zombies answer signals: when they are all that answers, somebody else has yet to
-    /// reap them.
+    /// Returns whether a process of the group still runs. Zombies accept signals too: if only
+    /// zombies are left, their parent has yet to reap them.
     pub fn lives(self) -> bool {
         if test_kill_process_group(self.0) == Err(rustix::io::Errno::SRCH) {
             return false;
@@ -30,7 +31,7 @@ impl Group {
         })
     }
 
-    /// Waits for its end, but not longer than this.
+    /// Waits at most this long for its end; returns whether it ended.
     pub fn ends_within(self, time: Duration) -> bool {
         let begun = clock::monotonic();
         while self.lives() {
@@ -43,7 +44,8 @@ impl Group {
     }
 }
 
-/// Reads a line of proc_pid_stat(5): `pid (name) state ppid pgrp ...`, where the name may hold anything.
+/// Parses a line of proc_pid_stat(5): `pid (name) state ppid pgrp ...`, where the name may contain
+/// anything.
 fn is_living_member(stat: &str, group: Pid) -> bool {
     let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
     let mut fields = rest.split(' ');

@@ -1,5 +1,6 @@
-//! What the task that waits for a run holds of the child that another thread starts: it ends the child when the task ends. It also tells
-//! a start that does not come back from a child that lives. Starts nothing.
+//! Cancellation handle of a run, shared by the waiting task and the thread that starts the child.
+//! When the task ends, the child is killed. It also tells a start that does not return from a child
+//! that lives. Starts nothing.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,28 +14,28 @@ enum State {
     /// No child: before the first, between two, or after the last.
     #[default]
     Idle,
-    /// A tool is being looked for and started. What hangs now hangs in a file system.
+    /// A tool is being searched and started. If this hangs, a file system hangs.
     Starting,
-    /// The process group of a child that has not been reaped, so that its number is nobody else's.
+    /// The process group of a child that has not been reaped, so that its pid is not reused.
     On(Pid),
-    /// Nobody waits any more.
+    /// The run was cancelled.
     Pulled,
 }
 
 impl Leash {
-    /// A tool is about to be started. False when nobody would wait for it.
+    /// Records that a tool is about to be started. Returns false if the run was cancelled.
     #[must_use]
     pub fn start(&self) -> bool {
         self.becomes(State::Starting)
     }
 
-    /// A child was started. False when nobody waits for it any more.
+    /// Records a started child. Returns false if the run was cancelled.
     #[must_use]
     pub fn put_on(&self, group: Pid) -> bool {
         self.becomes(State::On(group))
     }
 
-    /// The start failed, or the child has ended and is about to be reaped.
+    /// Records that the start failed, or that the child has ended and is about to be reaped.
     pub fn take_off(&self) {
         self.becomes(State::Idle);
     }
@@ -43,11 +44,11 @@ impl Leash {
         *self.state() == State::Starting
     }
 
-    /// The child goes, and so does one that is only being started.
+    /// Cancels the run: kills the child, also one whose start is in progress.
     pub fn pull(&self) {
         let mut state = self.state();
         if let State::On(group) = *state {
-            // An error means that nobody is left.
+            // An error means that no process is left.
             let _ = kill_process_group(group, Signal::KILL);
         }
         *state = State::Pulled;
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_the_pull_nothing_is_started_and_nothing_goes_on() {
+    fn after_the_pull_no_child_is_started() {
         let leash = Leash::default();
         assert!(leash.start() && leash.is_starting());
         leash.pull();

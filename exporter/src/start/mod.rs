@@ -1,4 +1,5 @@
-//! One process: what is started, how long it may take, what it prints, how it ended. Judges nothing.
+//! Process start: which tool runs, how long it may take, what it prints, how it ends. Judges
+//! nothing.
 
 pub mod child;
 pub mod group;

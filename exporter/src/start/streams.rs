@@ -1,20 +1,22 @@
-//! What a child prints, read without ever waiting for it, up to a limit. Knows no process.
+//! Non-blocking reader of a child's output, up to a limit. Knows no process.
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
-/// Each stream of a run may hold this much. The largest healthy output (64 partitions) is below 1 MB.
+/// Limit of each stream of a run, in bytes. The largest healthy output (64 partitions) is below 1
+/// MB.
 const OUTPUT_BYTES: usize = 8 << 20;
 
-/// Room for what most tools print, and so much at a time for what others do.
+/// Growth of the buffer, in bytes; enough for the whole output of most tools.
 const ROOM: usize = 32 << 10;
 
-/// The end of a stream is read as nothing; no room is made for it.
+/// Free space below which the buffer grows, in bytes. Small, so that a read of 0 bytes at the end
+/// of a stream rarely needs more.
 const LEAST_ROOM: usize = 1 << 10;
 
-/// Whether a stream kept within its limit.
+/// Whether a stream stayed within its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Volume {
@@ -22,10 +24,10 @@ pub enum Volume {
     TooMuch,
 }
 
-/// Our end of one stream, and what came out of it.
+/// Read end of one stream, and the bytes read so far.
 #[derive(Debug)]
 pub struct Pipe {
-    /// None after its end.
+    /// `None` after the end of the stream.
     end: Option<OwnedFd>,
     bytes: Vec<u8>,
 }
@@ -36,12 +38,12 @@ impl Pipe {
         Ok(Pipe { end: Some(end), bytes: Vec::new() })
     }
 
-    /// To wait for more with; none after its end.
+    /// Returns the descriptor to poll for more; `None` after the end of the stream.
     pub fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.end.as_ref().map(|end| PollFd::new(end, PollFlags::IN))
     }
 
-    /// Takes what is there without waiting for more.
+    /// Reads what is available, without waiting for more.
     pub fn drain(&mut self) -> Volume {
         while let Some(end) = &self.end {
             if self.bytes.len() > OUTPUT_BYTES {

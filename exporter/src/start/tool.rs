@@ -1,4 +1,5 @@
-//! Where a tool lies and how it is called. Looks at the disk at each run, since a tool comes and goes with its package; starts nothing.
+//! Path of a tool and its command line. Searches the disk on each run, since a tool comes and goes
+//! with its package. Starts nothing.
 
 use crate::ending::Ending;
 use crate::start::child::Invocation;
@@ -7,7 +8,7 @@ use rustix::io::Errno;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Looked through in this order, below the root of the tools.
+/// Searched in this order, below the root of the tools.
 const DIRECTORIES: [&str; 3] = ["opt/rocm/bin", "usr/bin", "usr/local/bin"];
 
 /// A tool of the host.
@@ -16,23 +17,23 @@ pub struct Tool {
     pub name: &'static str,
     /// `/`, or where the host's file system is mounted.
     pub rootfs: PathBuf,
-    /// Set by configuration, as the tool's own root sees it; otherwise it is looked for.
+    /// Configured path, as seen from the tool's own root; `None`: it is searched.
     pub path: Option<PathBuf>,
 }
 
 impl Tool {
-    /// Finds the tool. Blocks as long as the disk does.
+    /// Finds the tool. Blocks while the disk does.
     pub fn invocation(&self, arguments: Vec<OsString>) -> Result<Invocation, Ending> {
         let tool = match &self.path {
             Some(path) if is_file(&self.rootfs, path) => path.clone(),
-            Some(path) => return Err(Ending::NotFound(format!("{} is not there", path.display()))),
+            Some(path) => return Err(Ending::NotFound(format!("{} is not a file", path.display()))),
             None => self.find()?,
         };
         let rootfs = (self.rootfs != Path::new("/")).then(|| self.rootfs.clone());
         Ok(Invocation { rootfs, tool, arguments })
     }
 
-    /// Whether it is there. Blocks as long as the disk does.
+    /// Returns whether the tool exists. Blocks while the disk does.
     pub fn is_there(&self) -> bool {
         self.invocation(Vec::new()).is_ok()
     }
@@ -46,13 +47,15 @@ impl Tool {
     }
 }
 
-/// Whether `path` is a file for somebody whose root is `rootfs`: links in it (/opt/rocm is one) lead to places below that root.
+/// Returns whether `path` is a file for a process whose root is `rootfs`: links in it (/opt/rocm is
+/// one) lead to paths below that root.
 fn is_file(rootfs: &Path, path: &Path) -> bool {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let file = open(rootfs, flags | OFlags::DIRECTORY, Mode::empty())
         .and_then(|root| openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT));
     let file = match file {
-        // Kernels before 5.6. There a link to an absolute path is followed outside of the root; usually the same place exists there.
+        // Kernels before 5.6 follow a link to an absolute path outside of the root; usually the
+        // same path exists there.
         Err(Errno::NOSYS) => {
             let below = path.strip_prefix("/").unwrap_or(path);
             rustix::fs::openat(CWD, rootfs.join(below), flags, Mode::empty())
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_is_nowhere_is_not_found_and_the_places_are_named() {
+    fn a_missing_tool_is_reported_with_the_searched_places() {
         let root = scratch("nowhere");
         let Err(Ending::NotFound(said)) = tool(&root, None).invocation(Vec::new()) else { panic!() };
         assert!(said.contains("opt/rocm/bin"), "{said}");

@@ -1,23 +1,24 @@
-//! What a run of a check starts: calls of a tool, or one call with another port each time. Starts nothing.
+//! Commands of a check run: calls of a tool, or one call with another port each time. Starts
+//! nothing.
 
 use crate::parse::iperf3;
 use crate::schedule;
 use std::ffi::OsString;
 
-/// The far end of the network check.
+/// Server of the network check.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub host: String,
-    /// First and last of the ports that have a server.
+    /// First and last port with a server.
     pub ports: (u16, u16),
-    /// Volume of a run, as iperf3 reads it.
+    /// Volume of a run, in the notation of iperf3.
     pub bytes: String,
 }
 
-/// What a run starts.
+/// Commands of a run.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// These calls one after the other; their outputs are read as one. All but the first two may be refused.
+    /// Calls in sequence; their outputs are parsed as one. All but the first two may fail.
     Calls(Vec<Vec<OsString>>),
     /// One call, with another port each time.
     Iperf3(Target),
@@ -28,7 +29,7 @@ impl Work {
         Work::Calls(calls.iter().map(|call| call.iter().map(OsString::from).collect()).collect())
     }
 
-    /// The calls of the run of this number on this node.
+    /// Returns the calls of run number `run` on this node.
     pub fn of_run(&self, node: &str, run: u64) -> Vec<Vec<OsString>> {
         match self {
             Work::Calls(calls) => calls.clone(),
@@ -41,5 +42,5 @@ impl Work {
     }
 }
 
-/// The calls of one run without which it says nothing; later ones add to it.
+/// Number of calls that a run needs; later ones only add facts.
 pub const NEEDED_CALLS: usize = 2;

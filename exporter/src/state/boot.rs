@@ -1,18 +1,18 @@
-//! The node's own words about itself, from procfs: which boot this is and what the node is called. Reads, never writes.
+//! Boot ID, uptime and host name of the node, from procfs. Reads, never writes.
 
 use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
-#[error("cannot read the boot id from {path}")]
+#[error("cannot read the boot ID from {path}")]
 pub struct BootError {
     path: String,
     #[source]
     source: std::io::Error,
 }
 
-/// The kernel's random id of this boot: `PROCFS/sys/kernel/random/boot_id`.
+/// Returns the kernel's random ID of this boot: `PROCFS/sys/kernel/random/boot_id`.
 pub fn boot_id(procfs: &Path) -> Result<String, BootError> {
     let path = procfs.join("sys/kernel/random/boot_id");
     let read = std::fs::read_to_string(&path).and_then(|text| match text.trim() {
@@ -22,14 +22,15 @@ pub fn boot_id(procfs: &Path) -> Result<String, BootError> {
     read.map_err(|source| BootError { path: path.display().to_string(), source })
 }
 
-/// Time since the boot: the first number of `PROCFS/uptime`. `None` where it cannot be read; such a boot is taken for an old one.
+/// Returns the time since boot: the first number of `PROCFS/uptime`. `None` if it cannot be read;
+/// the boot then counts as an old one.
 pub fn uptime(procfs: &Path) -> Option<Duration> {
     let text = std::fs::read_to_string(procfs.join("uptime")).ok()?;
     let seconds = text.split_whitespace().next()?.parse::<f64>().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
 }
 
-/// The kernel's host name: `PROCFS/sys/kernel/hostname`.
+/// Returns the kernel's host name: `PROCFS/sys/kernel/hostname`.
 pub fn hostname(procfs: &Path) -> Option<String> {
     let text = std::fs::read_to_string(procfs.join("sys/kernel/hostname")).ok()?;
     let name = text.trim();

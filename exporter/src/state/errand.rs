@@ -1,15 +1,15 @@
-//! Questions to a disk that may never answer: nobody waits for long, and one that is out is not followed by a second, so that a dead
-//! file system costs one thread and not one each minute. Knows no question.
+//! Blocking file-system calls with a timeout of 2 s and at most one in flight, so that a hung file
+//! system costs one thread, not one per call. Knows no particular call.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long an answer may take.
+/// Timeout of a call.
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// One kind of question.
+/// One kind of call.
 #[derive(Debug)]
 pub struct Errand<T>(Mutex<Option<JoinHandle<T>>>);
 
@@ -20,7 +20,8 @@ impl<T> Default for Errand<T> {
 }
 
 impl<T: Send + 'static> Errand<T> {
-    /// The answer. `None` if it takes too long, or an earlier one still does.
+    /// Returns the result of the call. `None` if it times out, or if an earlier call is still in
+    /// flight.
     pub async fn ask(&self, question: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         if self.out().as_ref().is_some_and(|earlier| !earlier.is_finished()) {
             return None;
@@ -46,7 +47,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[tokio::test]
-    async fn an_errand_that_is_out_is_not_followed_by_a_second() {
+    async fn no_second_call_starts_while_one_is_in_flight() {
         let errand = Errand::default();
         assert_eq!(errand.ask(|| 1).await, Some(1));
         let (release, wait) = channel::<()>();

@@ -1,4 +1,5 @@
-//! What is known right now, shared between the tasks that run checks (each writes its own check) and the pages that show it. No I/O.
+//! Current state of all checks, in memory: the tasks write it, each for its own check, and the
+//! pages read it. No I/O.
 
 use crate::facts::Facts;
 use crate::inventory::PciGpu;
@@ -11,10 +12,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-/// So many network runs can be asked for by their start.
+/// Number of network runs stored for a lookup by their start.
 const NETWORK_RUNS: usize = 64;
 
-/// Values of a run older than this many intervals say nothing about now (the checks rest, or do not come to their turn).
+/// Values of a run older than this many intervals are stale: the checks are paused or delayed.
 const FRESH_INTERVALS: u32 = 3;
 
 #[derive(Debug)]
@@ -35,15 +36,15 @@ struct Entries {
     expected_gpus: Option<u32>,
 }
 
-/// How the latest attempt to read the configuration went.
+/// Result of the latest attempt to read the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reload {
     pub successful: bool,
-    /// When the configuration in force was read.
+    /// When the active configuration was read.
     pub at: Timestamp,
 }
 
-/// Everything the pages show, at one moment.
+/// Everything the pages show, at one point in time.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub now: Timestamp,
@@ -53,7 +54,7 @@ pub struct Snapshot {
     pub inventory_unreadable: bool,
     pub expected_gpus: Option<u32>,
     pub state_write_failures: u64,
-    /// The GPUs on the PCI bus, where sysfs could be read.
+    /// The GPUs on the PCI bus; `None` if sysfs could not be read.
     pub pci: Option<Vec<PciGpu>>,
     pub reload: Reload,
 }
@@ -68,12 +69,12 @@ pub struct CheckView {
 }
 
 impl CheckView {
-    /// What the latest run read, as long as it says something about now.
+    /// Returns the facts of the latest run, unless they are stale.
     pub fn facts(&self) -> Option<&Facts> {
         self.standing.latest.as_ref()?.facts.as_ref().filter(|_| self.fresh)
     }
 
-    /// The same, if that run passed: the values of a failed check are withdrawn.
+    /// Returns the same facts if that run passed: the values of a failed check are withdrawn.
     pub fn values(&self) -> Option<&Facts> {
         let passed = self.standing.latest.as_ref()?.verdict() == Verdict::Passed;
         self.facts().filter(|_| passed)
@@ -81,7 +82,7 @@ impl CheckView {
 }
 
 impl Ledger {
-    /// `checks`: those that are configured, with their intervals and where they stood before the restart.
+    /// `checks` are the configured checks, with their intervals and their state before the restart.
     pub fn new(started_at: Timestamp, checks: impl IntoIterator<Item = (Check, Duration, Standing)>) -> Ledger {
         let (mut intervals, mut standings) = (BTreeMap::new(), BTreeMap::new());
         for (check, interval, standing) in checks {
@@ -109,7 +110,7 @@ impl Ledger {
         self.write().standings.insert(check, standing);
     }
 
-    /// Other checks from now on, or other intervals. Those that stay keep their standing.
+    /// Replaces the checks and their intervals. Checks that stay keep their state.
     pub fn set_checks(&self, checks: impl IntoIterator<Item = (Check, Duration, Standing)>) {
         let mut entries = self.write();
         let mut before = std::mem::take(&mut entries.standings);
@@ -124,7 +125,7 @@ impl Ledger {
         self.write().pci = pci;
     }
 
-    /// The configuration was read again, or could not be.
+    /// Records whether the configuration could be read again.
     pub fn set_reload(&self, successful: bool, now: Timestamp) {
         let reload = &mut self.write().reload;
         reload.successful = successful;
@@ -133,7 +134,7 @@ impl Ledger {
         }
     }
 
-    /// Remembers a periodic network run.
+    /// Stores a periodic network run, and drops the oldest if there are too many.
     pub fn add_network_run(&self, run: Run) {
         let runs = &mut self.write().network_runs;
         if runs.len() == NETWORK_RUNS {
@@ -142,12 +143,12 @@ impl Ledger {
         runs.push_back(run);
     }
 
-    /// The first remembered network run that began after `since`.
+    /// Returns the first stored network run that began after `since`.
     pub fn network_run_after(&self, since: Timestamp) -> Option<Run> {
         self.read().network_runs.iter().find(|run| run.started_at > since).cloned()
     }
 
-    /// What the run directory says, and how many GPUs are expected with it.
+    /// Records the content of the run directory, and the expected number of GPUs.
     pub fn set_run_dir(&self, pause: Pause, inventory_unreadable: bool, expected_gpus: Option<u32>) {
         let mut entries = self.write();
         entries.pause = pause;
@@ -155,12 +156,12 @@ impl Ledger {
         entries.expected_gpus = expected_gpus;
     }
 
-    /// How many GPUs are expected, as the run directory was seen the last time.
+    /// Returns the expected number of GPUs, as of the latest read of the run directory.
     pub fn expected_gpus(&self) -> Option<u32> {
         self.read().expected_gpus
     }
 
-    /// Whether the periodic checks rest, as the run directory was seen the last time.
+    /// Returns whether the periodic checks are paused, as of the latest read of the run directory.
     pub fn rests(&self, now: Timestamp) -> bool {
         matches!(self.read().pause, Pause::Until(until) if until > now)
     }
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn old_network_runs_are_forgotten() {
+    fn old_network_runs_are_dropped() {
         let ledger = ledger();
         for start in 0..100 {
             ledger.add_network_run(run(start, Verdict::Passed));
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_withdrawn_when_the_run_failed_or_grew_old() {
+    fn values_of_a_failed_or_stale_run_are_withdrawn() {
         let ledger = ledger();
         let shows = |now| {
             let snapshot = ledger.snapshot(at(now), 0);

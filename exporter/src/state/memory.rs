@@ -1,5 +1,6 @@
-//! What outlives a restart: the strikes of this boot, and what healthy runs of any boot showed. In memory first, on disk as far as the
-//! disk plays along: a full, broken or hanging one is said and counted, and costs nothing but the next restart's memory.
+//! State that survives a restart: the strikes of this boot, and the GPUs that healthy runs showed
+//! on any boot. Held in memory and written to disk. A full, broken or hung disk is logged and
+//! counted; only the next restart loses state by it.
 
 use crate::facts::Gpu;
 use crate::inventory;
@@ -20,17 +21,18 @@ use std::time::Instant;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// As long as all is well only times change, and a restart finds out about those by itself: so long they may lag behind on disk.
+/// How long the times of a healthy check may lag behind on disk. The next run after a restart
+/// renews them.
 const CALM: Duration = Duration::from_secs(300);
 
-/// A disk that takes longer than this is waited for no more; the write goes on by itself, and the next one follows it.
+/// Timeout of a write. It continues in the background, and the next write follows it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Memory {
     directory: PathBuf,
     content: Mutex<Content>,
-    /// Held by the write itself, so that a newer content never lands before an older one.
+    /// Held by the write itself, so that older content never replaces newer content.
     disk: Arc<tokio::sync::Mutex<()>>,
     failing: AtomicBool,
     write_failures: AtomicU64,
@@ -38,17 +40,17 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Content {
-    /// Without it the counts of two boots could not be told apart, and none are kept.
+    /// Without it the counts of two boots could not be told apart, so none are stored.
     boot_id: Option<String>,
     standings: BTreeMap<Check, StrikesEntry>,
     learned: Option<Inventory>,
     passed: BTreeSet<Check>,
-    /// When each check was written last.
+    /// When each check was last written.
     written: BTreeMap<Check, Instant>,
 }
 
 impl Memory {
-    /// Reads both files. What cannot be read is said and left out.
+    /// Reads both files. An unreadable file is logged and ignored.
     pub fn load(directory: &Path, boot_id: Option<String>) -> Memory {
         if let Err(error) = std::fs::create_dir_all(directory) {
             warn!(directory = %directory.display(), %error, "cannot create the state directory");
@@ -75,7 +77,7 @@ impl Memory {
         }
     }
 
-    /// Where a check stands after the restart.
+    /// Returns the stored state of a check.
     pub fn standing(&self, check: Check) -> Standing {
         let entry = self.content().standings.get(&check).cloned().unwrap_or_default();
         Standing {
@@ -86,7 +88,7 @@ impl Memory {
         }
     }
 
-    /// Whether this check has passed on this node, on any boot.
+    /// Returns whether this check has passed on this node, on any boot.
     pub fn passed_before(&self, check: Check) -> bool {
         self.content().passed.contains(&check)
     }
@@ -95,12 +97,13 @@ impl Memory {
         self.content().learned.clone()
     }
 
-    /// Writes that failed or were not waited for, since the start.
+    /// Returns the number of writes that failed or timed out since the start.
     pub fn write_failures(&self) -> u64 {
         self.write_failures.load(Ordering::Relaxed)
     }
 
-    /// Keeps the strikes of a check: each of them at once, and the times of a healthy check now and then. Waits for the disk, but not long.
+    /// Stores the state of a check: strikes immediately, the times of a healthy check every 5 min.
+    /// Waits for the disk for at most 1 s.
     pub async fn keep_standing(&self, check: Check, standing: &Standing) {
         let entry = StrikesEntry {
             consecutive_failures: standing.consecutive_failures,
@@ -123,7 +126,7 @@ impl Memory {
         }
     }
 
-    /// Keeps what a passed run showed, where it is new.
+    /// Stores the GPUs of a passed run, if they are new.
     pub async fn keep_pass(&self, check: Check, gpus: &[Gpu]) {
         let news = {
             let mut content = self.content();
@@ -153,15 +156,17 @@ impl Memory {
             Ok(Ok(Ok(()))) => None,
             Ok(Ok(Err(error))) => Some(chain(&error)),
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the disk does not answer".to_string()),
+            Err(_) => Some("the disk does not respond".to_string()),
         };
         if trouble.is_some() {
             self.write_failures.fetch_add(1, Ordering::Relaxed);
         }
-        // Every run writes; only the first failure and the recovery are news.
+        // Every run writes; only the first failure and the recovery are logged.
         match (self.failing.swap(trouble.is_some(), Ordering::Relaxed), trouble) {
-            (false, Some(error)) => warn!(file = name, error, "cannot keep the state, a restart would forget it"),
-            (true, None) => info!(file = name, "the state is kept again"),
+            (false, Some(error)) => {
+                warn!(file = name, error, "state file not written, its content would be lost in a restart")
+            }
+            (true, None) => info!(file = name, "state file written again after a failure"),
             _ => {}
         }
     }
@@ -191,12 +196,12 @@ impl Content {
 
 fn load_or_say<T: DeserializeOwned>(path: &Path) -> Option<T> {
     load(path).unwrap_or_else(|error: StateError| {
-        warn!(error = chain(&error), "starting without it");
+        warn!(error = chain(&error), "state file unreadable, starting without it");
         None
     })
 }
 
-/// An error with its causes, in one line.
+/// Formats an error with its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_corrupted_file_loses_nothing_else() {
+    async fn a_corrupted_file_does_not_affect_the_other() {
         let directory = scratch("corrupted");
         let memory = load(&directory, "a");
         memory.keep_pass(Check::RocmSmi, &gpus(8)).await;
@@ -253,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_disk_that_refuses_is_counted_and_forgets_nothing_in_memory() {
+    async fn a_failed_write_is_counted_and_memory_is_kept() {
         let memory = load(Path::new("/dev/null/state"), "a");
         memory.keep_standing(Check::Network, &strikes(3)).await;
         assert_eq!(memory.write_failures(), 1);
@@ -261,14 +266,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_boot_id_no_strikes_are_kept() {
+    async fn without_a_boot_id_no_strikes_are_stored() {
         let directory = scratch("nameless");
         Memory::load(&directory, None).keep_standing(Check::RocmSmi, &strikes(2)).await;
         assert!(!directory.join(STRIKES).exists());
     }
 
     #[tokio::test]
-    async fn a_healthy_check_does_not_write_at_each_run_and_a_strike_is_written_at_once() {
+    async fn a_strike_is_written_at_once_and_a_pass_only_sometimes() {
         let directory = scratch("calm");
         let memory = load(&directory, "a");
         let at = |second| jiff::Timestamp::from_second(second).ok();

@@ -1,4 +1,4 @@
-//! What is known of this node: in memory, in the state directory, and as the kernel and the agent show it.
+//! State of this node: in memory, in the state directory, and from the kernel and the agent.
 
 pub mod boot;
 pub mod errand;

@@ -1,25 +1,26 @@
-//! The files that the node's agent leaves in the run directory, one line each: `pause` (RFC 3339, until when the periodic checks rest)
-//! and `inventory` (how many GPUs the node should show). Reads them, for as long as the disk takes; never writes. A bad file pauses and expects nothing, and is said.
+//! Reader of the agent's files in the run directory, one line each: `pause` (RFC 3339, until when
+//! the periodic checks are paused) and `inventory` (expected number of GPUs). Blocks while the disk
+//! does; never writes. An invalid file has no effect except that it is reported.
 
 use jiff::Timestamp;
 use ossci_base::contract::run_dir;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// More than any honest line; whatever stands behind it makes the line a bad one.
+/// Maximum bytes read from a file; no valid line is longer.
 const LONGEST: u64 = 256;
 
-/// What the pause file says at a given time.
+/// State of the pause file at a given time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pause {
-    /// No file, or an expired one: a forgotten pause ends by itself.
+    /// No file, or an expired one: a forgotten pause expires.
     No,
     Until(Timestamp),
     Unreadable(String),
 }
 
 impl Pause {
-    /// What the text of a pause file says at this time.
+    /// Evaluates the content of a pause file at `now`.
     fn at(now: Timestamp, text: &str) -> Self {
         match run_dir::parse_pause(text) {
             Ok(until) if until > now => Self::Until(until),
@@ -52,7 +53,7 @@ impl RunDir {
         }
     }
 
-    /// The expected number of GPUs, if the file is there; what is wrong with it, if it is bad.
+    /// Returns the expected number of GPUs; `None` if there is no file, an error if it is invalid.
     pub fn inventory(&self) -> Result<Option<u32>, String> {
         self.line(run_dir::INVENTORY)?.map(|text| run_dir::parse_inventory(&text)).transpose()
     }
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_ends_by_itself() {
+    fn a_pause_expires() {
         assert!(pause("2026-11-22T12:00:01Z\n").rests());
         assert_eq!(pause("2026-11-22T12:00:00Z\n"), Pause::No);
     }
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_pause_pauses_nothing_and_says_so() {
+    fn an_invalid_pause_file_pauses_nothing() {
         for bad in ["", "tomorrow", "2026-11-22", "1795348989"] {
             assert!(matches!(pause(bad), Pause::Unreadable(_)), "{bad}");
             assert!(!pause(bad).rests());

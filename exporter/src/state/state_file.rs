@@ -1,5 +1,6 @@
-//! The two files of the state directory and their formats: `strikes.json` (counts, valid within one boot) and `inventory.json` (what a
-//! healthy run showed, valid across boots). Reads and replaces them; keeps nothing in memory and decides nothing.
+//! The two files of the state directory: `strikes.json` (counts, valid within one boot) and
+//! `inventory.json` (GPUs of a healthy run, valid across boots). Reads and replaces them; caches
+//! and decides nothing.
 
 use jiff::Timestamp;
 use ossci_base::contract::inventory::Inventory;
@@ -13,7 +14,8 @@ use thiserror::Error;
 pub const STRIKES: &str = "strikes.json";
 pub const INVENTORY: &str = "inventory.json";
 
-/// `strikes.json`. Checks are keyed by name: one that this version does not know is kept out, one that it misses starts at zero.
+/// `strikes.json`. Checks are keyed by name: an unknown one is ignored, a missing one starts at
+/// zero.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StrikesFile {
@@ -47,21 +49,21 @@ pub struct InventoryFile {
 pub enum StateError {
     #[error("cannot read {0}")]
     Read(PathBuf, #[source] std::io::Error),
-    #[error("cannot understand {0}")]
+    #[error("cannot parse {0}")]
     Format(PathBuf, #[source] serde_json::Error),
     #[error("cannot write {0}")]
     Write(PathBuf, #[source] std::io::Error),
 }
 
-/// Whether the bytes must be on the disk before the name points at them.
+/// Whether the data must be on disk before the rename.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// For what ends with the boot anyway: a power failure ends the boot, so nothing is waited for.
+    /// For data of one boot: a power failure ends the boot anyway, so there is no fsync.
     ThisBoot,
     AcrossBoots,
 }
 
-/// The content of a file; `None` when there is no such file.
+/// Returns the content of a file; `None` if it does not exist.
 pub fn load<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, StateError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -71,7 +73,8 @@ pub fn load<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, Stat
     serde_json::from_slice(&bytes).map(Some).map_err(|error| StateError::Format(path.to_path_buf(), error))
 }
 
-/// Replaces a file by rename, so that a reader and a crash find the old one or the new one. A failure leaves the old one.
+/// Replaces a file by rename, so that a reader or a crash finds the old content or the new. A
+/// failure keeps the old file.
 pub fn store<T: Serialize>(path: &Path, content: &T, durability: Durability) -> Result<(), StateError> {
     let failed = |error: std::io::Error| StateError::Write(path.to_path_buf(), error);
     let mut bytes = serde_json::to_vec(content).map_err(|error| failed(error.into()))?;
@@ -94,7 +97,7 @@ mod tests {
     use crate::scratch::scratch;
 
     #[test]
-    fn what_was_stored_is_loaded() {
+    fn stored_content_is_loaded() {
         let directory = scratch("state-round");
         let path = directory.join(STRIKES);
         let entry = StrikesEntry { consecutive_failures: 2, last_run: Some(Timestamp::UNIX_EPOCH), last_success: None };
@@ -109,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_no_error_and_a_corrupted_one_is() {
+    fn a_missing_file_is_no_error_and_a_corrupted_one_is() {
         let directory = scratch("state-bad");
         let path = directory.join(INVENTORY);
         assert!(matches!(load::<InventoryFile>(&path), Ok(None)));
@@ -122,7 +125,7 @@ mod tests {
         let directory = scratch("full");
         let path = directory.join(INVENTORY);
         std::fs::write(&path, "{}\n").unwrap();
-        // A directory in the place of the temporary file fails for root as well, unlike a mode.
+        // A directory in place of the temporary file fails for root too, unlike a file mode.
         std::fs::create_dir(path.with_extension("json.tmp")).unwrap();
         let stored = store(&path, &InventoryFile::default(), Durability::AcrossBoots);
         assert!(matches!(stored, Err(StateError::Write(..))));

@@ -1,15 +1,16 @@
-//! The PCI bus as sysfs shows it: the only place where a GPU that the driver refused is still to be seen. Reads names and links that
-//! the kernel keeps in memory; touches no file behind which a driver or a GPU stands, so it cannot hang with them.
+//! AMD GPUs on the PCI bus, from sysfs: the only place that still shows a GPU without a driver.
+//! Reads only attributes and links that the kernel holds in memory. No driver or GPU stands behind
+//! them, so a read cannot hang with one.
 
 use crate::inventory::PciGpu;
 use std::path::Path;
 
 const AMD: &str = "0x1002";
 
-/// Display controllers and processing accelerators; Instinct GPUs are the latter.
+/// PCI classes of display controllers and processing accelerators; Instinct GPUs are the latter.
 const CLASSES: [&str; 3] = ["0x0300", "0x0380", "0x1200"];
 
-/// The AMD GPUs on the bus, in bus order; `None` where `SYSFS/bus/pci/devices` cannot be read.
+/// Returns the AMD GPUs in bus order; `None` if `SYSFS/bus/pci/devices` cannot be read.
 pub fn pci_gpus(sysfs: &Path) -> Option<Vec<PciGpu>> {
     let entries = std::fs::read_dir(sysfs.join("bus/pci/devices")).ok()?;
     let mut gpus: Vec<PciGpu> = entries.flatten().filter_map(|entry| gpu(&entry.path())).collect();
@@ -39,7 +40,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn gpus_of_the_bus_are_told_from_other_devices_and_by_their_driver() {
+    fn only_amd_gpus_are_listed_with_their_driver() {
         let sysfs = scratch("sysfs");
         let device = |address: &str, vendor: &str, class: &str| {
             let path = sysfs.join("bus/pci/devices").join(address);

@@ -1,4 +1,5 @@
-//! Whether the driver that is loaded is the one that is installed: a reimage that the next boot did not take up heals nobody. Pure.
+//! The check that the loaded driver is the installed one: a reimage has no effect before a boot
+//! loads its driver. Pure.
 
 use jiff::Timestamp;
 
@@ -7,11 +8,11 @@ use crate::core::record::Verdict;
 /// The kernel's module for the GPUs.
 pub const MODULE: &str = "amdgpu";
 
-/// What a host knows of its driver.
+/// What a host reports about its driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Driver {
-    /// `srcversion` of what is installed for the kernel that runs, from `modinfo`. `None`: there is no such module, or it has
-    /// none.
+    /// `srcversion` of the module installed for the running kernel, from `modinfo`. `None`: there
+    /// is no such module, or it has no `srcversion`.
     pub installed: Option<String>,
     pub loaded: Loaded,
 }
@@ -19,11 +20,11 @@ pub struct Driver {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loaded {
     No,
-    /// With `/sys/module/amdgpu/srcversion`, where there is such a file.
+    /// With the content of `/sys/module/amdgpu/srcversion`, if the file exists.
     Yes(Option<String>),
 }
 
-/// What a check of it says; `None`: there is nothing to compare.
+/// Returns the verdict; `None` if there is nothing to compare.
 pub fn verdict(driver: &Driver, at: Timestamp) -> Option<Verdict> {
     let (verdict, reason, detail) = match (&driver.installed, &driver.loaded) {
         (_, Loaded::No) => ("failed", Some("driver-not-loaded"), format!("{MODULE} is not loaded")),

@@ -1,32 +1,33 @@
-//! What the agent may begin of an order, and what it says without beginning it. Pure: every guard of the agent, in one place.
+//! The guards of the agent: which orders it may start, and what it reports about the others. Pure:
+//! every guard is in this file.
 
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind};
 
-/// What is to be done with an order as it was just read.
+/// What to do with an order that was just read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It is over, or there is none.
+    /// The order is finished.
     Nothing,
-    /// It was running; now say what came of it.
+    /// The order was running; report its outcome.
     Settle(AgentState, &'static str),
     Refuse(String),
-    /// Start it. `announced`: `Running` is on record already.
+    /// Start it. `announced`: `Running` was already reported.
     Start {
         announced: bool,
     },
 }
 
-/// What the agent knows when it takes up an order.
+/// What the agent knows when it reads an order.
 pub struct Moment<'a> {
     pub order: &'a Order,
-    /// The report on this very order, if any.
+    /// The report on this order, if any.
     pub report: Option<&'a AgentReport>,
     pub boot_id: &'a str,
-    /// The Node, read live.
+    /// Hold and taint are read live from the Node.
     pub hold: Option<&'a str>,
     pub repair_taint: bool,
-    /// The order that the same reading of the record has its repair stand for. A disruptive order that it stands for no longer was
-    /// called back, and is withdrawn by the controller's next write.
+    /// The id of the order that the repair in the same record calls for. A disruptive order with
+    /// another id was called off, and the controller's next write withdraws it.
     pub asked: Option<&'a str>,
     pub now: jiff::Timestamp,
 }
@@ -41,13 +42,15 @@ pub fn next(moment: &Moment) -> Next {
     };
     match (order.kind, running) {
         (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
-        // What was asked for in time and did not come is another's to decide about: nothing starts after the deadline.
+        // A reboot that did not come in time is for the controller to decide on: nothing starts
+        // after the deadline.
         (OrderKind::Reboot, true) if moment.now > order.deadline => {
             return Next::Settle(AgentState::Failed, "this boot did not end by the order's deadline");
         }
-        // Asking for the end of a boot that still runs is the same request again: it ends once.
+        // A second request to end the same boot is harmless: the boot ends once.
         (OrderKind::Reboot, true) => return Next::Start { announced: true },
-        // Another process of this agent began it, on this boot or another: the host knows what became of it.
+        // Another process of this agent began it, on this boot or another: the host knows its
+        // outcome.
         (OrderKind::Reimage | OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
         (_, false) => {}
     }
@@ -61,10 +64,10 @@ pub fn next(moment: &Moment) -> Next {
         return Next::Refuse(format!("the order is for boot {}, this is {boot_id}", order.boot_id));
     }
     if moment.asked != Some(order.id.as_str()) {
-        return Next::Refuse("the record's repair does not ask for it, or no longer".to_owned());
+        return Next::Refuse("the repair in the record does not call for this order".to_owned());
     }
     if let Some(text) = moment.hold {
-        return Next::Refuse(format!("a person said hands off: {text}"));
+        return Next::Refuse(format!("a person put the node on hold: {text}"));
     }
     if !moment.repair_taint {
         return Next::Refuse("the node carries no repair taint".to_owned());
@@ -110,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_over_is_never_begun_again() {
+    fn a_finished_order_is_never_started_again() {
         for &kind in OrderKind::ALL {
             for &state in AgentState::ALL.iter().filter(|state| state.is_over()) {
                 assert_eq!(check(&order(kind, BOOT), Some(state), |_| {}), Next::Nothing, "{kind} {state}");
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reboot_that_was_begun_is_asked_for_again_until_its_deadline_and_not_after_it() {
+    fn a_running_reboot_is_requested_again_until_its_deadline() {
         let order = order(OrderKind::Reboot, BOOT);
         let running = Some(AgentState::Running);
         assert_eq!(check(&order, running, |_| {}), Next::Start { announced: true });
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disruptive_order_is_refused_on_a_hold_without_the_taint_and_past_its_deadline() {
+    fn each_guard_refuses_a_disruptive_order() {
         for kind in [OrderKind::Reboot, OrderKind::Reimage] {
             let order = order(kind, BOOT);
             assert!(refused(check(&order, None, |moment| moment.hold = Some("a person works here"))));
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reimage_that_was_under_way_is_waited_for_and_not_begun_again() {
+    fn a_running_reimage_is_waited_for_and_not_restarted() {
         for boot in [BOOT, "boot-0"] {
             let next = check(&order(OrderKind::Reimage, boot), Some(AgentState::Running), |_| {});
             assert_eq!(next, Next::Start { announced: true });

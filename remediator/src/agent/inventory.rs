@@ -1,16 +1,18 @@
-//! Whether a node shows the GPUs that it had before its repair: a disk that was installed anew remembers none. Pure.
+//! The check that a node shows the GPUs that it had before its repair: a newly installed disk
+//! remembers none. Pure.
 
 use jiff::Timestamp;
 
 use crate::core::record::{Inventory, Verdict};
 
-/// What a check of it says. `seen`: what the exporter saw in a run; `None`: it did not say.
+/// Returns the verdict. `seen`: the GPUs that the exporter saw in a run; `None`: it did not report
+/// them.
 pub fn verdict(expected: &Inventory, seen: Option<&Inventory>, at: Timestamp) -> Verdict {
     let Some(seen) = seen else {
-        let detail = "the exporter does not say which GPUs it saw".to_owned();
+        let detail = "the exporter does not report which GPUs it saw".to_owned();
         return Verdict::of("inventory", ("unknown", Some("own-trouble")), detail, at);
     };
-    // A tool that names no addresses names no missing one either.
+    // A tool that reports no addresses cannot show which GPU is missing.
     let named = seen.pci.len() >= usize::try_from(seen.gpus).unwrap_or(usize::MAX);
     let gone: Vec<&str> =
         expected.pci.iter().filter(|address| named && !seen.pci.contains(address)).map(String::as_str).collect();
@@ -31,13 +33,13 @@ mod tests {
     }
 
     #[test]
-    fn the_gpus_of_before_have_to_be_there() {
+    fn the_gpus_from_before_the_repair_have_to_be_there() {
         let two = inventory(2, &["0000:05:00.0", "0000:0b:00.0"]);
         for (seen, expected) in [
             (Some(two.clone()), "passed"),
             (Some(inventory(3, &["0000:05:00.0", "0000:0b:00.0", "0000:11:00.0"])), "passed"),
             (Some(inventory(1, &["0000:05:00.0"])), "failed"),
-            // As many, and one of them is another: a slot that is empty.
+            // The same number, but another GPU: one slot is empty.
             (Some(inventory(2, &["0000:05:00.0", "0000:11:00.0"])), "failed"),
             (Some(inventory(2, &[])), "passed"),
             (Some(inventory(1, &[])), "failed"),
@@ -49,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_gpu_is_named() {
         let said = verdict(&inventory(2, &["a", "b"]), Some(&inventory(1, &["a"])), Timestamp::UNIX_EPOCH);
         assert_eq!(said.detail, "1 GPUs, 2 before the repair; missing: b");
     }

@@ -1,4 +1,5 @@
-//! Where evidence is kept: whole on the node's own disk, and as much of it as may be in a ConfigMap that outlives the node.
+//! The storage of evidence: complete on the node's own disk, and a bounded part in a ConfigMap that
+//! outlives the node.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,11 +14,11 @@ use super::newest::keep_newest;
 use crate::api::evidence_maps;
 use crate::api::evidence_maps::FILE;
 
-/// Of so many captures the files are kept.
+/// Limit of captures whose files stay on the node.
 const KEPT: usize = 10;
 
-/// Writes the whole evidence into a folder of the node, and forgets the oldest there. A disk that answers nothing holds up a
-/// thread and not the caller.
+/// Writes the complete evidence into a folder on the node, and deletes the oldest there. A disk
+/// that does not respond blocks a thread, but not the runtime.
 ///
 /// # Errors
 /// The disk is full or read-only.
@@ -31,14 +32,15 @@ fn write(folder: &Path, key: &str, evidence: &Evidence) -> std::io::Result<()> {
     keep_newest(folder, KEPT - 1)?;
     let file = folder.join(format!("{key}.txt.gz"));
     std::fs::write(&file, evidence.whole()?)?;
-    // What comes next is a reboot.
+    // The next step is a reboot, so the file has to be on the disk.
     std::fs::File::open(&file)?.sync_all()
 }
 
-/// Makes the ConfigMap of an order's evidence; its name. One that is there already is this order's, and stays.
+/// Creates the ConfigMap with an order's evidence and returns its name. An existing one is from the
+/// same order, and stays.
 ///
 /// # Errors
-/// The API server does not answer, or says no.
+/// The API server does not answer, or refuses.
 pub async fn in_cluster(
     client: &kube::Client,
     namespace: &str,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-/// Why the host could not do what was asked.
+/// Why an operation on the host failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     #[error("reading the boot id from {path}")]
@@ -18,14 +18,14 @@ pub enum HostError {
     Write { path: String, source: std::io::Error },
     #[error("starting {what}")]
     Start { what: String, source: std::io::Error },
-    #[error("{what} ended with status {status}: {stderr}")]
+    #[error("{what} exited with status {status}: {stderr}")]
     Refused { what: String, status: String, stderr: String },
     #[error("{what} took longer than {seconds} s")]
     TooLong { what: String, seconds: u64 },
 }
 
 impl HostError {
-    /// With what lies behind it: for whoever reads the record and has no log.
+    /// Returns the error with its source: a reader of the record does not have the log.
     pub fn whole(&self) -> String {
         match std::error::Error::source(self) {
             Some(source) => format!("{self}: {source}"),
@@ -34,21 +34,21 @@ impl HostError {
     }
 }
 
-/// So much of what a command says is kept, in bytes: the end of it. It may say gigabytes.
+/// Limit of a command's stored output in bytes. Its end is stored; a command may print gigabytes.
 const KEPT: usize = 2 << 20;
 
-/// What a command that ended left behind.
+/// The result of a command that has exited.
 #[derive(Debug)]
 pub struct Ended {
-    /// `None`: ended by a signal.
+    /// `None`: killed by a signal.
     pub exit_status: Option<i32>,
-    /// The end of it, 2 to 4 MiB where it said more.
+    /// The end of the output: 2 to 4 MiB if there was more.
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
 }
 
-/// Runs `program` with `input` on its standard input, as a process group of its own that is killed at the deadline.
-/// `what` names it in errors.
+/// Runs `program` with `input` on its standard input, in a process group of its own that is killed
+/// at the deadline. `what` names it in errors.
 pub async fn run(
     what: &str,
     program: &str,
@@ -70,7 +70,7 @@ pub async fn run(
     let stdin = child.stdin.take();
     let feed = async {
         if let Some(mut stdin) = stdin {
-            // A program that does not read its input has its reasons; its exit status tells.
+            // A program may ignore its input; a failure shows in its exit status.
             let _ = stdin.write_all(input).await;
         }
     };
@@ -88,7 +88,7 @@ pub async fn run(
     }
 }
 
-/// Reads to the end, and keeps the last of it.
+/// Reads to the end and returns the last part.
 async fn end_of(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let Some(mut from) = from else { return Ok(kept) };
@@ -103,7 +103,7 @@ async fn end_of(from: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>
 fn kill_group(group: Option<u32>) {
     let pid = group.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
-        // A group that is gone already needs no signal.
+        // The group may have exited already.
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_a_command_that_never_stops_talking_the_end_is_kept() {
+    async fn only_the_end_of_a_long_output_is_stored() {
         let says = "head -c 20000000 /dev/zero; echo the end";
         let ended = run("it", "/bin/sh", &["-c", says], b"", Duration::from_secs(60)).await.unwrap();
         assert_eq!(ended.exit_status, Some(0));

@@ -40,6 +40,34 @@ pub struct Context {
 }
 
 impl Context {
+    /// A controller that knows nothing yet.
+    pub fn new(
+        client: kube::Client,
+        namespace: String,
+        site: Site,
+        metrics: Arc<Metrics>,
+        time: ApiTime,
+        wakes: Wakes,
+        events: Events,
+    ) -> Self {
+        Self {
+            client,
+            sites: watch_channel::Sender::new(Arc::new(site)),
+            metrics,
+            wakes,
+            fleet: Fleet::default(),
+            namespace,
+            events,
+            leadership: Leadership::default(),
+            alerts: Alerts::default(),
+            evictions: Evictions::default(),
+            resets: Pace::default(),
+            receiving: watch_channel::Sender::new(0),
+            time,
+            tainting: tokio::sync::Mutex::default(),
+        }
+    }
+
     pub fn site(&self) -> Arc<Site> {
         Arc::clone(&self.sites.borrow())
     }

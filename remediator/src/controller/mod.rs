@@ -6,6 +6,8 @@ mod outputs;
 mod reconcile;
 mod services;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::watch as watch_channel;
 use tokio::task::JoinSet;
 
 use self::context::Context;
@@ -98,22 +99,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let (wakes, queue) = state::wakes::queue();
     let time = inputs::api_time::begin(&client).await;
     let (events, event_queue) = state::events::Events::new();
-    let context = Arc::new(Context {
-        sites: watch_channel::Sender::new(Arc::new(site)),
-        metrics,
-        wakes,
-        fleet: state::fleet::Fleet::default(),
-        namespace: config.namespace.clone(),
-        events,
-        leadership: state::leadership::Leadership::default(),
-        alerts: state::alerts::Alerts::default(),
-        evictions: state::evictions::Evictions::default(),
-        resets: services::redfish::Pace::default(),
-        receiving: watch_channel::Sender::new(0),
-        time,
-        tainting: tokio::sync::Mutex::default(),
-        client: client.clone(),
-    });
+    let context = Context::new(client.clone(), config.namespace.clone(), site, metrics, time, wakes, events);
+    let context = Arc::new(context);
     let me = format!("{}_{}", config.identity, uuid::Uuid::new_v4());
 
     let mut parts = JoinSet::new();
@@ -127,7 +114,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));
     parts.spawn(async move {
         // Whoever leads has asked what is silenced; without an answer it leads all the same.
-        inputs::poll::ask_again(&leading).await;
+        inputs::poll::ask(&leading).await;
         inputs::lease::run(leading, candidate).await
     });
     parts.spawn(inputs::poll::follow(context.clone()));

@@ -1,5 +1,6 @@
-//! What the other nodes of a pool say against repairing one more: too many ask at once (storm), a rung that heals nobody
-//! (efficacy), too many taints of ours. Everything is counted from recorded times, so a restart forgets nothing.
+//! The brakes of a pool: too many nodes ask at once (storm), a rung fails every time (efficacy),
+//! too many nodes carry our taints. All are computed from recorded times, so they survive a
+//! restart.
 
 use std::time::Duration;
 
@@ -7,37 +8,38 @@ use jiff::Timestamp;
 
 use super::record::{Attempt, Phase, Record, Rung};
 
-/// How much is too much.
+/// The limits of the brakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Brakes {
-    /// More than this many percent of a pool, and more than [`FEW`] nodes, that newly ask within `storm_window`.
+    /// Storm: more than this percentage of a pool, and more than [`FEW`] nodes, newly ask within
+    /// `storm_window`.
     pub storm_percent: u32,
     pub storm_window: Duration,
-    /// So many attempts of one rung in a row that all failed.
+    /// A rung stops after this number of failed attempts in a row.
     pub failed_attempts: u32,
-    /// At this many percent of a pool with a taint of ours no further one is placed.
+    /// Percentage of a pool with our taints at which no further taint is placed.
     pub taint_percent: u32,
-    /// More than this many percent of a pool, and more than [`FEW`] nodes, with a slow network: the network is slow, not the
-    /// node.
+    /// If more than this percentage of a pool, and more than [`FEW`] nodes, have a slow network,
+    /// the network is at fault, not the node.
     pub slow_percent: u32,
 }
 
-/// Three nodes say nothing about a pool.
+/// Three nodes are too few to show a fault of the whole pool.
 const FEW: u32 = 3;
 
-/// What the records of a pool tell about earlier repairs.
+/// What the records of a pool show about earlier repairs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Past {
     /// When episodes began that asked for a reboot or a reimage.
     pub asked: Vec<Timestamp>,
-    /// When episodes ended with a node healed.
+    /// When episodes ended with a healed node.
     pub healed: Vec<Timestamp>,
-    /// Rungs that were carried out to their proof, and reimages that failed.
+    /// Rungs carried out up to their proof, and failed reimages.
     pub attempts: Vec<Attempt>,
 }
 
 impl Past {
-    /// What one record tells.
+    /// Returns the past repairs of one record.
     pub fn of(record: &Record) -> Self {
         let mut past = Self::default();
         for episode in &record.repair.history {
@@ -65,13 +67,13 @@ impl Past {
     }
 }
 
-/// Whether a pool may be repaired as usual.
+/// Whether a storm limits the repairs of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storm {
     Calm,
     /// Nothing disruptive starts before this time.
     Braking(Timestamp),
-    /// The storm is over; one node at a time, until the first is healed.
+    /// The storm has ended: one node at a time, until the first is healed.
     Probation,
 }
 
@@ -79,14 +81,16 @@ fn share(members: u32, percent: u32) -> u32 {
     u32::try_from(u64::from(members) * u64::from(percent) / 100).unwrap_or(u32::MAX)
 }
 
-/// The last storm of a pool with `members` nodes. What was before `resumed`, a person has seen and let go.
+/// Returns the state of the last storm of a pool with `members` nodes. Requests before `resumed`,
+/// when a person resumed repairs, do not count.
 pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timestamp>, now: Timestamp) -> Storm {
     let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
     let mut asked: Vec<Timestamp> =
         past.asked.iter().copied().filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect();
     asked.sort_unstable();
     let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
-    // More than `many` within one window: it lasts until the oldest of those that make it so leaves the window.
+    // A storm is more than `many` requests within one window. It lasts until the oldest of them
+    // leaves the window.
     let last = (many..asked.len()).rev().find(|&newest| asked[newest] < leaves(asked[newest - many]));
     let Some(newest) = last else { return Storm::Calm };
     let end = leaves(asked[newest - many]);
@@ -99,7 +103,7 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
     }
 }
 
-/// So long after a storm nobody remembers it.
+/// After this time a storm no longer limits repairs, even if no node was healed.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 fn long_after(end: Timestamp) -> Timestamp {
@@ -118,18 +122,19 @@ pub fn rung_fails(past: &Past, rung: Rung, brakes: &Brakes, resumed: Option<Time
     attempts.len() >= last && attempts.iter().rev().take(last).all(|attempt| !attempt.passed)
 }
 
-/// Whether one more taint would put more than the allowed share of a pool out of service.
+/// Whether the pool has reached its limit of tainted nodes.
 pub fn taints_are_full(tainted: u32, members: u32, brakes: &Brakes) -> bool {
     // In a small pool the first node may always be tainted.
     tainted >= share(members, brakes.taint_percent).max(1)
 }
 
-/// Whether so many nodes are slow that no node is.
+/// Whether enough nodes are slow to blame the network, not the node.
 pub fn many_are_slow(slow: u32, members: u32, brakes: &Brakes) -> bool {
     slow > share(members, brakes.slow_percent).max(FEW)
 }
 
-/// More nodes that are not Ready than this many percent of a pool, and than two, are not dead each by itself.
+/// Whether more than 10 % of a pool, and more than two nodes, are not Ready. Then a common cause is
+/// likely.
 pub fn many_are_down(down: u32, size: u32) -> bool {
     const PERCENT: u32 = 10;
     const FEW: u32 = 2;
@@ -173,24 +178,24 @@ mod tests {
     }
 
     #[test]
-    fn after_a_storm_the_first_repair_has_to_heal_before_the_second_starts() {
+    fn after_a_storm_one_node_must_heal_before_the_next_starts() {
         let asked = [0, 10, 20, 30];
         assert_eq!(storm_at(&asked, &[], 600), Storm::Probation);
-        assert_eq!(storm_at(&asked, &[500], 700), Storm::Probation, "what healed during the storm proves nothing");
+        assert_eq!(storm_at(&asked, &[500], 700), Storm::Probation, "a repair during the storm does not count");
         assert_eq!(storm_at(&asked, &[650], 700), Storm::Calm);
         assert_eq!(storm_at(&asked, &[], 600 + 24 * 3600), Storm::Probation);
         assert_eq!(storm_at(&asked, &[], 601 + 24 * 3600), Storm::Calm);
     }
 
     #[test]
-    fn what_a_person_has_seen_is_no_storm_any_more() {
+    fn requests_before_a_resume_are_no_storm() {
         let asked = past(&[0, 10, 20, 30], &[]);
         assert_eq!(storm(&asked, 10, &BRAKES, Some(at(30)), at(40)), Storm::Calm);
         assert_eq!(storm(&asked, 10, &BRAKES, Some(at(-1)), at(40)), Storm::Braking(at(600)));
     }
 
     #[test]
-    fn a_storm_that_goes_on_brakes_until_its_last_window_is_over() {
+    fn a_continued_storm_brakes_until_its_last_window_ends() {
         assert_eq!(storm_at(&[0, 1, 2, 3, 500], &[], 590), Storm::Braking(at(601)));
     }
 
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_pool_is_the_most_that_our_taints_take_away() {
+    fn our_taints_take_away_at_most_half_of_a_pool() {
         let full = |tainted, members| taints_are_full(tainted, members, &BRAKES);
         assert!(!full(499, 1000) && full(500, 1000));
         assert!(!full(0, 1) && full(1, 1) && !full(0, 3) && full(1, 3));

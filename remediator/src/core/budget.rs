@@ -1,7 +1,8 @@
-//! How many nodes of a pool may be under disruptive repair at a time, who holds the places, and who is next.
+//! The budget of a pool: how many nodes may be under disruptive repair at a time, which episodes
+//! hold a slot, and which is next.
 //!
-//! A place belongs to one episode of one record. It is taken before the first disruptive order and given back when the
-//! episode is over, or when a person has the node.
+//! A budget slot belongs to one episode of one record. It is taken before the first disruptive
+//! order and released when the episode has ended, or when the node was handed to a person.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,15 +11,15 @@ use jiff::Timestamp;
 
 use super::record::{Rung, Severity};
 
-/// Who holds a place: the record's UID and the episode's number, so that a node created again, or its next episode, is
-/// somebody else.
+/// The holder of a budget slot: the record's UID and the episode's number. A node created again, or
+/// its next episode, is another holder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     pub repair_uid: String,
     pub episode: u32,
 }
 
-/// One place that is taken.
+/// A budget slot in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     pub holder: Holder,
@@ -26,31 +27,34 @@ pub struct Place {
     pub since: Timestamp,
 }
 
-/// The places that are taken, by node.
+/// The budget slots in use, by node.
 pub type Places = BTreeMap<String, Place>;
 
-/// What of a pool counts. A node never counts against itself, so the one that asks is in `members` and not in `down`.
+/// The nodes of a pool that count. A node never counts against itself: the one that asks is in
+/// `members`, but not in `down`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Census {
-    /// All nodes of the pool but those that a person has: in repair-manual, or cordoned for long.
+    /// All nodes of the pool except those handed to a person: in repair-manual, or cordoned for
+    /// long.
     pub members: u32,
-    /// Of those, the ones that are down for other reasons than a repair of ours: not Ready, or cordoned.
+    /// The members that are down for other reasons than our repairs: not Ready, or cordoned.
     pub down: u32,
 }
 
-/// How large the budget of a pool is.
+/// The size of a pool's budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// So many percent of the members may be under disruptive repair, but always one.
+    /// Percentage of the members that may be under disruptive repair, but always one node.
     pub percent: u32,
-    /// More members down than this many percent, and than [`FEW_DOWN`], leave no place at all.
+    /// If more than this percentage of the members, and more than [`FEW_DOWN`], are down, there is
+    /// no slot at all.
     pub down_percent: u32,
 }
 
-/// Two nodes that are down say nothing about a pool.
+/// Two nodes that are down are too few to show a fault of the whole pool.
 const FEW_DOWN: u32 = 2;
 
-/// How many nodes of the pool may be under disruptive repair now.
+/// Returns the number of budget slots: how many nodes may be under disruptive repair now.
 pub fn places(census: Census, limits: Limits) -> u32 {
     let share = |percent: u32| {
         let share = u64::from(census.members) * u64::from(percent) / 100;
@@ -64,7 +68,7 @@ pub fn places(census: Census, limits: Limits) -> u32 {
     }
 }
 
-/// A node that waits for a place.
+/// A node that waits for a budget slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiter {
     pub node: String,
@@ -73,19 +77,19 @@ pub struct Waiter {
     pub since: Timestamp,
 }
 
-/// Where a node stands.
+/// Whether a node holds a budget slot, or where it is in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seat {
-    /// It holds a place for this very episode.
+    /// It holds a slot for this episode.
     Held,
-    /// A place is free, and it is this node's turn.
+    /// A slot is free, and this node is next.
     Free,
-    /// It waits: place `position` of `of`.
+    /// It waits at `position` in a queue of `of` nodes.
     Waiting { position: u32, of: u32 },
 }
 
-/// Serves the most urgent first, then the higher rung, then who has waited longest, then by name; so two controllers that see the same serve the
-/// same.
+/// Returns the state of one node in the queue. Order: the most urgent first, then the higher rung,
+/// then the longest wait, then the name. Two controllers with the same data choose the same node.
 pub fn seat(node: &str, holder: &Holder, pool: &str, places: &Places, waiting: &[Waiter], limit: u32) -> Seat {
     if places.get(node).is_some_and(|place| place.holder == *holder) {
         return Seat::Held;
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_down_for_other_reasons_leave_one_place_and_many_of_them_none() {
+    fn few_nodes_down_leave_one_slot_and_many_leave_none() {
         assert_eq!([limit(100, 1), limit(100, 20), limit(100, 21)], [1, 1, 0]);
         assert_eq!([limit(5, 1), limit(5, 2), limit(5, 3)], [1, 1, 0]);
         assert_eq!(limit(1, 1), 1);
@@ -138,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_of_an_earlier_episode_is_not_held_and_does_not_count_against_its_node() {
+    fn a_slot_of_an_earlier_episode_is_not_held_by_the_next() {
         let places = Places::from([("n1".to_owned(), place("u1", 1, "gpu"))]);
         let me = |episode| Holder { repair_uid: "u1".into(), episode };
         let waiting = [waiter("n1", Rung::Reboot, 1)];
@@ -147,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_urgent_is_served_first_then_the_higher_rung_and_then_who_waited_longest() {
+    fn urgency_comes_first_then_the_rung_then_the_wait() {
         let warned = Waiter { severity: Severity::Warning, ..waiter("d", Rung::Reimage, 0) };
         let waiting =
             [waiter("a", Rung::Reboot, 1), waiter("b", Rung::Reimage, 9), waiter("c", Rung::Reboot, 0), warned];
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn another_pools_places_do_not_count() {
+    fn the_slots_of_another_pool_do_not_count() {
         let places = Places::from([("x".to_owned(), place("ux", 1, "other"))]);
         let holder = Holder { repair_uid: "u1".into(), episode: 1 };
         assert_eq!(seat("n1", &holder, "gpu", &places, &[waiter("n1", Rung::Reboot, 0)], 1), Seat::Free);

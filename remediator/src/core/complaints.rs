@@ -1,14 +1,15 @@
-//! The complaint board of a node: how alerts become complaints, and what they ask for.
+//! The complaint board of a node: how alerts become complaints, and which repair they ask for.
 
 use jiff::Timestamp;
 
 use super::record::{Ask, Complaint, Rung};
 
-/// So many complaints are kept of one node. More alerts than this on one node say nothing new.
+/// Limit of complaints per node. More alerts than this on one node tell nothing new.
 pub const BOARD_SIZE: usize = 32;
 
-/// Puts what was told on the board. One alert (by fingerprint) has one complaint; a word older than what the board
-/// already knows of that alert changes nothing. When the board is full, the longest resolved go first, then the oldest.
+/// Adds received complaints to the board. One alert (by fingerprint) is one complaint; an older
+/// state of an alert changes nothing. When the board is full, the longest resolved go first, then
+/// the oldest.
 pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -> Vec<Complaint> {
     let mut next = board.to_vec();
     for complaint in told {
@@ -25,8 +26,8 @@ pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -
     next
 }
 
-/// Takes note of one more word of a delivery. An alert that is told of twice has one word, whichever came first: about the later
-/// firing, and of one firing that it is over, since a firing begins once and ends once.
+/// De-duplicates the alerts of one delivery by fingerprint. The later `since` wins; for the same
+/// `since`, resolved wins over firing, because a firing ends only once.
 pub fn hear(told: &mut Vec<Complaint>, complaint: Complaint) {
     match told.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
         Some(known) if (complaint.since, !complaint.firing) > (known.since, !known.firing) => *known = complaint,
@@ -35,25 +36,26 @@ pub fn hear(told: &mut Vec<Complaint>, complaint: Complaint) {
     }
 }
 
-/// The end of the last episode, and until when an alert that began before it says nothing about the time after it.
+/// The end of the last episode, and until when alerts that began before it are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LastEnd {
     pub at: Timestamp,
     pub grace_ends: Timestamp,
 }
 
-/// Which of the complaints count: those that fire, and either began after the last end or were told to us again when the
-/// grace was over. A firing that nobody repeated since may long have ended, its `resolved` lost: it starts nothing.
+/// Whether a complaint counts: it fires, and it began after the last end or was received after the
+/// grace. An older firing may have ended with its `resolved` lost, so it starts nothing.
 fn count(complaint: &Complaint, last: Option<LastEnd>) -> bool {
     complaint.firing && last.is_none_or(|last| complaint.since > last.at || complaint.seen >= last.grace_ends)
 }
 
-/// Whether a complaint fires that does not count yet.
+/// Whether a complaint fires, even one that does not count yet.
 pub fn fires(board: &[Complaint], network: bool) -> bool {
     board.iter().any(|complaint| complaint.firing && complaint.ask.rung().is_none() == network)
 }
 
-/// The complaint that asks for the highest rung; of several, the one that has fired longest.
+/// Returns the complaint that asks for the highest rung; of several, the one that has fired
+/// longest.
 pub fn asked(board: &[Complaint], last: Option<LastEnd>) -> Option<(Rung, &Complaint)> {
     board
         .iter()
@@ -62,7 +64,7 @@ pub fn asked(board: &[Complaint], last: Option<LastEnd>) -> Option<(Rung, &Compl
         .max_by_key(|(rung, complaint)| (*rung, std::cmp::Reverse(complaint.since)))
 }
 
-/// The complaint about the network that counts, the one that has fired longest.
+/// Returns the network complaint that counts; of several, the one that has fired longest.
 pub fn slow(board: &[Complaint], last: Option<LastEnd>) -> Option<&Complaint> {
     board
         .iter()
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_told_of_twice_in_one_delivery_has_one_word_whichever_came_first() {
+    fn two_states_of_an_alert_in_one_delivery_become_one() {
         let firing = |since| complaint("a", Ask::Reboot, since, true);
         let over = |since| complaint("a", Ask::Reboot, since, false);
         for (one, other, expected) in [(firing(10), over(10), over(10)), (over(10), firing(20), firing(20))] {
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_word_about_an_earlier_firing_changes_nothing() {
+    fn a_late_state_of_an_earlier_firing_changes_nothing() {
         let board = receive(&[], [complaint("a", Ask::Reboot, 20, true)]);
         assert!(receive(&board, [complaint("a", Ask::Reboot, 10, false)])[0].firing);
     }
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_older_than_the_last_end_asks_for_nothing_until_it_is_told_again_after_the_grace() {
+    fn an_old_alert_counts_again_only_after_the_grace() {
         let last = |end| Some(LastEnd { at: at(end), grace_ends: at(end + 600) });
         let told_at = |seen| [Complaint { seen: at(seen), ..complaint("a", Ask::Reboot, 10, true) }];
         assert!(asked(&told_at(11), last(20)).is_none());

@@ -1,8 +1,9 @@
-//! The node condition `OssciHealthy`: what we think of a node, where every tool of Kubernetes looks for it.
+//! The node condition `OssciHealthy`, which shows a node's health where Kubernetes tools look for
+//! it.
 
 use super::why::{Reason, Why};
 
-/// A condition as it stands on the node.
+/// A condition of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition {
     /// `True` or `False`.
@@ -11,19 +12,19 @@ pub struct Condition {
     pub message: String,
 }
 
-/// Whether nothing is wrong: an alert that is older than the last proof says less about the node than the proof.
+/// Whether nothing is wrong. An alert older than the last proof does not count: the proof is newer.
 pub fn is_well(why: &Reason) -> bool {
     matches!(why.why, Why::Healthy | Why::OlderThanProof)
 }
 
-/// What the condition has to say when `why` was decided.
+/// Returns the condition for the reason `why`.
 pub fn condition(why: &Reason) -> Condition {
     let status = if is_well(why) { "True" } else { "False" };
     Condition { status: status.to_owned(), reason: why.why.to_string(), message: why.message.clone() }
 }
 
-/// Whether what stands there says something else. A message alone is no news: it would be written again whenever a place in
-/// a queue changes.
+/// Whether the condition has to be written because its status or reason differs. A new message
+/// alone is not written: it changes with every move in the budget queue.
 pub fn is_news(stands: Option<&Condition>, wanted: &Condition) -> bool {
     stands.is_none_or(|stands| (&stands.status, &stands.reason) != (&wanted.status, &wanted.reason))
 }

@@ -1,17 +1,17 @@
-//! The time that decisions are made by: the API server's, carried on by a clock that never jumps. A wall clock that is set
-//! while we run changes nothing; one that disagrees with the API server at the start, or a time of the API server's that
-//! jumps, keeps everything disruptive from starting.
+//! The time that decisions use: the API server's, advanced by a monotonic clock. Setting the wall
+//! clock while the controller runs changes nothing. Nothing disruptive starts when the wall clock
+//! disagrees with the API server at the start, or when the API server's time jumps.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// More than this apart, two clocks disagree.
+/// Two clocks that differ by more than this disagree.
 const SKEW: Duration = Duration::from_secs(30);
-/// The API server's `Date` has whole seconds, and took a while to come here.
+/// The API server's `Date` has whole seconds and arrives late.
 const PRECISION: Duration = Duration::from_secs(3);
 
-/// A time and when it was so; since then it goes on by itself.
+/// A time, and the monotonic instant at which it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeptTime {
     anchor: Timestamp,
@@ -19,7 +19,7 @@ pub struct KeptTime {
     skewed: bool,
 }
 
-/// Three clocks read at one moment.
+/// Three clocks read at the same moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading {
     /// The API server's `Date`.
@@ -29,7 +29,8 @@ pub struct Reading {
 }
 
 impl KeptTime {
-    /// Begins with the API server's time; where our own wall clock agrees, it is the more precise of the two.
+    /// Starts from the API server's time, or from the wall clock where it agrees: it is more
+    /// precise.
     pub fn begin(reading: Reading) -> Self {
         let anchor = if apart(reading.api, reading.wall) <= PRECISION { reading.wall } else { reading.api };
         Self { anchor, at: reading.at, skewed: apart(reading.api, reading.wall) > SKEW }
@@ -39,13 +40,14 @@ impl KeptTime {
         self.anchor.saturating_add(at.saturating_duration_since(self.at)).unwrap_or(self.anchor)
     }
 
-    /// The clocks disagreed when they were last compared.
+    /// Whether the clocks disagreed at the last comparison.
     pub fn skewed(&self) -> bool {
         self.skewed
     }
 
-    /// Compares again. Where the other two agree with each other and not with us, we were asleep: their time is taken. A wall
-    /// clock that is set while we run is no matter; one that was wrong before has to be right again.
+    /// Compares the clocks again. If the API server and the wall clock agree with each other but
+    /// not with us, the process was suspended: their time is taken. A wall clock set while we run
+    /// is ignored; one that was wrong before has to be right again.
     pub fn compare(self, reading: Reading) -> Self {
         if apart(reading.api, self.now(reading.at)) <= SKEW {
             return Self { skewed: self.skewed && apart(reading.api, reading.wall) > SKEW, ..self };
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_clock_that_is_wrong_at_the_start_stops_us_until_it_is_set() {
+    fn a_wall_clock_wrong_at_the_start_blocks_until_it_is_set() {
         let t = start();
         let kept = KeptTime::begin(reading(1000, 4600, t));
         assert!(kept.skewed());
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_the_api_servers_that_jumps_is_not_followed() {
+    fn a_jump_of_the_api_servers_time_is_not_followed() {
         let t = start();
         let later = t + Duration::from_secs(60);
         let kept = KeptTime::begin(reading(1000, 1000, t)).compare(reading(4660, 1060, later));
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_sleep_the_others_are_right() {
+    fn after_a_suspend_the_other_clocks_are_right() {
         let t = start();
         let kept = KeptTime::begin(reading(1000, 1000, t)).compare(reading(9000, 9001, t));
         assert_eq!((kept.now(t), kept.skewed()), (at(9001), false));

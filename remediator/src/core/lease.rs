@@ -1,36 +1,37 @@
-//! Who leads, by client-go's rules: a Lease counts as held for its duration after we saw it change, on our own clock that
-//! never jumps; times that others wrote are never compared with ours. The leader stops acting before its lease can end.
+//! Leader election by client-go's rules. A Lease counts as held for its duration after we saw it
+//! change, on our own monotonic clock. Times that others wrote are never compared with ours. The
+//! leader stops acting before its Lease can expire.
 
 use std::time::{Duration, Instant};
 
-/// How long a lease lasts and how it is kept.
+/// The durations of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
     /// Others may take the lease this long after its last renewal.
     pub duration: Duration,
     /// The holder stops acting this long after its last renewal; shorter than `duration`.
     pub acts_for: Duration,
-    /// How often the lease is renewed, or looked at.
+    /// How often the lease is renewed, or read.
     pub retry: Duration,
 }
 
-/// What of a Lease object tells one renewal from the next.
+/// The fields of a Lease object that change with a renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Empty: given back.
+    /// Empty: released.
     pub holder: String,
     pub duration: Duration,
     pub resource_version: String,
 }
 
-/// One who would lead.
+/// A replica that takes part in the election.
 #[derive(Debug)]
 pub struct Candidate {
     me: String,
     terms: Terms,
-    /// The lease as last seen, and when we first saw it so.
+    /// The lease as last seen, and when it was first seen with this content.
     seen: Option<(Held, Instant)>,
-    /// When the request of our last accepted renewal was sent.
+    /// When the last accepted renewal was sent.
     renewed: Option<Instant>,
 }
 
@@ -47,7 +48,8 @@ impl Candidate {
         self.terms
     }
 
-    /// Takes note of what was read. A lease that somebody else holds is not ours, whatever we believed.
+    /// Records the lease that was read. If another replica holds it, this one does not lead any
+    /// more.
     pub fn saw(&mut self, held: Held, now: Instant) {
         if held.holder != self.me {
             self.renewed = None;
@@ -57,7 +59,8 @@ impl Candidate {
         }
     }
 
-    /// Whether to write our name into the lease that was last seen: it is ours, nobody's, or was not renewed in its time.
+    /// Whether to write our name into the lease that was last seen: it is ours or free, or was not
+    /// renewed in time.
     pub fn may_take(&self, now: Instant) -> bool {
         match &self.seen {
             None => true,
@@ -66,13 +69,13 @@ impl Candidate {
         }
     }
 
-    /// Our write, sent at `sent`, was accepted: `held` is what the lease says now.
+    /// Records that our write, sent at `sent`, was accepted. `held` is the lease now.
     pub fn took(&mut self, held: Held, sent: Instant) {
         self.seen = Some((held, sent));
         self.renewed = Some(sent);
     }
 
-    /// Until when we may act.
+    /// Returns until when this replica may act as leader.
     pub fn leads_until(&self) -> Option<Instant> {
         self.renewed.map(|sent| sent + self.terms.acts_for)
     }
@@ -89,7 +92,7 @@ mod tests {
         Held { holder: holder.into(), duration: TERMS.duration, resource_version: version.into() }
     }
 
-    /// A moment to count from.
+    /// An instant to count from.
     #[allow(clippy::disallowed_methods, reason = "any moment will do")]
     fn start() -> Instant {
         Instant::now()
@@ -100,27 +103,27 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_is_renewed_is_not_taken_and_one_that_is_not_is() {
+    fn only_a_lease_that_is_not_renewed_is_taken() {
         let (mut b, t) = (Candidate::new("b".into(), TERMS), start());
         b.saw(held("a", "1"), t);
         assert!(!b.may_take(after(t, 14)));
         b.saw(held("a", "2"), after(t, 14));
         assert!(!b.may_take(after(t, 28)));
-        assert!(b.may_take(after(t, 29)), "the holder is gone and nobody ever leads again");
+        assert!(b.may_take(after(t, 29)), "the holder is gone, and no replica ever leads again");
     }
 
     #[test]
-    fn a_candidate_that_just_started_waits_a_whole_lease_whatever_times_the_lease_says() {
+    fn a_new_candidate_waits_a_whole_lease() {
         let (mut b, t) = (Candidate::new("b".into(), TERMS), start());
         b.saw(held("a", "1"), t);
         assert!(!b.may_take(t));
     }
 
     #[test]
-    fn the_leader_stops_before_anybody_else_can_begin() {
+    fn the_leader_stops_before_another_can_begin() {
         let (mut a, mut b, t) = (Candidate::new("a".into(), TERMS), Candidate::new("b".into(), TERMS), start());
         assert!(a.may_take(t));
-        // The write was sent at 0 and answered late: acting is counted from the sending.
+        // The write was sent at 0 and answered late: the time to act counts from the sending.
         a.took(held("a", "1"), t);
         b.saw(held("a", "1"), after(t, 1));
         let stops = a.leads_until().unwrap();
@@ -129,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_given_back_is_taken_at_once() {
+    fn a_released_lease_is_taken_without_a_wait() {
         let (mut b, t) = (Candidate::new("b".into(), TERMS), start());
         b.saw(held("", "3"), t);
         assert!(b.may_take(t));
     }
 
     #[test]
-    fn whoever_sees_another_holder_leads_no_more() {
+    fn a_leader_that_sees_another_holder_stops() {
         let (mut a, t) = (Candidate::new("a".into(), TERMS), start());
         a.took(held("a", "1"), t);
         a.saw(held("b", "2"), after(t, 1));

@@ -1,5 +1,6 @@
-//! What earlier repairs say about the next one. Only an episode that completed a rung and ended Healed counts: what was
-//! released by hand, recovered by itself or went to a person says nothing about which rung heals this node.
+//! What earlier repairs tell about the next one. Only an episode that completed a rung and ended
+//! Healed counts. A node that was released by hand, recovered by itself or went to a person does
+//! not show which rung heals it.
 
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use jiff::Timestamp;
 
 use super::record::{PastEpisode, Phase, Rung};
 
-/// A fault that comes back so soon was not healed by the rung that seemed to heal it.
+/// A fault that returns within this time was not fixed by the rung that seemed to heal it.
 const RELAPSE: Duration = Duration::from_secs(24 * 3600);
-/// So many repairs that each healed the node, within [`WEEK`]: the next one is a person's.
+/// After this number of repairs within [`WEEK`] that each healed the node, the next one goes to a
+/// person.
 const HEALED_TOO_OFTEN: usize = 2;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The rung to begin with when `asked` is asked for now, and what memory has to say where it is higher.
+/// Returns the rung to begin with when `asked` is asked for now, and the reason if it is higher.
 pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Option<String>) {
     let completed = |past: &&PastEpisode| past.attempts.iter().any(|attempt| attempt.passed);
     let healed = || history.iter().filter(|past| past.outcome == Phase::Healed).filter(completed);
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_third_repair_within_a_week_is_a_persons() {
+    fn the_third_repair_within_a_week_goes_to_a_person() {
         let two = [past(0, Rung::Reboot, Phase::Healed), past(48 * HOUR, Rung::Reboot, Phase::Healed)];
         check(&two, 6 * 24 * HOUR, Rung::Manual);
         check(&two, 8 * 24 * HOUR, Rung::Reboot);
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_never_lowers_what_is_asked_for() {
+    fn memory_never_lowers_the_rung() {
         let now = Timestamp::from_second(HOUR).unwrap();
         let history = [past(0, Rung::Reboot, Phase::Healed)];
         assert_eq!(entry(&history, Rung::Manual, now), (Rung::Manual, None));

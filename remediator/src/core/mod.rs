@@ -1,4 +1,5 @@
-//! What decides. Nothing in here imports a client, a clock or the environment: a test over the `use` lines holds that.
+//! The decisions. Nothing in here imports a client, a clock or the environment: a test over the
+//! `use` lines enforces that.
 
 pub mod brakes;
 pub mod budget;

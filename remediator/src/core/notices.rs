@@ -1,5 +1,5 @@
-//! What people have to be told of a pool as a whole: it stands still, and only a person can say why. One mail for each, when
-//! it begins.
+//! The notices about a whole pool that only a person can resolve. Each is sent as one mail when it
+//! begins.
 
 use std::time::Duration;
 
@@ -9,36 +9,37 @@ use super::brakes::Storm;
 use super::record::Rung;
 use super::why::Why;
 
-/// How a pool stands.
+/// The state of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolStanding {
     pub nodes: u32,
     pub tainted: u32,
-    /// Places in the budget, and how many of them are taken.
+    /// Budget slots, and how many of them are in use.
     pub places: u32,
     pub taken: u32,
-    /// Since when the first of those that wait for a place does.
+    /// Since when the node that has waited longest has waited for a budget slot.
     pub waits_since: Option<Timestamp>,
     pub storm: Storm,
-    /// Rungs that stopped because they heal nobody.
+    /// Rungs stopped because their last attempts all failed.
     pub stopped: Vec<Rung>,
     pub taints_full: bool,
 }
 
-/// A pool without any place may recover by itself for so long before people hear of it.
+/// How long a pool may have no budget slot before a mail is sent.
 const STARVED: Duration = Duration::from_secs(3600);
 
-/// One thing to be told.
+/// One notice about a pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Notice {
-    /// Stays the same while the notice stands: `storm-brake.gpu`. It is part of an annotation's name and of a Message-ID.
+    /// Stays the same while the notice applies: `storm-brake.gpu`. It is part of an annotation's
+    /// name and of a Message-ID.
     pub key: String,
     pub why: Why,
     pub subject: String,
     pub text: String,
 }
 
-/// All that stands of a pool now.
+/// Returns the notices that apply to a pool now.
 pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
     let notice = |word: &str, why, subject: String, text: String| Notice {
         key: format!("{word}.{pool}"),
@@ -51,38 +52,39 @@ pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
     let mut all = Vec::new();
     if let Storm::Braking(until) = of.storm {
         let text = format!(
-            "Too many nodes asked for a repair within minutes. All of them are tainted as far as the limit allows; nothing is \
-             drained, rebooted or reimaged before {until:.0}, then one node at a time until the first is healed. Look for what \
-             they have in common: a power or network fault, a new driver, a broken check. To go on at once:\n  {resume}"
+            "Too many nodes asked for a repair within minutes. They are tainted up to the limit. Nothing is drained, \
+             rebooted or reimaged before {until:.0}; after that, one node at a time until the first is healed. Look \
+             for what they have in common: a power or network fault, a new driver, a broken check. To resume repairs \
+             now:\n  {resume}"
         );
-        all.push(notice("storm-brake", Why::StormBrake, "too many nodes ask at once".to_owned(), text));
+        all.push(notice("storm-brake", Why::StormBrake, "too many nodes ask for a repair at once".to_owned(), text));
     }
     for rung in &of.stopped {
         let text = format!(
-            "The last attempts to {rung} a node of this pool all failed, so no further node is: what {rung} does \
-             not heal one after the other has a cause that {rung} does not reach. When you have found it:\n  {resume}"
+            "The last attempts to {rung} a node of this pool all failed, so this rung is stopped for the pool. The \
+             nodes probably share a cause that this rung cannot fix. When you have fixed it:\n  {resume}"
         );
         all.push(notice(&format!("rung-stopped-{rung}"), Why::RungNotWorking, format!("{rung} heals no node"), text));
     }
     if of.taints_full {
         let text = format!(
-            "{} of {} nodes carry a taint of ours. No further one is placed: nodes that complain from now on stay in service, \
+            "{} of {} nodes carry our taints. No further taint is placed: nodes with new complaints stay in service, \
              with the reason TaintLimit in their NodeRepair.",
             of.tainted, of.nodes
         );
-        all.push(notice("taint-limit", Why::TaintLimit, "as many nodes as may be are tainted".to_owned(), text));
+        all.push(notice("taint-limit", Why::TaintLimit, "the limit of tainted nodes is reached".to_owned(), text));
     }
     let long_since =
         |since: Timestamp| now.duration_since(since) > SignedDuration::try_from(STARVED).unwrap_or_default();
     if of.places == 0 && of.waits_since.is_some_and(long_since) {
-        let text = "Nodes have waited for a repair for over an hour, and none is allowed: so many nodes of the pool are down for \
-                    other reasons (not Ready, or cordoned) that a repair would take capacity that is not there. Bring nodes \
-                    back, or raise budget.downPercent in the policy."
+        let text = "Nodes have waited for a repair for over an hour, but the pool has no budget slot: too many of its \
+                    nodes are down for other reasons (not Ready, or cordoned). Bring nodes back, or raise \
+                    budget.downPercent in the policy."
             .to_owned();
         all.push(notice(
             "budget-starved",
             Why::WaitingForBudget,
-            "nobody is repaired for over an hour".to_owned(),
+            "no repair was allowed for over an hour".to_owned(),
             text,
         ));
     }
@@ -112,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_calm_pool_has_nothing_to_tell() {
+    fn a_calm_pool_has_no_notices() {
         assert!(keys(&calm(), 0).is_empty());
     }
 
     #[test]
-    fn each_brake_is_told_by_itself() {
+    fn each_brake_has_its_own_notice() {
         let of = PoolStanding {
             storm: Storm::Braking(Timestamp::UNIX_EPOCH),
             stopped: vec![Rung::Reimage],
@@ -128,13 +130,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_without_places_is_told_after_an_hour() {
+    fn a_pool_without_budget_slots_is_reported_after_an_hour() {
         let of = PoolStanding { places: 0, waits_since: Some(Timestamp::UNIX_EPOCH), ..calm() };
         assert!(keys(&of, 3600).is_empty());
         assert_eq!(keys(&of, 3601), ["budget-starved.gpu"]);
-        assert!(
-            keys(&PoolStanding { places: 1, ..of }, 9999).is_empty(),
-            "whoever waits for a taken place waits rightly"
-        );
+        assert!(keys(&PoolStanding { places: 1, ..of }, 9999).is_empty(), "waiting for a slot in use is normal");
     }
 }

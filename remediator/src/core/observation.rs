@@ -1,4 +1,5 @@
-//! What one reconcile observed of a node and of what surrounds it: the input of `decide` beside the record.
+//! What one reconcile observed of a node and its surroundings: the input of `decide` besides the
+//! record.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,16 +9,16 @@ use super::record::{ProvisioningState, ResetState};
 use super::taint::TaintKey;
 use super::why::Reason;
 
-/// A node as the API server shows it.
+/// A node as the API server returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NodeView {
     pub name: String,
     pub uid: String,
     /// `status.nodeInfo.bootID`.
     pub boot_id: String,
-    /// The condition Ready is True.
+    /// Whether the condition Ready is True.
     pub ready: bool,
-    /// Those of our four taints that are on it, whoever put them there.
+    /// Our taints that are on the node, no matter who placed them.
     pub taints: BTreeSet<TaintKey>,
     /// The text of annotation `ossci.amd.com/hold`.
     pub hold: Option<String>,
@@ -30,13 +31,13 @@ pub struct NodeView {
     pub addresses: Vec<(String, String)>,
 }
 
-/// A pod that has to leave before the node goes down, `namespace/name`. Pods of DaemonSets, mirror pods and finished
-/// pods are not among them.
+/// A pod that has to leave before the node goes down. Pods of DaemonSets, mirror pods and finished
+/// pods are not included.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodView {
     pub namespace: String,
     pub name: String,
-    /// How long it may take to say goodbye once it was asked to go.
+    /// Its `terminationGracePeriodSeconds`: how long it may take to stop after the eviction.
     pub grace: Duration,
 }
 
@@ -46,54 +47,56 @@ impl std::fmt::Display for PodView {
     }
 }
 
-/// What was seen of the world this turn.
+/// What one reconcile observed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Observation {
-    /// `None`: the API server said that there is no such node.
+    /// `None`: the API server has no such node.
     pub node: Option<NodeView>,
-    /// Pods that have to leave; read only while the episode is draining, or waits for jobs.
+    /// Pods that have to leave; read only while the episode drains or waits for jobs.
     pub pods: Vec<PodView>,
-    /// What refused the last eviction that was asked for: a disruption budget, in the API server's words.
+    /// The API server's message for the last refused eviction: a PodDisruptionBudget blocked it.
     pub refused: Option<String>,
-    /// The mail that the server accepted in this turn.
+    /// The mail that the mail server accepted in this reconcile.
     pub accepted_mail: Option<String>,
-    /// What came of the reset that was asked for in this turn.
+    /// The outcome of the reset that was requested in this reconcile.
     pub reset: Option<ResetAnswer>,
-    /// What the provisioning service said in this turn.
+    /// The answer of the provisioning service in this reconcile.
     pub provisioned: Option<ProvisioningAnswer>,
-    /// The site says how this node's BMC is reached.
+    /// Whether the policy names this node's BMC.
     pub bmc: bool,
-    /// Not Ready, and its kubelet has not renewed its Lease for long; looked at only while a reboot is under way.
+    /// Not Ready, and its kubelet has not renewed its Lease for long; read only while a reboot is
+    /// in progress.
     pub dead: bool,
-    /// So many nodes of the pool are not Ready that it is not the nodes' fault.
+    /// So many nodes of the pool are not Ready that a common cause is likely.
     pub many_down: bool,
-    /// Where the episode stands in its pool's budget; `None`: not known yet, so nothing disruptive starts.
+    /// The state of the episode in its pool's budget; `None`: not known yet, so nothing disruptive
+    /// starts.
     pub seat: Option<Seat>,
-    /// What of the site or of the other nodes keeps anything disruptive from starting on this one.
+    /// The reason of the site or of the other nodes that keeps anything disruptive from starting.
     pub halt: Option<Reason>,
-    /// So many nodes of the pool carry our taints that no further one gets one.
+    /// The pool has reached its limit of tainted nodes.
     pub taints_full: bool,
-    /// So many nodes of the pool have a slow network that it is the network's fault.
+    /// Enough nodes of the pool have a slow network to blame the network.
     pub many_slow: bool,
     /// Fingerprints of complaints that an active silence matches.
     pub silenced: BTreeSet<String>,
 }
 
-/// What the BMC said to a reset.
+/// The outcome of a reset by the BMC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResetAnswer {
-    /// Of the reset on record.
+    /// The id of the recorded reset.
     pub id: String,
     pub state: ResetState,
     pub message: String,
 }
 
-/// What the site's provisioning service says of a reimage.
+/// The answer of the site's provisioning service about a reimage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvisioningAnswer {
-    /// Of the reimage on record.
+    /// The id of the recorded reimage.
     pub id: String,
-    /// The recorded state where nothing new is known.
+    /// The recorded state if nothing new is known.
     pub state: ProvisioningState,
     pub message: String,
 }

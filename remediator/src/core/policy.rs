@@ -1,4 +1,5 @@
-//! What a site has decided: which nodes are ours, how far we may go with them, and how long things may take.
+//! The decisions of a site: which nodes are managed, how far a repair may go, and how long each
+//! step may take.
 //!
 //! The file form, with its defaults, is `wire::policy_file`.
 
@@ -13,21 +14,21 @@ use super::window::Window;
 use ossci_base::closed_words;
 
 closed_words! {
-    /// How far the ladder may be climbed in a pool, least first.
+    /// The highest step allowed in a pool, lowest first.
     pub enum Mode ("mode") { Observe = "observe", Taint = "taint", Reboot = "reboot", Reimage = "reimage" }
 }
 
 closed_words! {
-    /// What happens to the pods of a node before it is rebooted.
+    /// What happens to a node's pods before a reboot.
     pub enum DrainMode ("drain") {
         None = "none",
         Evict = "evict",
-        /// Pods may end by themselves, for a time; then they are evicted.
+        /// Pods may finish by themselves for some time; then they are evicted.
         WaitForJobs = "wait-for-jobs",
     }
 }
 
-/// A set of nodes with one way of treating them.
+/// A set of nodes that are treated alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     pub name: String,
@@ -35,28 +36,28 @@ pub struct Pool {
     pub node_selector: BTreeMap<String, String>,
     pub mode: Mode,
     pub drain: DrainMode,
-    /// Control-plane nodes are in a pool only when it says so.
+    /// Whether the pool may contain control-plane nodes.
     pub control_plane: bool,
-    /// A cordoned node is repaired like any other.
+    /// Whether a cordoned node is repaired like any other.
     pub repair_cordoned: bool,
     /// When something disruptive may start; empty: always.
     pub windows: Vec<Window>,
 }
 
-/// The label of a node that says how many GPUs it has.
+/// The node label with the number of GPUs.
 pub const GPUS: &str = "ossci.amd.com/gpus";
 
-/// What a site puts on a node that people work on.
+/// The marks that a site puts on a node under maintenance.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Maintenance {
-    /// Labels; an empty value stands for any.
+    /// Labels; an empty value matches any.
     pub labels: BTreeMap<String, String>,
-    /// Keys of taints.
+    /// Taint keys.
     pub taints: BTreeSet<String>,
 }
 
 impl Maintenance {
-    /// The first of the marks that is on the node, in words.
+    /// Returns the first mark that is on the node, in words.
     pub fn on(&self, node: &NodeView) -> Option<String> {
         let label = self.labels.iter().find_map(|(key, wanted)| {
             let value = node.labels.get(key).filter(|value| wanted.is_empty() || *value == wanted)?;
@@ -66,16 +67,16 @@ impl Maintenance {
     }
 }
 
-/// How long things may take.
+/// The time limits of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
-    /// How long the evidence may take that is taken before a reboot or a reimage.
+    /// Limit for capturing the evidence before a reboot or a reimage.
     pub capture: Duration,
-    /// A Ready node whose agent takes no order for so long is a person's case.
+    /// A Ready node whose agent takes no order for this long goes to a person.
     pub agent_silent: Duration,
-    /// From the start of the drain until the repair goes on with pods still there.
+    /// From the start of the drain until the repair continues with pods still there.
     pub drain: Duration,
-    /// How long pods may go on by themselves in a pool that waits for jobs.
+    /// How long pods may finish by themselves in a pool that waits for jobs.
     pub jobs: Duration,
     /// From the reboot order to a new boot id, and from there to Ready.
     pub boot: Duration,
@@ -83,55 +84,56 @@ pub struct Times {
     /// How long a new boot must have lasted before it is proven.
     pub stabilise: Duration,
     pub proof: Duration,
-    /// When a complaint is older than this at the first disruptive order, the node is checked once more before it.
+    /// If the complaint is older than this before the first disruptive order, the node is checked
+    /// once more.
     pub fresh_evidence: Duration,
-    /// An alert that began before a proof counts again when it still fires this long after it.
+    /// After a proof, alerts that began before it are ignored for this long.
     pub complaint_grace: Duration,
-    /// After a person took a taint off, no rung starts for this long.
+    /// After a person removed a taint, no rung starts for this long.
     pub released_quiet: Duration,
     /// Between two network proofs of a slow node.
     pub network_retry: Duration,
 }
 
-/// What a proof asks for.
+/// What a proof requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProofPolicy {
     pub passes: u32,
     pub failures: u32,
     pub gap: Duration,
-    /// What a node has to stand on top of the checks, after a repair.
+    /// A load test that a node has to pass in addition to the checks, after a repair.
     pub load_test: Option<LoadTest>,
 }
 
-/// The site's provisioning service, as far as decisions go.
+/// The site's provisioning service, as far as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProvisioningPolicy {
-    /// The beginning of a hash of its address.
+    /// The first digits of a hash of its address.
     pub service: String,
-    /// How often it is asked how far a reimage is.
+    /// How often the state of a reimage is requested.
     pub every: Duration,
 }
 
-/// Where a script lies: a ConfigMap of our namespace and a key in it.
+/// The location of a script: a ConfigMap in our namespace, and a key in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScriptPlace {
     pub config_map: String,
     pub key: String,
 }
 
-/// Everything that `decide` knows of the site.
+/// All that `decide` knows of the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     pub pools: Vec<Pool>,
     pub times: Times,
     pub proof: ProofPolicy,
-    /// What a reimage runs.
+    /// The script of a reimage.
     pub reimage: ScriptPlace,
-    /// The site's provisioning service reimages instead.
+    /// If set, the site's provisioning service reimages instead.
     pub provisioning: Option<ProvisioningPolicy>,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,
-    /// When a pool as a whole says stop.
+    /// The brakes of a whole pool.
     pub brakes: Brakes,
     pub maintenance: Maintenance,
 }
@@ -139,7 +141,7 @@ pub struct Policy {
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 impl Policy {
-    /// The first pool that selects a node with these labels.
+    /// Returns the first pool that selects a node with these labels.
     pub fn pool_of(&self, labels: &BTreeMap<String, String>) -> Option<&Pool> {
         self.pools.iter().find(|pool| {
             (pool.control_plane || !labels.contains_key(CONTROL_PLANE))

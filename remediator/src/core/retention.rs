@@ -1,4 +1,4 @@
-//! How long a record is kept when nothing happens any more.
+//! The retention of a record after its last change.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::record::Record;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// What a node went through is kept for so long after its end.
+/// A record of an existing node is stored for this time.
 const KEPT: Duration = DAY.saturating_mul(30);
-/// A node that is gone may come back under its name.
+/// A record of a deleted node is stored for this time: the node may come back under its name.
 const KEPT_GONE: Duration = DAY.saturating_mul(7);
 
-/// Whether nothing is open in the record and its last word is old enough to be forgotten.
+/// Whether the record may be deleted: nothing in it is open, and its last entry is old enough.
 pub fn is_due(record: &Record, node_exists: bool, now: Timestamp) -> bool {
     let repair = &record.repair;
     let open = repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over())
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_kept_for_a_month_and_of_a_node_that_is_gone_for_a_week() {
+    fn a_record_lives_a_month_and_a_week_without_its_node() {
         let day = |day: i64| Timestamp::from_second(day * 24 * 3600).unwrap();
         let due = |exists, now| is_due(&record(day(0)), exists, day(now));
         assert_eq!([due(true, 30), due(true, 31), due(false, 7), due(false, 8)], [false, true, false, true]);

@@ -1,10 +1,10 @@
-//! Whether a record makes sense. We write none that does not; a person's edit may. Such a record is left as it is, and so is
-//! its node, until a person mends it.
+//! Consistency checks of a record. The controller writes no inconsistent record; a person's edit
+//! may. Such a record and its node are left alone until a person fixes it.
 
 use super::record::{Episode, NetworkTrack, Phase, Record, Rung};
 use super::taint::{Taint, TaintKey};
 
-/// What is wrong with the record, in words; `None`: it can be decided on.
+/// Returns what is wrong with the record; `None` if a decision can be based on it.
 pub fn nonsense(record: &Record) -> Option<String> {
     let episode = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
     let track = record.repair.network.as_ref().filter(|track| !track.phase.is_over());

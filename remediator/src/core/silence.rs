@@ -1,5 +1,5 @@
-//! Silences of Alertmanager, matched against the labels of a complaint as it was told: a check that is paused makes its alert
-//! vanish, and its silence still counts.
+//! Alertmanager silences, matched against the recorded labels of a complaint. A paused check ends
+//! its alert, but the silence still applies.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::record::Complaint;
 pub struct Matcher {
     name: String,
     test: Test,
-    /// `=` and `=~`; else `!=` and `!~`.
+    /// True for `=` and `=~`, false for `!=` and `!~`.
     wanted: bool,
 }
 
@@ -25,14 +25,14 @@ enum Test {
 
 impl Matcher {
     /// # Errors
-    /// The pattern is not a regular expression that we understand.
+    /// `value` is not a valid regular expression.
     pub fn new(name: String, value: &str, is_regex: bool, is_equal: bool) -> Result<Self, regex::Error> {
         let test =
             if is_regex { Test::Like(Regex::new(&format!("^(?:{value})$"))?) } else { Test::Equal(value.to_owned()) };
         Ok(Self { name, test, wanted: is_equal })
     }
 
-    /// A label that is not there is the empty one.
+    /// Whether the matcher matches. A missing label counts as an empty one.
     fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.name).map(String::as_str).unwrap_or_default();
         let same = match &self.test {
@@ -43,7 +43,7 @@ impl Matcher {
     }
 }
 
-/// An active silence: it silences what all its matchers hold for.
+/// An active silence. It applies to a complaint that all its matchers match.
 #[derive(Debug, Clone)]
 pub struct Silence {
     pub id: String,
@@ -56,7 +56,7 @@ impl Silence {
     }
 }
 
-/// The fingerprints of the complaints that are silenced.
+/// Returns the fingerprints of the silenced complaints.
 pub fn silenced(board: &[Complaint], silences: &[Silence]) -> BTreeSet<String> {
     board
         .iter()
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_anchored_and_a_missing_label_is_the_empty_one() {
+    fn patterns_are_anchored_and_a_missing_label_is_empty() {
         assert!(!hit(&[("node", "gpu", true, true)]));
         assert!(!hit(&[("node", "a|pu-1", true, true)]));
         assert!(hit(&[("rack", "", false, true)]));

@@ -1,11 +1,12 @@
-//! The four taints. They are the contract with people: `kubectl taint` starts a rung, taking one off releases the node.
+//! The four taints. They are the interface for people: `kubectl taint` starts a rung, removing a
+//! taint releases the node.
 
 use ossci_base::closed_words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 closed_words! {
-    /// A taint of ours; its effect is always `NoSchedule`.
+    /// One of our taints; its effect is always `NoSchedule`.
     pub enum TaintKey ("taint") {
         RepairReboot = "repair-reboot",
         RepairReimage = "repair-reimage",
@@ -15,38 +16,39 @@ closed_words! {
 }
 
 impl TaintKey {
-    /// Whether the taint says that a repair has the node (the exporter's periodic checks pause then).
+    /// Whether the taint marks a repair. The exporter pauses its periodic checks while a node
+    /// carries one.
     pub fn is_repair(self) -> bool {
         self != Self::SlowNetwork
     }
 }
 
 closed_words! {
-    /// How far a taint has come on its way onto the node or off it. Each way has three steps, so that a crash between
-    /// any two of them is seen for what it is: intent recorded, node changed, confirmation recorded.
+    /// The state of a taint on its way onto the node or off it. Each way has three steps, so that
+    /// the state after a crash is clear: intent recorded, node changed, confirmation recorded.
     pub enum TaintState ("taint state") {
         /// The intent to place it is recorded.
         Placing = "placing",
-        /// It was seen on the node. From here on its absence is a person's release.
+        /// It was seen on the node. If it is missing later, a person released the node.
         Confirmed = "confirmed",
         /// The intent to remove it is recorded.
         Removing = "removing",
     }
 }
 
-/// The taint that a repair has on its node.
+/// The taint of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Taint {
     pub key: TaintKey,
     pub state: TaintState,
-    /// The confirmed taint of the rung before, which goes in the same write that brings this one.
+    /// The confirmed taint of the previous rung, removed in the write that places this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TaintKey>,
 }
 
 impl Taint {
-    /// The intent to place `key`.
+    /// Returns the intent to place `key`.
     pub fn placing(key: TaintKey) -> Self {
         Self { key, state: TaintState::Placing, replaces: None }
     }

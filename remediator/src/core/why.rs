@@ -1,6 +1,7 @@
-//! Why a node is where it is: one closed list, for acting as well as for doing nothing.
+//! The closed list of reasons for the state of a node, for acting as well as for doing nothing.
 //!
-//! The word is the log field, the metric label, the Event reason, the printer column and the mail's text.
+//! Each word is the log field, the metric label, the Event reason, the printer column and the
+//! mail's text.
 
 use ossci_base::closed_words;
 use schemars::JsonSchema;
@@ -10,7 +11,8 @@ closed_words! {
     /// The reason of a decision.
     pub enum Why ("why") {
         // Nothing is started
-        /// The record makes no sense, or cannot be read: it and its node are left alone until a person mends it.
+        /// The record is inconsistent or cannot be read: it and its node are left alone until a
+        /// person fixes it.
         NotUnderstood = "NotUnderstood",
         /// No complaint is open and no repair runs.
         Healthy = "Healthy",
@@ -18,19 +20,19 @@ closed_words! {
         ObserveOnly = "ObserveOnly",
         /// No pool of the policy selects this node.
         NotManaged = "NotManaged",
-        /// A person said hands off: annotation `ossci.amd.com/hold`.
+        /// A person put the node on hold: annotation `ossci.amd.com/hold`.
         OnHold = "OnHold",
         /// The node is cordoned: it may be tainted, it is not drained, rebooted or reimaged.
         Cordoned = "Cordoned",
         /// The node carries a label or a taint that the policy lists as a mark of maintenance.
         UnderMaintenance = "UnderMaintenance",
-        /// A person stopped everything disruptive.
+        /// A person paused everything disruptive.
         Paused = "Paused",
-        /// The alert is silenced: it starts nothing, and nothing goes on because of it.
+        /// The alert is silenced: it starts nothing, and continues nothing.
         Silenced = "Silenced",
-        /// No Alertmanager answers, so nobody knows what is silenced.
+        /// No Alertmanager answers, so it is unknown which alerts are silenced.
         AlertsUnknown = "AlertsUnknown",
-        /// Our clock and the API server's disagree: no deadline can be trusted.
+        /// The clocks of the controller and the API server disagree, so no deadline can be trusted.
         ClockSkew = "ClockSkew",
         /// The pool's maintenance window is closed.
         WindowClosed = "WindowClosed",
@@ -38,82 +40,82 @@ closed_words! {
         StormBrake = "StormBrake",
         /// The last attempts of this rung in the pool all failed: their proof, or the reimage itself.
         RungNotWorking = "RungNotWorking",
-        /// As much of the pool as may be carries our taints.
+        /// The pool has reached its limit of tainted nodes.
         TaintLimit = "TaintLimit",
-        /// So many nodes are slow that it is not the nodes' fault.
+        /// Too many nodes are slow: the network is at fault, not the nodes.
         ManySlow = "ManySlow",
         /// The pool's mode stops at the taint.
         ModeTaintOnly = "ModeTaintOnly",
-        /// A person took the taint off less than the quiet time ago.
+        /// A person removed the taint, and the quiet time has not passed.
         ReleasedByHand = "ReleasedByHand",
-        /// The alert began before the last proof, which says more about the node than it does.
+        /// The alert began before the last proof, which is newer.
         OlderThanProof = "OlderThanProof",
-        /// The complaints went away while nothing had been done.
+        /// The complaints were resolved before anything was done.
         ComplaintResolved = "ComplaintResolved",
 
         // A rung starts
         /// An alert asked for this rung.
         Complaint = "Complaint",
-        /// An alert asked for a lower rung, and earlier repairs say that it will not do.
+        /// An alert asked for a lower rung, but earlier repairs of the node call for a higher one.
         Relapse = "Relapse",
         /// A person tainted the node.
         TaintedByPerson = "TaintedByPerson",
 
-        // Waiting for the world
-        /// The pool's budget of nodes under repair is used up, or other nodes come first.
+        // Waiting
+        /// The pool has no free budget slot, or other nodes come first.
         WaitingForBudget = "WaitingForBudget",
         /// The complaint is old: the node is checked once more before anything disruptive.
         CheckingFirst = "CheckingFirst",
-        /// That check did not pass, or nobody answered: the repair goes on.
+        /// That check did not pass, or the agent did not answer: the repair continues.
         StillFailing = "StillFailing",
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",
-        /// What a reboot would destroy is being written down.
+        /// The evidence that a reboot would destroy is being captured.
         CaptureOrdered = "CaptureOrdered",
-        /// It was written down.
+        /// The evidence was captured.
         Captured = "Captured",
-        /// It was not, in time: the repair went on without it.
+        /// The evidence was not captured in time: the repair continued without it.
         NotCaptured = "NotCaptured",
         EvictingPods = "EvictingPods",
-        /// Pods may end by themselves before the node is taken.
+        /// Pods may finish by themselves before the repair.
         WaitingForJobs = "WaitingForJobs",
-        /// A disruption budget does not let a pod go.
+        /// A PodDisruptionBudget blocks an eviction.
         DrainBlocked = "DrainBlocked",
         NothingToEvict = "NothingToEvict",
-        /// Pods were still there at the drain deadline; the repair went on.
+        /// Pods were still there at the drain deadline; the repair continued.
         DrainDeadlinePassed = "DrainDeadlinePassed",
         RebootOrdered = "RebootOrdered",
         /// The node is dead: its BMC is asked to reset it.
         BmcReset = "BmcReset",
-        /// So many nodes are not Ready at once that no BMC resets one.
+        /// Too many nodes are not Ready, so no BMC resets one.
         ManyDown = "ManyDown",
         ReimageOrdered = "ReimageOrdered",
         ReimageInterrupted = "ReimageInterrupted",
-        /// The script of a reimage came to its end; the next boot takes it up.
+        /// The reimage finished; it takes effect with the next boot.
         Reimaged = "Reimaged",
         /// A new boot id was seen.
         NewBoot = "NewBoot",
-        /// The node rebooted again while it was to be stable.
+        /// The node rebooted without an order.
         UnexpectedReboot = "UnexpectedReboot",
         /// The Node object was deleted and created again.
         NodeRecreated = "NodeRecreated",
         NotReady = "NotReady",
         ProofOrdered = "ProofOrdered",
-        /// The repair of the GPUs has the node's one order; the network's turn comes after it.
+        /// The GPU repair has the node's only order; the network is proven after it.
         RepairHasTheOrder = "RepairHasTheOrder",
         WithdrawingOrder = "WithdrawingOrder",
 
-        // What came of it
+        // Outcomes
         ProofPassed = "ProofPassed",
         ProofFailed = "ProofFailed",
         ReimageFailed = "ReimageFailed",
-        /// The pool's mode does not allow the rung that comes next.
+        /// The pool's mode does not allow the next rung.
         ModeStopsHere = "ModeStopsHere",
         /// No new boot id by the deadline.
         DidNotComeBack = "DidNotComeBack",
         /// The node is Ready, but its agent takes no order.
         AgentSilent = "AgentSilent",
-        /// A new boot, but nobody could say whether it is healthy. This is not a failed proof.
+        /// The node is on a new boot, but its health is unknown. This is not a failed proof.
         CannotProve = "CannotProve",
         /// The agent refused the order.
         OrderRefused = "OrderRefused",
@@ -126,13 +128,13 @@ closed_words! {
     }
 }
 
-/// A reason and its one sentence for people.
+/// A reason, with one sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reason {
     #[serde(rename = "reason")]
     pub why: Why,
-    /// One sentence; it holds no time that runs, so that it changes only when the reason does.
+    /// One sentence without elapsed times, so that it changes only when the reason does.
     pub message: String,
 }
 

@@ -1,10 +1,11 @@
-//! Maintenance windows: at which times of which days, in whose time zone, something disruptive may start.
+//! Maintenance windows: the weekdays, times and time zone in which something disruptive may start.
 
 use jiff::Timestamp;
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 
-/// One window, every week. One that ends before it begins ends on the next day; one that ends when it begins is a whole day.
+/// One weekly window. If it ends before it begins, it ends on the next day; if both are equal, it
+/// lasts a whole day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// The days on which it begins.
@@ -26,7 +27,7 @@ impl Window {
     }
 }
 
-/// No windows at all: always.
+/// Whether a window is open. Without windows this is always true.
 pub fn open(windows: &[Window], now: Timestamp) -> bool {
     windows.is_empty() || windows.iter().any(|window| window.is_open(now))
 }
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_is_open_from_its_first_minute_and_closed_at_its_last() {
+    fn a_window_includes_its_first_minute_but_not_its_end() {
         // 2026-11-23 is a Monday; Berlin is an hour ahead of UTC.
         let window = window(&[Weekday::Monday], 22, 23, "Europe/Berlin");
         let at = |time: &str| open_at(&window, &format!("2026-11-23T{time}Z"));
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_over_midnight_belongs_to_the_day_on_which_it_begins() {
+    fn a_window_over_midnight_belongs_to_the_day_it_begins_on() {
         let window = window(&[Weekday::Friday], 22, 6, "UTC");
         let at = |time: &str| open_at(&window, time);
         assert!(at("2026-11-27T23:00:00Z") && at("2026-11-28T05:59:00Z"));
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn summer_time_moves_the_window_with_its_people() {
+    fn a_window_follows_daylight_saving_time() {
         let window = window(&[Weekday::Wednesday], 8, 9, "Europe/Berlin");
         assert!(open_at(&window, "2026-07-01T06:30:00Z") && open_at(&window, "2026-12-02T07:30:00Z"));
     }

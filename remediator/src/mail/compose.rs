@@ -1,4 +1,4 @@
-//! What the escalation mail says, as plain text and HTML. Pure: the same record gives the same words.
+//! The text of the escalation mail, plain and HTML. Pure: the same record gives the same text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,8 +13,8 @@ pub struct Letter {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// Files with their names: what the checks said, one line for each run; the kernel's log before each reboot, as text
-    /// (`.log`), and everything else that was captured then (`.gz`).
+    /// Attachments by file name: the verdicts, one line per run; the kernel log before each reboot
+    /// (`.log`); and the other evidence captured then (`.gz`).
     pub attached: Vec<(String, Vec<u8>)>,
 }
 
@@ -24,8 +24,9 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Asks a person to take over; `None` when the record holds no episode. `taint` is what keeps the node out of service, as the
-/// site spells it; `evidence` are the files of its captures.
+/// Returns the mail that asks a person to take over; `None` when the record has no episode.
+/// `taint`: the taint that keeps the node out of service, as the site spells it. `evidence`: the
+/// files of its captures.
 pub fn escalation(
     name: &str,
     node: Option<&NodeView>,
@@ -35,15 +36,16 @@ pub fn escalation(
     evidence: Vec<(String, Vec<u8>)>,
 ) -> Option<Letter> {
     let episode = record.repair.episode.as_ref()?;
-    // The step before the mail says what could not be repaired; the episode's own why is the mail itself.
+    // The step before the mail shows what could not be repaired; the episode's own reason is only
+    // the mail.
     let cause = episode.steps.last().map_or(&episode.why, |step| &step.outcome);
     let subject = format!("[OSSCI] {name} needs a person: {}", cause.why);
     let mut sections = vec![
         Section { heading: "What is wrong", lines: wrong(record, &cause.message) },
         Section { heading: "What was tried", lines: tried(episode) },
-        Section { heading: "What is asked of you", lines: asked(name, taint) },
+        Section { heading: "What you have to do", lines: asked(name, taint) },
         Section { heading: "The node", lines: described(name, node) },
-        Section { heading: "What the checks said", lines: said(episode) },
+        Section { heading: "Check results", lines: said(episode) },
     ];
     let kept: Vec<_> = episode.steps.iter().filter_map(|step| step.evidence.as_deref()).map(kept).collect();
     if !kept.is_empty() {
@@ -62,10 +64,10 @@ pub fn escalation(
     Some(Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, attached })
 }
 
-/// Tells of a pool as a whole.
+/// Returns the mail of a notice about a pool.
 pub fn notice(notice: &Notice) -> Letter {
     let lines = notice.text.lines().map(|line| line.trim().to_owned()).collect();
-    let sections = [Section { heading: "What happened, and what is asked of you", lines }];
+    let sections = [Section { heading: "What happened, and what you have to do", lines }];
     let subject = notice.subject.clone();
     Letter { text: text(&subject, &sections), html: html(&subject, &sections), subject, attached: Vec::new() }
 }
@@ -88,13 +90,13 @@ fn tried(episode: &Episode) -> Vec<String> {
 
 fn asked(name: &str, taint: &str) -> Vec<String> {
     vec![
-        "Find out what the machine needs; nothing more will be done to it automatically.".to_owned(),
-        format!("When it is well, release it: kubectl taint node {name} {taint}-"),
+        "Find and fix the cause; nothing more will be done to this machine automatically.".to_owned(),
+        format!("When the node is healthy, release it: kubectl taint node {name} {taint}-"),
     ]
 }
 
 fn described(name: &str, node: Option<&NodeView>) -> Vec<String> {
-    let Some(node) = node else { return vec![format!("{name}: the Node object is gone")] };
+    let Some(node) = node else { return vec![format!("{name}: the Node object does not exist")] };
     let mut lines = vec![format!("name: {name}")];
     lines.extend(node.addresses.iter().map(|(kind, address)| format!("{kind}: {address}")));
     lines.push(format!("boot id: {}", node.boot_id));
@@ -108,12 +110,12 @@ fn said(episode: &Episode) -> Vec<String> {
         format!("{} {} {}{reason}: {}", verdict.started_at, verdict.check, verdict.verdict, verdict.detail)
     };
     let lines: Vec<_> = episode.steps.iter().flat_map(|step| &step.verdicts).map(line).collect();
-    if lines.is_empty() { vec!["no check answered".to_owned()] } else { lines }
+    if lines.is_empty() { vec!["no check results were recorded".to_owned()] } else { lines }
 }
 
 fn kept(name: &str) -> String {
     format!(
-        "{name}.txt.gz: attached, and in ConfigMap {name}; the whole of it is on the node, in /var/lib/ossci/evidence"
+        "{name}.txt.gz: attached, and in ConfigMap {name}; the complete file is on the node, in /var/lib/ossci/evidence"
     )
 }
 
@@ -128,7 +130,7 @@ fn text(subject: &str, sections: &[Section]) -> String {
     text
 }
 
-/// Tables and lists only: what Outlook renders the same everywhere.
+/// Only headings and lists, which mail clients (Outlook too) render alike.
 fn html(subject: &str, sections: &[Section]) -> String {
     let mut html = format!("<html><body><h2>{}</h2>", escaped(subject));
     for section in sections {
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mail_tells_what_is_wrong_what_was_tried_what_is_asked_and_which_node_it_is() {
+    fn the_mail_names_the_fault_the_attempts_the_task_and_the_node() {
         let node = NodeView {
             name: "gpu-017".into(),
             addresses: vec![("InternalIP".into(), "10.0.0.17".into())],
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_tool_are_no_markup() {
+    fn tool_output_is_escaped_in_html() {
         let letter = escalation("gpu-017", None, "repair-manual", &record(), &BTreeMap::new(), vec![]).unwrap();
         assert!(letter.html.contains("&lt;none&gt;") && !letter.html.contains("<none>"));
     }

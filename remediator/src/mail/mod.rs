@@ -11,10 +11,10 @@ use crate::core::taint::TaintKey;
 use crate::wire::policy_file::MailFile;
 use crate::wire::slim_node::TaintNames;
 
-/// Sends what [`compose`] writes.
+/// Sends the mails that [`compose`] writes.
 pub struct Mailer {
     settings: MailFile,
-    /// What keeps a node out of service that is a person's, as the site spells it.
+    /// The taint of a node that was handed to a person, as the site spells it.
     taint: String,
     smtp: smtp::Smtp,
 }
@@ -25,7 +25,8 @@ impl Mailer {
         Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings, taint })
     }
 
-    /// Returns when the server has accepted the mail. `node` is `None` when the Node object is gone.
+    /// Returns when the server has accepted the mail. `node` is `None` when the Node object does
+    /// not exist.
     pub async fn escalate(
         &self,
         message_id: &str,
@@ -35,7 +36,7 @@ impl Mailer {
         evidence: Vec<(String, Vec<u8>)>,
     ) -> anyhow::Result<()> {
         let letter = compose::escalation(name, node, &self.taint, record, &self.settings.links, evidence);
-        let letter = letter.context("the record holds no episode")?;
+        let letter = letter.context("composing the mail: the record has no episode")?;
         self.send(message_id, &letter).await
     }
 

@@ -1,4 +1,4 @@
-//! SMTP: STARTTLS or none, with a password or without.
+//! The SMTP client: STARTTLS or no encryption, with or without a password.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Smtp {
         })
     }
 
-    /// Returns when the server has accepted the mail for all readers.
+    /// Returns when the server has accepted the mail for all recipients.
     pub async fn send(&self, message_id: &str, letter: &Letter) -> anyhow::Result<()> {
         let mut message =
             Message::builder().from(self.from.clone()).subject(&letter.subject).message_id(Some(message_id.to_owned()));
@@ -56,11 +56,11 @@ impl Smtp {
         let mut parts = MultiPart::mixed().multipart(body);
         for (name, content) in &letter.attached {
             let gzip = name.ends_with(".gz").then(|| ContentType::parse("application/gzip")).transpose();
-            let kind = gzip.context("the type of an attachment")?.unwrap_or(ContentType::TEXT_PLAIN);
+            let kind = gzip.context("parsing the media type of an attachment")?.unwrap_or(ContentType::TEXT_PLAIN);
             parts = parts.singlepart(Attachment::new(name.clone()).body(content.clone(), kind));
         }
         let message = message.multipart(parts).context("building the mail")?;
-        self.transport.send(message).await.map(drop).context("handing the mail to the server")
+        self.transport.send(message).await.map(drop).context("sending the mail to the SMTP server")
     }
 }
 

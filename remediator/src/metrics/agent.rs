@@ -12,17 +12,17 @@ use super::{Calls, page, table};
 pub struct ByOrder {
     /// `prove`, `capture`, `reboot`, `reimage`.
     pub kind: &'static str,
-    /// What the agent wrote of it: `Running`, `Done`, `Failed`, `Refused`, `Interrupted`.
+    /// The state that the agent reported: `Running`, `Done`, `Failed`, `Refused`, `Interrupted`.
     pub state: &'static str,
 }
 
 table! {
-    /// What lasts as long as the process.
+    /// Metrics that live as long as the process.
     AgentMetrics {
-        orders: Family<ByOrder, Counter> = Family::default(), "orders", "Orders, by what was written of them";
+        orders: Family<ByOrder, Counter> = Family::default(), "orders", "Orders by kind and reported state";
         paused: Gauge = Gauge::default(), "checks_paused",
-            "1 while the exporter is asked to rest, because the node carries a repair taint";
-        api_requests: Calls = Calls::default(), "api_requests", "Requests to the Kubernetes API, by verb and answer";
+            "1 while the exporter is asked to pause its periodic checks, because the node carries a repair taint";
+        api_requests: Calls = Calls::default(), "api_requests", "Requests to the Kubernetes API by verb and status code";
     }
 }
 
@@ -33,7 +33,7 @@ impl Default for AgentMetrics {
 }
 
 impl AgentMetrics {
-    /// The page, OpenMetrics text.
+    /// Returns the page, OpenMetrics text.
     pub fn page(&self) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("ossci_agent");
         self.register(&mut registry);

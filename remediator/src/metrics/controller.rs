@@ -1,4 +1,4 @@
-//! The controller's metrics: one table of names, helps and labels.
+//! The controller's metrics: one table of names, help texts and labels.
 
 use std::sync::atomic::AtomicU64;
 
@@ -60,7 +60,8 @@ pub struct ByEnd {
     pub outcome: &'static str,
 }
 
-/// From seconds to a day: a taint takes seconds, a repair that waits for its window may take a day.
+/// Buckets from a second to a day: a taint takes seconds, a repair that waits for its window may
+/// take a day.
 const STAGE_SECONDS: [f64; 12] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 6.0 * 3600.0, 24.0 * 3600.0];
 
@@ -68,25 +69,26 @@ type Stamp = Gauge<f64, AtomicU64>;
 type Stages = Family<ByStage, Histogram, fn() -> Histogram>;
 
 table! {
-    /// What is counted anew for every scrape: what is not there any more is not shown any more.
+    /// Gauges computed anew for every scrape, so that pools and repairs that no longer exist
+    /// disappear.
     Standings {
         repairs: Family<ByPhase, Gauge> = Family::default(), "repairs", "Open repairs";
-        waiting: Family<ByWhy, Gauge> = Family::default(), "waiting", "Repairs that wait, by what for";
-        slow_networks: Gauge = Gauge::default(), "slow_networks", "Nodes whose network is slow";
-        paused: Gauge = Gauge::default(), "paused", "1 while a person has stopped everything disruptive";
+        waiting: Family<ByWhy, Gauge> = Family::default(), "waiting", "Waiting repairs by reason";
+        slow_networks: Gauge = Gauge::default(), "slow_networks", "Nodes with a slow network";
+        paused: Gauge = Gauge::default(), "paused", "1 while a person has paused everything disruptive";
         not_understood: Gauge = Gauge::default(), "records_not_understood",
-            "Records that cannot be read or make no sense, and whose nodes are left alone";
+            "Records that are inconsistent or cannot be read; their nodes are left alone";
         pool_nodes: Family<ByPool, Gauge> = Family::default(), "pool_nodes", "Nodes of the pool";
         pool_tainted: Family<ByPool, Gauge> = Family::default(), "pool_tainted_nodes",
-            "Of those, the ones with a taint of ours";
+            "Nodes of the pool with a taint of ours";
         pool_taints_full: Family<ByPool, Gauge> = Family::default(), "pool_taint_limit_reached",
-            "1 while no further node of the pool is tainted";
+            "1 while the pool has reached its limit of tainted nodes";
         budget_places: Family<ByPool, Gauge> = Family::default(), "budget_places",
-            "Nodes of the pool that may be under disruptive repair at a time";
+            "Budget slots: nodes of the pool that may be under disruptive repair at a time";
         budget_places_taken: Family<ByPool, Gauge> = Family::default(), "budget_places_taken",
-            "Nodes of the pool that are under disruptive repair";
+            "Budget slots in use: nodes of the pool that are under disruptive repair";
         storm_brake: Family<ByPool, Gauge> = Family::default(), "storm_brake",
-            "1 while too many nodes of the pool asked at once and nothing disruptive starts";
+            "1 while the storm brake is engaged: too many nodes of the pool asked at once, nothing disruptive starts";
         rung_stopped: Family<ByPoolAndRung, Gauge> = Family::default(), "rung_stopped",
             "1 while the rung is stopped in the pool because its last attempts all failed";
     }
@@ -99,45 +101,45 @@ impl Default for Standings {
 }
 
 table! {
-    /// What lasts as long as the process.
+    /// Metrics that live as long as the process.
     Metrics {
-        webhook_requests: Family<Code, Counter> = Family::default(), "webhook_requests", "Answers to Alertmanager";
+        webhook_requests: Family<Code, Counter> = Family::default(), "webhook_requests", "Webhook requests by status code";
         webhook_alerts: Family<Outcome, Counter> = Family::default(), "webhook_alerts",
-            "Alerts received, by what they were to us";
+            "Alerts received by outcome";
         heartbeat: Stamp = Stamp::default(), "heartbeat_timestamp_seconds",
-            "When the heartbeat alert was last received; 0: never";
+            "Time at which the heartbeat alert was last received; 0: never";
         phases: Family<ByPhase, Counter> = Family::default(), "phases_entered", "Episodes that entered a phase";
         decisions: Family<ByWhy, Counter> = Family::default(), "decisions", "Decisions that changed the record";
-        acts: Family<ByKind, Counter> = Family::default(), "acts", "Acts on the cluster";
-        turn_errors: Counter = Counter::default(), "turn_errors", "Turns that failed and are taken again";
+        acts: Family<ByKind, Counter> = Family::default(), "acts", "Actions on the cluster by kind";
+        turn_errors: Counter = Counter::default(), "turn_errors", "Reconciles that failed and are retried";
         api_requests: Calls = Calls::default(), "api_requests",
-            "Requests to the Kubernetes API, by verb and answer; 409 is a lost race, which is tried again";
+            "Requests to the Kubernetes API by verb and status code; 409 is a conflict, which is retried";
         repairs_started: Family<ByKind, Counter> = Family::default(), "repairs_started",
-            "Repairs that began, by rung";
+            "Repairs started, by rung";
         repairs_ended: Family<ByEnd, Counter> = Family::default(), "repairs_ended",
-            "Repairs that ended, by rung and outcome";
+            "Repairs ended, by rung and outcome";
         stage_seconds: Stages = Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)), "stage_seconds",
-            "Seconds from the complaint to the taint, to the reboot order and to health; and of the repair alone";
-        leader: Gauge = Gauge::default(), "leader", "1 while this replica leads";
+            "Seconds from the complaint to the taint, to the reboot order and to health, and of the repair alone";
+        leader: Gauge = Gauge::default(), "leader", "1 while this replica is the leader";
         alertmanager_polls: Family<Outcome, Counter> = Family::default(), "alertmanager_polls",
-            "Questions to the replicas of Alertmanager, by what came of them";
+            "Requests to the replicas of Alertmanager by outcome";
         clock_skewed: Gauge = Gauge::default(), "clock_skewed",
-            "1 while our clock and the API server's disagree, and nothing disruptive starts";
+            "1 while the clocks of the controller and the API server disagree and nothing disruptive starts";
         policy_current: Gauge = Gauge::default(), "policy_last_reload_successful",
-            "1 when the policy file that is there now is the one in force";
+            "1 if the last reload of the policy file succeeded";
         policy_read_at: Stamp = Stamp::default(), "policy_last_reload_success_timestamp_seconds",
-            "When the policy in force was read";
+            "Time of the last successful reload of the policy file";
         webhook_files_current: Gauge = Gauge::default(), "webhook_files_last_reload_successful",
-            "1 when the webhook's certificate, key and token that are there now are in force";
+            "1 if the last reload of the webhook's certificate, key and token succeeded";
         webhook_files_read_at: Stamp = Stamp::default(), "webhook_files_last_reload_success_timestamp_seconds",
-            "When the webhook's certificate, key and token in force were read";
+            "Time of the last successful reload of the webhook's certificate, key and token";
     }
 }
 
 const PREFIX: &str = "ossci_remediator";
 
 impl Default for Metrics {
-    /// What is alerted on is counted from 0, so that the first failure is an increase.
+    /// Counters with alerts start at 0, so that the first failure is an increase.
     fn default() -> Self {
         let metrics = Self::new();
         for outcome in ["answered", "failed"] {
@@ -148,7 +150,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The policy file was read; `None`: it could not be used.
+    /// Records a reload of the policy file; `None`: the file could not be used.
     pub fn policy_read(&self, at: Option<Timestamp>) {
         self.policy_current.set(i64::from(at.is_some()));
         if let Some(at) = at {
@@ -156,7 +158,8 @@ impl Metrics {
         }
     }
 
-    /// The webhook's certificate, key and token were read; `None`: they could not be used.
+    /// Records a reload of the webhook's certificate, key and token; `None`: they could not be
+    /// used.
     pub fn webhook_files_read(&self, at: Option<Timestamp>) {
         self.webhook_files_current.set(i64::from(at.is_some()));
         if let Some(at) = at {
@@ -164,7 +167,7 @@ impl Metrics {
         }
     }
 
-    /// The page, OpenMetrics text.
+    /// Returns the page, OpenMetrics text.
     pub fn page(&self, standings: &Standings) -> Result<String, std::fmt::Error> {
         let (mut lasting, mut now) = (Registry::with_prefix(PREFIX), Registry::with_prefix(PREFIX));
         self.register(&mut lasting);

@@ -10,13 +10,13 @@ use crate::core::record::{Ask, Complaint};
 use crate::core::silence::{Matcher, Silence};
 use ossci_base::words::ClosedWord;
 
-/// The version of the payload that we understand.
+/// The supported version of the payload.
 pub const VERSION: &str = "4";
-/// Words of people in an alert are cut here before they go into the record.
+/// Limit of an alert's summary in the record, in characters.
 const SUMMARY: usize = 500;
 
-/// One delivery. Fields that we do not need are not read. Alerts are not understood yet: one that cannot be is no reason to
-/// refuse the others.
+/// One delivery. Unused fields are not parsed. Alerts are parsed later, one by one: an invalid one
+/// is no reason to refuse the others.
 #[derive(Debug, Deserialize)]
 pub struct Payload<'a> {
     pub version: String,
@@ -37,14 +37,14 @@ pub struct Alert {
     pub fingerprint: String,
 }
 
-/// What an alert is to us.
+/// What an alert means for the controller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Something is asked for this node.
+    /// The alert asks for a repair of this node.
     Complaint { node: String, complaint: Complaint },
-    /// Only proves that the path from Prometheus to here works.
+    /// The alert only proves that the path from Prometheus to the controller works.
     Heartbeat,
-    /// Not for us, and why: counted and logged, never acted on.
+    /// The alert is not for us, with the reason: counted and logged, without any action.
     Ignored(&'static str),
 }
 
@@ -62,17 +62,17 @@ pub struct ListedAlert {
 
 #[derive(Debug, Deserialize)]
 pub struct ListedStatus {
-    /// `unprocessed`, `active`, or `suppressed` when it is silenced or inhibited.
+    /// `unprocessed`, `active`, or `suppressed` (silenced or inhibited).
     pub state: String,
 }
 
 impl ListedAlert {
-    /// It fires, and neither a silence nor another alert suppresses it.
+    /// Whether it fires and is neither silenced nor inhibited.
     pub fn is_active(&self) -> bool {
         self.status.state == "active"
     }
 
-    /// What it is to us: whatever is listed fires.
+    /// Returns its meaning. A listed alert always fires.
     pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
         let alert = Alert {
             status: "firing".to_owned(),
@@ -100,7 +100,7 @@ pub struct ListedMatcher {
     pub name: String,
     pub value: String,
     pub is_regex: bool,
-    /// Absent before 0.22: equal.
+    /// Absent before Alertmanager 0.22: equal.
     #[serde(default = "equal")]
     pub is_equal: bool,
 }
@@ -115,7 +115,7 @@ impl ListedSilence {
     }
 
     /// # Errors
-    /// A matcher's pattern is not a regular expression that we understand.
+    /// A matcher's pattern is not a valid regular expression.
     pub fn read(&self) -> Result<Silence, regex::Error> {
         let matchers = self
             .matchers
@@ -132,7 +132,8 @@ impl Alert {
         serde_json::from_str(told.get())
     }
 
-    /// Reads the contract's labels and the annotation `summary`; never `alertname`.
+    /// Returns the meaning, from the contract's labels and the annotation `summary`; never from
+    /// `alertname`.
     pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
         let label = |name: &str| self.labels.get(name).map(String::as_str);
         if cluster.is_some() && label("cluster") != cluster {
@@ -161,7 +162,7 @@ impl Alert {
                 fingerprint: self.fingerprint.chars().take(64).collect(),
                 ask,
                 check: label("check").unwrap_or_default().chars().take(64).collect(),
-                // One that begins in the future would be newer than every later word about it.
+                // An alert that begins in the future would be newer than every later state of it.
                 since: as_recorded(self.starts_at.min(now)),
                 seen: now,
                 firing,
@@ -172,12 +173,13 @@ impl Alert {
     }
 }
 
-/// The record keeps microseconds, Prometheus tells nanoseconds: what was recorded has to be the same when it is told again.
+/// Truncates to microseconds, as the record does. Prometheus sends nanoseconds, and a repeated
+/// alert has to compare as equal.
 fn as_recorded(time: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
 }
 
-/// The labels of an alert that go into the record: of very many or very long ones only the first.
+/// Returns the labels for the record: at most 32, and none longer than 256 bytes.
 fn bounded(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     const MOST: usize = 32;
     const LONGEST: usize = 256;
@@ -185,7 +187,8 @@ fn bounded(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     short.take(MOST).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// A DNS subdomain (RFC 1123), as Kubernetes wants node names: nothing else reaches a request path.
+/// Whether it is a DNS subdomain (RFC 1123), as required of node names: nothing else reaches a
+/// request path.
 fn is_node_name(name: &str) -> bool {
     (1..=253).contains(&name.len())
         && name.split('.').all(|part| {
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_for_us_is_ignored_with_a_reason() {
+    fn an_alert_not_for_us_is_ignored_with_a_reason() {
         let node = "gpu-1";
         assert_eq!(
             ignored(json!({"node": node, "remediation": "reboot", "cluster": "b"}), Some("a")),
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_never_began_after_it_was_told() {
+    fn an_alert_never_begins_after_its_receipt() {
         let mut alert = alert(json!({"node": "gpu-1", "remediation": "reboot"}));
         let mut since = |starts_at: &str, now: &str| {
             alert.starts_at = starts_at.parse().unwrap();
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn one_alert_that_is_not_understood_leaves_the_others() {
+    fn an_invalid_alert_does_not_reject_the_others() {
         let good = json!({"status": "firing", "startsAt": "2026-11-22T10:00:00Z", "fingerprint": "5f"});
         let mut bad = good.clone();
         bad["startsAt"] = json!("9999-12-31T23:59:59Z");

@@ -1,5 +1,6 @@
-//! The budget object as it is written: ConfigMap `ossci-budget` of our namespace. Its data has one key for each node that
-//! holds a place in the budget; its annotations hold the pause, the end of a brake, and the notices that were mailed.
+//! The budget object: ConfigMap `ossci-budget` in our namespace. Its data has one key per node that
+//! holds a budget slot. Its annotations hold the pause, the end of a brake, and the notices that
+//! were mailed.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -10,7 +11,7 @@ use crate::core::budget::{Holder, Place, Places};
 
 pub const NAME: &str = "ossci-budget";
 
-/// One place as it is written.
+/// The JSON form of a budget slot.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Written {
@@ -21,7 +22,8 @@ pub struct Written {
     pub since: jiff::Timestamp,
 }
 
-/// The places in the object. A key that is not understood is a place of a pool of its own: it is taken, whoever wrote it.
+/// Returns the budget slots in the object. A value that cannot be parsed counts as a slot in use,
+/// of an unknown pool.
 pub fn read(map: &ConfigMap) -> Places {
     let written = |text: &str| serde_json::from_str::<Written>(text).ok();
     map.data
@@ -30,7 +32,7 @@ pub fn read(map: &ConfigMap) -> Places {
         .map(|(node, text)| {
             let place = written(text).map_or_else(
                 || {
-                    tracing::error!(node, text, "a place in the budget is not understood; it stays taken");
+                    tracing::error!(node, text, "cannot parse budget slot, it counts as taken");
                     let holder = Holder { repair_uid: String::new(), episode: 0 };
                     Place { holder, pool: String::new(), since: jiff::Timestamp::UNIX_EPOCH }
                 },
@@ -45,36 +47,38 @@ pub fn read(map: &ConfigMap) -> Places {
         .collect()
 }
 
-/// Stops everything disruptive in the cluster; the value says why.
+/// Annotation that pauses everything disruptive in the cluster; its value is the reason.
 const PAUSE: &str = "ossci.amd.com/pause";
-/// A time (RFC 3339): the brakes forget what was before it.
+/// Annotation with a time (RFC 3339): the brakes ignore what was before it.
 const RESUMED_AT: &str = "ossci.amd.com/resumed-at";
 
-/// What people switched, as annotations of the object.
+/// Returns the switches that people set, from the annotations of the object.
 pub fn switches(map: &ConfigMap) -> Switches {
     let resumed = map.annotations().get(RESUMED_AT).and_then(|text| {
         let time = text.parse();
-        time.inspect_err(|error| tracing::error!(text, %error, "annotation {RESUMED_AT} is no time; it is ignored"))
-            .ok()
+        time.inspect_err(
+            |error| tracing::error!(text, %error, "annotation {RESUMED_AT} is not an RFC 3339 time, ignoring it"),
+        )
+        .ok()
     });
     Switches { told: told(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
 }
 
-/// Annotations with this prefix name the notices that were mailed.
+/// Prefix of the annotations that record mailed notices.
 pub const NOTICE_PREFIX: &str = "notice.ossci.amd.com/";
 
-/// What people switched for the whole cluster.
+/// The switches for the whole cluster, set by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// What people were told of the pools: names of annotations.
+    /// The notices already mailed: names of annotations.
     pub told: Vec<String>,
-    /// Nothing disruptive starts; the text says why.
+    /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
-    /// The brakes forget what was before.
+    /// The brakes ignore what was before this time.
     pub resumed: Option<Timestamp>,
 }
 
-/// The notices that were told, by the names of their annotations.
+/// Returns the notices already mailed, by the names of their annotations.
 fn told(map: &ConfigMap) -> Vec<String> {
     let annotations = map.metadata.annotations.iter().flatten();
     annotations.map(|(key, _)| key).filter(|key| key.starts_with(NOTICE_PREFIX)).cloned().collect()

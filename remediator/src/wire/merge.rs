@@ -1,8 +1,9 @@
-//! JSON merge patches (RFC 7386) of what changed and nothing else, so that a writer touches only what it means to.
+//! JSON merge patches (RFC 7386) of only the changed fields, so that a writer touches nothing else.
 
 use serde_json::{Map, Value};
 
-/// The merge patch that makes `new` out of `old`; `None` when they are equal. What is gone becomes an explicit null.
+/// Returns the merge patch from `old` to `new`; `None` when they are equal. A removed field becomes
+/// an explicit null.
 pub fn difference(old: &Value, new: &Value) -> Option<Value> {
     if old == new {
         return None;
@@ -32,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_becomes_null_and_what_stayed_is_not_named() {
+    fn removed_fields_become_null_and_equal_ones_are_omitted() {
         let patch = difference(&json!({"a": 1, "b": {"c": 1, "d": 2}}), &json!({"b": {"c": 1, "e": 3}}));
         assert_eq!(patch, Some(json!({"a": null, "b": {"d": null, "e": 3}})));
     }

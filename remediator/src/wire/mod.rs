@@ -1,4 +1,4 @@
-//! The forms in which things are written down and sent: serde types, and their conversion to what the core knows.
+//! The wire formats: serde types of stored and sent data, and their conversion to the core's types.
 
 pub mod alertmanager;
 pub mod budget;

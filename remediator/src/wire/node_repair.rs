@@ -1,7 +1,9 @@
-//! `NodeRepair`: the record of one node in the API server, one object for each node that ever complained, named like it.
+//! `NodeRepair`: the record of one node in the API server. Each node that ever had a complaint has
+//! one object, with the node's name.
 //!
-//! `spec.order` is written by the controller alone, `status.agent` by that node's agent alone, `status.complaints` by
-//! whoever received the alert, the rest of `status` by the controller.
+//! Only the controller writes `spec.order`, and only the node's agent writes `status.agent`. The
+//! replica that received the alert writes `status.complaints`; the controller writes the rest of
+//! `status`.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime as Time;
 use kube::CustomResource;
@@ -29,7 +31,7 @@ use crate::core::record::{AgentReport, Complaint, Episode, NetworkTrack, Order, 
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRepairSpec {
-    /// What the controller asks of the node's agent.
+    /// The controller's order for the node's agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<Order>,
 }
@@ -37,27 +39,27 @@ pub struct NodeRepairSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRepairStatus {
-    /// Alerts that named this node, as they were last told to us.
+    /// Alerts that named this node, as last received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub complaints: Vec<Complaint>,
-    /// The open or last climb of the ladder.
+    /// The open or last episode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub episode: Option<Episode>,
-    /// The open or last slowness of the network.
+    /// The open or last network track.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkTrack>,
-    /// What the agent says of the order.
+    /// The agent's report on the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentReport>,
     /// The last finished episodes, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<PastEpisode>,
-    /// `Understood`, once it was in doubt.
+    /// The condition `Understood`, once the record was in doubt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// As Kubernetes writes conditions.
+/// A condition in the usual form of Kubernetes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
@@ -70,7 +72,7 @@ pub struct Condition {
 }
 
 impl NodeRepair {
-    /// What the core decides on.
+    /// Returns the record that the core decides on.
     pub fn record(&self) -> Record {
         let status = self.status.clone().unwrap_or_default();
         Record {
@@ -82,7 +84,7 @@ impl NodeRepair {
     }
 }
 
-/// The controller's part of the status, by itself: what a guarded write of it is computed from.
+/// Returns the controller's part of the status alone, from which a guarded write is computed.
 pub fn controllers_part(repair: &Repair) -> NodeRepairStatus {
     let Repair { episode, network, history } = repair.clone();
     NodeRepairStatus { episode, network, history, ..NodeRepairStatus::default() }

@@ -1,7 +1,7 @@
-//! A Node as far as it is read here, the core's view of it, and the taint keys as a site spells them.
+//! The fields of a Node that we read, the core's view of it, and the site's spelling of the taints.
 //!
-//! A real Node is 10 kB, most of it images, managed fields and what the kubelet says of the machine. All that is passed over
-//! while it is decoded: of ten thousand Nodes it is what a list costs in memory.
+//! A real Node is 10 kB, most of it images, managed fields and the kubelet's report. All that is
+//! skipped while decoding, because the memory of a list of ten thousand Nodes depends on it.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,16 +16,16 @@ use crate::core::observation::NodeView;
 use crate::core::taint::TaintKey;
 use ossci_base::words::ClosedWord;
 
-/// Hands off this node; the value says why.
+/// The annotation that puts a node on hold; its value is the reason.
 pub const HOLD: &str = "ossci.amd.com/hold";
 pub use crate::core::policy::GPUS;
-/// The node condition that says what we think of the node.
+/// The node condition with our opinion of the node.
 pub const CONDITION: &str = "OssciHealthy";
-/// The kubelet's own.
+/// The kubelet's own condition.
 const READY: &str = "Ready";
 const NO_SCHEDULE: &str = "NoSchedule";
 
-/// How a site spells our taints: bare keys, or all four qualified with one DNS prefix.
+/// A site's spelling of our taints: bare keys, or all four with one DNS prefix.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TaintNames {
     /// `example.com`, without the slash.
@@ -40,7 +40,7 @@ impl TaintNames {
         }
     }
 
-    /// The taint of ours that this is, if it is one: the effect has to be `NoSchedule`.
+    /// Returns which of our taints this is, if any: the effect has to be `NoSchedule`.
     pub fn read(&self, taint: &Taint) -> Option<TaintKey> {
         let bare = match &self.prefix {
             Some(prefix) => taint.key.strip_prefix(prefix.as_str())?.strip_prefix('/')?,
@@ -54,7 +54,7 @@ impl TaintNames {
     }
 }
 
-/// The parts of a Node (core/v1) that matter here, under their own names.
+/// The fields of a Node (core/v1) that we read, under their own names.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct SlimNode {
@@ -102,7 +102,7 @@ fn slim_metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D:
     Ok(ObjectMeta { name, uid, resource_version, labels, annotations, ..ObjectMeta::default() })
 }
 
-/// Only those that are asked for.
+/// Reads only the conditions that we use.
 fn read_conditions<'de, D: Deserializer<'de>>(decoder: D) -> Result<Vec<NodeCondition>, D::Error> {
     let all: Option<Vec<NodeCondition>> = Deserialize::deserialize(decoder)?;
     let read = |condition: &NodeCondition| [READY, CONDITION].contains(&condition.type_.as_str());
@@ -149,18 +149,18 @@ impl SlimNode {
     }
 }
 
-/// Our condition as it stands on the node.
+/// Returns our condition of the node.
 pub fn condition(node: &SlimNode) -> Option<Condition> {
     let NodeCondition { status, reason, message, .. } = node.condition_of(CONDITION)?.clone();
     Some(Condition { status, reason: reason.unwrap_or_default(), message: message.unwrap_or_default() })
 }
 
-/// Since when it has its status.
+/// Returns when our condition last changed its status.
 pub fn condition_since(node: &SlimNode) -> Option<String> {
     node.condition_of(CONDITION)?.last_transition_time.as_ref().map(|time| format!("{:.0}", time.0))
 }
 
-/// What the core needs of a Node.
+/// Returns the core's view of a Node.
 pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
     let SlimNode { metadata, spec, status } = node;
     let other = |taint: &&Taint| names.read(taint).is_none();
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_passed_over_changes_nothing_of_the_view() {
+    fn skipped_fields_do_not_change_the_view() {
         let text = r#"{"apiVersion": "v1", "kind": "Node",
             "metadata": {"name": "n1", "uid": "u", "resourceVersion": "7", "labels": {"pool": "a"},
                          "annotations": {"ossci.amd.com/hold": "ask Ann", "volumes.kubernetes.io/x": "y"},
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_has_said_nothing_yet_is_not_ready() {
+    fn a_node_without_conditions_is_not_ready() {
         let node: SlimNode =
             serde_json::from_str(r#"{"metadata": {"name": "n1"}, "spec": {}, "status": {}}"#).expect("a Node");
         assert!(!view(&node, &TaintNames::default()).ready);

@@ -1,5 +1,5 @@
-//! Metrics: what a row of the table is, and a snapshot written as OpenMetrics text by the rows. What is not in the snapshot is not on
-//! the page.
+//! Metrics: the type of a table row, and the encoder of a snapshot as OpenMetrics text. Shows
+//! nothing that is not in the snapshot.
 
 pub mod page;
 mod samples;
@@ -33,7 +33,7 @@ pub struct Metric {
     samples: fn(&Snapshot) -> Vec<Sample>,
 }
 
-/// The values of the labels, in the order of the row, and the value.
+/// Label values, in the order of the row, and the sample's value.
 type Sample = (Vec<String>, f64);
 
 const fn row(
@@ -47,7 +47,7 @@ const fn row(
     Metric { name, help, unit, kind, labels, samples }
 }
 
-/// The page in the OpenMetrics 1.0 text form.
+/// Renders the page in the OpenMetrics 1.0 text format.
 pub fn openmetrics(snapshot: Snapshot) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page(snapshot)));
@@ -71,7 +71,7 @@ impl Collector for Page {
     }
 }
 
-/// The library appends unit and suffix by itself, so the name is handed over without them.
+/// Encodes one metric. The library appends unit and suffix, so the name is passed without them.
 fn encode(metric: &Metric, samples: &[Sample], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
     let (suffix, kind) = match metric.kind {
         Kind::Gauge => ("", MetricType::Gauge),

@@ -1,4 +1,4 @@
-//! The metrics page, in both text forms.
+//! Metrics page in both text formats.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::show::metrics;
 use crate::state::ledger::Snapshot;
 
-/// The text forms of the metrics.
+/// Text format of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     OpenMetrics,
@@ -14,7 +14,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// OpenMetrics for whoever names it, the classic form for everybody else.
+    /// Returns OpenMetrics if the `Accept` header names it, otherwise the classic format.
     pub fn accepted(accept: &str) -> Form {
         if accept.contains("application/openmetrics-text") { Form::OpenMetrics } else { Form::Classic }
     }
@@ -27,7 +27,7 @@ impl Form {
     }
 }
 
-/// The metrics page.
+/// Renders the metrics page.
 pub fn metrics(snapshot: Snapshot, form: Form) -> Result<String, std::fmt::Error> {
     let page = metrics::openmetrics(snapshot)?;
     Ok(match form {
@@ -36,8 +36,8 @@ pub fn metrics(snapshot: Snapshot, form: Form) -> Result<String, std::fmt::Error
     })
 }
 
-/// OpenMetrics to the classic text form, version 0.0.4: a family is named like its samples, an info is a gauge, units and the end
-/// are not written.
+/// Converts OpenMetrics to the classic text format, version 0.0.4: a family is named like its
+/// samples, an info becomes a gauge, units and the end mark are dropped.
 fn classic(openmetrics: &str) -> String {
     let types = openmetrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let types: BTreeMap<&str, &str> = types.collect();

@@ -1,4 +1,4 @@
-//! Pure: a snapshot to the samples of one metric each.
+//! Samples of each metric, taken from a snapshot. Pure: no I/O.
 
 use crate::facts::{Facts, Gpu, Transfer};
 use crate::show::metrics::Sample;
@@ -29,9 +29,9 @@ pub fn result_info(snapshot: &Snapshot) -> Vec<Sample> {
     snapshot.checks.iter().filter_map(sample).collect()
 }
 
-/// The GPUs with the labels that name them.
+/// Returns the GPUs with the labels that identify them.
 pub fn gpus(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
-    // Where both run, one of them speaks.
+    // If both checks have values, only those of rocm-smi are shown.
     let of = |check: Check| snapshot.checks.iter().find(|view| view.check == check)?.values()?.gpus();
     let gpus = of(Check::RocmSmi).or_else(|| of(Check::AmdSmi)).unwrap_or_default();
     let labels = |index: usize, gpu: &Gpu| vec![index.to_string(), gpu.pci_bus.clone().unwrap_or_default()];
@@ -86,7 +86,7 @@ pub fn gpu_info(snapshot: &Snapshot) -> Vec<Sample> {
     gpus(snapshot).into_iter().map(info).collect()
 }
 
-/// Prometheus counts in bytes; networks, and `parse`, in bits.
+/// Converts bits to bytes: Prometheus uses bytes; networks and `parse` use bits.
 pub fn bytes(bits: f64) -> f64 {
     bits / 8.0
 }

@@ -1,5 +1,5 @@
-//! Pure: the one table of metric names: name, help, unit, type, labels, and where the values come from. There is no label for the node:
-//! the scrape adds it.
+//! Table of all metrics: name, help, unit, type, labels and source of the values. Pure: no I/O.
+//! There is no label for the node: the scrape configuration adds it.
 
 use crate::show::metrics::samples::{
     bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperatures,
@@ -14,11 +14,11 @@ const CHECK: &[&str] = &["check"];
 const GPU: &[&str] = &["gpu", "pci_bus"];
 const NONE: &[&str] = &[];
 
-/// Every series that the exporter can show.
+/// All metrics of the exporter.
 pub const TABLE: &[Metric] = &[
     row(
         "ossci_check_consecutive_failures",
-        "Failed runs in a row. Unknown runs leave it as it is; it ends with the boot, not with the exporter.",
+        "Failed runs in a row. Unknown runs do not change it; a reboot resets it, a restart of the exporter does not.",
         None,
         Gauge,
         CHECK,
@@ -26,7 +26,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_check_last_run_timestamp_seconds",
-        "When the latest run ended, whatever it found.",
+        "When the latest run ended, whatever its verdict.",
         Some("seconds"),
         Gauge,
         CHECK,
@@ -51,7 +51,7 @@ pub const TABLE: &[Metric] = &[
     }),
     row(
         "ossci_check_success",
-        "1 when the latest run passed, 0 when it failed; absent when it found nothing out.",
+        "1 if the latest run passed, 0 if it failed; absent if its verdict is unknown.",
         None,
         Gauge,
         CHECK,
@@ -65,7 +65,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_check_result_info",
-        "What the latest run found.",
+        "Verdict and reason of the latest run.",
         None,
         Info,
         &["check", "verdict", "reason"],
@@ -76,19 +76,19 @@ pub const TABLE: &[Metric] = &[
     }),
     row(
         "ossci_check_not_understood",
-        "Things in the output of the latest run that were not understood.",
+        "Items in the output of the latest run that could not be parsed.",
         None,
         Gauge,
         CHECK,
         |s| per_check(s, |c| c.standing.latest.as_ref().map(|run| run.not_understood.len() as f64)),
     ),
-    row("ossci_checks_paused", "1 while the periodic checks rest because of a repair.", None, Gauge, NONE, |s| {
-        // The watcher's reading may be a second older than the end of the pause.
+    row("ossci_checks_paused", "1 while the periodic checks are paused because of a repair.", None, Gauge, NONE, |s| {
+        // The watcher's latest read may be older than the end of the pause.
         one(f64::from(matches!(s.pause, Pause::Until(until) if until > s.now)))
     }),
     row(
         "ossci_run_dir_file_unreadable",
-        "1 while a file of the run directory is there and cannot be understood; it then says nothing.",
+        "1 while a file of the run directory exists and is invalid; it then has no effect.",
         None,
         Gauge,
         &["file"],
@@ -100,7 +100,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_gpus_expected",
-        "GPUs that this node must show; absent when nobody says it and none was ever seen.",
+        "GPUs that this node must show; absent if not configured, not in the inventory file and not learned.",
         None,
         Gauge,
         NONE,
@@ -108,20 +108,15 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_pci_gpus",
-        "AMD GPUs on the PCI bus by driver; an empty driver means that none took them.",
+        "AMD GPUs on the PCI bus by driver; an empty driver means that none is bound.",
         None,
         Gauge,
         &["driver"],
         pci_gpus,
     ),
-    row(
-        "ossci_gpus_found",
-        "GPUs in the latest output that could be read, also of a failed run.",
-        None,
-        Gauge,
-        CHECK,
-        |s| per_check(s, |c| Some(c.facts()?.gpus()?.len() as f64)),
-    ),
+    row("ossci_gpus_found", "GPUs in the output of the latest run, also of a failed one.", None, Gauge, CHECK, |s| {
+        per_check(s, |c| Some(c.facts()?.gpus()?.len() as f64))
+    }),
     row(
         "ossci_gpu_temperature_celsius",
         "Temperature by sensor.",
@@ -147,7 +142,7 @@ pub const TABLE: &[Metric] = &[
     }),
     row(
         "ossci_gpu_uncorrectable_errors",
-        "ECC errors of this boot that could not be corrected, where the tool says it.",
+        "Uncorrectable ECC errors since boot, if the tool reports them.",
         None,
         Gauge,
         GPU,
@@ -155,7 +150,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_gpu_correctable_errors",
-        "ECC errors of this boot that were corrected, where the tool says it.",
+        "Corrected ECC errors since boot, if the tool reports them.",
         None,
         Gauge,
         GPU,
@@ -163,7 +158,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_gpu_throttled",
-        "1 while the GPU slows itself down for this cause, where the tool says it.",
+        "1 while the GPU throttles itself for this cause, if the tool reports it.",
         None,
         Gauge,
         &["gpu", "pci_bus", "cause"],
@@ -171,16 +166,23 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_gpu_bad_pages",
-        "Pages of the memory out of use or to be, where the tool says it.",
+        "Bad pages of the memory by state, if the tool reports them.",
         None,
         Gauge,
         &["gpu", "pci_bus", "state"],
         bad_pages,
     ),
-    row("ossci_gpu_partitions", "Compute partitions; 1 when it is not partitioned.", None, Gauge, GPU, |s| {
+    row("ossci_gpu_partitions", "Compute partitions; 1 if the GPU is not partitioned.", None, Gauge, GPU, |s| {
         per_gpu(s, |gpu| Some(f64::from(gpu.partitions)))
     }),
-    row("ossci_gpu_info", "Which GPU it is.", None, Info, &["gpu", "pci_bus", "unique_id", "serial", "name"], gpu_info),
+    row(
+        "ossci_gpu_info",
+        "Identity of the GPU.",
+        None,
+        Info,
+        &["gpu", "pci_bus", "unique_id", "serial", "name"],
+        gpu_info,
+    ),
     row(
         "ossci_network_download_bytes_per_second",
         "Speed of the latest transfer to this node.",
@@ -191,7 +193,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_network_upload_bytes_per_second",
-        "Speed of the latest transfer from this node, where the test has one.",
+        "Speed of the latest transfer from this node, if the test measures it.",
         Some("bytes_per_second"),
         Gauge,
         NONE,
@@ -199,7 +201,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_network_latency_seconds",
-        "Time there and back in the latest network test, where it measures it.",
+        "Round-trip time of the latest network test, if the test measures it.",
         Some("seconds"),
         Gauge,
         NONE,
@@ -207,7 +209,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_network_jitter_seconds",
-        "Spread of that time, where the test measures it.",
+        "Variation of the round-trip time, if the test measures it.",
         Some("seconds"),
         Gauge,
         NONE,
@@ -215,7 +217,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_network_loss_ratio",
-        "Lost share of the packets of the latest network test, where it measures it.",
+        "Packet loss of the latest network test, if the test measures it.",
         Some("ratio"),
         Gauge,
         NONE,
@@ -224,12 +226,12 @@ pub const TABLE: &[Metric] = &[
     row("ossci_network_transfer_bytes", "Volume of the latest transfer.", Some("bytes"), Gauge, NONE, |s| {
         network(s, |transfer| transfer.bytes)
     }),
-    row("ossci_network_retransmits", "TCP segments sent again in the latest transfer.", None, Gauge, NONE, |s| {
+    row("ossci_network_retransmits", "TCP segments retransmitted in the latest transfer.", None, Gauge, NONE, |s| {
         network(s, |transfer| transfer.retransmits)
     }),
     row(
         "ossci_exporter_state_write_failures_total",
-        "Writes of the state files that failed or did not come back in time.",
+        "Writes of the state files that failed or timed out.",
         None,
         Counter,
         NONE,
@@ -237,7 +239,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_exporter_config_last_reload_successful",
-        "1 when the configuration could be read the last time, 0 when the old one was kept.",
+        "1 if the latest read of the configuration succeeded, 0 if the old one stayed active.",
         None,
         Gauge,
         NONE,
@@ -245,7 +247,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_exporter_config_last_reload_success_timestamp_seconds",
-        "When the configuration in force was read.",
+        "When the active configuration was read.",
         Some("seconds"),
         Gauge,
         NONE,

@@ -40,7 +40,7 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
             let _ = sites.changed().await;
             continue;
         };
-        let union = ask(&context, replicas).await;
+        let union = ask_replicas(&context, replicas).await;
         if context.leadership.leads() {
             learn(&context, &union).await;
             forget(&context, &union, &mut absent).await;
@@ -57,14 +57,14 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
 
 /// Asks now, for a disruptive act that is about to be done; whether anybody answered. Where nobody is to be asked, nobody has
 /// to answer.
-pub async fn ask_again(context: &Context) -> bool {
+pub async fn ask(context: &Context) -> bool {
     match &context.site().alertmanager {
-        Some(replicas) => ask(context, replicas).await.answers > 0,
+        Some(replicas) => ask_replicas(context, replicas).await.answers > 0,
         None => true,
     }
 }
 
-async fn ask(context: &Context, replicas: &Replicas) -> Union {
+async fn ask_replicas(context: &Context, replicas: &Replicas) -> Union {
     let each = replicas.urls.iter().map(|url| async move {
         let alerts = replicas.get::<Vec<ListedAlert>>(url, "/api/v2/alerts?filter=remediation%3D~%22.%2B%22");
         let silences = replicas.get::<Vec<ListedSilence>>(url, "/api/v2/silences");

@@ -1,35 +1,35 @@
-//! Step four: the one act of a decision.
+//! Step four: act. Carries out the one action of a decision; decides nothing itself.
 
 use std::time::{Duration, Instant};
 
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use ossci_base::clock;
 
+use super::budget::Budget;
+use super::sight::Sight;
+use super::{evict, observe, record, taints};
 use crate::api::evidence_maps;
-use crate::api::reimage_script;
-use crate::api::request::{RequestError, doing};
+use crate::api::request::RequestError;
 use crate::controller::context::Context;
-use crate::controller::reconcile::sight::Sight;
-use crate::controller::reconcile::{budget, evict, record, taints};
 use crate::controller::services::provisioning;
+use crate::controller::state::site::Site;
 use crate::core::decide::Action;
 use crate::core::observation::{NodeView, Observation, ProvisioningAnswer, ResetAnswer};
-use crate::core::record::{ProvisioningState, Record, ResetState};
+use crate::core::record::{ProvisioningState, ResetState};
 use crate::core::taint::TaintKey;
 use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node;
-use crate::wire::slim_node::SlimNode;
-use ossci_base::clock;
+use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
-/// From the record of a reset to its request.
+/// The longest time from recording a request to sending it. After that another writer may have changed the node.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-const NO_SERVICE: &str = "the policy names no provisioning service any more";
+const NO_SERVICE: &str = "the policy no longer names a provisioning service";
 
-/// What came of an act, beyond what the next look at the world shows.
+/// What an action returned, beyond what the next observation shows.
 pub enum Outcome {
     Done,
-    /// The node as our write left it.
+    /// The Node as our write left it.
     Node(Box<SlimNode>),
     /// The record as our write left it.
     Record(Box<NodeRepair>),
@@ -39,69 +39,72 @@ pub enum Outcome {
     Provisioning(ProvisioningAnswer),
 }
 
-/// `recorded`: the reset or the reimage that this very turn put on record, and when.
-pub async fn act(
-    context: &Context,
-    sight: &Sight,
-    seen: &Observation,
-    action: Action,
-    recorded: Option<&(String, Instant)>,
-) -> Result<Outcome, RequestError> {
+/// What an action is carried out with.
+pub struct Acting<'a> {
+    pub context: &'a Context,
+    pub site: &'a Site,
+    pub sight: &'a Sight,
+    pub seen: &'a Observation,
+    /// The BMC reset or provisioning request that this reconcile put on record, and when.
+    pub requested: Option<&'a (String, Instant)>,
+}
+
+pub async fn act(acting: &Acting<'_>, action: Action) -> Result<Outcome, RequestError> {
+    let Acting { context, site, sight, seen, requested } = *acting;
+    let (client, fleet, names) = (&context.client, &context.fleet, &site.names);
+    let budget = Budget { client, namespace: &context.namespace, fleet };
     let repair = &sight.repair;
     let node = repair.name_any();
     let kind = kind(&action);
     let outcome = match action {
         Action::PlaceTaint { key, replaces } => {
-            Outcome::Node(Box::new(taints::place(context, sight, key, replaces).await?))
+            Outcome::Node(Box::new(taints::place(client, fleet, names, sight, key, replaces).await?))
         }
-        Action::RemoveTaint { key } => Outcome::Node(Box::new(taints::remove(context, sight, key).await?)),
+        Action::RemoveTaint { key } => Outcome::Node(Box::new(taints::remove(client, fleet, names, sight, key).await?)),
         Action::Evict(pods) => {
-            evict::evict(context, &node, &pods).await?;
+            evict::evict(client, &context.evictions, &node, &pods).await?;
             Outcome::Done
         }
         Action::IssueOrder(mut order) => {
             if let Some(script) = &mut order.script {
-                let (map, key) = (&script.config_map, &script.key);
-                let read = reimage_script::read(&context.client, &context.namespace, map, key).await;
-                script.sha256 = read.map_err(doing("reading the reimage script"))?.map(|read| read.sha256);
+                script.sha256.clone_from(&sight.script);
             }
-            let repair = record::write_order(context, repair, Some(&order)).await?;
+            let repair = record::write_order(client, fleet, repair, Some(&order)).await?;
             tracing::info!(node, order = order.id, kind = %order.kind, "order issued");
             Outcome::Record(Box::new(repair))
         }
         Action::WithdrawOrder { id } => {
-            let repair = record::write_order(context, repair, None).await?;
+            let repair = record::write_order(client, fleet, repair, None).await?;
             tracing::info!(node, order = id, "order withdrawn");
             Outcome::Record(Box::new(repair))
         }
         Action::TakePlace => {
-            budget::take(context, repair, seen).await?;
+            budget.take(&site.policy, context.now(), repair, seen).await?;
             Outcome::Done
         }
         Action::GivePlaceBack => {
-            budget::give_back(context, &node).await?;
+            budget.give_back(&node).await?;
             Outcome::Done
         }
-        Action::SendMail { message_id } => mail(context, repair, seen, message_id).await,
+        Action::SendMail { message_id } => mail(acting, message_id).await,
         Action::ResetNode { id, boot_id } => {
-            let recorded = recorded.filter(|(known, _)| *known == id).map(|(_, at)| *at);
-            let (state, message) = reset(context, &node, &boot_id, recorded).await?;
+            let at = requested.filter(|(known, _)| *known == id).map(|(_, at)| *at);
+            let (state, message) = reset(acting, &boot_id, at).await?;
             tracing::warn!(node, reset = id, state = %state, message, "reset by the BMC");
             Outcome::Reset(ResetAnswer { id, state, message })
         }
         Action::StartProvisioning { id, boot_id } => {
-            let recorded = recorded.filter(|(known, _)| *known == id).map(|(_, at)| *at);
-            let asked = (id.as_str(), boot_id.as_str(), recorded);
-            let (state, message) = start_provisioning(context, &node, seen, &repair.record(), asked).await?;
+            let at = requested.filter(|(known, _)| *known == id).map(|(_, at)| *at);
+            let (state, message) = start_provisioning(acting, &id, &boot_id, at).await?;
             tracing::info!(node, reimage = id, state = %state, message, "reimage by the provisioning service");
             Outcome::Provisioning(ProvisioningAnswer { id, state, message })
         }
         Action::LookAtProvisioning { id, state } => {
-            let (state, message) = match &context.site().provisioning {
+            let (state, message) = match &site.provisioning {
                 Some(service) => service.look(&node, &id, state).await,
                 None => (state, NO_SERVICE.to_owned()),
             };
-            tracing::debug!(node, reimage = id, state = %state, message, "the provisioning service was asked");
+            tracing::debug!(node, reimage = id, state = %state, message, "asked the provisioning service");
             Outcome::Provisioning(ProvisioningAnswer { id, state, message })
         }
     };
@@ -125,46 +128,39 @@ fn kind(action: &Action) -> &'static str {
     }
 }
 
-/// A reset is asked for only by the turn that put it on record, at once, and while the node is still on the boot to be ended.
-async fn reset(
-    context: &Context,
-    name: &str,
-    boot_id: &str,
-    recorded: Option<Instant>,
-) -> Result<(ResetState, String), RequestError> {
-    let Some(recorded) = recorded else {
-        let text = "whoever put this reset on record was ended: nobody knows whether it was sent";
+/// Sends a reset only in the reconcile that put it on record, within 5 s, and while the node is still on the boot that it ends.
+async fn reset(acting: &Acting<'_>, boot_id: &str, at: Option<Instant>) -> Result<(ResetState, String), RequestError> {
+    let Acting { context, site, sight, .. } = *acting;
+    let name = &sight.name();
+    let Some(at) = at else {
+        let text = "the controller restarted between recording and sending this reset; it counts as sent";
         return Ok((ResetState::Unknown, text.to_owned()));
     };
-    let site = context.site();
     let Some(bmc) = &site.bmc else {
-        return Ok((ResetState::Failed, "the policy names no BMC any more".to_owned()));
+        return Ok((ResetState::Failed, "the policy no longer names a BMC".to_owned()));
     };
-    if still(context, name, boot_id).await?.is_none_or(|view| view.ready) {
-        return Ok((ResetState::Failed, "the node is not any more what it was when its reset was decided".to_owned()));
+    if still(&context.client, &site.names, name, boot_id).await?.is_none_or(|view| view.ready) {
+        return Ok((ResetState::Failed, "the node changed after its reset was decided, no reset was sent".to_owned()));
     }
     if let Err(why) = context.resets.begin(clock::monotonic()) {
-        return Ok((
-            ResetState::Failed,
-            format!("no reset was sent: {why}, which is no fault of single nodes any more"),
-        ));
+        return Ok((ResetState::Failed, format!("no reset was sent: {why}, which is not the fault of single nodes")));
     }
-    Ok(bmc.reset(name, recorded + AT_ONCE, || context.leadership.leads()).await)
+    Ok(bmc.reset(name, at + AT_ONCE, || context.leadership.leads()).await)
 }
 
-/// Asked for at once by the turn that put it on record, and while the node is still on the boot to be ended. Any other turn asks
-/// first whether the service has it.
+/// Sends a provisioning request in the reconcile that put it on record, within 5 s, and while the node is still on the boot to
+/// be ended. Any other reconcile asks first whether the service has the request.
 async fn start_provisioning(
-    context: &Context,
-    node: &str,
-    seen: &Observation,
-    record: &Record,
-    (id, boot_id, recorded): (&str, &str, Option<Instant>),
+    acting: &Acting<'_>,
+    id: &str,
+    boot_id: &str,
+    at: Option<Instant>,
 ) -> Result<provisioning::Outcome, RequestError> {
-    let site = context.site();
+    let Acting { context, site, sight, seen, .. } = *acting;
     let Some(service) = &site.provisioning else {
         return Ok((ProvisioningState::Asked, NO_SERVICE.to_owned()));
     };
+    let (node, record) = (&sight.name(), sight.repair.record());
     let episode = record.repair.episode.as_ref();
     let addresses = seen.node.iter().flat_map(|node| &node.addresses);
     let request = provisioning::Request {
@@ -176,37 +172,40 @@ async fn start_provisioning(
     };
     let may = async || {
         let leads = context.leadership.leads();
-        leads
-            && matches!(still(context, node, boot_id).await, Ok(Some(view)) if view.taints.contains(&TaintKey::RepairReimage))
+        let view = still(&context.client, &site.names, node, boot_id).await;
+        leads && matches!(view, Ok(Some(view)) if view.taints.contains(&TaintKey::RepairReimage))
     };
-    let Some(recorded) = recorded else {
+    let Some(at) = at else {
         return Ok(service.start_again(id, &request, may).await);
     };
-    let left = (recorded + AT_ONCE).saturating_duration_since(clock::monotonic());
+    let left = (at + AT_ONCE).saturating_duration_since(clock::monotonic());
     if left.is_zero() || !may().await {
-        let text = "the node is not any more what it was when its reimage was decided, or this took too long";
+        let text = "not sent: the node changed after its reimage was decided, or more than 5 s passed";
         return Ok((ProvisioningState::Pending, text.to_owned()));
     }
     Ok(service.start(id, &request, provisioning::ANSWERS).await)
 }
 
-/// The node as it is now, on this boot and without a hold; `None`: it is not so any more.
-async fn still(context: &Context, name: &str, boot_id: &str) -> Result<Option<NodeView>, RequestError> {
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
-    let node = nodes.get_opt(name).await.map_err(doing("reading the node before its boot is ended"))?;
-    let view = node.map(|node| slim_node::view(&node, &context.site().names));
+/// Reads the Node; `None` unless it is still on this boot and without a hold.
+async fn still(
+    client: &kube::Client,
+    names: &TaintNames,
+    name: &str,
+    boot_id: &str,
+) -> Result<Option<NodeView>, RequestError> {
+    let view = observe::read_node(client, name).await?.map(|node| slim_node::view(&node, names));
     Ok(view.filter(|view| view.boot_id == boot_id && view.hold.is_none()))
 }
 
-/// A mail that is not accepted is tried again for ever: a person has to hear of the node.
-async fn mail(context: &Context, repair: &NodeRepair, seen: &Observation, message_id: String) -> Outcome {
-    let node = repair.name_any();
-    let site = context.site();
+/// Sends the escalation mail. A mail that the server does not accept is sent again without end: a person has to hear of the node.
+async fn mail(acting: &Acting<'_>, message_id: String) -> Outcome {
+    let Acting { context, site, sight, seen, .. } = *acting;
+    let node = sight.name();
     let Some(mailer) = &site.mailer else {
-        tracing::error!(node, "a person is needed, and the policy names no mail server");
+        tracing::error!(node, "escalation mail not sent: the policy names no mail server");
         return Outcome::MailRefused;
     };
-    let record = repair.record();
+    let record = sight.repair.record();
     let files = evidence_maps::files_of(&context.client, &context.namespace, &record).await;
     match mailer.escalate(&message_id, &node, seen.node.as_ref(), &record, files).await {
         Ok(()) => {
@@ -214,7 +213,7 @@ async fn mail(context: &Context, repair: &NodeRepair, seen: &Observation, messag
             Outcome::MailAccepted(message_id)
         }
         Err(error) => {
-            tracing::error!(node, error = format!("{error:#}"), "escalation mail not accepted, it is tried again");
+            tracing::error!(node, error = format!("{error:#}"), "escalation mail not accepted, sent again in 30 s");
             Outcome::MailRefused
         }
     }

@@ -12,3 +12,5 @@ pub mod record;
 pub mod report;
 pub mod sight;
 pub mod taints;
+#[cfg(test)]
+mod tests;

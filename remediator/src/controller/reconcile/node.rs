@@ -1,32 +1,38 @@
-//! One turn of one node: observe, decide, record, act, report. A decision either changes the record or acts on it, so a
-//! turn goes round until there is nothing to do now.
-//!
-//! On the word of the watches an episode is opened and tainted, and its reason told: those writes are refused when anything was
-//! newer. What moves a repair on, ends it, or cannot be guarded by a version is decided once more on what is read for it.
+//! Reconciles one node: observe, decide, record, act, report. A decision either changes the record or acts on it, so a
+//! reconcile goes round until nothing is to be done now.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::api::request;
-use crate::api::request::RequestError;
+use kube::api::ObjectMeta;
+use ossci_base::clock;
+use tokio::sync::MutexGuard;
+
+use super::act::{self, Acting, Outcome};
+use super::observe::{self, Read, Surroundings};
+use super::plan::{Next, Step, plan};
+use super::sight::{Answers, Needs, Sight};
+use super::{condition, record, report};
+use crate::api::request::{self, RequestError, doing};
+use crate::api::{records, reimage_script};
 use crate::controller::context::Context;
 use crate::controller::inputs::poll;
-use crate::controller::reconcile::plan::{Course, Step};
-use crate::controller::reconcile::sight::{Fresh, Sight, Told};
-use crate::controller::reconcile::{act, condition, observe, plan, record, report};
-use crate::core::decide::Action;
+use crate::controller::state::site::Site;
+use crate::core::decide::{Action, Decision};
+use crate::core::observation::Observation;
 use crate::core::retention;
-use ossci_base::clock;
+use crate::core::why::{Reason, Why};
+use crate::wire::slim_node;
 
-/// More rounds than this in one turn mean that something undoes what we do: the node waits for its next turn.
-const ROUNDS: u32 = 16;
+/// More rounds than this in one reconcile mean that something undoes our writes.
+const ROUNDS: u32 = 24;
 const LOST_RACE: Duration = Duration::from_millis(50);
 const AFTER_ERROR: Duration = Duration::from_secs(5);
-/// How soon pods that were asked to leave are looked for again.
+/// How soon the controller looks again for pods whose eviction it asked for.
 const EVICTING: Duration = Duration::from_secs(2);
-/// How soon a refused mail is tried again.
+/// How soon a refused mail is sent again.
 const MAILING: Duration = Duration::from_secs(30);
 
-/// Takes the node's turn; returns when to look again, `None` when there is no record of it.
+/// Reconciles the node; returns when to look again, `None` when nothing is recorded of it or this replica does not lead.
 pub async fn reconcile(context: &Context, node: &str) -> Option<Duration> {
     match rounds(context, node).await {
         Ok(wait) => wait,
@@ -36,96 +42,225 @@ pub async fn reconcile(context: &Context, node: &str) -> Option<Duration> {
         }
         Err(error) => {
             context.metrics.turn_errors.inc();
-            tracing::warn!(node, doing = error.what, error = %error.source, "turn failed, it is taken again");
+            tracing::warn!(node, doing = error.what, error = %error.source, "reconcile failed, retrying in 5 s");
             Some(AFTER_ERROR)
         }
     }
 }
 
+/// Whether the reconcile goes on.
+enum Round {
+    Goes,
+    /// It ends, and the node is reconciled again after this time; `None`: when something wakes it.
+    Ends(Option<Duration>),
+}
+
 async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, RequestError> {
-    let mut told = Told::default();
-    let mut recorded = None;
-    let mut tainting = None;
-    // What came back from our last write is as good as another read: whoever writes in between wins the next one.
-    let mut at_hand: Option<Sight> = None;
-    let mut wanted = Fresh::default();
-    let mut asked = false;
+    let mut held = Held::default();
     for _ in 0..ROUNDS {
         if !context.leadership.leads() {
             return Ok(None);
         }
-        let sight = match at_hand.take() {
-            Some(sight) => sight,
-            None => match observe::sight(context, name, wanted).await? {
-                Some(sight) => sight,
-                None => return Ok(None),
-            },
-        };
-        let course = plan::chart(context, &sight, &told).await?;
-        if course.intends_taint() && tainting.is_none() {
-            // What others are about to taint has to be seen first.
-            tainting = Some(context.tainting.lock().await);
-            at_hand = Some(sight);
-            continue;
-        }
-        if course.is_disruptive() && !asked {
-            if !poll::ask_again(context).await {
-                tracing::warn!(node = name, "no Alertmanager answers before something disruptive: it has to wait");
-                return Ok(Some(AFTER_ERROR));
-            }
-            // Decided once more, on what is read after the answer.
-            (asked, wanted) = (true, Fresh { record: true, node: true });
-            continue;
-        }
-        let needed = course.needs_fresh();
-        if !sight.fresh.covers(needed) {
-            wanted = wanted | needed;
-            continue;
-        }
-        let Course { steps, seen, last } = course;
-        if let Some(Step { decision, .. }) = steps.last() {
-            let repair = record::write(context, &sight.repair, &decision.next).await?;
-            // What the service said is as true after it: it is asked once in a turn.
-            told = Told { provisioned: told.provisioned, ..Told::default() };
-            (tainting, asked) = (None, false);
-            recorded = steps.iter().find_map(Step::newly_asked).map(|id| (id, clock::monotonic()));
-            for Step { seen, before, decision } in &steps {
-                report::changed(context, &repair, seen, before, decision);
-            }
-            let fresh = Fresh { record: true, ..sight.fresh };
-            at_hand = Some(Sight { repair, fresh, ..sight });
-            continue;
-        }
-        let Some(action) = last.action else {
-            if retention::is_due(&sight.repair.record(), sight.node.is_some(), context.now()) {
-                record::delete(context, &sight.repair).await?;
-                return Ok(None);
-            }
-            condition::show(context, &sight, &last.why).await?;
-            return Ok(last.look_again.or(Some(Duration::MAX)));
-        };
-        let evicting = matches!(action, Action::Evict(_));
-        tracing::debug!(node = name, ?action, "acting");
-        match act::act(context, &sight, &seen, action, recorded.as_ref()).await? {
-            act::Outcome::Done if evicting => {
-                condition::show(context, &sight, &last.why).await?;
-                return Ok(Some(last.look_again.unwrap_or(EVICTING).min(EVICTING)));
-            }
-            act::Outcome::Done => at_hand = Some(sight),
-            act::Outcome::Node(node) => {
-                let fresh = Fresh { node: true, ..sight.fresh };
-                at_hand = Some(Sight { node: Some(*node), fresh, ..sight });
-            }
-            act::Outcome::Record(repair) => {
-                let fresh = Fresh { record: true, ..sight.fresh };
-                at_hand = Some(Sight { repair: *repair, fresh, ..sight });
-            }
-            act::Outcome::MailAccepted(message_id) => told.accepted_mail = Some(message_id),
-            act::Outcome::Reset(answer) => told.reset = Some(answer),
-            act::Outcome::Provisioning(answer) => told.provisioned = Some(answer),
-            act::Outcome::MailRefused => return Ok(Some(MAILING)),
+        if let Round::Ends(wait) = round(context, name, &mut held).await? {
+            return Ok(wait);
         }
     }
-    tracing::warn!(node = name, rounds = ROUNDS, "the turn does not come to an end; it goes on later");
+    tracing::warn!(node = name, rounds = ROUNDS, "reconcile stopped after too many rounds, retrying in 5 s");
     Ok(Some(AFTER_ERROR))
+}
+
+/// What a reconcile holds from one round to the next.
+#[derive(Default)]
+struct Held<'a> {
+    sight: Option<Sight>,
+    /// What has to be fresh whenever the sight is read again.
+    fresh: Needs,
+    alerts_asked: bool,
+    tainting: Option<MutexGuard<'a, ()>>,
+    answers: Answers,
+    /// The BMC reset or provisioning request that this reconcile put on record, and when.
+    requested: Option<(String, Instant)>,
+}
+
+impl Held<'_> {
+    fn has(&self) -> Needs {
+        let of_sight = self.sight.as_ref().map(|sight| sight.has).unwrap_or_default();
+        Needs { taint_lock: self.tainting.is_some(), alerts: self.alerts_asked, ..of_sight }
+    }
+}
+
+async fn round<'a>(context: &'a Context, name: &str, held: &mut Held<'a>) -> Result<Round, RequestError> {
+    let site = context.site();
+    let Some(sight) = &held.sight else { return open(context, &site, name, held).await };
+
+    // Observe: what the phase needs beside the record and the Node.
+    let record = sight.repair.record();
+    let view = sight.node.as_ref().map(|node| slim_node::view(node, &site.names));
+    if let Some(missing) = observe::needs(&record, view.as_ref(), &site).missing(held.has()) {
+        return fetch(context, &site, name, held, missing).await;
+    }
+
+    // Decide.
+    let surroundings = Surroundings {
+        site: &site,
+        fleet: &context.fleet,
+        alerts: &context.alerts,
+        evictions: &context.evictions,
+        skewed: context.time.skewed(),
+        now: context.now(),
+        at: clock::monotonic(),
+    };
+    let plan = plan(record, held.answers.clone(), surroundings.now, &site.policy, |record, answers| {
+        surroundings.observation(sight, record, answers)
+    });
+    if let Some(missing) = plan.needs().missing(held.has()) {
+        return fetch(context, &site, name, held, missing).await;
+    }
+
+    // Record, act or rest.
+    match plan.next() {
+        Next::Write(steps) => write(context, held, steps).await,
+        Next::Do { action, seen, last } => carry_out(context, &site, held, action, &seen, last).await,
+        Next::Rest(decision) => rest(context, held, decision).await,
+    }
+}
+
+/// Reads the record and the Node.
+async fn open(context: &Context, site: &Site, name: &str, held: &mut Held<'_>) -> Result<Round, RequestError> {
+    let (read, has) = observe::read(&context.client, &context.fleet, site, name, held.fresh).await?;
+    match read {
+        Read::Both { repair, node } => {
+            let (repair, node) = (*repair, node.map(|node| *node));
+            held.sight = Some(Sight { repair, node, pods: Vec::new(), kubelet_silent: false, script: None, has });
+            Ok(Round::Goes)
+        }
+        // Creating the record is the lock, so a record that another replica created first is as good as ours.
+        Read::Unrecorded => {
+            let created = records::create(&kube::Api::all(context.client.clone()), name).await;
+            context.fleet.saw_record(&created.map_err(doing("creating the record"))?);
+            Ok(Round::Goes)
+        }
+        Read::Nothing => Ok(Round::Ends(None)),
+        Read::Unreadable { metadata, error } => unreadable(context, name, &metadata, &error).await,
+    }
+}
+
+/// Fetches what a plan is missing, in an order that is a safety property: lock, ask Alertmanager, then read, then decide again.
+async fn fetch<'a>(
+    context: &'a Context,
+    site: &Site,
+    name: &str,
+    held: &mut Held<'a>,
+    missing: Needs,
+) -> Result<Round, RequestError> {
+    if missing.taint_lock {
+        held.tainting = Some(context.tainting.lock().await);
+    }
+    if missing.alerts {
+        if !poll::ask(context).await {
+            tracing::warn!(node = name, "no Alertmanager answers, disruptive step postponed for 5 s");
+            return Ok(Round::Ends(Some(AFTER_ERROR)));
+        }
+        held.alerts_asked = true;
+    }
+    if missing.record || missing.node || missing.alerts {
+        // What was read before Alertmanager answered is older than its answer.
+        let (record, node) = (missing.record || missing.alerts, missing.node || missing.alerts);
+        held.fresh = held.fresh | Needs { record, node, ..Needs::default() };
+        held.sight = None;
+        return Ok(Round::Goes);
+    }
+    let Some(sight) = &mut held.sight else { return Ok(Round::Goes) };
+    if missing.pods {
+        sight.pods = observe::pods_to_leave(&context.client, name).await?;
+        sight.has.pods = true;
+    }
+    if missing.kubelet
+        && let Some(bmc) = &site.bmc
+    {
+        sight.kubelet_silent = observe::kubelet_is_silent(&context.client, name, bmc.dead, context.now()).await?;
+        sight.has.kubelet = true;
+    }
+    if missing.script {
+        let place = &site.policy.reimage;
+        let read = reimage_script::read(&context.client, &context.namespace, &place.config_map, &place.key).await;
+        sight.script = read.map_err(doing("reading the reimage script"))?.map(|script| script.sha256);
+        sight.has.script = true;
+    }
+    Ok(Round::Goes)
+}
+
+/// Records the decisions as one guarded write, and reports each.
+async fn write(context: &Context, held: &mut Held<'_>, steps: Vec<Step>) -> Result<Round, RequestError> {
+    let (Some(sight), Some(last)) = (held.sight.take(), steps.last()) else { return Ok(Round::Goes) };
+    let repair = record::write(&context.client, &context.fleet, &sight.repair, &last.decision.next).await?;
+    held.requested = steps.iter().find_map(Step::newly_asked).map(|id| (id, clock::monotonic()));
+    for step in &steps {
+        report::changed(&context.metrics, &context.events, context.now(), &repair, step);
+    }
+    // The provisioning service's answer is still valid: it is asked once in a reconcile.
+    held.answers = Answers { provisioned: held.answers.provisioned.take(), ..Answers::default() };
+    (held.tainting, held.alerts_asked) = (None, false);
+    // The answer to our own write is as fresh as a read: the next guarded write fails if another writer was faster.
+    let has = Needs { record: true, node: sight.has.node, ..Needs::default() };
+    held.sight = Some(Sight { repair, has, ..sight });
+    Ok(Round::Goes)
+}
+
+/// Acts on what is recorded.
+async fn carry_out(
+    context: &Context,
+    site: &Site,
+    held: &mut Held<'_>,
+    action: Action,
+    seen: &Observation,
+    last: Decision,
+) -> Result<Round, RequestError> {
+    let Some(sight) = held.sight.take() else { return Ok(Round::Goes) };
+    let evicting = matches!(action, Action::Evict(_));
+    tracing::debug!(node = sight.name(), ?action, "acting");
+    let acting = Acting { context, site, sight: &sight, seen, requested: held.requested.as_ref() };
+    match act::act(&acting, action).await? {
+        Outcome::Done if evicting => {
+            condition::show(&context.client, &context.fleet, context.now(), &sight, &last.why).await?;
+            return Ok(Round::Ends(Some(last.look_again.unwrap_or(EVICTING).min(EVICTING))));
+        }
+        Outcome::Done => held.sight = Some(sight),
+        Outcome::Node(node) => {
+            let has = Needs { node: true, ..sight.has };
+            held.sight = Some(Sight { node: Some(*node), has, ..sight });
+        }
+        Outcome::Record(repair) => {
+            let has = Needs { record: true, script: false, ..sight.has };
+            held.sight = Some(Sight { repair: *repair, has, ..sight });
+        }
+        Outcome::MailAccepted(message_id) => held.answers.accepted_mail = Some(message_id),
+        Outcome::Reset(answer) => held.answers.reset = Some(answer),
+        Outcome::Provisioning(answer) => held.answers.provisioned = Some(answer),
+        Outcome::MailRefused => return Ok(Round::Ends(Some(MAILING))),
+    }
+    Ok(Round::Goes)
+}
+
+/// Nothing is to be done now: shows why, or deletes a record that is finished and old.
+async fn rest(context: &Context, held: &mut Held<'_>, decision: Decision) -> Result<Round, RequestError> {
+    let Some(sight) = held.sight.take() else { return Ok(Round::Goes) };
+    if retention::is_due(&sight.repair.record(), sight.node.is_some(), context.now()) {
+        record::delete(&context.client, &sight.repair).await?;
+        return Ok(Round::Ends(None));
+    }
+    condition::show(&context.client, &context.fleet, context.now(), &sight, &decision.why).await?;
+    Ok(Round::Ends(decision.look_again.or(Some(Duration::MAX))))
+}
+
+/// Shows on the record and on the node that the record cannot be read. Nothing else is done to either.
+async fn unreadable(context: &Context, name: &str, metadata: &ObjectMeta, error: &str) -> Result<Round, RequestError> {
+    let (client, now) = (&context.client, context.now());
+    let why = Reason::new(Why::NotUnderstood, format!("the record cannot be read: {error}"));
+    tracing::error!(node = name, error, "record cannot be read, record and node left alone");
+    let shown = condition::of_unreadable(client, name).await?;
+    condition::of_record(client, now, metadata, shown.as_ref(), &why).await?;
+    let node = observe::read_node(client, name).await?;
+    condition::of_node(client, &context.fleet, now, node.as_ref(), &why).await?;
+    Ok(Round::Ends(None))
 }

@@ -1,177 +1,199 @@
-//! Step one: what is recorded and what is there, as the watches told it, or read afresh where that matters.
+//! Step one: observe. Reads from the API server what the cache may not answer, and puts everything that is known into one
+//! [`Observation`]. Writes nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
 
-use crate::api::records;
+use super::sight::{Answers, Needs, Sight};
 use crate::api::request::{RequestError, doing};
-use crate::controller::context::Context;
-use crate::controller::reconcile::condition;
-use crate::controller::reconcile::sight::{Fresh, Sight, Told};
-use crate::controller::state::fleet;
-use crate::controller::state::fleet::Asking;
+use crate::controller::state::alerts::Alerts;
+use crate::controller::state::evictions::Evictions;
+use crate::controller::state::fleet::{self, Asking, Fleet};
+use crate::controller::state::site::Site;
 use crate::core::budget::Seat;
-use crate::core::gates;
-use crate::core::gates::Around;
-use crate::core::observation::{Observation, PodView};
-use crate::core::policy::{DrainMode, Pool};
+use crate::core::gates::{self, Around};
+use crate::core::observation::{NodeView, Observation, PodView};
+use crate::core::policy::{DrainMode, Policy, Pool};
 use crate::core::record::{Episode, Phase, Record, Rung};
-use crate::core::why::{Reason, Why};
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node;
-use crate::wire::slim_node::SlimNode;
-use ossci_base::clock;
+use crate::wire::slim_node::{self, SlimNode};
 
-/// Reads what has to be fresh and what no watch told. A node that carries a taint of ours and has no record gets one: a person's `kubectl taint` starts a rung.
-/// `None`: nothing was ever asked for this node.
-pub async fn sight(context: &Context, name: &str, wanted: Fresh) -> Result<Option<Sight>, RequestError> {
-    let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
-    let (kept, kept_node) = context.fleet.kept(name);
-    let mut fresh = Fresh::default();
-    let repair = match kept.filter(|_| !wanted.record) {
-        Some(kept) => Some(NodeRepair::clone(&kept)),
+/// What the API server or the cache has of a node.
+pub enum Read {
+    Both {
+        repair: Box<NodeRepair>,
+        node: Option<Box<SlimNode>>,
+    },
+    /// The Node carries a taint of ours and has no record: a person's `kubectl taint` starts a rung.
+    Unrecorded,
+    /// No complaint was ever recorded for this node.
+    Nothing,
+    /// The record cannot be deserialised: neither it nor the node is touched.
+    Unreadable {
+        metadata: Box<ObjectMeta>,
+        error: String,
+    },
+}
+
+/// Reads the record and the Node: from the API server where `fresh` asks for it or the cache has nothing, else from the cache.
+pub async fn read(
+    client: &kube::Client,
+    fleet: &Fleet,
+    site: &Site,
+    name: &str,
+    fresh: Needs,
+) -> Result<(Read, Needs), RequestError> {
+    let (cached, cached_node) = fleet.cached(name);
+    let mut has = Needs::default();
+    let repair = match cached.filter(|_| !fresh.record) {
+        Some(cached) => Some(NodeRepair::clone(&cached)),
         None => {
-            fresh.record = true;
-            match readable(context, name).await? {
-                Reading::There(repair) => Some(*repair),
-                Reading::Absent => None,
-                Reading::Unreadable => return Ok(None),
+            has.record = true;
+            let repairs: Api<DeserializeGuard<NodeRepair>> = Api::all(client.clone());
+            match repairs.get_opt(name).await.map_err(doing("reading the record"))?.map(|repair| repair.0) {
+                Some(Ok(repair)) => {
+                    fleet.saw_record(&repair);
+                    Some(repair)
+                }
+                Some(Err(invalid)) => {
+                    let metadata = Box::new(invalid.metadata);
+                    return Ok((Read::Unreadable { metadata, error: invalid.error }, has));
+                }
+                None => None,
             }
         }
     };
-    let node = match kept_node.filter(|_| !wanted.node) {
-        Some(kept) => Some(SlimNode::clone(&kept)),
+    let node = match cached_node.filter(|_| !fresh.node) {
+        Some(cached) => Some(SlimNode::clone(&cached)),
         None => {
-            fresh.node = true;
-            let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
-            node.iter().for_each(|node| context.fleet.read_node(node));
+            has.node = true;
+            let node = read_node(client, name).await?;
+            node.iter().for_each(|node| fleet.read_node(node));
             node
         }
     };
     if let Some(repair) = repair {
-        return Ok(Some(Sight { repair, node, fresh }));
+        return Ok((Read::Both { repair: Box::new(repair), node: node.map(Box::new) }, has));
     }
-    let tainted = node.as_ref().is_some_and(|node| !slim_node::view(node, &context.site().names).taints.is_empty());
-    if !tainted {
-        return Ok(None);
-    }
-    let repair = records::create(&repairs, name).await.map_err(doing("creating the record"))?;
-    Ok(Some(Sight { repair, node, fresh }))
+    let tainted = node.is_some_and(|node| !slim_node::view(&node, &site.names).taints.is_empty());
+    Ok((if tainted { Read::Unrecorded } else { Read::Nothing }, has))
 }
 
-enum Reading {
-    There(Box<NodeRepair>),
-    Absent,
-    /// It is there, and nobody can say what it means.
-    Unreadable,
+/// Reads the Node; `None` when there is none.
+pub async fn read_node(client: &kube::Client, name: &str) -> Result<Option<SlimNode>, RequestError> {
+    let nodes: Api<SlimNode> = Api::all(client.clone());
+    nodes.get_opt(name).await.map_err(doing("reading the node"))
 }
 
-/// Reads the record; one that cannot be read is said to be so on itself and on the node.
-async fn readable(context: &Context, name: &str) -> Result<Reading, RequestError> {
-    let repairs: Api<DeserializeGuard<NodeRepair>> = Api::all(context.client.clone());
-    let Some(repair) = repairs.get_opt(name).await.map_err(doing("reading the record"))? else {
-        return Ok(Reading::Absent);
-    };
-    match repair.0 {
-        Ok(repair) => {
-            context.fleet.saw_record(&repair);
-            Ok(Reading::There(Box::new(repair)))
-        }
-        Err(invalid) => {
-            let why = Reason::new(Why::NotUnderstood, format!("the record cannot be read: {}", invalid.error));
-            tracing::error!(node = name, error = invalid.error, "the record cannot be read; the node is left alone");
-            let stands = condition::unreadable(context, name).await?;
-            condition::of_record(context, &invalid.metadata, stands.as_ref(), &why).await?;
-            let nodes: Api<SlimNode> = Api::all(context.client.clone());
-            let node = nodes.get_opt(name).await.map_err(doing("reading the node"))?;
-            condition::of_node(context, node.as_ref(), &why).await?;
-            Ok(Reading::Unreadable)
-        }
-    }
-}
-
-/// What the core is to see: the node, what is around it, and its pods where the phase asks for them.
-pub async fn world(context: &Context, sight: &Sight, record: &Record, told: Told) -> Result<Observation, RequestError> {
-    let Sight { repair, node, .. } = sight;
-    let name = &repair.name_any();
-    let uid = repair.uid().unwrap_or_default();
-    let site = context.site();
-    let episode = record.repair.episode.as_ref();
-    let node = node.as_ref().map(|node| slim_node::view(node, &site.names));
-    let asking =
-        Asking { node: name, uid: &uid, record, policy: &site.policy, now: context.now(), at: clock::monotonic() };
-    // A node at rest needs no comparison with all others.
-    let at_rest = episode.is_none_or(|episode| episode.phase.is_over())
-        && record.complaints.iter().all(|complaint| !complaint.firing)
-        && !context.fleet.holds(name);
-    let standing = if at_rest { None } else { context.fleet.standing(asking, None) };
-    let seat = match &standing {
-        Some(standing) => standing.seat,
-        // It is in no pool any more, or gone: what it holds is to be given back.
-        None => {
-            let held = |episode: &&Episode| context.fleet.holds_for(name, &fleet::holder(&uid, episode));
-            episode.filter(held).map(|_| Seat::Held)
-        }
-    };
-    let pool = node.as_ref().and_then(|node| site.policy.pool_of(&node.labels));
-    let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
-        let around = Around {
-            skewed: context.time.skewed(),
-            paused: standing.paused.as_deref(),
-            alerts_unknown: site.alertmanager.as_ref().is_some_and(|replicas| context.alerts.unknown(replicas)),
-            storm: standing.storm,
-            rung_fails: standing.rung_fails,
-        };
-        gates::halt(around, pool, episode.map_or(Rung::Reboot, |episode| episode.rung), asking.now)
-    });
+/// What has to be read beside the record and the Node before anything is decided on this record.
+pub fn needs(record: &Record, node: Option<&NodeView>, site: &Site) -> Needs {
+    let Some(episode) = record.repair.episode.as_ref() else { return Needs::default() };
+    let pool = node.and_then(|node| site.policy.pool_of(&node.labels));
     let waits = |pool: &Pool| pool.drain == DrainMode::WaitForJobs;
-    let draining = episode.is_some_and(|episode| match episode.phase {
+    let pods = match episode.phase {
         Phase::Draining => true,
         Phase::Waiting => pool.is_some_and(waits),
         _ => false,
-    });
-    let pods = if draining { pods_to_leave(context, name).await? } else { Vec::new() };
-    let rebooting = episode.is_some_and(|episode| episode.phase == Phase::Rebooting);
-    let dead = match (&site.bmc, &node) {
-        (Some(bmc), Some(node)) if rebooting && !node.ready => is_silent(context, name, bmc.dead).await?,
-        _ => false,
     };
-    Ok(Observation {
-        node,
-        pods,
-        refused: context.evictions.refused(name),
-        accepted_mail: told.accepted_mail,
-        reset: told.reset,
-        provisioned: told.provisioned,
-        bmc: site.bmc.is_some(),
-        dead,
-        seat,
-        halt,
-        taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
-        many_down: standing.as_ref().is_some_and(|standing| standing.many_down),
-        many_slow: standing.is_some_and(|standing| standing.many_slow),
-        silenced: context.alerts.silenced(&record.complaints),
-    })
+    let not_ready = node.is_some_and(|node| !node.ready);
+    let kubelet = site.bmc.is_some() && episode.phase == Phase::Rebooting && not_ready;
+    Needs { pods, kubelet, ..Needs::default() }
 }
 
-/// The kubelet has a Lease and has not renewed it for so long.
-async fn is_silent(context: &Context, name: &str, limit: Duration) -> Result<bool, RequestError> {
-    let leases: Api<Lease> = Api::namespaced(context.client.clone(), "kube-node-lease");
+/// What the controller knows beside this node, at one moment.
+pub struct Surroundings<'a> {
+    pub site: &'a Site,
+    pub fleet: &'a Fleet,
+    pub alerts: &'a Alerts,
+    pub evictions: &'a Evictions,
+    /// The API server's time and ours differ by more than 30 s.
+    pub skewed: bool,
+    pub now: Timestamp,
+    pub at: Instant,
+}
+
+impl Surroundings<'_> {
+    /// What the core decides on: the node, its pods, its pool, and the answers of other services. `record` is the record as the
+    /// decisions of this reconcile have left it so far.
+    pub fn observation(&self, sight: &Sight, record: &Record, answers: Answers) -> Observation {
+        let Self { site, fleet, .. } = self;
+        let name = &sight.repair.name_any();
+        let uid = sight.repair.uid().unwrap_or_default();
+        let episode = record.repair.episode.as_ref();
+        let node = sight.node.as_ref().map(|node| slim_node::view(node, &site.names));
+        let asking = self.asking(name, &uid, record);
+        // A node at rest needs no comparison with all others.
+        let at_rest = episode.is_none_or(|episode| episode.phase.is_over())
+            && record.complaints.iter().all(|complaint| !complaint.firing)
+            && !fleet.holds(name);
+        let standing = if at_rest { None } else { fleet.standing(asking, None) };
+        let seat = match &standing {
+            Some(standing) => standing.seat,
+            // The node is in no pool any more, or deleted: the slot that it holds is to be given back.
+            None => {
+                let held = |episode: &&Episode| fleet.holds_for(name, &fleet::holder(&uid, episode));
+                episode.filter(held).map(|_| Seat::Held)
+            }
+        };
+        let pool = node.as_ref().and_then(|node| site.policy.pool_of(&node.labels));
+        let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
+            let around = Around {
+                skewed: self.skewed,
+                paused: standing.paused.as_deref(),
+                alerts_unknown: site.alertmanager.as_ref().is_some_and(|replicas| self.alerts.unknown(replicas)),
+                storm: standing.storm,
+                rung_fails: standing.rung_fails,
+            };
+            gates::halt(around, pool, episode.map_or(Rung::Reboot, |episode| episode.rung), self.now)
+        });
+        Observation {
+            node,
+            pods: sight.pods.clone(),
+            refused: self.evictions.refused(name),
+            accepted_mail: answers.accepted_mail,
+            reset: answers.reset,
+            provisioned: answers.provisioned,
+            bmc: site.bmc.is_some(),
+            dead: sight.kubelet_silent,
+            seat,
+            halt,
+            taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
+            many_down: standing.as_ref().is_some_and(|standing| standing.many_down),
+            many_slow: standing.is_some_and(|standing| standing.many_slow),
+            silenced: self.alerts.silenced(&record.complaints),
+        }
+    }
+
+    /// The question that this node's record asks of its pool.
+    pub fn asking<'a>(&'a self, node: &'a str, uid: &'a str, record: &'a Record) -> Asking<'a> {
+        let policy: &Policy = &self.site.policy;
+        Asking { node, uid, record, policy, now: self.now, at: self.at }
+    }
+}
+
+/// Whether the kubelet has a Lease that it has not renewed for longer than `limit`.
+pub async fn kubelet_is_silent(
+    client: &kube::Client,
+    name: &str,
+    limit: Duration,
+    now: Timestamp,
+) -> Result<bool, RequestError> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
     let lease = leases.get_opt(name).await.map_err(doing("reading the kubelet's Lease"))?;
     let renewed = lease.and_then(|lease| lease.spec).and_then(|spec| spec.renew_time);
-    let silent = renewed.and_then(|renewed| Duration::try_from(context.now().duration_since(renewed.0)).ok());
+    let silent = renewed.and_then(|renewed| Duration::try_from(now.duration_since(renewed.0)).ok());
     Ok(silent.is_some_and(|silent| silent > limit))
 }
 
-/// Pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.
-async fn pods_to_leave(context: &Context, name: &str) -> Result<Vec<PodView>, RequestError> {
-    let pods: Api<Pod> = Api::all(context.client.clone());
+/// The pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.
+pub async fn pods_to_leave(client: &kube::Client, name: &str) -> Result<Vec<PodView>, RequestError> {
+    let pods: Api<Pod> = Api::all(client.clone());
     let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
     let list = pods.list(&here).await.map_err(doing("listing the node's pods"))?;
     let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_view).collect();
@@ -179,11 +201,11 @@ async fn pods_to_leave(context: &Context, name: &str) -> Result<Vec<PodView>, Re
     Ok(names)
 }
 
-/// Kubernetes' own default, seconds.
+/// Kubernetes' default for `terminationGracePeriodSeconds`.
 const GRACE: u64 = 30;
 
 fn pod_view(pod: &Pod) -> PodView {
-    // What the API server accepted, when it was asked to go; else what its author wrote.
+    // The grace period that the API server accepted with the eviction, or else the one in the pod's spec.
     let spec = pod.spec.as_ref();
     let grace =
         pod.metadata.deletion_grace_period_seconds.or(spec.and_then(|spec| spec.termination_grace_period_seconds));

@@ -1,13 +1,13 @@
-//! Where one reading leads: what is decided on it, and again on what that decision left, up to the next write or act. The core
-//! goes in small steps; those that are about nothing but the record are written as one.
+//! Step two: decide. Calls `decide` on its own result until an API write or an action is due, so that several small decisions
+//! become one patch. Pure: it says what it needs, and the caller fetches it.
 
-use crate::api::request::RequestError;
-use crate::controller::context::Context;
-use crate::controller::reconcile::observe;
-use crate::controller::reconcile::sight::{Fresh, Sight, Told};
+use jiff::Timestamp;
+
+use super::sight::{Answers, Needs};
 use crate::core::decide::{Action, Decision, decide};
 use crate::core::observation::Observation;
-use crate::core::record::{Episode, Phase, ProvisioningState, Repair};
+use crate::core::policy::Policy;
+use crate::core::record::{Episode, Phase, ProvisioningState, Record, Repair};
 
 /// One decision that changes the record.
 pub struct Step {
@@ -16,80 +16,118 @@ pub struct Step {
     pub decision: Decision,
 }
 
-pub struct Course {
-    /// To be written as one; at most the first of them moves a phase, so that each phase is on record.
-    pub steps: Vec<Step>,
-    /// What is decided behind them, and what was seen for it.
-    pub seen: Observation,
-    pub last: Decision,
+/// What the record and the observation call for.
+pub struct Plan {
+    /// Written as one patch. At most the first of them changes a phase, so that each phase is on record.
+    steps: Vec<Step>,
+    /// The observation of the last decision, and that decision.
+    seen: Observation,
+    last: Decision,
 }
 
-/// More than this in one write would mean that decisions go in a circle.
+/// What is done next.
+pub enum Next {
+    /// Record these decisions.
+    Write(Vec<Step>),
+    /// Act on what is recorded.
+    Do { action: Action, seen: Box<Observation>, last: Decision },
+    /// Nothing, until something changes or the decision's time comes.
+    Rest(Decision),
+}
+
+/// More decisions than this in one write would mean that they go in a circle.
 const STEPS: usize = 4;
 
-pub async fn chart(context: &Context, sight: &Sight, told: &Told) -> Result<Course, RequestError> {
-    let (site, now) = (context.site(), context.now());
-    let mut record = sight.repair.record();
-    let mut told = told.clone();
+/// Decides on `record` and on what each decision leaves of it. `observe` returns what is known for a record.
+pub fn plan(
+    mut record: Record,
+    mut answers: Answers,
+    now: Timestamp,
+    policy: &Policy,
+    observe: impl Fn(&Record, Answers) -> Observation,
+) -> Plan {
     let mut steps: Vec<Step> = Vec::new();
     loop {
-        let seen = observe::world(context, sight, &record, std::mem::take(&mut told)).await?;
-        let decision = decide(&record, &seen, now, &site.policy);
+        let seen = observe(&record, std::mem::take(&mut answers));
+        let decision = decide(&record, &seen, now, policy);
         let changes = decision.next != record.repair;
         let full = steps.len() == STEPS || steps.iter().any(|step| step.newly_asked().is_some());
         if !changes || full || (moves(&record.repair, &decision.next) && !steps.is_empty()) {
-            return Ok(Course { steps, seen, last: decision });
+            return Plan { steps, seen, last: decision };
         }
         let before = std::mem::replace(&mut record.repair, decision.next.clone());
         steps.push(Step { seen, before, decision });
     }
 }
 
-impl Course {
-    /// The next write puts the first taint of an episode on record.
-    pub fn intends_taint(&self) -> bool {
-        self.steps.iter().any(|Step { before, decision, .. }| {
-            let taint = |repair: &Repair| open(repair).is_some_and(|episode| episode.taint.is_some());
-            taint(&decision.next) && !taint(before)
-        })
-    }
-
-    /// The next write or act takes a node away from people, or prepares to.
-    pub fn is_disruptive(&self) -> bool {
-        let now = self.steps.is_empty().then_some(self.last.action.as_ref()).flatten();
-        self.steps.iter().any(|step| step.sets_out() || step.newly_asked().is_some())
-            || matches!(now, Some(Action::IssueOrder(order)) if order.kind.is_disruptive())
-    }
-
-    /// What the next write or act may not take from the watches.
-    pub fn needs_fresh(&self) -> Fresh {
-        let goes_on = |Step { before, decision, .. }: &Step| goes_on(before, &decision.next);
-        if !self.steps.is_empty() {
-            // Every write of the record is refused unless it is still as it was read.
-            return Fresh { record: false, node: self.steps.iter().any(goes_on) };
+impl Plan {
+    pub fn next(self) -> Next {
+        let Self { steps, seen, mut last } = self;
+        if !steps.is_empty() {
+            return Next::Write(steps);
         }
+        match last.action.take() {
+            Some(action) => Next::Do { action, seen: Box::new(seen), last },
+            None => Next::Rest(last),
+        }
+    }
+
+    /// What the next write or action may not be carried out without.
+    ///
+    /// Opening an episode, placing its first taint and updating its reason may use cached objects: a stale resourceVersion
+    /// makes the API server reject the write. What moves a repair on, ends it, or has no version to guard it is decided once
+    /// more on objects that were read for it. Before anything disruptive Alertmanager is asked, and both are read after that.
+    pub fn needs(&self) -> Needs {
+        let needs = if self.steps.is_empty() { self.action_needs() } else { self.write_needs() };
+        Needs { taint_lock: self.intends_taint(), alerts: self.is_disruptive(), ..needs }
+    }
+
+    /// Every write of the record is rejected unless the record is still as it was read.
+    fn write_needs(&self) -> Needs {
+        let goes_on = |Step { before, decision, .. }: &Step| goes_on(before, &decision.next);
+        Needs { node: self.steps.iter().any(goes_on), ..Needs::default() }
+    }
+
+    fn action_needs(&self) -> Needs {
         match &self.last.action {
-            // Guarded by the versions that they were decided on.
+            Some(Action::IssueOrder(order)) => Needs { script: order.script.is_some(), ..Needs::default() },
+            // Guarded by the versions that they were decided on, or a question that changes nothing.
             None
             | Some(
-                Action::PlaceTaint { .. } | Action::IssueOrder(_) | Action::WithdrawOrder { .. } | Action::TakePlace,
-            ) => Fresh::default(),
-            // Asks and changes nothing.
-            Some(Action::LookAtProvisioning { .. }) => Fresh::default(),
-            Some(Action::RemoveTaint { .. }) => Fresh { record: false, node: true },
+                Action::PlaceTaint { .. }
+                | Action::WithdrawOrder { .. }
+                | Action::TakePlace
+                | Action::LookAtProvisioning { .. },
+            ) => Needs::default(),
+            Some(Action::RemoveTaint { .. }) => Needs { node: true, ..Needs::default() },
             Some(
                 Action::Evict(_)
                 | Action::GivePlaceBack
                 | Action::SendMail { .. }
                 | Action::ResetNode { .. }
                 | Action::StartProvisioning { .. },
-            ) => Fresh { record: true, node: true },
+            ) => Needs { record: true, node: true, ..Needs::default() },
         }
+    }
+
+    /// The next write puts the first taint of an episode on record.
+    fn intends_taint(&self) -> bool {
+        self.steps.iter().any(|Step { before, decision, .. }| {
+            let taint = |repair: &Repair| open(repair).is_some_and(|episode| episode.taint.is_some());
+            taint(&decision.next) && !taint(before)
+        })
+    }
+
+    /// The next write or action takes a node out of service, or prepares that.
+    fn is_disruptive(&self) -> bool {
+        let now = self.steps.is_empty().then_some(self.last.action.as_ref()).flatten();
+        self.steps.iter().any(|step| step.sets_out() || step.newly_asked().is_some())
+            || matches!(now, Some(Action::IssueOrder(order)) if order.kind.is_disruptive())
     }
 }
 
 impl Step {
-    /// A rung sets out: the node is about to be captured and drained.
+    /// A rung begins: the node is about to be captured and drained.
     fn sets_out(&self) -> bool {
         let is = |repair: &Repair, phase| repair.episode.as_ref().is_some_and(|episode| episode.phase == phase);
         [Phase::Capturing, Phase::Draining]
@@ -97,8 +135,8 @@ impl Step {
             .any(|phase| is(&self.decision.next, phase) && !is(&self.before, phase))
     }
 
-    /// The reset by a BMC, or the reimage by the provisioning service, that is about to be put on record: only the turn that
-    /// did so knows that it was not asked for before.
+    /// The id of the BMC reset or provisioning request that this step puts on record. Only the reconcile that recorded it knows
+    /// that it was never sent.
     pub fn newly_asked(&self) -> Option<String> {
         self.new_reset().or_else(|| self.new_provisioning())
     }
@@ -129,7 +167,7 @@ fn moves(before: &Repair, next: &Repair) -> bool {
     stage(before) != stage(next) || network(before) != network(next)
 }
 
-/// Something that was open already comes to another phase or rung, or to its end.
+/// An open episode or network track changes its phase or rung, or ends.
 fn goes_on(before: &Repair, next: &Repair) -> bool {
     let network = |repair: &Repair| repair.network.as_ref().filter(|track| !track.phase.is_over()).cloned();
     moves(before, next) && (open(before).is_some() || network(before).is_some())
@@ -137,35 +175,15 @@ fn goes_on(before: &Repair, next: &Repair) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::core::record::Rung;
     use crate::core::taint::{Taint, TaintKey};
     use crate::core::why::{Reason, Why};
 
     fn in_phase(phase: Phase) -> Repair {
-        let at = Timestamp::UNIX_EPOCH;
-        let episode = Episode {
-            number: 1,
-            started_at: at,
-            rung: Rung::Reboot,
-            phase,
-            attempt: 1,
-            since: at,
-            until: None,
-            why: Reason::new(Why::Complaint, String::new()),
-            node_uid: String::new(),
-            boot_id: String::new(),
-            taint: None,
-            unexpected_boots: 0,
-            steps: Vec::new(),
-            mails: Vec::new(),
-            resets: Vec::new(),
-            provisioning: None,
-            expected: None,
-        };
-        Repair { episode: Some(episode), ..Repair::default() }
+        let why = Reason::new(Why::Complaint, String::new());
+        let begun = Episode::begin(1, Rung::Reboot, Timestamp::UNIX_EPOCH, why);
+        Repair { episode: Some(Episode { phase, ..begun }), ..Repair::default() }
     }
 
     fn tainted(mut repair: Repair) -> Repair {
@@ -177,55 +195,61 @@ mod tests {
         Decision { next, action, why: Reason::new(Why::Complaint, String::new()), look_again: None }
     }
 
-    fn course(way: &[Repair], action: Option<Action>) -> Course {
+    fn plan_of(way: &[Repair], action: Option<Action>) -> Plan {
         let steps = way.windows(2).map(|pair| Step {
             seen: Observation::default(),
             before: pair[0].clone(),
             decision: deciding(pair[1].clone(), None),
         });
         let last = deciding(way.last().cloned().unwrap_or_default(), action);
-        Course { steps: steps.collect(), seen: Observation::default(), last }
+        Plan { steps: steps.collect(), seen: Observation::default(), last }
     }
 
-    const NODE: Fresh = Fresh { record: false, node: true };
-    const BOTH: Fresh = Fresh { record: true, node: true };
+    const NODE: Needs = Needs {
+        node: true,
+        record: false,
+        pods: false,
+        kubelet: false,
+        script: false,
+        taint_lock: false,
+        alerts: false,
+    };
 
     #[test]
-    fn an_episode_is_opened_and_tainted_on_the_word_of_the_watches() {
+    fn opening_and_tainting_use_the_cache_under_the_taint_lock() {
         let waiting = in_phase(Phase::Waiting);
-        let opened = course(&[Repair::default(), waiting.clone(), tainted(waiting)], None);
-        assert_eq!(opened.needs_fresh(), Fresh::default());
-        assert!(opened.intends_taint());
+        let opened = plan_of(&[Repair::default(), waiting.clone(), tainted(waiting)], None);
+        assert_eq!(opened.needs(), Needs { taint_lock: true, ..Needs::default() });
         let placing = Action::PlaceTaint { key: TaintKey::RepairReboot, replaces: None };
-        assert_eq!(course(&[], Some(placing)).needs_fresh(), Fresh::default());
+        assert_eq!(plan_of(&[], Some(placing)).needs(), Needs::default());
     }
 
     #[test]
-    fn what_moves_a_repair_on_is_decided_on_a_node_that_was_read_for_it() {
-        for (from, to) in [
-            (Phase::Waiting, Phase::Capturing),
-            (Phase::Rebooting, Phase::Stabilising),
-            (Phase::Proving, Phase::Healed),
-            (Phase::Waiting, Phase::Released),
-        ] {
-            let moved = course(&[tainted(in_phase(from)), tainted(in_phase(to))], None);
-            assert_eq!(moved.needs_fresh(), NODE, "{from} to {to}");
+    fn a_repair_moves_on_only_on_a_node_that_was_read_for_it() {
+        for (from, to) in
+            [(Phase::Rebooting, Phase::Stabilising), (Phase::Proving, Phase::Healed), (Phase::Waiting, Phase::Released)]
+        {
+            let moved = plan_of(&[tainted(in_phase(from)), tainted(in_phase(to))], None);
+            assert_eq!(moved.needs(), NODE, "{from} to {to}");
         }
-        assert_eq!(course(&[], Some(Action::RemoveTaint { key: TaintKey::RepairReboot })).needs_fresh(), NODE);
+        assert_eq!(plan_of(&[], Some(Action::RemoveTaint { key: TaintKey::RepairReboot })).needs(), NODE);
     }
 
     #[test]
-    fn what_no_version_guards_is_done_on_nothing_but_what_was_read_for_it() {
+    fn an_action_without_a_version_needs_fresh_objects() {
         let mail = Action::SendMail { message_id: "m".into() };
         for action in [mail, Action::Evict(Vec::new()), Action::GivePlaceBack] {
-            assert_eq!(course(&[], Some(action)).needs_fresh(), BOTH);
+            assert_eq!(plan_of(&[], Some(action)).needs(), Needs { record: true, ..NODE });
         }
-        assert!(!NODE.covers(BOTH) && BOTH.covers(NODE));
+        assert_eq!(NODE.missing(NODE), None);
+        assert_eq!((Needs { record: true, ..NODE }).missing(NODE), Some(Needs { record: true, ..Needs::default() }));
     }
 
     #[test]
-    fn a_rung_that_sets_out_is_disruptive() {
-        assert!(course(&[in_phase(Phase::Waiting), in_phase(Phase::Capturing)], None).is_disruptive());
-        assert!(!course(&[in_phase(Phase::Rebooting), in_phase(Phase::Stabilising)], None).is_disruptive());
+    fn a_rung_that_begins_asks_alertmanager_before_it_reads() {
+        let begins = plan_of(&[in_phase(Phase::Waiting), in_phase(Phase::Capturing)], None);
+        assert_eq!(begins.needs(), Needs { alerts: true, ..NODE });
+        let goes_on = plan_of(&[in_phase(Phase::Rebooting), in_phase(Phase::Stabilising)], None);
+        assert!(!goes_on.needs().alerts);
     }
 }

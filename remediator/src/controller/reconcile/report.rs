@@ -1,22 +1,23 @@
-//! Step five: what was decided, said to people: one log line, one Event on the Node, the counters.
+//! Step five: report. One log line, one Event on the Node and the counters for each recorded decision.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType};
 use kube::{Resource, ResourceExt};
 
-use crate::controller::context::Context;
-use crate::core::decide::Decision;
-use crate::core::observation::Observation;
-use crate::core::record::{Complaint, Episode, Phase, Repair};
+use super::plan::Step;
+use crate::controller::state::events::Events;
+use crate::core::record::{Complaint, Episode, Phase};
 use crate::core::taint::TaintState;
 use crate::core::why::Reason;
+use crate::metrics::Metrics;
 use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
 use crate::wire::node_repair::NodeRepair;
 use ossci_base::words::ClosedWord;
 
-/// The record changed from `old` to what was decided.
-pub fn changed(context: &Context, repair: &NodeRepair, seen: &Observation, old: &Repair, decision: &Decision) {
+/// Reports one decision that was recorded.
+pub fn changed(metrics: &Metrics, events: &Events, now: Timestamp, repair: &NodeRepair, step: &Step) {
+    let Step { seen, before: old, decision } = step;
     let node = repair.name_any();
     let Reason { why, message } = &decision.why;
     let (before, after) = (old.episode.as_ref(), decision.next.episode.as_ref());
@@ -33,12 +34,12 @@ pub fn changed(context: &Context, repair: &NodeRepair, seen: &Observation, old: 
             tracing::info!(node, track = "network", phase, why = %why, message, "recorded");
         }
     }
-    context.metrics.decisions.get_or_create_owned(&ByWhy { why: why.as_str() }).inc();
+    metrics.decisions.get_or_create_owned(&ByWhy { why: why.as_str() }).inc();
     if let Some(episode) = moved {
         let entered = ByPhase { rung: episode.rung.as_str(), phase: episode.phase.as_str() };
-        context.metrics.phases.get_or_create_owned(&entered).inc();
+        metrics.phases.get_or_create_owned(&entered).inc();
     }
-    measure(context, &repair.record().complaints, before, after);
+    measure(metrics, now, &repair.record().complaints, before, after);
     let phase_moved = moved.is_some()
         || old.network.as_ref().map(|track| track.phase) != decision.next.network.as_ref().map(|track| track.phase);
     if phase_moved && let Some(view) = &seen.node {
@@ -51,18 +52,23 @@ pub fn changed(context: &Context, repair: &NodeRepair, seen: &Observation, old: 
             action: moved.map_or("Network", |episode| episode.phase.as_str()).to_owned(),
             secondary: None,
         };
-        if !context.events.push(event, [reference, repair.object_ref(&())]) {
+        if !events.push(event, [reference, repair.object_ref(&())]) {
             tracing::warn!(node, why = %why, "event queue full, event dropped");
         }
     }
 }
 
-/// Counts what began, ended, or came to a stage of its repair.
-fn measure(context: &Context, complaints: &[Complaint], before: Option<&Episode>, after: Option<&Episode>) {
-    let (metrics, Some(after)) = (&context.metrics, after) else { return };
+/// Counts the repairs that started or ended, and the seconds to each stage.
+fn measure(
+    metrics: &Metrics,
+    now: Timestamp,
+    complaints: &[Complaint],
+    before: Option<&Episode>,
+    after: Option<&Episode>,
+) {
+    let Some(after) = after else { return };
     let same = before.filter(|before| before.number == after.number);
     let begun = complaints.iter().map(|complaint| complaint.since).min().unwrap_or(after.started_at);
-    let now = context.now();
     let took = |stage, since: Timestamp| {
         let seconds = now.duration_since(since).as_secs_f64();
         metrics.stage_seconds.get_or_create_owned(&ByStage { stage }).observe(seconds);
@@ -89,7 +95,7 @@ fn measure(context: &Context, complaints: &[Complaint], before: Option<&Episode>
     }
 }
 
-/// The real UID, or `kubectl describe node` does not show the Event.
+/// With the Node's UID: without it `kubectl describe node` does not show the Event.
 fn node_reference(name: &str, uid: &str) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),

@@ -1,5 +1,5 @@
-//! Our four taints on the node. `spec.taints` is one list that everybody writes, so each change is a read, a change of
-//! our own entries, and a write that is refused when anybody wrote in between.
+//! Our four taints on the Node. `spec.taints` is one list that every controller and person writes, so each change reads it,
+//! edits our own entries, and writes it guarded by the resourceVersion.
 
 use k8s_openapi::api::core::v1::Taint;
 use kube::api::{Api, Patch, PatchParams};
@@ -8,51 +8,60 @@ use serde_json::json;
 
 use crate::api::request::guard;
 use crate::api::request::{RequestError, doing};
-use crate::controller::context::Context;
 use crate::controller::reconcile::sight::Sight;
-use crate::controller::state::fleet::Kind;
+use crate::controller::state::fleet::{Fleet, Kind};
 use crate::core::taint::TaintKey;
 use crate::wire::slim_node::{SlimNode, TaintNames};
 
-/// Puts `key` on the node and takes `replaces` off, in one write: the node is never without one in between.
+/// Adds `key` and removes `replaces` in one write, so that the node is never without a taint in between.
 pub async fn place(
-    context: &Context,
+    client: &kube::Client,
+    fleet: &Fleet,
+    names: &TaintNames,
     sight: &Sight,
     key: TaintKey,
     replaces: Option<TaintKey>,
 ) -> Result<SlimNode, RequestError> {
-    change(context, sight, |names, taints| with(names, taints, Some(key), replaces)).await
+    change(client, fleet, sight, |taints| with(names, taints, Some(key), replaces)).await
 }
 
-pub async fn remove(context: &Context, sight: &Sight, key: TaintKey) -> Result<SlimNode, RequestError> {
-    change(context, sight, |names, taints| with(names, taints, None, Some(key))).await
-}
-
-/// Loses when anybody wrote to the node since it was read.
-async fn change(
-    context: &Context,
+/// Removes `key` from the node.
+pub async fn remove(
+    client: &kube::Client,
+    fleet: &Fleet,
+    names: &TaintNames,
     sight: &Sight,
-    edit: impl FnOnce(&TaintNames, &[Taint]) -> Vec<Taint>,
+    key: TaintKey,
 ) -> Result<SlimNode, RequestError> {
-    let name = sight.repair.name_any();
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
+    change(client, fleet, sight, |taints| with(names, taints, None, Some(key))).await
+}
+
+/// The API server rejects the write when the Node changed since it was read.
+async fn change(
+    client: &kube::Client,
+    fleet: &Fleet,
+    sight: &Sight,
+    edit: impl FnOnce(&[Taint]) -> Vec<Taint>,
+) -> Result<SlimNode, RequestError> {
+    let name = sight.name();
+    let nodes: Api<SlimNode> = Api::all(client.clone());
     let node = match &sight.node {
         Some(node) => node.clone(),
         None => nodes.get(&name).await.map_err(doing("reading the node"))?,
     };
-    let edited = edit(&context.site().names, node.taints());
+    let edited = edit(node.taints());
     if edited == node.taints() {
         return Ok(node);
     }
     let patch = json!({ "metadata": guard(node.meta()), "spec": { "taints": edited } });
     let written = nodes.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
     let node = written.map_err(doing("changing the node's taints"))?;
-    context.fleet.wrote(Kind::Node, &name, node.resource_version());
-    context.fleet.read_node(&node);
+    fleet.wrote(Kind::Node, &name, node.resource_version());
+    fleet.read_node(&node);
     Ok(node)
 }
 
-/// The list with `add` on it and `drop` off it; every taint that is not one of these two stays as and where it is.
+/// The list with `add` and without `drop`; every other taint keeps its place and content.
 fn with(names: &TaintNames, taints: &[Taint], add: Option<TaintKey>, drop: Option<TaintKey>) -> Vec<Taint> {
     let mut edited: Vec<Taint> =
         taints.iter().filter(|taint| drop.is_none() || names.read(taint) != drop).cloned().collect();
@@ -73,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_rungs_taint_replaces_the_last_ones_in_one_list() {
+    fn the_next_rungs_taint_replaces_the_last_in_one_list() {
         let names = TaintNames::default();
         let before = [foreign("a", "NoExecute"), names.to_wire(TaintKey::RepairReboot), foreign("b", "NoSchedule")];
         let after = with(&names, &before, Some(TaintKey::RepairReimage), Some(TaintKey::RepairReboot));

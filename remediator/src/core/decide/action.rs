@@ -1,13 +1,13 @@
-//! The one thing that a decision does to the world.
+//! The action that a decision asks for.
 
 use crate::core::observation::PodView;
 use crate::core::record::{Order, ProvisioningState};
 use crate::core::taint::TaintKey;
 
-/// One thing done to the world.
+/// One change to the cluster, or one request to a service outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Put a taint on the node and take the one it replaces off, in one write.
+    /// Place a taint and remove the one it replaces, in one write.
     PlaceTaint {
         key: TaintKey,
         replaces: Option<TaintKey>,
@@ -15,7 +15,7 @@ pub enum Action {
     RemoveTaint {
         key: TaintKey,
     },
-    /// Ask for the eviction of each.
+    /// Request the eviction of each pod.
     Evict(Vec<PodView>),
     IssueOrder(Box<Order>),
     WithdrawOrder {
@@ -24,23 +24,23 @@ pub enum Action {
     SendMail {
         message_id: String,
     },
-    /// Ask the node's BMC for the reset that is on record.
+    /// Ask the node's BMC for the recorded reset.
     ResetNode {
         id: String,
         boot_id: String,
     },
-    /// Ask the site's provisioning service for the reimage that is on record, unless it has it already.
+    /// Ask the site's provisioning service for the recorded reimage, unless it has it already.
     StartProvisioning {
         id: String,
         boot_id: String,
     },
-    /// Ask it how far that is, and nothing else.
+    /// Only ask the service for the state of the reimage.
     LookAtProvisioning {
         id: String,
         state: ProvisioningState,
     },
-    /// Take a place in the pool's budget for this episode.
+    /// Take a budget slot of the pool for this episode.
     TakePlace,
-    /// Give it back.
+    /// Release the budget slot.
     GivePlaceBack,
 }

@@ -1,19 +1,19 @@
-//! The agent's report on the order that a phase stands for.
+//! The agent's report on the order of a phase.
 
 use super::moment::Moment;
 use crate::core::record::{AgentReport, Episode, NetworkTrack};
 
-/// What the agent says of the order that the episode's phase stands for.
+/// Returns the agent's report on the order of the episode's phase.
 pub(super) fn report<'a>(moment: Moment<'a>, episode: &Episode) -> Option<&'a AgentReport> {
     episode.order_id().and_then(|id| moment.record.report_on(&id))
 }
 
-/// The same, once there is no more to come.
+/// Returns the same report once the agent has finished the order.
 pub(super) fn last_word<'a>(moment: Moment<'a>, episode: &Episode) -> Option<&'a AgentReport> {
     report(moment, episode).filter(|report| report.state.is_over())
 }
 
-/// The id of the network proof that is under way.
+/// Returns the id of the current network proof.
 pub(super) fn network_order_id(track: &NetworkTrack) -> String {
     format!("n{}-prove-{}", track.number, track.attempt)
 }

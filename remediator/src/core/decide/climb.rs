@@ -1,5 +1,5 @@
-//! An open episode: what holds in every phase comes first (the node is there, it is the same one, our taint is on it),
-//! then the phase itself decides.
+//! The next step of an open episode. The conditions of all phases come first: the Node exists, is
+//! the same one, and carries our taint. Then the phase decides.
 
 use super::moment::{Moment, Opinion};
 use super::transitions::{climb_to, stabilising, to};
@@ -10,7 +10,7 @@ use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
-/// Where the repair of the GPUs goes from here.
+/// Returns the next step of the GPU repair.
 pub(super) fn advance(moment: Moment) -> Opinion<Episode> {
     match &moment.record.repair.episode {
         Some(episode) if !episode.phase.is_over() => open(moment, episode),
@@ -37,12 +37,12 @@ fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     phases::advance(moment, episode, node)
 }
 
-/// The Node was deleted and created again. On a new boot it is proven before anything else; on the old boot the repair
-/// goes on, and gets its taint back.
+/// The Node was deleted and created again. On a new boot it is proven before anything else. On the
+/// old boot the repair continues and its taint is placed again.
 fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let mut next = Episode { node_uid: node.uid.clone(), ..episode.clone() };
     next.taint = next.taint.map(|taint| Taint::placing(taint.key));
-    // A node that was never tainted is one that nothing is done to: then nothing was to be proven either.
+    // A node that was never tainted was never changed, so nothing has to be proven.
     let untouched = episode.taint.is_none() && episode.phase == Phase::Waiting;
     if untouched || node.boot_id == episode.boot_id || provisioning::has(episode) {
         let why = Reason::new(Why::NodeRecreated, "the Node object was created again");
@@ -54,12 +54,13 @@ fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
     let why = Reason::new(Why::NodeRecreated, "the Node object was created again on a new boot");
     next.taint = next.taint.or(Some(Taint::placing(episode.rung.taint())));
-    // Another boot needs another proof: the order's id counts the boots, so what was said of the old one is not taken for it.
+    // A new boot needs a new proof. The order's id counts the boots, so a report on the old one
+    // does not match.
     next.unexpected_boots += 1;
     stabilising(moment, next, node, why)
 }
 
-/// The three steps of a taint, and what its absence means.
+/// Advances the state of the taint. If a confirmed taint is missing, a person released the node.
 fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint) -> Option<Opinion<Episode>> {
     let present = node.taints.contains(&taint.key);
     let stays = |why, message: String| Some(Opinion { next: None, why: Reason::new(why, message), look_again: None });
@@ -81,7 +82,7 @@ fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint)
         TaintState::Removing if present => stays(Why::RemovingTaint, format!("removing the taint {}", taint.key)),
         TaintState::Removing => {
             let next = Episode { taint: None, ..episode.clone() };
-            // Proven healthy while it still waited: nothing was done, so nothing healed it.
+            // Proven healthy while it waited: nothing was repaired, so it did not heal.
             let end = if episode.phase == Phase::Waiting { Phase::Recovered } else { Phase::Healed };
             Some(to(moment, &next, end, episode.why.clone()))
         }
@@ -89,11 +90,11 @@ fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint)
 }
 
 fn released(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let why = Reason::new(Why::ReleasedByHand, "a person took our taint off the node");
+    let why = Reason::new(Why::ReleasedByHand, "a person removed our taint from the node");
     to(moment, &Episode { taint: None, ..episode.clone() }, Phase::Released, why)
 }
 
-/// A higher rung may be asked for while nothing disruptive has been ordered.
+/// Moves to a higher rung if one is asked for before anything disruptive was ordered.
 fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     if !matches!(episode.phase, Phase::Waiting | Phase::Capturing | Phase::Draining) {
         return None;

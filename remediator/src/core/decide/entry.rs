@@ -1,11 +1,11 @@
-//! How an episode begins: a complaint that counts, or a person's taint.
+//! The start of an episode: by a complaint that counts, or by a person's taint.
 
 use super::moment::{Moment, Opinion};
 use crate::core::record::{Episode, Phase, Rung, Step};
 use crate::core::why::{Reason, Why};
 use crate::core::{complaints, memory};
 
-/// Opens an episode where one is due. The last one, if any, is over.
+/// Opens an episode if one is due. The last one, if any, has ended.
 pub(super) fn open(moment: Moment) -> Opinion<Episode> {
     let Some(node) = &moment.seen.node else {
         return nothing(Why::NodeGone, "the node does not exist");
@@ -45,38 +45,20 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
         if moment.now < quiet_ends {
             return Opinion {
                 next: None,
-                why: Reason::new(Why::ReleasedByHand, "a person took the taint off; no rung starts in the quiet time"),
+                why: Reason::new(Why::ReleasedByHand, "a person removed the taint; no rung starts in the quiet time"),
                 look_again: Some(moment.until(quiet_ends)),
             };
         }
     }
 
+    // The account begins with the request: a mail that is sent immediately has no other step.
+    let first =
+        Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new(), kernel_log: None, evidence: None };
     let episode = Episode {
-        number,
-        started_at: moment.now,
-        rung,
-        phase: Phase::Waiting,
-        attempt: 1,
-        since: moment.now,
-        until: None,
-        why: why.clone(),
         node_uid: node.uid.clone(),
         boot_id: node.boot_id.clone(),
-        taint: None,
-        unexpected_boots: 0,
-        // The account begins with what was asked for: a mail that is sent at once has nothing else to tell.
-        steps: vec![Step {
-            at: moment.now,
-            rung,
-            outcome: why.clone(),
-            verdicts: Vec::new(),
-            kernel_log: None,
-            evidence: None,
-        }],
-        mails: Vec::new(),
-        resets: Vec::new(),
-        provisioning: None,
-        expected: None,
+        steps: vec![first],
+        ..Episode::begin(number, rung, moment.now, why.clone())
     };
     Opinion { next: Some(episode), why, look_again: None }
 }

@@ -1,7 +1,8 @@
-//! What happens next to one node, and why. Pure and total: the same record, view, time and policy give the same decision.
+//! Decides what happens next to one node, and why. Pure and total: the same record, observation,
+//! time and policy give the same decision.
 //!
-//! A decision either changes the record or acts on what is recorded, never both: so every act has its intent on record
-//! before it, and after a crash the same function reads the same record and goes on.
+//! A decision either changes the record or acts on it, never both. So the intent of every act is
+//! recorded before it, and after a crash the same function continues from the same record.
 
 mod action;
 mod agent_report;
@@ -36,12 +37,13 @@ use super::why::{Reason, Why};
 /// What to record or to do next, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// The controller's part of the record as it should be. Where it differs from the record, it is written first.
+    /// The controller's part of the record as it should be. A difference from the record is written
+    /// first.
     pub next: Repair,
-    /// Only when the record stays as it is.
+    /// Set only when the record stays as it is.
     pub action: Option<Action>,
     pub why: Reason,
-    /// When time alone will change the decision.
+    /// How long until time alone may change the decision.
     pub look_again: Option<Duration>,
 }
 
@@ -75,7 +77,7 @@ pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Poli
     }
     let repairing = record.repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over());
     let slow = record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over());
-    // A slow node that is left alone says why, where its GPUs give no reason of their own.
+    // The network's reason is shown for a slow node that is left alone, if its GPUs give no reason.
     let left_alone = health::is_well(&repair.why) && !health::is_well(&network.why);
     let why = if !repairing && (slow || left_alone) { network.why } else { repair.why };
     Decision { next, action: wanted::wanted(moment), why, look_again }

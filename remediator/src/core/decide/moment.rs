@@ -1,4 +1,4 @@
-//! The inputs of one decision, and what one track makes of them.
+//! The inputs of one decision, and the opinion of one track on them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::core::policy::Policy;
 use crate::core::record::{Complaint, Record};
 use crate::core::why::Reason;
 
-/// Everything that a decision is made of.
+/// The inputs of one decision.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'a> {
     pub(super) record: &'a Record,
@@ -19,7 +19,7 @@ pub(super) struct Moment<'a> {
     pub(super) policy: &'a Policy,
 }
 
-/// What one track makes of the moment: its own part of the record is changed in `Repair` by the caller.
+/// What one track proposes. `next` is its own part of the record; the caller puts it into `Repair`.
 pub(super) struct Opinion<T> {
     pub(super) next: Option<T>,
     pub(super) why: Reason,
@@ -27,18 +27,18 @@ pub(super) struct Opinion<T> {
 }
 
 impl Moment<'_> {
-    /// The complaints that nobody silenced.
+    /// Returns the complaints that are not silenced.
     pub(super) fn board(&self) -> Vec<Complaint> {
         let complaints = self.record.complaints.iter();
         complaints.filter(|complaint| !self.seen.silenced.contains(&complaint.fingerprint)).cloned().collect()
     }
 
-    /// A time from now, for deadlines; far times saturate.
+    /// Returns the time after `wait`, for deadlines; saturates.
     pub(super) fn after(&self, wait: Duration) -> Timestamp {
         self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)
     }
 
-    /// The end of an episode, with the grace that follows it.
+    /// Returns the end of an episode, with the complaint grace that follows it.
     pub(super) fn last_end(&self, ended_at: Option<Timestamp>) -> Option<LastEnd> {
         let grace = self.policy.times.complaint_grace;
         ended_at.map(|at| LastEnd { at, grace_ends: at.saturating_add(grace).unwrap_or(at) })

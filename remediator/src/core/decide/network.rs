@@ -1,4 +1,5 @@
-//! The network's own small track: taint a slow node, un-taint it on a fresh pass. Never a reboot.
+//! The network track: taints a slow node and removes the taint after a fresh pass. It never
+//! reboots.
 
 use super::agent_report;
 use super::moment::{Moment, Opinion};
@@ -38,18 +39,21 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
     match moment.policy.pool_of(&node.labels) {
         None => return stays(Why::NotManaged, "no pool of the policy selects this node"),
         Some(pool) if pool.mode == Mode::Observe => {
-            return stays(Why::ObserveOnly, "mode observe; else the node would get the taint slow-network");
+            return stays(
+                Why::ObserveOnly,
+                "the pool is in mode observe; otherwise the node would get the taint slow-network",
+            );
         }
         Some(_) => {}
     }
     if moment.seen.many_slow && !by_person {
-        return stays(Why::ManySlow, "so many nodes of the pool are slow that it is the network, not the node");
+        return stays(Why::ManySlow, "too many nodes of the pool are slow: the network is at fault, not the node");
     }
     if let Some(track) = last.filter(|track| track.phase == NetworkPhase::Released && !by_person) {
         let quiet_ends = track.since.saturating_add(times.released_quiet).unwrap_or(track.since);
         if moment.now < quiet_ends {
             let mut opinion =
-                stays(Why::ReleasedByHand, "a person took the taint off; none is placed in the quiet time");
+                stays(Why::ReleasedByHand, "a person removed the taint; none is placed in the quiet time");
             opinion.look_again = Some(moment.until(quiet_ends));
             return opinion;
         }
@@ -113,7 +117,7 @@ fn taint_moves(moment: Moment, track: &NetworkTrack, node: &NodeView, taint: Tai
         TaintState::Placing => Some(stays(Why::PlacingTaint, "placing the taint slow-network")),
         TaintState::Confirmed if present => None,
         TaintState::Confirmed => {
-            let why = Reason::new(Why::ReleasedByHand, "a person took our taint off the node");
+            let why = Reason::new(Why::ReleasedByHand, "a person removed our taint from the node");
             let next = NetworkTrack { taint: None, ..track.clone() };
             Some(to(moment, &next, NetworkPhase::Released, why))
         }
@@ -125,14 +129,14 @@ fn taint_moves(moment: Moment, track: &NetworkTrack, node: &NodeView, taint: Tai
     }
 }
 
-/// A proof is ordered at once the first time, and after a while each further time.
+/// Orders the first proof immediately, and each further one after `network_retry`.
 fn slow(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
     let wait = moment.until(track.since.saturating_add(moment.policy.times.network_retry).unwrap_or(track.since));
     if track.attempt > 0 && !wait.is_zero() {
         return Opinion { next: None, why: track.why.clone(), look_again: Some(wait) };
     }
     let next = NetworkTrack { attempt: track.attempt + 1, ..track.clone() };
-    let why = Reason::new(Why::ProofOrdered, "waiting for a network check that passes");
+    let why = Reason::new(Why::ProofOrdered, "waiting for a network check to pass");
     let mut opinion = to(moment, &next, NetworkPhase::Proving, why);
     if let Some(next) = &mut opinion.next {
         next.until = Some(moment.after(moment.policy.times.proof));
@@ -152,7 +156,7 @@ fn proving(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
         }
         Some(report) => to(moment, track, NetworkPhase::Slow, Reason::new(Why::ProofFailed, report.message.clone())),
         None if track.until.is_none_or(|until| moment.now >= until) => {
-            let why = Reason::new(Why::CannotProve, "no answer about the network came by the deadline");
+            let why = Reason::new(Why::CannotProve, "the agent reported no network result by the deadline");
             to(moment, track, NetworkPhase::Slow, why)
         }
         None => {

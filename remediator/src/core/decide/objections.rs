@@ -1,4 +1,5 @@
-//! What keeps a repair from starting or going on: marks on the node, silences, the pool's mode, the site's gates.
+//! The reasons that keep a repair from starting or continuing: marks on the node, silences, the
+//! pool's mode, the site's gates.
 
 use super::moment::Moment;
 use super::transitions::named;
@@ -8,7 +9,7 @@ use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::TaintState;
 use crate::core::why::{Reason, Why};
 
-/// What keeps anything disruptive from starting: a mark on the node, or what is around it.
+/// Returns the reason why nothing disruptive may start: a mark on the node, a silence, or a gate.
 pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     if let Some(why) = marked(moment, node) {
         return Some(why);
@@ -19,10 +20,10 @@ pub(super) fn hands_off(moment: Moment, episode: &Episode, node: &NodeView) -> O
     moment.seen.halt.clone()
 }
 
-/// What people put on a node that nobody is to drain, reboot or reimage.
+/// Returns the mark by which a person keeps the node from being drained, rebooted or reimaged.
 pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
     if let Some(text) = &node.hold {
-        return Some(Reason::new(Why::OnHold, format!("a person said hands off: {text}")));
+        return Some(Reason::new(Why::OnHold, format!("a person put the node on hold: {text}")));
     }
     let repairs_cordoned = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.repair_cordoned);
     if node.cordoned && !repairs_cordoned {
@@ -32,7 +33,8 @@ pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
     Some(Reason::new(Why::UnderMaintenance, format!("the node carries {mark}, a mark of maintenance")))
 }
 
-/// All that was told of the node in this episode is silenced. What a person began is not an alert's affair.
+/// Whether all complaints of this episode are silenced. A repair that a person began does not
+/// depend on alerts.
 fn silenced(moment: Moment, episode: &Episode) -> bool {
     let mut behind = moment.record.behind(episode).peekable();
     !episode.by_person()
@@ -40,12 +42,13 @@ fn silenced(moment: Moment, episode: &Episode) -> bool {
         && behind.all(|complaint| moment.seen.silenced.contains(&complaint.fingerprint))
 }
 
-/// What ends a rung that began, as long as nothing of it is past recall.
+/// Returns the reason to call off a rung that has begun, while nothing of it is irreversible.
 pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node))
 }
 
-/// What the pool's mode does not allow, although the rung began: the policy was changed in the middle.
+/// Returns what the pool's mode forbids although the rung has begun: the policy was changed
+/// meanwhile.
 fn disallowed(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     let pool = moment.policy.pool_of(&node.labels);
     untouched(pool, episode).or_else(|| match (pool?.mode, episode.rung) {
@@ -55,14 +58,14 @@ fn disallowed(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reas
     })
 }
 
-/// Nothing is done to a node whose pool is only watched, or that is in none.
+/// Returns the reason to leave the node alone: its pool is in mode observe, or no pool selects it.
 pub(super) fn untouched(pool: Option<&Pool>, episode: &Episode) -> Option<Reason> {
     let Some(pool) = pool else {
         return Some(Reason::new(Why::NotManaged, "no pool of the policy selects this node"));
     };
     let text = || {
         let taint = episode.rung.taint();
-        format!("pool {} is in mode observe; else the node would get the taint {taint}", pool.name)
+        format!("pool {} is in mode observe; otherwise the node would get the taint {taint}", pool.name)
     };
     (pool.mode == Mode::Observe).then(|| Reason::new(Why::ObserveOnly, text()))
 }
@@ -72,10 +75,10 @@ pub(super) fn only_tainted(pool: &Pool) -> Reason {
 }
 
 pub(super) fn not_reimaged(pool: &Pool) -> Reason {
-    Reason::new(Why::ModeStopsHere, format!("pool {} is not reimaged by machine", pool.name))
+    Reason::new(Why::ModeStopsHere, format!("the mode of pool {} allows no reimage", pool.name))
 }
 
-/// Whether the episode is one that a place in the budget is for: it is about to be disruptive, or is.
+/// Whether the episode needs a budget slot: it is disruptive, or about to be.
 pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
     match episode.phase {
         Phase::Capturing
@@ -92,7 +95,7 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
                 Rung::Manual => false,
             };
             let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
-            // On its way from one rung to the next the episode keeps its place.
+            // Between two rungs the episode keeps its budget slot.
             let moving = episode.taint.is_some_and(|taint| taint.replaces.is_some());
             allowed
                 && (tainted || moving)
@@ -103,11 +106,12 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
     }
 }
 
-/// Pods that may end by themselves, in a pool that lets them: no place in the budget is taken meanwhile.
+/// Returns the reason to wait for pods that may finish by themselves, if the pool allows it.
+/// Meanwhile no budget slot is taken.
 pub(super) fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     let waits = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
     let ends = episode.started_at.saturating_add(moment.policy.times.jobs).unwrap_or(episode.started_at);
     let pods = &moment.seen.pods;
     (waits && moment.now < ends && !pods.is_empty())
-        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may end by itself before {ends:.0}", named(pods))))
+        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may finish by itself before {ends:.0}", named(pods))))
 }

@@ -1,5 +1,5 @@
-//! A node that is dead is reset by its BMC. Redfish knows no boot id: so an attempt is on record before it is made, one of
-//! unknown outcome counts as made, and nothing but a new boot id is proof.
+//! The reset of a dead node by its BMC. Redfish knows no boot id, so an attempt is recorded before
+//! it is made, and one of unknown outcome counts as made. Only a new boot id is proof.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use crate::core::observation::NodeView;
 use crate::core::record::{Episode, Reset, ResetState, Rung};
 use crate::core::why::{Reason, Why};
 
-/// So many resets in one episode.
+/// Limit of resets in one episode.
 const RESETS: usize = 2;
-/// A BMC that refused, or that nobody reached, is asked once more after this.
+/// Delay before asking a BMC again that refused or was not reached.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// How soon it is looked whether a node has become dead, or its pool well.
+/// How often to check whether a node has become dead, or its pool well.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-/// What came of the reset that is under way, if one is.
+/// Records the outcome of the pending reset, if there is one.
 pub(super) fn answered(moment: Moment, episode: &Episode) -> Option<Opinion<Episode>> {
     let pending = episode.resets.last().filter(|reset| reset.state == ResetState::Pending)?;
     let Some(answer) = moment.seen.reset.as_ref().filter(|answer| answer.id == pending.id) else {
@@ -35,7 +35,8 @@ pub(super) fn answered(moment: Moment, episode: &Episode) -> Option<Opinion<Epis
     Some(Opinion { next: Some(next), why, look_again: None })
 }
 
-/// No new boot came in time, or the node died before its agent took the order.
+/// Asks for a reset or gives up. No new boot came in time, or the node died before its agent took
+/// the order.
 pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let gives_up = |because: &str| {
         let text = format!("no new boot id was seen by the deadline of the reboot{because}");
@@ -49,7 +50,7 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     }
     if episode.resets.len() >= RESETS {
         let none = episode.resets.iter().all(|reset| reset.state == ResetState::Failed);
-        return gives_up(if none { ", and its BMC was not made to reset it" } else { ", nor after resets by its BMC" });
+        return gives_up(if none { ", and its BMC accepted no reset" } else { ", nor after resets by its BMC" });
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     if let Some(why) = hands_off(moment, episode, node) {
@@ -62,15 +63,15 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
         if speaks_for_long {
             return gives_up(", and its kubelet still renews its Lease, so its BMC does not reset it");
         }
-        let text = "no new boot yet; its BMC resets it when its kubelet has been silent for long enough";
+        let text = "no new boot yet; its BMC resets it when its kubelet has not renewed its Lease for long enough";
         return waits(Reason::new(Why::NotReady, text));
     }
     if moment.seen.many_down {
-        let text = "so many nodes of the pool are not Ready that it is not this node's fault: no reset by its BMC";
+        let text = "too many nodes of the pool are not Ready, so a common cause is likely: no reset by its BMC";
         return waits(Reason::new(Why::ManyDown, text));
     }
     let id = format!("{}-{}-{}-reset-{}", episode.number, episode.rung, episode.attempt, episode.resets.len() + 1);
-    let why = Reason::new(Why::BmcReset, format!("the node is dead; its BMC is asked to end boot {}", episode.boot_id));
+    let why = Reason::new(Why::BmcReset, format!("the node is dead; asking its BMC to end boot {}", episode.boot_id));
     let mut next = noting(moment, episode, why.clone(), &[]);
     next.resets.push(Reset { id, at: moment.now, boot_id: episode.boot_id.clone(), state: ResetState::Pending });
     next.until = Some(moment.after(moment.policy.times.boot));

@@ -33,7 +33,7 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
 }
 
-/// Evidence is worth a minute and no more: what was not written down by then is not waited for.
+/// Waits for the evidence until the deadline, then continues without it.
 fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
@@ -43,12 +43,12 @@ fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     let outcome = match report {
         Some(report) if report.state == AgentState::Done => Reason::new(Why::Captured, report.message.clone()),
         Some(report) => Reason::new(Why::NotCaptured, report.message.clone()),
-        None if late => Reason::new(Why::NotCaptured, "no agent wrote anything down in time"),
+        None if late => Reason::new(Why::NotCaptured, "the agent captured no evidence by the deadline"),
         None => return stays(episode, episode.until.map(|until| moment.until(until))),
     };
     let verdicts = report.map(|report| report.verdicts.as_slice()).unwrap_or_default();
     let mut noted = noting(moment, episode, outcome, verdicts);
-    // The first word counts: what a later rung finds may have forgotten it.
+    // The first capture counts: on a later rung the node may not remember its GPUs.
     noted.expected = noted.expected.or_else(|| report.and_then(|report| report.expected.clone()));
     if let Some((step, report)) = noted.steps.last_mut().zip(report) {
         step.kernel_log.clone_from(&report.kernel_log);
@@ -75,7 +75,7 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     let deadline = drain_deadline(episode, pods);
     let over = moment.now >= deadline;
     let why = if !evicts || pods.is_empty() {
-        Reason::new(Why::NothingToEvict, "no pod has to leave the node any more")
+        Reason::new(Why::NothingToEvict, "no pod has to leave the node")
     } else if over {
         Reason::new(Why::DrainDeadlinePassed, format!("still there at the drain deadline: {}", named(pods)))
     } else {
@@ -95,7 +95,7 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     }
 }
 
-/// The script is through, and a person's mark held the reboot that makes it count: only that is left.
+/// Whether the script has finished and only the reboot is left, because a person's mark held it.
 fn reimaged(episode: &Episode) -> bool {
     let whys = episode.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
     whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
@@ -105,7 +105,7 @@ fn drains(pool: &Pool) -> bool {
     pool.drain != DrainMode::None
 }
 
-/// A pod that was asked to go has its grace; the slowest may take longer than the drain, but not for ever.
+/// Returns the end of the drain. A pod's grace period may extend it, up to 30 min.
 fn drain_deadline(episode: &Episode, pods: &[PodView]) -> Timestamp {
     const MARGIN: Duration = Duration::from_secs(30);
     const AT_MOST: Duration = Duration::from_secs(1800);
@@ -125,7 +125,7 @@ fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     opinion
 }
 
-/// Orders the end of the boot that the node is on now.
+/// Orders the end of the current boot.
 fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let why = Reason::new(Why::RebootOrdered, format!("reboot that ends boot {}", node.boot_id));
     let mut opinion = to(moment, episode, Phase::Rebooting, why);
@@ -142,7 +142,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
     match report.map(|report| (report.state, report)) {
         None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
-            // The node rebooted by itself before the script began: the order is for a boot that is gone.
+            // The node rebooted by itself before the script began, so the order names an old boot.
             let boots = episode.unexpected_boots + 1;
             if boots > UNEXPECTED_BOOTS {
                 return failed(format!("the node rebooted {boots} times by itself"));
@@ -170,8 +170,8 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
             failed(format!("attempt {} was interrupted: {}", episode.attempt, report.message))
         }
         Some((AgentState::Running | AgentState::Interrupted, _)) => {
-            // What was interrupted is told from a boot that the Node does not tell of yet: an order for the one before
-            // would be for nobody.
+            // Still running; or the agent already reports from a newer boot than the Node object
+            // shows, and would refuse an order for the old one.
             stays(episode, episode.until.map(|until| moment.until(until)))
         }
         None => recalled(moment, episode, node),
@@ -187,7 +187,8 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         return opinion;
     }
     let report = agent_report::report(moment, episode);
-    // An order that nobody takes is only a finding; with a kubelet that is silent as well, the node is dead.
+    // An order without a report alone is no proof; if the kubelet is silent as well, the node is
+    // dead.
     let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
     if dead || episode.until.is_none_or(|until| moment.now >= until) {
         return out_of_band::reset(moment, episode, node);
@@ -208,9 +209,9 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
 }
 
-/// The order is out and no agent has taken it: what keeps a repair from starting still calls it back. The reboot that ends a
-/// reimage starts nothing: only a mark on the node holds it. A Ready node has a kubelet that runs pods: where the agent is
-/// not among them, a person has to look.
+/// No agent has taken the order yet, so what keeps a repair from starting still calls it back. The
+/// reboot that ends a reimage is held only by a mark on the node. A Ready node runs pods: if its
+/// agent takes no order, a person has to look.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
     let why = if ends_reimage { marked(moment, node) } else { called_off(moment, episode, node) };
@@ -226,7 +227,8 @@ fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     stays(episode, deadline.map(|deadline| moment.until(deadline)))
 }
 
-/// The agent refused. Where a person's mark on the node explains it, the repair waits; else a person has to look.
+/// The agent refused. If a person's mark on the node explains it, the repair waits; otherwise a
+/// person has to look.
 fn refused(moment: Moment, episode: &Episode, node: &NodeView, message: &str) -> Opinion<Episode> {
     if let Some(why) = marked(moment, node) {
         return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
@@ -234,7 +236,8 @@ fn refused(moment: Moment, episode: &Episode, node: &NodeView, message: &str) ->
     climb_to(moment, episode, Rung::Manual, Reason::new(Why::OrderRefused, message))
 }
 
-/// Another boot than the one to be proven: the time starts again, a few times.
+/// The node is on another boot than the one to be proven: the wait starts again, up to
+/// [`UNEXPECTED_BOOTS`] times.
 fn rebooted_again(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     if node.boot_id == episode.boot_id {
         return None;
@@ -280,14 +283,14 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
     let report = agent_report::last_word(moment, episode);
     let Some(report) = report else {
         if episode.until.is_none_or(|until| moment.now >= until) {
-            let why = Reason::new(Why::CannotProve, "no proof came by the deadline");
+            let why = Reason::new(Why::CannotProve, "the agent reported no proof by the deadline");
             return climb_to(moment, episode, Rung::Manual, why);
         }
         return stays(episode, episode.until.map(|until| moment.until(until)));
     };
     match report.proof {
         Some(Proof::Passed) if forgotten(episode, node) => {
-            let text = "the checks pass on the new disk, but nobody knows how many GPUs the node had";
+            let text = "the checks pass on the new disk, but the number of GPUs that the node had is unknown";
             climb_after(moment, episode, Rung::Manual, Reason::new(Why::CannotProve, text), &report.verdicts)
         }
         Some(Proof::Passed) => let_go(moment, episode, report),
@@ -303,7 +306,8 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
     }
 }
 
-/// A new disk remembers no GPUs, nothing was captured before it, and no label says how many there are.
+/// Whether the number of GPUs is unknown: the disk is new, nothing was captured before, and no
+/// label gives it.
 fn forgotten(episode: &Episode, node: &NodeView) -> bool {
     episode.provisioning.is_some() && episode.expected.is_none() && !node.labels.contains_key(GPUS)
 }

@@ -1,6 +1,7 @@
-//! A reimage that the site's provisioning service carries out. That it may have been asked for is on record before it is, under
-//! a name that the service knows it by: who does not know what became of the request asks for the same reimage again and for
-//! no other, and it is not called back. What the service says is no proof: the checks on the new boot are.
+//! A reimage by the site's provisioning service. The request is recorded before it is sent, under
+//! an id that the service stores. If the outcome is unknown, the same id is sent again, so no
+//! second reimage starts. A sent request is not called back. The service's answer is no proof: the
+//! checks on the new boot are.
 
 use std::time::Duration;
 
@@ -17,19 +18,21 @@ use crate::core::record::{Episode, Phase, Provisioning, ProvisioningState, Rung}
 use crate::core::taint::TaintState;
 use crate::core::why::{Reason, Why};
 
-/// A machine that was given up may still come back with its new system; its Node is waited for so long.
+/// How long to wait for the Node of a machine that was handed to a person: it may come back with
+/// its new system.
 const COMES_BACK: Duration = Duration::from_secs(24 * 3600);
 
-/// The reimage that an episode begins now, where the site has such a service.
+/// Returns the reimage that the episode begins now, if the site has a provisioning service.
 pub(super) fn begun(moment: Moment, episode: &Episode) -> Option<Provisioning> {
     let service = moment.policy.provisioning.as_ref()?.service.clone();
-    // The time makes it another one than that of a record that was deleted.
+    // The time makes the id unique even after the record was deleted.
     let (number, rung, attempt) = (episode.number, episode.rung, episode.attempt);
     let id = format!("{number}-{rung}-{attempt}-{}", moment.now.as_second());
     Some(Provisioning { id, service, state: ProvisioningState::Pending })
 }
 
-/// The phase Reimaging where the service reimages. `node`: it is there; a machine without its old system may have no Node.
+/// The phase Reimaging with a provisioning service. Without its old system a machine may have no
+/// `node`.
 pub(super) fn reimaging(
     moment: Moment,
     episode: &Episode,
@@ -50,7 +53,7 @@ pub(super) fn reimaging(
             stabilising(moment, episode.clone(), node, why)
         }
         (ProvisioningState::Done, ..) if late => {
-            let text = "the provisioning service says that the node is reimaged, but no new boot id was seen";
+            let text = "the provisioning service reports the node as reimaged, but no new boot id was seen";
             climb_to(moment, episode, Rung::Manual, Reason::new(Why::DidNotComeBack, text))
         }
         (ProvisioningState::Done, ..) => stays(episode, episode.until.map(|until| moment.until(until))),
@@ -68,19 +71,18 @@ pub(super) fn reimaging(
     }
 }
 
-const ANOTHER: &str =
-    "the policy names another provisioning service than the one that this reimage was asked of, or none";
+const ANOTHER: &str = "the policy no longer names the provisioning service that was asked for this reimage";
 
 fn is_late(moment: Moment, episode: &Episode) -> bool {
     episode.until.is_none_or(|until| moment.now >= until)
 }
 
-/// The policy still names the service that the reimage is meant for.
+/// Whether the policy still names the service that the reimage is meant for.
 fn is_ours(moment: Moment, provisioning: &Provisioning) -> bool {
     moment.policy.provisioning.as_ref().is_some_and(|policy| policy.service == provisioning.service)
 }
 
-/// The service is asked again after its time.
+/// Adds the time at which the service is asked again.
 fn again(moment: Moment, opinion: Opinion<Episode>) -> Opinion<Episode> {
     let every = moment.policy.provisioning.as_ref().map(|policy| policy.every);
     Opinion { look_again: opinion.look_again.into_iter().chain(every).min(), ..opinion }
@@ -90,8 +92,9 @@ fn failed(moment: Moment, episode: &Episode, text: String) -> Opinion<Episode> {
     climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, text))
 }
 
-/// It was not asked for: it is called back like any order that nobody took, and one for a boot that is gone is meant for the
-/// new one. With nothing against it, it is on record that it may have been asked for; `said`: why it was not, in this turn.
+/// The request was not sent. It is called off like an order that no agent took, and follows the
+/// node to a new boot. Otherwise it is recorded as possibly sent. `said`: why the last attempt was
+/// not sent.
 fn pending(
     moment: Moment,
     episode: &Episode,
@@ -117,22 +120,22 @@ fn pending(
         return changed(why, Episode { boot_id: node.boot_id.clone(), unexpected_boots: boots, ..noted });
     }
     if !is_ours(moment, provisioning) {
-        let why = Reason::new(Why::ReimageOrdered, "the policy names another way to reimage now");
+        let why = Reason::new(Why::ReimageOrdered, "the policy now names another way to reimage");
         return changed(why, Episode { provisioning: begun(moment, episode), ..episode.clone() });
     }
     if is_late(moment, episode) {
         let said = said.unwrap_or("there was no time to ask it");
-        return failed(moment, episode, format!("the provisioning service did not take the reimage: {said}"));
+        return failed(moment, episode, format!("the provisioning service did not accept the reimage: {said}"));
     }
     if let Some(said) = said {
         return again(moment, stays_because(moment, episode, Reason::new(Why::ReimageOrdered, said)));
     }
-    let why = Reason::new(Why::ReimageOrdered, "the provisioning service is asked for it");
+    let why = Reason::new(Why::ReimageOrdered, "asking the provisioning service for the reimage");
     let provisioning = Provisioning { state: ProvisioningState::Asked, ..provisioning.clone() };
     changed(why, Episode { provisioning: Some(provisioning), ..episode.clone() })
 }
 
-/// What the service says is another state than the recorded one.
+/// Records the state that the service reports, if it differs from the recorded one.
 fn adopt(
     moment: Moment,
     episode: &Episode,
@@ -145,7 +148,8 @@ fn adopt(
     }
     let done = *state == ProvisioningState::Done;
     let why = Reason::new(if done { Why::Reimaged } else { Why::ReimageOrdered }, message.clone());
-    // Whether it was asked for may be asked often.
+    // The state may change between pending and asked many times, which needs no step in the
+    // account.
     let tells = done || *state == ProvisioningState::Running;
     let mut next = if tells { noting(moment, episode, why.clone(), &[]) } else { episode.clone() };
     next.provisioning = Some(Provisioning { state: *state, ..provisioning.clone() });
@@ -156,7 +160,8 @@ fn adopt(
     Opinion { next: Some(next), why, look_again: None }
 }
 
-/// What is asked of the service now: to reimage, while nothing speaks against it, and else only how far it is.
+/// Returns the request to the service: start the reimage while nothing objects, otherwise only ask
+/// for its state.
 pub(super) fn wanted(moment: Moment, episode: &Episode) -> Option<Action> {
     let provisioning = episode.provisioning.as_ref()?;
     let told = moment.seen.provisioned.as_ref().is_some_and(|answer| answer.id == provisioning.id);
@@ -179,15 +184,15 @@ pub(super) fn wanted(moment: Moment, episode: &Episode) -> Option<Action> {
     Some(Action::LookAtProvisioning { id, state: provisioning.state })
 }
 
-/// There is no Node. While the service has the machine, or had it, that is no end: the new system makes a Node again, which
-/// has to be proven. What comes of a machine that never does is for a person.
+/// Continues without a Node. While the service has or had the machine, the episode stays open: the
+/// new system creates a Node, which has to be proven. If it never does, a person has to look.
 pub(super) fn without_node(moment: Moment, episode: &Episode) -> Option<Opinion<Episode>> {
     let provisioning = episode.provisioning.as_ref().filter(|provisioning| provisioning.is_out())?;
     let wait = |ends: Timestamp| {
         if moment.now < ends {
             return stays(episode, Some(moment.until(ends)));
         }
-        let why = Reason::new(Why::CannotProve, "the node was reimaged and has no Node any more");
+        let why = Reason::new(Why::CannotProve, "the node was reimaged, but has no Node object");
         climb_to(moment, episode, Rung::Manual, why)
     };
     let after = |time: Duration| episode.since.saturating_add(time).unwrap_or(Timestamp::MAX);
@@ -205,13 +210,13 @@ pub(super) fn without_node(moment: Moment, episode: &Episode) -> Option<Opinion<
     }
 }
 
-/// The Node was created again by a machine that the service has: its taint comes back, and its boot counts when the service
-/// is done.
+/// Whether the service has the machine. A Node created again meanwhile gets its taint again; its
+/// boot counts when the service is done.
 pub(super) fn has(episode: &Episode) -> bool {
     episode.phase == Phase::Reimaging && is_out(episode)
 }
 
-/// A machine without a Node keeps its place in the budget as long as it is under repair.
+/// Whether a machine without a Node keeps its budget slot: while it is under repair.
 pub(super) fn needs_place(episode: &Episode) -> bool {
     matches!(episode.phase, Phase::Reimaging | Phase::Stabilising | Phase::Proving)
         && episode.rung != Rung::Manual

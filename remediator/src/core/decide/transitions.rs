@@ -1,4 +1,4 @@
-//! The ways from one phase to another: each returns the episode as it is recorded next.
+//! The transitions between phases. Each function returns the episode to record next.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::core::record::{AgentReport, Episode, Mail, PastEpisode, Phase, Rung, 
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
-/// The episode in another phase of the same rung, with no deadline.
+/// Returns the episode in another phase of the same rung, without a deadline.
 pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -> Opinion<Episode> {
     let next = Episode { phase, since: moment.now, until: None, why: why.clone(), ..episode.clone() };
     Opinion { next: Some(next), why, look_again: None }
 }
 
-/// The episode with one more line in its account.
+/// Returns the episode with one more step in its account.
 pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
     let (at, rung, verdicts) = (moment.now, episode.rung, verdicts.to_vec());
     let step = Step { at, rung, outcome, verdicts, kernel_log: None, evidence: None };
@@ -25,13 +25,13 @@ pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdict
     next
 }
 
-/// Waiting on another rung. Its taint replaces this rung's in one write, where the node has one; a node that was never
-/// tainted (mode observe) gets none.
+/// Moves the episode to another rung, where it waits. The new taint replaces the old one in one
+/// write. A node that was never tainted (mode observe) gets none.
 pub(super) fn climb_to(moment: Moment, episode: &Episode, rung: Rung, why: Reason) -> Opinion<Episode> {
     climb_after(moment, episode, rung, why, &[])
 }
 
-/// As [`climb_to`], with what the checks said.
+/// Like [`climb_to`], with the verdicts of the checks.
 pub(super) fn climb_after(
     moment: Moment,
     episode: &Episode,
@@ -43,7 +43,7 @@ pub(super) fn climb_after(
     next.rung = rung;
     next.attempt = 1;
     next.taint = episode.taint.map(|taint| {
-        // From one person to the next: a node created again while it was escalated, and not proven since.
+        // Already on this rung: a node created again while it was escalated, and not proven since.
         if taint.key == rung.taint() {
             return taint;
         }
@@ -54,7 +54,7 @@ pub(super) fn climb_after(
     to(moment, &next, Phase::Waiting, why)
 }
 
-/// A new boot: it has to last before it is proven.
+/// Starts the wait after a new boot: it has to last before it is proven.
 pub(super) fn stabilising(moment: Moment, episode: Episode, node: &NodeView, why: Reason) -> Opinion<Episode> {
     let next = Episode {
         phase: Phase::Stabilising,
@@ -67,9 +67,9 @@ pub(super) fn stabilising(moment: Moment, episode: Episode, node: &NodeView, why
     Opinion { next: Some(next), why, look_again: Some(moment.policy.times.stabilise) }
 }
 
-/// A person takes over: the mail that this transition calls for is on record before it is sent.
+/// Hands the node to a person. The mail is recorded before it is sent.
 pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let why = Reason::new(Why::MailPending, "a person is needed; the mail has not been accepted yet");
+    let why = Reason::new(Why::MailPending, "a person is needed; no mail server has accepted the mail yet");
     let mut next = episode.clone();
     next.mails.push(Mail {
         message_id: format!("<{}.{}@ossci.amd.com>", episode.number, episode.node_uid),
@@ -78,7 +78,7 @@ pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> 
     to(moment, &next, Phase::Escalating, why)
 }
 
-/// The line that an episode leaves in history.
+/// Returns the history entry of an episode.
 pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
     PastEpisode {
         number: episode.number,
@@ -91,15 +91,15 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
     }
 }
 
-/// A node that keeps rebooting by itself is a person's case after so many boots that nobody ordered.
+/// A node that reboots by itself more often than this is handed to a person.
 pub(super) const UNEXPECTED_BOOTS: u32 = 3;
 
-/// Nothing changes; the record already says why.
+/// Nothing changes; the recorded reason stays.
 pub(super) fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<Episode> {
     Opinion { next: None, why: episode.why.clone(), look_again }
 }
 
-/// Stays, with another reason where the record has an older one.
+/// Changes only the reason, if it differs from the recorded one.
 pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
     let look_again = episode.until.map(|until| moment.until(until));
     if episode.why == why {
@@ -108,7 +108,7 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
     Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
 }
 
-/// The checks passed in a row: the taint goes, and with its confirmation the episode is over.
+/// The checks passed: the taint is removed, and the episode ends when the removal is confirmed.
 pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) -> Opinion<Episode> {
     let why = Reason::new(Why::ProofPassed, report.message.clone());
     let mut next = noting(moment, episode, why.clone(), &report.verdicts);
@@ -129,13 +129,13 @@ pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
         }
     }
     if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
-        let why = Reason::new(Why::MailAccepted, "a person was asked by mail; taking the taint off releases the node");
+        let why = Reason::new(Why::MailAccepted, "a person was asked by mail; removing the taint releases the node");
         return to(moment, &next, Phase::Escalated, why);
     }
     stays(episode, None)
 }
 
-/// The first few pods by name, and how many more there are.
+/// Names the first three pods and counts the rest.
 pub(super) fn named(pods: &[PodView]) -> String {
     const SHOWN: usize = 3;
     let mut text = pods.iter().take(SHOWN).map(ToString::to_string).collect::<Vec<_>>().join(", ");

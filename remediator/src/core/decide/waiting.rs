@@ -1,5 +1,5 @@
-//! A tainted node that waits: for the pool's mode, for a person's marks to go, for a place in the budget, and, where its
-//! complaint is old, for one more check.
+//! The phase Waiting of a tainted node: for the pool's mode, for a person to remove a mark, for a
+//! budget slot and, if its complaint is old, for one more check.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::core::record::{Episode, Phase, Proof, Rung};
 use crate::core::taint::Taint;
 use crate::core::why::{Reason, Why};
 
-/// A node whose agent does not answer for so long is not healthy enough to be let off.
+/// Deadline of that check. If the agent does not answer by then, the repair continues.
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -22,7 +22,7 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     if let Some(why) = untouched(pool, episode) {
         let asked = moment.board().iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
         if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
-            let why = Reason::new(Why::ComplaintResolved, "the complaints went away; nothing had been done");
+            let why = Reason::new(Why::ComplaintResolved, "the complaints were resolved before anything was done");
             return to(moment, episode, Phase::Recovered, why);
         }
         return stays_because(moment, episode, why);
@@ -30,7 +30,7 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     let Some(pool) = pool else { return stays(episode, None) };
     if episode.taint.is_none() {
         if moment.seen.taints_full && !node.taints.contains(&episode.rung.taint()) {
-            let why = format!("as many nodes of pool {} as may be carry our taints already", pool.name);
+            let why = format!("pool {} has reached its limit of tainted nodes", pool.name);
             return stays_because(moment, episode, Reason::new(Why::TaintLimit, why));
         }
         let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
@@ -57,8 +57,9 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
 }
 
-/// The complaint was a long time ago: fresh passes end the episode without a reboot, anything else goes on. A person's
-/// taint is not doubted, and a repair that has begun is proven anyway.
+/// Checks the node once more if the complaint is old: fresh passes end the episode without a
+/// reboot, anything else continues it. Skipped for a person's taint, and for a repair that has
+/// begun, which is proven anyway.
 fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
     let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);
@@ -75,7 +76,7 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
             next.until = Some(moment.after(CHECK_FIRST));
             next.boot_id.clone_from(&node.boot_id);
             next.unexpected_boots += u32::from(rebooted);
-            // What was said of an earlier check is old as well: this one gets an id of its own.
+            // A report on an earlier check is old as well: this check gets its own id.
             let said = agent_report::report(moment, next).is_some();
             next.attempt += u32::from(rebooted || said);
         }
@@ -89,7 +90,7 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
         }
         None if !late => Some(stays(episode, episode.until.map(|until| moment.until(until)))),
         other => {
-            let message = other.map_or("nobody answered".to_owned(), |report| report.message.clone());
+            let message = other.map_or("the agent did not answer".to_owned(), |report| report.message.clone());
             let why = Reason::new(Why::StillFailing, message);
             let verdicts = other.map(|report| report.verdicts.clone()).unwrap_or_default();
             let next = Episode { why: why.clone(), until: None, ..noting(moment, episode, why.clone(), &verdicts) };
@@ -98,9 +99,9 @@ fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
     }
 }
 
-/// What a reboot destroys is written down before it.
+/// Captures the evidence that a reboot would destroy.
 fn capture(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    let why = Reason::new(Why::CaptureOrdered, "what the checks and the kernel say is written down first");
+    let why = Reason::new(Why::CaptureOrdered, "capturing check results and kernel log first");
     let mut opinion = to(moment, episode, Phase::Capturing, why);
     if let Some(next) = &mut opinion.next {
         next.boot_id.clone_from(&node.boot_id);
@@ -109,14 +110,14 @@ fn capture(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
     opinion
 }
 
-/// Before anything disruptive the episode has to hold a place in its pool's budget.
+/// The reason to wait for a budget slot, which is required before anything disruptive.
 fn queueing(seat: Option<Seat>) -> Reason {
     let message = match seat {
         None => "the pool or the budget object is not known yet".to_owned(),
         Some(Seat::Waiting { position, of }) => {
-            format!("{position} of {of} that wait for a place in the pool's budget")
+            format!("position {position} of {of} in the queue for a budget slot of the pool")
         }
-        Some(Seat::Free | Seat::Held) => "taking a place in the pool's budget".to_owned(),
+        Some(Seat::Free | Seat::Held) => "taking a budget slot of the pool".to_owned(),
     };
     Reason::new(Why::WaitingForBudget, message)
 }

@@ -1,4 +1,4 @@
-//! What the record calls for: the one act that brings the world nearer to what is recorded.
+//! The next action: the first one that the record calls for and the cluster does not show yet.
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use crate::core::record::{
 };
 use crate::core::taint::{Taint, TaintState};
 
-/// The first thing that the record calls for and the world does not show yet.
+/// Returns the first action that the record calls for and the cluster does not show yet.
 pub(super) fn wanted(moment: Moment) -> Option<Action> {
     let repair = &moment.record.repair;
     let episode = repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
@@ -47,7 +47,7 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     }
 }
 
-/// An intent that is still recorded as one has not been seen on the node.
+/// Returns the taint write that is due: an intent still on record has not been seen on the node.
 fn taint(taint: Taint) -> Option<Action> {
     match taint.state {
         TaintState::Placing => Some(Action::PlaceTaint { key: taint.key, replaces: taint.replaces }),
@@ -56,7 +56,8 @@ fn taint(taint: Taint) -> Option<Action> {
     }
 }
 
-/// A place is taken when it is this episode's turn, and given back as soon as it is not needed.
+/// A budget slot is taken when this episode is next in the queue, and released when it is not
+/// needed.
 fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     let needed = match (episode, &moment.seen.node) {
         (Some(episode), Some(node)) => objections::needs_place(moment, episode, node),
@@ -73,7 +74,7 @@ fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
 /// One order at a time: the repair's, or the network's when no repair is open. Any other order is withdrawn.
 fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>) -> Option<Action> {
     let wanted = match (episode, track) {
-        // Nobody carries out what is ordered of a node that is not there.
+        // Without a Node no agent can carry out an order.
         (Some(_), _) if moment.seen.node.is_none() => None,
         (Some(episode), _) => repair_order(moment, episode),
         (None, Some(track)) => network_order(moment, track),
@@ -93,7 +94,8 @@ fn evictions(moment: Moment) -> Option<Action> {
     (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
 }
 
-/// Nothing disruptive is ordered for a node that is not seen to carry the rung's taint: new pods would land on it.
+/// No disruptive order is issued before the rung's taint was seen on the node: new pods could land
+/// on it.
 fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let id = episode.order_id()?;
     let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
@@ -131,13 +133,13 @@ fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
     })
 }
 
-/// Which text lies there is known when the order is written.
+/// The script's hash is added when the order is written.
 fn script(moment: Moment) -> Script {
     let place = &moment.policy.reimage;
     Script { config_map: place.config_map.clone(), key: place.key.clone(), sha256: None }
 }
 
-/// The GPUs are proven or disproven by runs in a row; a slow network is waited for until it passes once.
+/// A GPU proof needs passes or failures in a row; a network proof runs until it passes once.
 fn terms(moment: Moment, of: ProofOf, after: Timestamp) -> ProofTerms {
     let proof = &moment.policy.proof;
     let (passes, failures) = match of {

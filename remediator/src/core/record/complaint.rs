@@ -1,4 +1,4 @@
-//! What was told of a node: alerts, and what each asks for.
+//! The complaints about a node: alerts, and the repair that each asks for.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ closed_words! {
 }
 
 impl Ask {
-    /// The rung that is asked for; `None` when it is the network's track.
+    /// Returns the rung that is asked for; `None` for the network track.
     pub fn rung(self) -> Option<Rung> {
         match self {
             Self::Reboot => Some(Rung::Reboot),
@@ -27,7 +27,7 @@ impl Ask {
     }
 }
 
-/// One alert of one node, as it was last told to us.
+/// One alert of one node, as last received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Complaint {
@@ -38,7 +38,7 @@ pub struct Complaint {
     pub check: String,
     /// When the alert began to fire (Prometheus's clock).
     pub since: Timestamp,
-    /// When it was last told to us (our clock).
+    /// When it was last received (the controller's clock).
     pub seen: Timestamp,
     pub firing: bool,
     pub summary: String,
@@ -53,7 +53,7 @@ closed_words! {
 }
 
 impl Complaint {
-    /// A word of a site's own, or none, is as urgent as a warning.
+    /// Returns the urgency. A missing or unknown `severity` counts as a warning.
     pub(super) fn severity(&self) -> Severity {
         self.labels.get("severity").and_then(|word| Severity::parse(word)).unwrap_or(Severity::Warning)
     }

@@ -1,4 +1,4 @@
-//! One climb of the ladder: where it is, and what was tried.
+//! One repair of a node: its state, and what was tried.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ closed_words! {
 }
 
 impl Rung {
-    /// The taint that a node on this rung carries.
+    /// Returns the taint of a node on this rung.
     pub fn taint(self) -> TaintKey {
         match self {
             Self::Reboot => TaintKey::RepairReboot,
@@ -25,14 +25,14 @@ impl Rung {
         }
     }
 
-    /// The rung that a taint stands for; `None` for the network's.
+    /// Returns the rung of a taint; `None` for the network taint.
     pub fn of_taint(key: TaintKey) -> Option<Self> {
         Self::ALL.iter().copied().find(|rung| rung.taint() == key)
     }
 }
 
 closed_words! {
-    /// Where an episode is. Participles while time runs, adjectives at rest.
+    /// The phase of an episode. Participles while something runs, adjectives at rest.
     pub enum Phase ("phase") {
         Waiting = "Waiting", Capturing = "Capturing", Draining = "Draining", Reimaging = "Reimaging", Rebooting = "Rebooting",
         Stabilising = "Stabilising", Proving = "Proving", Escalating = "Escalating", Escalated = "Escalated",
@@ -41,32 +41,32 @@ closed_words! {
 }
 
 impl Phase {
-    /// An episode in this phase is over.
+    /// Whether the episode has ended.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Healed | Self::Recovered | Self::Released | Self::NodeGone)
     }
 }
 
-/// A closed account of something that was tried, for the mail and for history.
+/// One thing that was tried, for the mail and for history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     pub at: Timestamp,
     pub rung: Rung,
-    /// What came of it, one sentence.
+    /// The outcome, in one sentence.
     pub outcome: Reason,
-    /// What the checks said, where the step is a proof or a capture.
+    /// The verdicts of the checks, if the step is a proof or a capture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
-    /// The end of the kernel's log, where the step is a capture.
+    /// The end of the kernel log, if the step is a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_log: Option<String>,
-    /// The ConfigMap of our namespace that holds the rest of it.
+    /// The ConfigMap in our namespace with the rest of the evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
 
-/// One result of a check, as the exporter's `/probe` gave it.
+/// The verdict of one check, as the exporter's `/probe` returned it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
@@ -80,84 +80,84 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// What a check of the agent's own says.
+    /// Returns the verdict of a check that the agent itself runs. `said`: verdict and reason.
     pub fn of(check: &str, said: (&str, Option<&str>), detail: String, started_at: Timestamp) -> Self {
         let (verdict, reason) = (said.0.to_owned(), said.1.map(str::to_owned));
         Self { check: check.to_owned(), verdict, reason, detail, started_at }
     }
 }
 
-/// A mail that a transition calls for.
+/// A mail that a transition requires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mail {
-    /// Our own Message-ID: the same mail sent twice after a crash is one mail in the reader's thread.
+    /// The Message-ID, chosen by us: a mail sent twice after a crash is one mail for the reader.
     #[serde(rename = "messageID")]
     pub message_id: String,
-    /// When the server accepted it.
+    /// When the mail server accepted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
 }
 
 closed_words! {
-    /// How far a reset by the BMC is.
+    /// The state of a reset by the BMC.
     pub enum ResetState ("reset state") {
-        /// On record, and not known to be sent.
+        /// Recorded, and not known to be sent.
         Pending = "Pending",
         Sent = "Sent",
         /// Certainly not sent, or refused.
         Failed = "Failed",
-        /// It may have been sent: it counts as sent.
+        /// It may have been sent, and counts as sent.
         Unknown = "Unknown",
     }
 }
 
-/// One reset by the node's BMC, on record before it is asked for.
+/// One reset by the node's BMC, recorded before the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reset {
     pub id: String,
     pub at: Timestamp,
-    /// The boot that it is to end.
+    /// The boot that the reset has to end.
     #[serde(rename = "bootID")]
     pub boot_id: String,
     pub state: ResetState,
 }
 
 closed_words! {
-    /// How far a reimage is that the site's provisioning service carries out.
+    /// The state of a reimage by the site's provisioning service.
     pub enum ProvisioningState ("provisioning state") {
-        /// It was certainly not asked for.
+        /// The request was certainly not sent.
         Pending = "Pending",
-        /// It is being asked for, or may have been: it is never called back.
+        /// The request may have been sent, so it is never called back.
         Asked = "Asked",
-        /// The service has it under way.
+        /// The service is carrying it out.
         Running = "Running",
-        /// The service says that the node boots its new system.
+        /// The service reports that the node boots its new system.
         Done = "Done",
         Failed = "Failed",
     }
 }
 
-/// A reimage by the site's provisioning service, on record before it is asked for.
+/// A reimage by the site's provisioning service, recorded before the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Provisioning {
-    /// The service's name for it, which no other reimage of this node ever has.
+    /// The id that the service stores. No other reimage of this node has it.
     pub id: String,
-    /// Which service it is meant for: the beginning of a hash of its address.
+    /// The service that it is meant for: the first digits of a hash of its address.
     pub service: String,
     pub state: ProvisioningState,
 }
 
 impl Provisioning {
-    /// The service has it, or may have: the node is in its hands.
+    /// Whether the service has the request, or may have it.
     pub fn is_out(&self) -> bool {
         self.state != ProvisioningState::Pending
     }
 }
 
-/// One climb of the ladder.
+/// One repair of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Episode {
@@ -170,18 +170,18 @@ pub struct Episode {
     pub attempt: u32,
     /// When the phase began.
     pub since: Timestamp,
-    /// The phase's deadline, where it has one.
+    /// The phase's deadline, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub why: Reason,
     #[serde(rename = "nodeUID")]
     pub node_uid: String,
-    /// The boot to be ended while one is; the boot to be proven after that.
+    /// The boot to be ended; after the reboot, the boot to be proven.
     #[serde(rename = "bootID")]
     pub boot_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
-    /// New boots that we did not order, seen while the node was to be stable.
+    /// New boots without an order, seen while the node had to be stable.
     #[serde(default)]
     pub unexpected_boots: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -193,14 +193,39 @@ pub struct Episode {
     /// The last reimage by the site's provisioning service. `None`: a script reimages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning: Option<Provisioning>,
-    /// The GPUs that the node was to show when the repair began to destroy things; its own memory may not survive that.
+    /// The GPUs that the node should show, recorded before the first destructive step: the node may
+    /// not remember them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
 }
 
 impl Episode {
-    /// The rungs that were carried out to their end, and whether the node was healthy then. A proof without a boot that we
-    /// ordered (an old complaint, a Node created again) says nothing about a rung.
+    /// Returns an episode that begins now, waiting on its rung. The caller sets the node's identity and
+    /// the first step.
+    pub fn begin(number: u32, rung: Rung, now: Timestamp, why: Reason) -> Self {
+        Self {
+            number,
+            started_at: now,
+            rung,
+            phase: Phase::Waiting,
+            attempt: 1,
+            since: now,
+            until: None,
+            why,
+            node_uid: String::new(),
+            boot_id: String::new(),
+            taint: None,
+            unexpected_boots: 0,
+            steps: Vec::new(),
+            mails: Vec::new(),
+            resets: Vec::new(),
+            provisioning: None,
+            expected: None,
+        }
+    }
+
+    /// Returns the rungs that were carried out, and whether the node was healthy afterwards. A proof
+    /// without a reboot that we ordered (an old complaint, a Node created again) says nothing about a rung.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
         let rebooted = |rung| self.steps.iter().any(|step| step.rung == rung && step.outcome.why == Why::NewBoot);
         self.steps.iter().filter_map(move |step| {
@@ -214,8 +239,8 @@ impl Episode {
         })
     }
 
-    /// The id of the order that the phase stands for. It is made of recorded things only, so an order that was lost is issued
-    /// again under the same id.
+    /// Returns the id of the phase's order. It depends only on recorded values, so a lost order is
+    /// issued again under the same id.
     pub fn order_id(&self) -> Option<String> {
         let rung_order = format!("{}-{}-{}", self.number, self.rung, self.attempt);
         match self.phase {
@@ -229,13 +254,13 @@ impl Episode {
         }
     }
 
-    /// A person began it, by putting a taint on the node.
+    /// Whether a person began the episode by tainting the node.
     pub fn by_person(&self) -> bool {
         self.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson)
     }
 }
 
-/// A rung that was carried out to its end.
+/// A rung that was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
@@ -245,7 +270,7 @@ pub struct Attempt {
     pub passed: bool,
 }
 
-/// An episode that ended.
+/// A finished episode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PastEpisode {

@@ -1,5 +1,5 @@
-//! The record of one node, as the core sees it: complaints, the open or last episode, the network track, the order, what
-//! the agent says of it, and history. The wire form is `NodeRepair` (`wire::node_repair`).
+//! The record of one node: complaints, the open or last episode, the network track, the order, the
+//! agent's report, and history. Its Kubernetes object is `NodeRepair` (`wire::node_repair`).
 
 mod complaint;
 mod episode;
@@ -18,7 +18,7 @@ use super::why::Reason;
 use ossci_base::closed_words;
 
 closed_words! {
-    /// Where the network track is.
+    /// The phase of the network track.
     pub enum NetworkPhase ("network phase") {
         Slow = "Slow", Proving = "Proving",
         Recovered = "Recovered", Released = "Released", NodeGone = "NodeGone",
@@ -31,7 +31,7 @@ impl NetworkPhase {
     }
 }
 
-/// The network's own small track: a node can be slow and broken at once.
+/// The network track, separate from the GPU repair: a node can be slow and broken at the same time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkTrack {
@@ -42,7 +42,7 @@ pub struct NetworkTrack {
     pub since: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Proofs ordered so far.
+    /// Number of proofs ordered so far.
     pub attempt: u32,
     pub why: Reason,
     #[serde(rename = "nodeUID")]
@@ -51,7 +51,7 @@ pub struct NetworkTrack {
     pub taint: Option<Taint>,
 }
 
-/// The part of the record that the controller alone writes.
+/// The part of the record that only the controller writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Repair {
     pub episode: Option<Episode>,
@@ -60,7 +60,7 @@ pub struct Repair {
     pub history: Vec<PastEpisode>,
 }
 
-/// Everything that is recorded of one node.
+/// The whole record of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     pub complaints: Vec<Complaint>,
@@ -70,7 +70,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// What was told of the GPUs in this episode, or still fires.
+    /// Returns the GPU complaints that were received in this episode, or still fire.
     pub fn behind(&self, episode: &Episode) -> impl Iterator<Item = &Complaint> {
         let since = episode.started_at;
         self.complaints
@@ -78,7 +78,7 @@ impl Record {
             .filter(move |complaint| complaint.ask.rung().is_some() && (complaint.firing || complaint.seen >= since))
     }
 
-    /// Nothing fires, nothing is open, nothing is asked of the agent.
+    /// Whether nothing fires, no repair is open and no order is issued.
     pub fn is_at_rest(&self) -> bool {
         let Repair { episode, network, .. } = &self.repair;
         episode.as_ref().is_none_or(|episode| episode.phase.is_over())
@@ -87,7 +87,8 @@ impl Record {
             && self.complaints.iter().all(|complaint| !complaint.firing)
     }
 
-    /// How urgent the episode is: as its most urgent alert; what a person began is critical.
+    /// Returns the urgency of the episode: that of its most urgent alert; critical if a person
+    /// began it.
     pub fn severity(&self, episode: &Episode) -> Severity {
         if episode.by_person() {
             return Severity::Critical;
@@ -95,7 +96,7 @@ impl Record {
         self.behind(episode).map(Complaint::severity).max().unwrap_or(Severity::Warning)
     }
 
-    /// The agent's report on the order `id`, when it is about that one.
+    /// Returns the agent's report, if it is on the order `id`.
     pub fn report_on(&self, id: &str) -> Option<&AgentReport> {
         self.agent.as_ref().filter(|report| report.order_id == id)
     }

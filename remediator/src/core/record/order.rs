@@ -1,4 +1,4 @@
-//! What the controller asks of a node's agent, and what the agent says of it.
+//! The order that the controller gives a node's agent, and the agent's report on it.
 
 use jiff::Timestamp;
 pub use ossci_base::contract::inventory::Inventory;
@@ -12,14 +12,14 @@ closed_words! {
     /// What an order asks of the agent.
     pub enum OrderKind ("order") {
         Prove = "prove",
-        /// What a reboot or a reimage would destroy is written down first.
+        /// Capture the evidence that a reboot or a reimage would destroy.
         Capture = "capture",
         Reboot = "reboot", Reimage = "reimage",
     }
 }
 
 impl OrderKind {
-    /// It ends a boot or changes what is installed.
+    /// Whether it ends a boot or changes the installed system.
     pub fn is_disruptive(self) -> bool {
         matches!(self, Self::Reboot | Self::Reimage)
     }
@@ -30,13 +30,13 @@ closed_words! {
     pub enum ProofOf ("proof") { Gpu = "gpu", Network = "network" }
 }
 
-/// A load test of the site's own.
+/// A load test provided by the site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadTest {
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// It is ended after so long, and has failed then.
+    /// Time limit in seconds; when it expires, the test is stopped and has failed.
     pub seconds: u32,
 }
 
@@ -45,43 +45,44 @@ pub struct LoadTest {
 #[serde(rename_all = "camelCase")]
 pub struct ProofTerms {
     pub of: ProofOf,
-    /// So many passes in a row prove health.
+    /// Number of passes in a row that prove health.
     pub passes: u32,
-    /// So many failures in a row disprove it; 0: keep trying until the deadline.
+    /// Number of failures in a row that disprove it; 0: keep trying until the deadline.
     pub failures: u32,
     /// Time between two runs, seconds.
     pub gap_seconds: u32,
-    /// The driver that is loaded has to be the one that is installed, too.
+    /// The loaded driver has to be the installed one, too.
     #[serde(default)]
     pub driver: bool,
-    /// What has to pass once, after the checks.
+    /// A load test that has to pass once, after the checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_test: Option<LoadTest>,
-    /// The GPUs that the node has to show; `None`: as many as the exporter expects.
+    /// The GPUs that the node has to show; `None`: the number that the exporter expects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
     /// Only runs that began after this count.
     pub after: Timestamp,
 }
 
-/// Which script an order means: where it lies, and that it is the one that lay there when the order was written.
+/// The script of a reimage order: where it is stored, and its hash when the order was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Script {
     pub config_map: String,
     pub key: String,
-    /// SHA-256 of its text, in 64 hexadecimal digits. `None`: nothing lay there.
+    /// SHA-256 of the script, 64 hexadecimal digits. `None`: the script did not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// What the controller asks of the node's agent.
+/// An order for the node's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
     pub id: String,
     pub kind: OrderKind,
-    /// A reboot or reimage order says which boot it belongs to: carried out twice, it ends one boot.
+    /// The boot that a reboot or reimage order is for. An order carried out twice thus ends one
+    /// boot.
     #[serde(rename = "bootID")]
     pub boot_id: String,
     pub issued_at: Timestamp,
@@ -89,25 +90,26 @@ pub struct Order {
     pub deadline: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<ProofTerms>,
-    /// What a reimage runs.
+    /// The script of a reimage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
 }
 
 impl Order {
-    /// What no other order of this node ever has: an id comes again when the record was deleted in between, the time does not.
+    /// Returns a key that no other order of this node has. The id may repeat after the record was
+    /// deleted; the time does not.
     pub fn key(&self) -> String {
         format!("{}-{}", self.id, self.issued_at.as_second())
     }
 }
 
 closed_words! {
-    /// How far the agent is with an order.
+    /// The agent's progress with an order.
     pub enum AgentState ("agent state") {
-        /// The point of no return.
+        /// The agent has begun; the order cannot be withdrawn any more.
         Running = "Running",
         Done = "Done", Failed = "Failed", Refused = "Refused",
-        /// A reimage that was found running on another boot, or by another agent process, without a result.
+        /// A reimage without a result that ran on another boot, or in another agent process.
         Interrupted = "Interrupted",
     }
 }
@@ -119,17 +121,17 @@ impl AgentState {
 }
 
 closed_words! {
-    /// What a proof showed. Unknown is not failed.
+    /// The result of a proof. Unknown is not failed.
     pub enum Proof ("proof result") { Passed = "passed", Failed = "failed", Unknown = "unknown" }
 }
 
-/// What the agent says of the order.
+/// The agent's report on an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReport {
     #[serde(rename = "orderID")]
     pub order_id: String,
-    /// The boot that the agent was on as it said this: the Node may still tell of the one before.
+    /// The boot that the agent was on when it reported; the Node may still show an older one.
     #[serde(rename = "bootID")]
     pub boot_id: String,
     pub state: AgentState,
@@ -139,19 +141,19 @@ pub struct AgentReport {
     pub proof: Option<Proof>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
-    /// The end of the kernel's log of this boot, where the order was a capture.
+    /// The end of this boot's kernel log, if the order was a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_log: Option<String>,
-    /// The ConfigMap of our namespace that holds the rest of it.
+    /// The ConfigMap in our namespace with the rest of the evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
-    /// The GPUs that the node should show, where the order was a capture.
+    /// The GPUs that the node should show, if the order was a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
 }
 
 impl AgentReport {
-    /// Neither of a proof nor of a capture.
+    /// Returns a report without the fields of a proof or a capture.
     pub fn plain(order_id: String, boot_id: String, state: AgentState, at: Timestamp, message: String) -> Self {
         let (proof, verdicts) = (None, Vec::new());
         let (kernel_log, evidence, expected) = (None, None, None);

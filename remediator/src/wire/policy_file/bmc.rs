@@ -1,4 +1,5 @@
-//! The policy's section `bmc`: where the BMCs are, who we are to them, and how they are known.
+//! The policy's section `bmc`: the addresses of the BMCs, our account on them, and how they are
+//! authenticated.
 
 use std::path::PathBuf;
 
@@ -12,30 +13,32 @@ use super::PolicyError;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BmcFile {
     /// The node's ComputerSystem; `{node}` is replaced by the node's name:
-    /// `https://{node}.bmc.example.com/redfish/v1/Systems/1`. It is not read from the Node: a kubelet may write its own
-    /// Node's annotations, and would be sent the password.
+    /// `https://{node}.bmc.example.com/redfish/v1/Systems/1`. It is not read from the Node, because
+    /// a kubelet may write its own Node's annotations and would be sent the password.
     pub url: String,
-    /// The account on every BMC that has none of its own.
+    /// The account on every BMC without an account of its own.
     pub username: String,
-    /// A file that holds its password, and nothing else; read before each reset.
+    /// A file that contains only its password; read before each reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-    /// Where a node's own account name lies, if it has one: `/etc/ossci/bmc/{node}.username`.
+    /// The file with a node's own account name, if it has one: `/etc/ossci/bmc/{node}.username`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_username_file: Option<String>,
-    /// Where a node's own password lies, if it has one: `/etc/ossci/bmc/{node}.password`. `passwordFile` is for nodes whose
-    /// file is not there.
+    /// The file with a node's own password, if it has one: `/etc/ossci/bmc/{node}.password`.
+    /// `passwordFile` is for nodes without this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_password_file: Option<String>,
-    /// A PEM file with the CA of the BMCs, where it is not a public one.
+    /// A PEM file with the CA of the BMCs, if it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// Where the SHA-256 fingerprint of a BMC's own certificate lies, as `openssl x509 -fingerprint -sha256` prints it, one a
-    /// line: `/etc/ossci/bmc/{node}.sha256`. A node whose file is there is known by it alone, any other by the CA.
+    /// A file with the SHA-256 fingerprints of a BMC's certificate, one per line, as printed by
+    /// `openssl x509 -fingerprint -sha256`: `/etc/ossci/bmc/{node}.sha256`. A node with such a file
+    /// is authenticated only by it, any other by the CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_fingerprint_file: Option<String>,
-    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for so long. Keep it well above the time
-    /// after which the control plane calls a silent node Unknown (50 s): only then it is seen that others are silent too.
+    /// A node that is not Ready is dead when its kubelet has not renewed its Lease for this long.
+    /// Keep it well above the time after which Kubernetes sets a silent node to Unknown (50 s):
+    /// only then are other silent nodes counted.
     #[serde(default = "five_minutes")]
     pub dead_seconds: u32,
 }
@@ -44,12 +47,13 @@ fn five_minutes() -> u32 {
     300
 }
 
-/// What stands for the node's name in a pattern.
+/// The placeholder for the node's name in a pattern.
 pub const NODE: &str = "{node}";
 
 impl BmcFile {
     /// # Errors
-    /// An address that is not each node's own or not protected, no password, or a file of each node that is one for all.
+    /// An address that is not HTTPS or has no `{node}`, no password, or a file per node without
+    /// `{node}`.
     pub fn check(&self) -> Result<(), PolicyError> {
         if !(self.url.starts_with("https://") && self.url.contains(NODE)) {
             return Err(PolicyError::NoBmcAddress(self.url.clone()));

@@ -1,19 +1,21 @@
-//! How long things may take, how much has to be shown, and when a pool says stop.
+//! The policy's sections `times`, `proof`, `budget` and `brakes`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How long things may take.
+/// The time limits of a repair.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TimesFile {
-    /// How long the evidence may take that is taken before a reboot or a reimage; then the repair goes on without it.
+    /// Limit for capturing the evidence before a reboot or a reimage; then the repair continues
+    /// without it.
     pub capture_seconds: u32,
-    /// A node that is Ready while its agent takes no order for so long goes to a person.
+    /// A Ready node whose agent takes no order for this long goes to a person.
     pub agent_silent_seconds: u32,
-    /// From the start of the drain until the repair goes on with pods still there.
+    /// From the start of the drain until the repair continues with pods still there.
     pub drain_seconds: u32,
-    /// How long pods may go on by themselves in a pool with `drain: wait-for-jobs`, from the start of the repair.
+    /// How long pods may finish by themselves in a pool with `drain: wait-for-jobs`, from the start
+    /// of the repair.
     pub jobs_seconds: u32,
     /// From the reboot order to a new boot id, and from there to Ready.
     pub boot_seconds: u32,
@@ -21,14 +23,15 @@ pub struct TimesFile {
     pub reimage_seconds: u32,
     /// How long a new boot must have lasted before it is proven.
     pub stabilise_seconds: u32,
-    /// From the first proof order to its end; what could not be proven by then goes to a person.
+    /// From the first proof order to its end. A node not proven by then goes to a person.
     pub proof_seconds: u32,
-    /// When a complaint is older than this at the first disruptive order, the node is checked once more before it.
+    /// If the complaint is older than this before the first disruptive order, the node is checked
+    /// once more.
     pub fresh_evidence_seconds: u32,
-    /// An alert that began before a proof counts again when we are told this long after it that it still fires. Keep it
-    /// well above Alertmanager's group_interval: its word is that old.
+    /// After a successful proof, alerts that began before it are ignored for this long. Keep it
+    /// well above Alertmanager's group_interval: a notification can be that old.
     pub complaint_grace_seconds: u32,
-    /// After a person took a taint off, no rung starts for this long.
+    /// After a person removed a taint, no rung starts for this long.
     pub released_quiet_seconds: u32,
     /// Between two network proofs of a slow node.
     pub network_retry_seconds: u32,
@@ -57,24 +60,25 @@ impl Default for TimesFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ProofFile {
-    /// So many passes in a row prove health.
+    /// Number of passes in a row that prove health.
     pub passes: u32,
-    /// So many failures in a row disprove it.
+    /// Number of failures in a row that disprove it.
     pub failures: u32,
     /// Between two runs of the checks.
     pub gap_seconds: u32,
-    /// What has to pass on top, once, on a node that the checks say is well after a repair. Absent: nothing.
+    /// A load test that has to pass once after a repair, when all checks have passed. Absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load_test: Option<LoadTestFile>,
 }
 
-/// A load test of the site's own, run on the node's host as root.
+/// A load test provided by the site, run on the node's host as root.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadTestFile {
-    /// The program by its whole path, and its arguments: no shell reads them. Exit status 0 is well.
+    /// The program by its absolute path, and its arguments, without a shell. Exit status 0 is a
+    /// pass.
     pub command: Vec<String>,
-    /// It is ended after so long, and has failed then.
+    /// Time limit; when it expires, the test is stopped and has failed.
     pub seconds: u32,
 }
 
@@ -88,9 +92,10 @@ impl Default for ProofFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BudgetFile {
-    /// Percent of the pool's nodes, but always one node.
+    /// Percentage of the pool's nodes, but always one node.
     pub at_most_percent: u32,
-    /// When more nodes than this many percent (and more than two) are down for other reasons, none is repaired.
+    /// If more than this percentage of the nodes, and more than two, are down for other reasons,
+    /// none is repaired.
     pub down_percent: u32,
 }
 
@@ -100,20 +105,23 @@ impl Default for BudgetFile {
     }
 }
 
-/// When a pool as a whole says stop.
+/// When the repairs of a whole pool stop.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BrakesFile {
-    /// When more than this many percent of a pool (and more than three nodes) newly ask for a reboot or a reimage within
-    /// `stormSeconds`, nothing disruptive starts until fewer did; then one node at a time until the first is healed.
+    /// If more than this percentage of a pool, and more than three nodes, newly ask for a reboot or
+    /// a reimage within `stormSeconds`, nothing disruptive starts until fewer did. Then one node at
+    /// a time is repaired, until the first is healed.
     pub storm_percent: u32,
-    /// The time within which they ask.
+    /// The time window in which they ask.
     pub storm_seconds: u32,
-    /// After so many attempts of one rung in a row that all failed in a pool, the rung stops there until a person resumes it.
+    /// After this number of attempts in a row of one rung in a pool that all failed, the rung stops
+    /// there until a person resumes it.
     pub failed_attempts: u32,
-    /// At this many percent of a pool with a taint of ours, no further one is placed.
+    /// At this percentage of a pool with our taints, no further taint is placed.
     pub taint_percent: u32,
-    /// When more than this many percent of a pool (and more than three nodes) are slow, no further one is called slow.
+    /// If more than this percentage of a pool, and more than three nodes, have a slow network, no
+    /// further node is tainted as slow.
     pub slow_percent: u32,
 }
 

@@ -1,5 +1,5 @@
-//! The policy file: YAML, one file, unknown keys refused. Every value has a default but the pools' selectors and the
-//! mail's addresses; every unit is in the name.
+//! The policy file: one YAML file; unknown keys are refused. Every value has a default except the
+//! pools' selectors and the mail's addresses. Every unit is in the key's name.
 
 mod bmc;
 mod limits;
@@ -24,10 +24,12 @@ use crate::core::record::LoadTest;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyFile {
-    /// The alerts' label `cluster` that is ours; alerts of another cluster are ignored. Absent: any.
+    /// Our value of the alerts' label `cluster`; alerts of another cluster are ignored. Absent:
+    /// any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// A DNS prefix for all four taints (`example.com` makes `example.com/repair-reboot`). Absent: bare keys.
+    /// A DNS prefix for all four taints (`example.com` makes `example.com/repair-reboot`). Absent:
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taint_prefix: Option<String>,
     /// A node belongs to the first pool that selects it; a node in no pool is never touched.
@@ -44,10 +46,10 @@ pub struct PolicyFile {
     pub brakes: BrakesFile,
     #[serde(default)]
     pub maintenance: MaintenanceFile,
-    /// Absent: only the webhook tells of alerts, and silences are not known.
+    /// Absent: alerts arrive only by the webhook, and silences are unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alertmanager: Option<AlertmanagerFile>,
-    /// Absent: no node is reset by its BMC; one that is dead goes to a person.
+    /// Absent: no node is reset by its BMC; a dead node goes to a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bmc: Option<BmcFile>,
     /// Absent: escalations are only logged, and stay in phase Escalating.
@@ -55,20 +57,20 @@ pub struct PolicyFile {
     pub mail: Option<MailFile>,
 }
 
-/// A policy that cannot be used, in one sentence.
+/// A policy that cannot be used, explained in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     #[error("{0}")]
     Yaml(#[from] serde_saphyr::Error),
     #[error("pools: name at least one pool; a node in no pool is never touched")]
     NoPool,
-    #[error("pools: the name {0:?} stands there twice; give each pool its own")]
+    #[error("pools: the name {0:?} occurs twice; give each pool its own name")]
     TwoPools(String),
     #[error("pools.{0}.nodeSelector is empty and would select every node; name at least one label")]
     EmptySelector(String),
     #[error("proof.{0} is 0; a proof needs at least one run")]
     NoRuns(&'static str),
-    #[error("proof.loadTest: name a command by its whole path, and seconds below times.proofSeconds, which is {0}")]
+    #[error("proof.loadTest: name a command by its absolute path, and seconds below times.proofSeconds ({0})")]
     NoLoadTest(u32),
     #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
     NoShare(&'static str),
@@ -78,21 +80,21 @@ pub enum PolicyError {
     NoDay(String, String),
     #[error("pools.{0}.windows: {1:?} is not a time zone; use a name like Europe/Berlin")]
     NoZone(String, String),
-    #[error("brakes.{0} is 0; leave it out for its default, or give the number that the brake begins at")]
+    #[error("brakes.{0} is 0; leave it out for its default, or set a number above 0")]
     NoBrake(&'static str),
     #[error("alertmanager.urls: {0:?} is not an address like http://alertmanager-0:9093")]
     NoAddress(String),
-    #[error("alertmanager.pollSeconds is 0; say how often to ask")]
+    #[error("alertmanager.pollSeconds is 0; set the seconds between two requests")]
     NoPoll,
     #[error("bmc.url: {0:?} is not an address like https://{{node}}.bmc.example.com/redfish/v1/Systems/1")]
     NoBmcAddress(String),
     #[error("bmc: name a passwordFile, or a nodePasswordFile like /etc/ossci/bmc/{{node}}.password")]
     NoBmcPassword,
-    #[error("bmc.{0}: {1:?} is one file for all nodes; name one for each, like /etc/ossci/bmc/{{node}}")]
+    #[error("bmc.{0}: {1:?} is one file for all nodes; name one file per node, like /etc/ossci/bmc/{{node}}")]
     NoNodePattern(&'static str, String),
     #[error("reimage.service.url: {0:?} is not an address like https://provision.example.com/reimages/{{node}}/{{id}}")]
     NoServiceAddress(String),
-    #[error("reimage.service.pollSeconds is 0; say how often to ask")]
+    #[error("reimage.service.pollSeconds is 0; set the seconds between two requests")]
     NoServicePoll,
     #[error("mail.to is empty; name at least one address")]
     NoReader,
@@ -167,7 +169,7 @@ impl PolicyFile {
         Ok(file)
     }
 
-    /// What the core decides by.
+    /// Returns the policy that the core decides by.
     pub fn policy(&self) -> Policy {
         let seconds = |n: u32| Duration::from_secs(n.into());
         let times = &self.times;
@@ -214,7 +216,7 @@ impl PolicyFile {
         }
     }
 
-    /// How this site spells the taints.
+    /// Returns the site's spelling of the taints.
     pub fn taint_names(&self) -> TaintNames {
         TaintNames { prefix: self.taint_prefix.clone() }
     }
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_policy_is_refused_with_a_sentence() {
+    fn a_bad_policy_is_refused_with_a_reason() {
         let refused = |yaml: &str| PolicyFile::parse(yaml).unwrap_err().to_string();
         assert!(refused("pools: []").contains("at least one pool"));
         assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));

@@ -1,4 +1,5 @@
-//! What lies elsewhere: Alertmanager, the mail server, the script of a reimage. BMCs have a file of their own.
+//! The policy's sections `alertmanager`, `mail` and `reimage`: services outside the controller.
+//! BMCs have their own file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,19 +14,19 @@ use super::bmc::NODE;
 use crate::core::policy::ProvisioningPolicy;
 use ossci_base::closed_words;
 
-/// Where Alertmanager is asked what fires and what is silenced.
+/// Which Alertmanagers are asked for firing alerts and silences.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AlertmanagerFile {
-    /// Every replica by itself: `https://alertmanager-0.alertmanager:9093`.
+    /// The address of every replica: `https://alertmanager-0.alertmanager:9093`.
     pub urls: Vec<String>,
     /// How often every replica is asked.
     #[serde(default = "a_minute")]
     pub poll_seconds: u32,
-    /// A PEM file with the CA of the replicas, where it is not a public one.
+    /// A PEM file with the CA of the replicas, if it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// A file that holds a bearer token, and nothing else.
+    /// A file that contains only a bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
 }
@@ -35,35 +36,35 @@ fn a_minute() -> u32 {
 }
 
 closed_words! {
-    /// How the mail server is talked to.
+    /// The encryption of the connection to the mail server.
     pub enum Tls ("tls") { StartTls = "starttls", None = "none" }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MailFile {
-    /// `OSSCI Ops <ossci@example.com>`.
+    /// The sender: `OSSCI Ops <ossci@example.com>`.
     pub from: String,
-    /// Whoever is to be asked.
+    /// The recipients.
     pub to: Vec<String>,
-    /// Host name of the SMTP server, as it is in its certificate.
+    /// Host name of the SMTP server, as in its certificate.
     pub server: String,
-    /// Of the SMTP server; 587.
+    /// Port of the SMTP server.
     #[serde(default = "submission")]
     pub port: u16,
-    /// How the connection is protected.
+    /// How the connection is encrypted.
     #[serde(default = "starttls")]
     pub tls: Tls,
-    /// A PEM file with the CA of the server, where it is not a public one.
+    /// A PEM file with the CA of the server, if it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// Absent: the server asks for none.
+    /// The account on the server. Absent: no authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// A file that holds the password, and nothing else.
+    /// A file that contains only the password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
-    /// Links for the reader; `{node}` is replaced by the node's name.
+    /// Links to add to the mail; `{node}` is replaced by the node's name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<String, String>,
 }
@@ -76,15 +77,16 @@ fn starttls() -> Tls {
     Tls::StartTls
 }
 
-/// How a node is reimaged: by a script, or by a service of the site's.
+/// How a node is reimaged: by a script, or by a service of the site.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReimageFile {
-    /// A ConfigMap of our namespace. Agents may read the one of this name: for another, change `deploy/rbac.yaml`.
+    /// A ConfigMap in our namespace. Agents may read only this one: for another, change
+    /// `deploy/rbac.yaml`.
     pub config_map: String,
-    /// The script's name in it.
+    /// The key of the script in it.
     pub key: String,
-    /// The site's provisioning service reimages, and no script is run. Absent: the script.
+    /// The site's provisioning service, which reimages instead of the script. Absent: the script.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceFile>,
 }
@@ -93,16 +95,16 @@ pub struct ReimageFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceFile {
-    /// The address of one reimage; `{node}` and `{id}` are replaced by the node's name and the reimage's:
-    /// `https://provision.example.com/reimages/{node}/{id}`.
+    /// The address of one reimage; `{node}` and `{id}` are replaced by the node's name and the
+    /// reimage's id: `https://provision.example.com/reimages/{node}/{id}`.
     pub url: String,
     /// A file with a bearer token, read before each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// A PEM file with the CA of the service, where it is not a public one.
+    /// A PEM file with the CA of the service, if it is not a public one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// How often the service is asked how far it is.
+    /// How often the service is asked for the state of a reimage.
     #[serde(default = "half_a_minute")]
     pub poll_seconds: u32,
 }
@@ -111,19 +113,19 @@ fn half_a_minute() -> u32 {
     30
 }
 
-/// What stands for a reimage's name in a pattern.
+/// The placeholder for a reimage's id in a pattern.
 pub const ID: &str = "{id}";
 
 impl ServiceFile {
-    /// What the core decides by.
+    /// Returns the policy that the core decides by.
     pub fn policy(&self) -> ProvisioningPolicy {
-        // 16 digits tell two addresses apart, and do not say what they are.
+        // 16 digits distinguish two addresses without revealing them.
         let service = format!("{:.16x}", Sha256::digest(&self.url));
         ProvisioningPolicy { service, every: Duration::from_secs(self.poll_seconds.into()) }
     }
 
     /// # Errors
-    /// An address that is not each reimage's own or not protected, or no time between two questions.
+    /// An address that is not HTTPS or has no `{node}` and `{id}`, or a poll interval of 0.
     pub fn check(&self) -> Result<(), PolicyError> {
         let own = [NODE, ID].iter().all(|part| self.url.contains(part));
         if !(own && self.url.starts_with("https://")) {

@@ -1,4 +1,4 @@
-//! Which nodes are treated how, and when.
+//! The policy's sections `pools` and `maintenance`: which nodes are treated how, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,20 +14,20 @@ use crate::core::window::{DAYS, Window};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolFile {
-    /// As it stands in reasons, metrics and mails.
+    /// The name in reasons, metrics and mails.
     pub name: String,
     /// Labels that a node of the pool has, all of them.
     pub node_selector: BTreeMap<String, String>,
-    /// How far the ladder may be climbed: `observe` records what would be done and changes nothing.
+    /// The highest step allowed: `observe` records what would be done and changes nothing.
     #[serde(default = "observe")]
     pub mode: Mode,
-    /// What happens to the pods of a node before it is rebooted.
+    /// What happens to a node's pods before a reboot.
     #[serde(default = "evict")]
     pub drain: DrainMode,
-    /// Control-plane nodes are in the pool only when this is true.
+    /// Whether the pool may contain control-plane nodes.
     #[serde(default)]
     pub control_plane: bool,
-    /// Cordoned nodes are drained, rebooted and reimaged like any other.
+    /// Whether cordoned nodes are drained, rebooted and reimaged like any other.
     #[serde(default)]
     pub repair_cordoned: bool,
     /// When something disruptive may start. Absent: always.
@@ -35,18 +35,18 @@ pub struct PoolFile {
     pub windows: Vec<WindowFile>,
 }
 
-/// A time of the week. One that ends before it begins ends on the next day.
+/// A weekly time window. If it ends before it begins, it ends on the next day.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WindowFile {
     /// The days on which it begins: Mon, Tue, Wed, Thu, Fri, Sat, Sun. Absent: every day.
     #[serde(default = "every_day")]
     pub days: Vec<String>,
-    /// `22:00`.
+    /// The time of day at which it begins: `22:00`.
     pub from: String,
-    /// `06:00`.
+    /// The time of day at which it ends: `06:00`.
     pub to: String,
-    /// A name of the IANA time zone database, `Europe/Berlin`.
+    /// A name of the IANA time zone database: `Europe/Berlin`.
     #[serde(default = "utc")]
     pub time_zone: String,
 }
@@ -79,7 +79,8 @@ impl WindowFile {
 }
 
 impl PoolFile {
-    /// What the core decides by; the windows were read once by [`super::PolicyFile::parse`].
+    /// Returns the pool that the core decides by. [`super::PolicyFile::parse`] has checked the
+    /// windows.
     pub(super) fn pool(&self) -> Pool {
         Pool {
             name: self.name.clone(),
@@ -105,14 +106,15 @@ fn evict() -> DrainMode {
     DrainMode::Evict
 }
 
-/// What a site puts on a node that people work on: such a node may be tainted, it is not drained, rebooted or reimaged.
+/// Marks that a site puts on a node under maintenance. Such a node may be tainted, but is not
+/// drained, rebooted or reimaged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MaintenanceFile {
-    /// Labels; an empty value stands for any.
+    /// Labels; an empty value matches any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Keys of taints.
+    /// Taint keys.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub taints: BTreeSet<String>,
 }

@@ -10,14 +10,14 @@ use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct Cached {
     /// Those that are not at rest.
     records: HashMap<String, Arc<NodeRepair>>,
     /// Those of whom there is a record here.
     nodes: HashMap<String, Arc<SlimNode>>,
 }
 
-impl Kept {
+impl Cached {
     pub fn of(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
         (self.records.get(name).cloned(), self.nodes.get(name).cloned())
     }
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_node_is_kept_while_there_is_something_to_do_and_never_an_older_one() {
-        let mut kept = Kept::default();
-        let version = |kept: &Kept| kept.of("n1").1.and_then(|node| node.metadata.resource_version.clone());
+        let mut kept = Cached::default();
+        let version = |kept: &Cached| kept.of("n1").1.and_then(|node| node.metadata.resource_version.clone());
         kept.node(&node("10"), Some(10));
         assert_eq!(version(&kept), None, "nothing is to be done with it");
         let mut repair = NodeRepair::default();

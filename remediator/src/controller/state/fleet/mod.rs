@@ -24,7 +24,7 @@ use crate::wire::budget::Switches;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
-use self::cached::Kept;
+use self::cached::Cached;
 pub use self::pool::{Asking, Counts, Standing};
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ struct Known {
     /// The versions of objects that our own last writes made.
     written: HashMap<(Kind, String), String>,
     nodes: HashMap<String, NodeGlance>,
-    kept: Kept,
+    cached: Cached,
     repairs: HashMap<String, RepairGlance>,
     /// Nodes whose record cannot be read.
     unreadable: BTreeSet<String>,
@@ -133,19 +133,19 @@ impl Fleet {
     }
 
     /// What is kept of a node that something is to be done with, as fresh as the watches are.
-    pub fn kept(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
-        self.read(|known| known.kept.of(name))
+    pub fn cached(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
+        self.read(|known| known.cached.of(name))
     }
 
     /// What is kept of it lost a race: the next turn reads both.
     pub fn forget(&self, name: &str) {
-        self.write(|known| known.kept.forget(name));
+        self.write(|known| known.cached.forget(name));
     }
 
     pub fn lost_node(&self, name: &str) {
         self.write(|known| {
             known.nodes.remove(name);
-            known.kept.lost_node(name);
+            known.cached.lost_node(name);
             known.written.remove(&(Kind::Node, name.to_owned()));
         });
     }
@@ -176,7 +176,7 @@ impl Fleet {
                 return;
             }
             known.unreadable.remove(name);
-            known.kept.record(repair, record.is_at_rest());
+            known.cached.record(repair, record.is_at_rest());
             known.repairs.insert(name.clone(), glance);
         });
     }
@@ -185,14 +185,14 @@ impl Fleet {
     pub fn saw_unreadable(&self, name: &str) {
         self.write(|known| {
             known.unreadable.insert(name.to_owned());
-            known.kept.forget(name);
+            known.cached.forget(name);
         });
     }
 
     pub fn lost_record(&self, name: &str) {
         self.write(|known| {
             known.repairs.remove(name);
-            known.kept.forget(name);
+            known.cached.forget(name);
             known.unreadable.remove(name);
             known.written.remove(&(Kind::Record, name.to_owned()));
         });
@@ -360,7 +360,7 @@ impl Known {
     fn keep(&mut self, node: &SlimNode) {
         // A Node that the watch has not told of, or told that it is gone, is read each time.
         if let Some(seen) = self.nodes.get(&node.name_any()) {
-            self.kept.node(node, seen.version);
+            self.cached.node(node, seen.version);
         }
     }
 }

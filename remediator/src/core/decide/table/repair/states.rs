@@ -22,23 +22,13 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                 let mails = matches!(phase, Phase::Escalating | Phase::Escalated)
                     .then(|| Mail { message_id: "<1.uid-1@ossci.amd.com>".into(), accepted_at: None });
                 let episode = Episode {
-                    number: 1,
-                    started_at: at(0),
-                    rung,
                     phase,
-                    attempt: 1,
-                    since: at(0),
                     until: Some(at(100)),
-                    why: Reason::new(Why::Complaint, "recorded"),
                     node_uid: UID.into(),
                     boot_id: BOOT.into(),
                     taint,
-                    unexpected_boots: 0,
-                    steps: vec![],
                     mails: mails.into_iter().collect(),
-                    resets: vec![],
-                    provisioning: None,
-                    expected: None,
+                    ..Episode::begin(1, rung, at(0), Reason::new(Why::Complaint, "recorded"))
                 };
                 // Letting go is recorded together with what allows it.
                 let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
