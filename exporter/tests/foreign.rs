@@ -1,5 +1,6 @@
-//! Outputs that may not be copied into this repository: a folder of them is named by `OSSCI_SAMPLES`. What is expected of each stands in
-//! `testdata/foreign.txt`, facts without the files; `UPDATE_EXPECTED=1` writes it again. Prints how many files it read.
+//! Tests on outputs that may not be copied into this repository. `OSSCI_SAMPLES` names a folder
+//! with them. `testdata/foreign.txt` holds the expected facts without the files;
+//! `UPDATE_EXPECTED=1` rewrites it. Prints how many files it read.
 #![allow(clippy::disallowed_methods, reason = "the folder is named by the environment")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -13,7 +14,7 @@ use ossci_exporter::parse::ToolName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The folders and whose outputs they hold.
+/// The folders, and the tools whose outputs they hold.
 const FOLDERS: [(&str, ToolName); 7] = [
     ("rocm-smi", ToolName::RocmSmi),
     ("amd-smi", ToolName::AmdSmi),
@@ -38,7 +39,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The exit statuses, where the folder's index knows them: the sixth cell of a row that begins with the file's name.
+/// Returns the exit statuses from the folder's index: the sixth cell of a row that begins with the
+/// file's name.
 fn statuses(folder: &Path) -> BTreeMap<String, i32> {
     let index = std::fs::read_to_string(folder.join("INDEX.md")).unwrap_or_default();
     let status = |line: &str| {
@@ -64,7 +66,7 @@ fn line(name: &str, finding: &Finding) -> String {
 }
 
 #[test]
-fn foreign_samples_get_their_verdicts_and_break_nothing() {
+fn foreign_samples_get_their_verdicts() {
     let Some(folder) = std::env::var_os("OSSCI_SAMPLES").map(PathBuf::from) else {
         println!("OSSCI_SAMPLES is not set: 0 files read");
         return;

@@ -1,4 +1,5 @@
-//! What a decision costs, and a fleet of 200,000 nodes that each climb a rung and heal, on one core.
+//! The benchmark of one decision, and of a fleet of 200,000 nodes that each climb a rung and heal,
+//! on one core.
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -14,11 +15,11 @@ use ossci_remediator::core::record::{AgentReport, AgentState, Ask, Complaint, Or
 use ossci_remediator::wire::policy_file::PolicyFile;
 
 const NODES: u32 = 200_000;
-/// No repair takes more decisions than this.
+/// Limit of decisions in one repair.
 const MOST: u32 = 200;
 const POLICY: &str = "pools: [{name: gpu, nodeSelector: {gpu: 'true'}, mode: reimage}]";
 
-/// One node, its record, and the world around both.
+/// One node, its record, and its surroundings.
 struct World {
     record: Record,
     seen: Observation,
@@ -53,7 +54,7 @@ impl World {
         }
     }
 
-    /// Lives until the repair is over; returns how many decisions it took.
+    /// Runs until the repair has ended; returns the number of decisions.
     fn live(&mut self, policy: &Policy) -> u32 {
         for count in 1..=MOST {
             let decision = decide(&self.record, &self.seen, self.now, policy);
@@ -62,7 +63,7 @@ impl World {
             } else if let Some(action) = decision.action {
                 self.carry_out(action);
             } else if self.record.repair.history.is_empty() {
-                // Only time changes anything: it passes.
+                // Only time changes anything, so let it pass.
                 self.now += decision.look_again.unwrap_or(Duration::from_secs(60));
             } else {
                 return count;
@@ -111,7 +112,7 @@ impl World {
 }
 
 fn main() {
-    // `cargo test` builds and runs benchmarks with this flag; there is nothing to measure then.
+    // `cargo test` builds and runs benchmarks with this flag; then there is nothing to measure.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }

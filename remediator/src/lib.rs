@@ -1,4 +1,5 @@
-//! From alerts to repairs: the controller decides and records, the agent on each node carries out.
+//! The remediator, from alerts to repairs: the controller decides and records, the agent on each
+//! node carries out.
 //!
 //! ```text
 //! alert --> controller::webhook --> NodeRepair.status.complaints

@@ -1,4 +1,4 @@
-//! How the programs log: lines that read alone, as text or JSON, to standard error.
+//! The log output of both programs: self-contained lines, as text or JSON, on standard error.
 
 use clap::ValueEnum;
 use ossci_base::log;
@@ -11,7 +11,7 @@ pub enum Format {
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Logging {
-    /// What is logged: a level, or a filter like `info,kube=debug`.
+    /// The log level, or a filter like `info,kube=debug`.
     #[arg(long = "log.level", env = "OSSCI_LOG_LEVEL", default_value = "info", global = true)]
     pub level: String,
     #[arg(long = "log.format", env = "OSSCI_LOG_FORMAT", value_enum, default_value = "text", global = true)]

@@ -1,4 +1,4 @@
-//! Parses, starts logging, runs.
+//! The entry point: parses the arguments, starts logging, runs a subcommand.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -18,16 +18,16 @@ struct Arguments {
     command: Command,
 }
 
-/// What is still being read or written then may take so long.
+/// How long blocking tasks may still run when the process exits.
 const ENDING: Duration = Duration::from_secs(3);
 
 #[derive(Subcommand)]
 enum Command {
-    /// Receives alerts, decides, taints, orders.
+    /// Receives alerts, decides on repairs, taints nodes, gives orders.
     Controller(controller::Config),
-    /// Carries out the orders of one node; runs on it.
+    /// Carries out the orders for one node; runs on that node.
     Agent(agent::Config),
-    /// The policy file: its defaults, its schema, and whether one is right.
+    /// Prints the policy file's defaults or schema, or checks a policy file.
     #[command(subcommand)]
     Config(commands::config::Command),
     /// Prints the CustomResourceDefinition of NodeRepair.
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let came = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
         |runtime| {
             let came = runtime.block_on(run(arguments));
-            // A disk that does not answer holds up no end.
+            // Do not wait for blocking tasks stuck on a dead disk.
             runtime.shutdown_timeout(ENDING);
             came
         },
@@ -75,7 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
-/// SIGTERM or SIGINT.
+/// Resolves on SIGTERM or SIGINT.
 async fn stopped() {
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

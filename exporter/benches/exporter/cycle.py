@@ -1,6 +1,6 @@
-"""The peer of a check cycle: a long-running loop that starts the same tools, reads their output and sets gauges with prometheus-client.
+"""Peer of a check cycle: a long-running loop that runs the same tools and sets gauges with prometheus-client.
 
-cycle.py CYCLES SECONDS_BETWEEN ROCM_SMI ROCMINFO IPERF3  prints the processor seconds of this process for one cycle, children excluded.
+cycle.py CYCLES SECONDS_BETWEEN ROCM_SMI ROCMINFO IPERF3  prints the CPU seconds of one cycle, without children.
 """
 
 import json

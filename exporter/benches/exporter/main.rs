@@ -1,12 +1,14 @@
-//! The numbers that the exporter promises, measured, beside its peers in the same minute. Not a test: it fails nothing, it prints a table.
+//! Benchmark of the exporter against its targets and its peers, in the same minute. Not a test: it
+//! prints a table and never fails.
 //!
 //! ```text
-//! make bench-exporter                                       everything, with its peers
-//! cargo bench -p ossci-exporter --bench exporter -- quick   the same with small counts, to see that it works
+//! make bench-exporter                                       everything, with the peers
+//! cargo bench -p ossci-exporter --bench exporter -- quick   small counts, to see that it works
 //! ```
 //!
-//! Peers: node_exporter, by `NODE_EXPORTER=PATH` or built by go out of tests/tools/node_exporter; Python with prometheus-client, by
-//! `PYTHON=PATH` of an interpreter that has it. A peer that is not there is named as missing. The D state needs root and loop devices.
+//! Peers: node_exporter, from `NODE_EXPORTER=PATH` or built by go from tests/tools/node_exporter;
+//! Python with prometheus-client, from `PYTHON=PATH` of an interpreter that has it. A missing peer
+//! is reported as missing. The D state needs root and loop devices.
 #![allow(clippy::disallowed_methods, reason = "this program starts programs and watches the clock")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 
@@ -30,7 +32,7 @@ use ossci_exporter::verdict::Check;
 use std::path::Path;
 use std::time::Duration;
 
-/// How much is measured.
+/// Numbers of measurements.
 #[derive(Clone, Copy)]
 struct Counts {
     scrapes: usize,
@@ -50,7 +52,7 @@ fn main() {
     binary();
 }
 
-/// A figure that has no target of its own.
+/// Prints a value that has no target.
 fn row(what: &str, value: &str) {
     println!("{what:62} {value:>28}");
 }
@@ -100,7 +102,7 @@ fn pages() {
     let stdout = sample("rocm-smi/partitioned.json");
     let finding = find(ToolName::RocmSmi, &Ending::exited(0, stdout, ""), Known::default(), Bounds::default());
     let some: Vec<Gpu> = finding.facts.as_ref().and_then(Facts::gpus).unwrap_or_default().to_vec();
-    // As many series as 64 devices would give if each had sensors of its own.
+    // As many series as from 64 devices with sensors of their own.
     let gpus: Vec<Gpu> = (0..64).map(|index| some[index % some.len()].clone()).collect();
     let now = ossci_base::clock::now();
     let run = Run {
@@ -126,7 +128,7 @@ fn program(counts: Counts) {
     scrape(&exporter.address, counts.scrapes / 5);
     let (cpu, ours) = (cpu_seconds(exporter.pid()), scrape(&exporter.address, counts.scrapes));
     let cpu_ours = (cpu_seconds(exporter.pid()) - cpu) / counts.scrapes as f64;
-    // The checks run meanwhile and are in it, so this is an upper bound.
+    // The checks run at the same time and are included, so this is an upper bound.
     row("scrape, 8 GPUs, checks every 100 ms", &ours.to_string());
     row("CPU for one scrape", &micros(cpu_ours));
     match Peer::node_exporter() {
@@ -150,7 +152,7 @@ fn program(counts: Counts) {
     let late = resident_bytes(exporter.pid()) as f64 / 1e6;
     let what =
         format!("resident after {} and {} scrapes, {} cycles", counts.scrapes, 2 * counts.scrapes, counts.cycles);
-    // What a page more or less of the allocator makes is no growth.
+    // One page of the allocator more or less is no growth.
     let met = late <= 10.0 && late <= early + 0.5;
     judged(&what, &format!("{early:.1} MB, then {late:.1} MB"), "<= 10 MB, not growing", met);
     drop(exporter);
@@ -158,7 +160,7 @@ fn program(counts: Counts) {
     hanging(&node, counts);
 }
 
-/// Nobody scrapes meanwhile: what is spent is spent for the checks.
+/// There are no scrapes: all CPU time is spent on the checks.
 fn cycles(node: &BenchNode, counts: Counts) {
     let exporter = node.exporter("100ms");
     exporter.wait_for_runs(3.0);
@@ -179,7 +181,8 @@ fn cycles(node: &BenchNode, counts: Counts) {
     }
 }
 
-/// A p99 may differ by so much from another one of the same thing; this is far below what a scrape that waits would show.
+/// Tolerated difference between two p99 of the same thing; a scrape that waits would differ far
+/// more.
 const SAME: f64 = 2.0;
 
 fn hanging(node: &BenchNode, counts: Counts) {

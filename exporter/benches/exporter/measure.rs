@@ -1,16 +1,18 @@
-//! Times of things, as people read them.
+//! Time measurement of a call, and percentiles of many times. Knows no exporter.
 
 use std::fmt;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// So long one thing is measured.
+/// Duration of one measurement.
 const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Long enough that the clock's grain does not matter, short enough that some batch is not disturbed.
+/// Long enough that the clock's resolution does not matter, short enough that some batches run
+/// undisturbed.
 const BATCH: Duration = Duration::from_millis(5);
 
-/// Seconds of one call: the mean of the fastest batch. What else the machine does meanwhile only makes a batch slower.
+/// Returns the seconds of one call: the mean of the fastest batch. Other load on the host only
+/// makes a batch slower.
 pub fn seconds<T>(mut call: impl FnMut() -> T) -> f64 {
     let (begun, mut best) = (Instant::now(), f64::INFINITY);
     while begun.elapsed() < ENOUGH {
@@ -37,7 +39,7 @@ impl Spread {
         Spread { p50: at(0.5), p99: at(0.99) }
     }
 
-    /// Of p50 and of p99.
+    /// Returns the ratios of p50 and of p99.
     pub fn share_of(&self, other: &Spread) -> (f64, f64) {
         let share = |one: Duration, two: Duration| one.as_secs_f64() / two.as_secs_f64();
         (share(self.p50, other.p50), share(self.p99, other.p99))

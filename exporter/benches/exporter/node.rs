@@ -1,4 +1,5 @@
-//! A node for the measurements: scripts in the place of tools, the exporter on it, its peers, and what procfs says of them.
+//! Node for the measurements: scripts in place of the tools, the exporter, its peers, and their
+//! values in procfs.
 
 use crate::measure::Spread;
 use crate::wait::wait_for;
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Processor time of a process, its children excluded: the scheduler's own sum over its threads, in nanoseconds. Threads that have ended
-/// are not in it; those of the exporter are kept between two runs.
+/// Returns the CPU time of a process without its children: the scheduler's sum over its threads.
+/// Threads that have ended are not included; the exporter keeps its threads between two runs.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let nanos = threads.flatten().filter_map(|thread| {
@@ -27,7 +28,7 @@ pub fn resident_bytes(pid: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// One connection, kept; the times of so many scrapes.
+/// Scrapes `count` times over one connection, and returns the times.
 pub fn scrape(address: &str, count: usize) -> Spread {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -40,7 +41,7 @@ pub fn scrape(address: &str, count: usize) -> Spread {
     Spread::of(times)
 }
 
-/// The metrics page over a connection that stays open.
+/// Gets the metrics page over a connection that stays open.
 fn get(stream: &mut TcpStream) -> String {
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: node\r\nAccept: text/plain\r\n\r\n").unwrap();
     let mut answer = Vec::new();
@@ -100,12 +101,13 @@ impl BenchNode {
         self.path.join(tool)
     }
 
-    /// rocm-smi does this instead of an answer.
+    /// Replaces rocm-smi by this script.
     pub fn hangs(&self, script: &str) {
         self.does("rocm-smi", script);
     }
 
-    /// rocm-smi writes to a frozen file system: it sits in an uninterruptible wait that no signal ends.
+    /// Makes rocm-smi write to a frozen file system: it enters an uninterruptible wait that no
+    /// signal ends.
     pub fn freezes(&self) -> Result<Frozen, String> {
         let (image, mount) = (self.path.join("image"), self.path.join("frozen"));
         std::fs::create_dir_all(&mount).map_err(|error| error.to_string())?;
@@ -148,7 +150,7 @@ impl Drop for BenchNode {
     }
 }
 
-/// A frozen file system; thawed and unmounted at the end.
+/// A frozen file system; thawed and unmounted on drop.
 pub struct Frozen {
     mount: String,
 }
@@ -177,7 +179,8 @@ impl Peer {
         Ok(Peer { child, address })
     }
 
-    /// Given by the environment, which `make bench-exporter` sets, or built by go out of its pin.
+    /// Starts node_exporter from `NODE_EXPORTER`, which `make bench-exporter` sets, or built by go
+    /// from its pinned version.
     pub fn node_exporter() -> Result<Peer, String> {
         let given = std::env::var_os("NODE_EXPORTER").map(PathBuf::from);
         let path = match given {
@@ -211,7 +214,8 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Processor seconds of a cycle that only starts the three tools, reads and reaps them: nothing that has processes is cheaper.
+    /// Returns the CPU seconds of a cycle that only starts the three tools, reads their output and
+    /// reaps them: the lower bound with processes.
     pub fn bare_cycle(node: &BenchNode, cycles: u32) -> f64 {
         let before = cpu_seconds(std::process::id());
         for _ in 0..cycles {
@@ -224,7 +228,8 @@ impl Peer {
         (cpu_seconds(std::process::id()) - before) / f64::from(cycles)
     }
 
-    /// Processor seconds of one cycle of the Python loop, and of a Python process that does one cycle.
+    /// Returns the CPU seconds of one cycle of the Python loop, and of a Python process that does
+    /// one cycle.
     pub fn python_cycle(node: &BenchNode, cycles: u32) -> Result<(f64, f64), String> {
         let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/exporter/cycle.py");
@@ -235,7 +240,7 @@ impl Peer {
         let output = run(cycles).map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_string();
         let of_loop = text.parse().map_err(|_| "no Python with prometheus-client (PYTHON=PATH)".to_string())?;
-        // All children of this process that have ended: the Python, and what it started and waited for.
+        // All children of this process that have ended: Python, and what it started and waited for.
         let (before, _) = (children_seconds(), run(0));
         let tools_seconds = {
             let before = children_seconds();
@@ -259,7 +264,7 @@ impl Peer {
         self.page().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
-    /// Cycles of the three checks so far.
+    /// Returns the number of cycles of the three checks so far.
     pub fn runs(&self) -> f64 {
         self.value("ossci_check_runs_total{check=\"rocminfo\"}").unwrap_or(0.0)
     }
@@ -268,7 +273,7 @@ impl Peer {
         wait_for("runs", || (self.runs() >= runs).then_some(()));
     }
 
-    /// Until rocm-smi has begun: the other checks have run twice meanwhile.
+    /// Waits until rocm-smi has started: the other checks have run twice meanwhile.
     pub fn wait_for_start(&self) {
         self.wait_for_runs(2.0);
     }
@@ -280,7 +285,7 @@ impl Peer {
     }
 }
 
-/// Processor seconds of all children of this process that were waited for.
+/// Returns the CPU seconds of all children of this process that were waited for.
 fn children_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();

@@ -1,4 +1,4 @@
-//! Any bytes at all as the output of `amd-smi`: the parser returns, and never panics.
+//! Fuzz target: any bytes as the output of `amd-smi`. The parser returns and never panics.
 #![no_main]
 
 use ossci_exporter::parse::ToolName;

@@ -1,4 +1,4 @@
-//! Any bytes at all as the output of `librespeed-cli`: the parser returns, and never panics.
+//! Fuzz target: any bytes as the output of `librespeed-cli`. The parser returns and never panics.
 #![no_main]
 
 use ossci_exporter::parse::ToolName;

@@ -1,4 +1,4 @@
-//! Any bytes at all as the output of `speedtest`: the parser returns, and never panics.
+//! Fuzz target: any bytes as the output of `speedtest`. The parser returns and never panics.
 #![no_main]
 
 use ossci_exporter::parse::ToolName;

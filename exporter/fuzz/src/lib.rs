@@ -1,4 +1,4 @@
-//! What each target holds: no panic, and no verdict that its facts contradict.
+//! Invariants of each fuzz target: no panic, and no verdict that contradicts the facts.
 
 use ossci_exporter::ending::{Ending, Exit, Streams};
 use ossci_exporter::judge::{Bounds, Known, find};
@@ -6,7 +6,7 @@ use ossci_exporter::facts::{Facts, Gpu};
 use ossci_exporter::parse::ToolName;
 use ossci_exporter::verdict::Verdict;
 
-/// The bytes once as the output, once as the error stream, and once as both halves.
+/// Checks the bytes as the output, as the error stream, and split over both.
 pub fn check(tool: ToolName, data: &[u8]) {
     let (front, back) = data.split_at(data.len() / 2);
     for (stdout, stderr) in [(data, &[][..]), (&[][..], data), (front, back)] {
@@ -20,7 +20,7 @@ pub fn check(tool: ToolName, data: &[u8]) {
                 let excerpt = finding.judgement.detail.starts_with("no fault");
                 assert!(!(silent && !excerpt && finding.judgement.verdict == Verdict::Passed), "a silent GPU passes");
             }
-            assert!(finding.judgement.detail.len() < 64 << 10 || finding.facts.is_some(), "a detail without bounds");
+            assert!(finding.judgement.detail.len() < 64 << 10 || finding.facts.is_some(), "a detail of unlimited length");
             assert!(finding.not_understood.len() <= 51);
         }
     }

@@ -1,8 +1,9 @@
-//! One check: its task, which runs it in each of its slots, and the probe through the same door. It carries what happened to
-//! [`crate::judge`] and the verdict to the ledger; it judges nothing and formats nothing.
+//! One check: its task runs it in each of its slots, and a probe runs it on demand. Passes the
+//! ending of a run to [`crate::judge`] and the verdict to the ledger; judges nothing and formats
+//! nothing.
 //!
-//! A run has a thread of its own from its first look at the disk to its verdict, since any step of it may hang. The task waits for the
-//! thread, but not for ever, and it alone writes down what came of it.
+//! A run has its own thread from its first disk access to its verdict, since any step may hang. The
+//! task waits for the thread with a timeout, and only the task records the result.
 
 use crate::check::node::Node;
 use crate::ending::{Ending, Exit, Streams};
@@ -42,18 +43,19 @@ pub struct Checker {
     pub work: Work,
     pub interval: Duration,
     pub timeout: Duration,
-    /// Held during a run: a check never runs twice at a time, whoever asks, and whatever became of its configuration.
+    /// Locked during a run: a check never runs twice at a time, even if its configuration was
+    /// replaced.
     pub turn: Arc<Mutex<Turn>>,
 }
 
-/// What one run leaves for the next.
+/// State that one run leaves for the next.
 #[derive(Debug, Default)]
 pub struct Turn {
     lost: Option<Lost>,
     runs: u64,
 }
 
-/// What a run could not end. As long as it is there nothing is started beside it.
+/// What a run could not end. As long as it exists, nothing else is started.
 #[derive(Debug)]
 enum Lost {
     Process(Abandoned),
@@ -63,30 +65,30 @@ enum Lost {
 /// The file system in which a thread hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Where the tool lies: the node is at fault.
+    /// The one with the tool: the node is at fault.
     Tool,
-    /// Where our own files lie, or sysfs: this says nothing about the node.
+    /// The one with the exporter's own files, or sysfs: this proves nothing about the node.
     Ours,
 }
 
 impl Place {
     fn ending(self) -> Ending {
         match self {
-            Place::Tool => Ending::Hung("the start of the tool does not come back".to_string()),
-            Place::Ours => Ending::NotStarted("the run directory or sysfs does not answer".to_string()),
+            Place::Tool => Ending::Hung("the start of the tool does not return".to_string()),
+            Place::Ours => Ending::NotStarted("the run directory or sysfs does not respond".to_string()),
         }
     }
 }
 
 impl Turn {
-    /// What of an earlier run is still there, as the ending of this one.
+    /// Returns the ending of this run if something of an earlier run still exists.
     async fn still_there(&mut self) -> Option<Ending> {
         match self.lost.take()? {
             Lost::Thread(thread, place) if !thread.is_finished() => {
                 self.lost = Some(Lost::Thread(thread, place));
                 return Some(place.ending());
             }
-            // It may have lost a process in its turn.
+            // The thread itself may have lost a process.
             Lost::Thread(thread, _) => self.lost = thread.await.ok().flatten()?.lost.map(Lost::Process),
             process => self.lost = Some(process),
         }
@@ -100,30 +102,31 @@ impl Turn {
     }
 }
 
-/// Who wants a run, and so what it heeds.
+/// What requested a run, which decides whether a pause and the boot grace apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// The interval: the checks may rest, and early in a boot a failure is no strike yet.
+    /// The interval: the checks may be paused, and during the boot grace a failure is no strike.
     BySlot,
-    /// Somebody who counts it as this.
+    /// A caller that counts the run as this trigger.
     Now(Trigger),
 }
 
-/// What a thread brings back of a run.
+/// Result of a run, as its thread returns it.
 #[derive(Debug)]
 struct Done {
     trigger: Trigger,
     ending: Ending,
     finding: Finding,
-    /// It outlived the run.
+    /// A child that survived the run.
     lost: Option<Abandoned>,
 }
 
-/// After its children's time a run has nothing left to do but to think about 8 MiB.
+/// Time for a run after its children have ended: it only parses 8 MiB at most.
 const THINKING_TIME: Duration = Duration::from_secs(5);
 
 impl Checker {
-    /// Runs the check in each of its slots, except while the checks rest. Ends only with its task.
+    /// Runs the check in each of its slots, except while the checks are paused. Returns only when
+    /// its task is aborted.
     pub async fn run_for_ever(self: Arc<Self>) {
         let offset = schedule::offset(&self.node.name, self.check, self.interval);
         let mut previous: Option<Instant> = None;
@@ -131,12 +134,13 @@ impl Checker {
             sleep(schedule::wait(clock::now(), self.interval, offset, previous.map(|before| before.elapsed()))).await;
             previous = Some(clock::monotonic());
             if self.run(Asked::BySlot).await.is_none() {
-                debug!(check = self.check.as_str(), "the checks rest");
+                debug!(check = self.check.as_str(), "checks paused, run skipped");
             }
         }
     }
 
-    /// Runs the check once, now, after a run that is under way and whatever the pause. `None` where the checks rest, which only a slot heeds.
+    /// Runs the check once, now, after a run in progress and regardless of a pause. `None` means
+    /// paused, which only a run by slot can be.
     pub async fn run_once(self: &Arc<Self>, trigger: Trigger) -> Option<Run> {
         self.run(Asked::Now(trigger)).await
     }
@@ -162,13 +166,14 @@ impl Checker {
         Some(run)
     }
 
-    /// Starts the tool, unless an earlier one of it still lives: what hangs once is not joined by a second one.
+    /// Starts the tool, unless an earlier one still lives: a hung tool is never joined by a second
+    /// one.
     async fn on_a_thread(self: &Arc<Self>, asked: Asked, turn: &mut Turn) -> Option<Done> {
         if let Some(ending) = turn.still_there().await {
             return self.without_output(asked, ending);
         }
         let (checker, number, budget) = (Arc::clone(self), turn.runs, schedule::budget(self.timeout, self.interval));
-        // Pulled when this task ends, by itself or by the end of the program.
+        // Pulled when this task ends, by itself or with the program.
         let leash = Held(Arc::default());
         let theirs = Arc::clone(&leash.0);
         let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, budget, &theirs));
@@ -187,7 +192,7 @@ impl Checker {
         }
     }
 
-    /// Touches no disk, which may be what hangs.
+    /// Builds the result without touching a disk, which may be what hangs.
     fn without_output(&self, asked: Asked, ending: Ending) -> Option<Done> {
         let trigger = match asked {
             Asked::Now(trigger) => trigger,
@@ -199,7 +204,7 @@ impl Checker {
         Some(Done { trigger, ending, finding, lost: None })
     }
 
-    /// The whole of a run but its record. Blocks.
+    /// Does the whole run except its record. Blocks.
     fn do_run(&self, asked: Asked, number: u64, budget: Budget, leash: &Leash) -> Option<Done> {
         let trigger = match asked {
             Asked::Now(trigger) => trigger,
@@ -211,7 +216,7 @@ impl Checker {
         Some(Done { trigger, ending, finding, lost: abandoned })
     }
 
-    /// Early in a boot a failure is no strike yet.
+    /// Returns the trigger of a run by slot: during the boot grace a failure is no strike.
     fn trigger(&self) -> Trigger {
         let grace = self.node.settings().boot_grace;
         match boot::uptime(&self.node.procfs) {
@@ -224,7 +229,7 @@ impl Checker {
         let begun = clock::monotonic();
         let mut all = Streams::default();
         for (call, arguments) in self.work.of_run(&self.node.name, number).into_iter().enumerate() {
-            // The calls of a run share its time.
+            // All calls of a run share its deadline.
             let left = Budget { deadline: budget.deadline.saturating_sub(begun.elapsed()), ..budget };
             let ended = child::run(|| self.tool.invocation(arguments), left, leash);
             match ended.ending {
@@ -251,7 +256,8 @@ impl Checker {
         let parsed = parse::Output::of(ending).map(|output| parse::parse(self.tool_name, output));
         let mut judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
         if self.check != Check::Network && judgement.verdict != Verdict::Passed {
-            // The bus says more about a missing GPU; it is not asked where nothing is missing.
+            // Only the PCI bus shows why a GPU is missing; it is read only if the check did not
+            // pass.
             let pci = sysfs::pci_gpus(&node.sysfs);
             let known = Known { pci: pci.as_deref(), ..known };
             judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
@@ -260,7 +266,8 @@ impl Checker {
         Finding::new(judgement, ending, parsed)
     }
 
-    /// Disk first, then the metrics: a strike that was seen is never forgotten by a restart.
+    /// Records a run: disk first, then the metrics. A restart never loses a strike that the metrics
+    /// showed.
     async fn record(&self, run: &Run, trigger: Trigger) {
         let Node { ledger, memory, .. } = &*self.node;
         let before = ledger.standing(self.check);
@@ -280,7 +287,7 @@ impl Checker {
     }
 }
 
-/// The end of the leash in the hand of the task that waits.
+/// The leash as held by the waiting task; dropping it pulls the leash.
 struct Held(Arc<Leash>);
 
 impl Drop for Held {
@@ -289,7 +296,7 @@ impl Drop for Held {
     }
 }
 
-/// Each strike is a line; passes and troubles are lines when they are news.
+/// Logs each failure; logs passes and unknown runs only if the verdict changed.
 fn log(run: &Run, trigger: Trigger, before: &Standing, standing: &Standing) {
     let (check, verdict, detail) = (run.check.as_str(), run.verdict().as_str(), run.judgement.detail.as_str());
     let reason = run.verdict().reason().unwrap_or_default();
@@ -339,7 +346,7 @@ mod tests {
         checker.run_once(Trigger::Interval).await.unwrap().verdict().reason()
     }
 
-    /// Runs until a run does not give this reason.
+    /// Repeats the run until its reason differs.
     async fn until_not(checker: &Arc<Checker>, reason_before: &str) {
         let other = async {
             while reason(checker).await == Some(reason_before) {
@@ -350,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_cannot_be_killed_is_a_strike_each_interval_and_never_gets_a_second_beside_it() {
+    async fn an_unkillable_process_is_a_strike_and_blocks_a_second_one() {
         let checker = checker(&scratch("checker"));
         let (abandoned, group) = child::abandoned_sleeper();
         checker.turn.lock().await.lost = Some(Lost::Process(abandoned));
@@ -360,12 +367,12 @@ mod tests {
         }
         group.signal(Signal::KILL);
         until_not(&checker, "hung").await;
-        // The tool is not there, so the next run could only say so by having tried to start it.
+        // The tool does not exist: this reason proves that the run tried to start it.
         assert_eq!(reason(&checker).await, Some("own-trouble"));
     }
 
     #[tokio::test]
-    async fn a_start_that_does_not_come_back_is_a_strike_until_it_does() {
+    async fn a_start_that_does_not_return_is_a_strike_until_it_does() {
         let checker = checker(&scratch("start"));
         let (release, wait) = std::sync::mpsc::channel::<()>();
         let thread = tokio::task::spawn_blocking(move || {
@@ -380,16 +387,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_directory_that_hangs_is_no_strike_and_costs_one_thread() {
+    async fn a_hung_run_directory_is_no_strike_and_costs_one_thread() {
         let directory = scratch("dead-run-dir");
         std::fs::create_dir_all(directory.join("run")).unwrap();
-        // Opening it waits for somebody who writes.
+        // Opening a FIFO blocks until a writer opens it.
         let pause = directory.join("run/pause");
         mknodat(CWD, &pause, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let checker = checker(&directory);
         let asked = || checker.run(Asked::BySlot);
         let said = asked().await.unwrap().judgement.detail;
-        assert_eq!(said, "the run directory or sysfs does not answer");
+        assert_eq!(said, "the run directory or sysfs does not respond");
         assert_eq!(asked().await.unwrap().judgement.detail, said);
         assert_eq!(checker.node.ledger.standing(Check::RocmSmi).consecutive_failures, 0);
         std::fs::write(&pause, "2999-01-01T00:00:00Z\n").unwrap();

@@ -1,5 +1,6 @@
-//! Which checks run, and their tasks: starts them, exchanges them when the configuration or the tools on the node change, stops them.
-//! A check that stays keeps its standing and whatever it could not kill. Runs no tool itself.
+//! Active checks and their tasks: starts them, replaces them when the configuration or the
+//! installed tools change, and stops them. A check that stays keeps its state and any process that
+//! it could not kill. Runs no tool itself.
 
 use crate::check::checker::{Checker, Turn};
 use crate::check::node::{Node, Settings};
@@ -18,10 +19,11 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-/// A run that is under way when the checks are exchanged is waited for so long: the longest budget and its graces.
+/// How long to wait for a run in progress when the checks are replaced: the longest time limit with
+/// its grace periods.
 const RUN_PATIENCE: Duration = Duration::from_secs(150);
 
-/// A task that is told to stop has nothing to do but to drop its child.
+/// How long to wait for an aborted task, which only has to drop its child.
 const STOP_PATIENCE: Duration = Duration::from_millis(300);
 
 /// The checks of this node.
@@ -29,7 +31,7 @@ const STOP_PATIENCE: Duration = Duration::from_millis(300);
 pub struct Engine {
     node: Arc<Node>,
     state: Mutex<State>,
-    /// The checks as they are now; the probe runs the same ones.
+    /// The current checks; the probe runs the same ones.
     checkers: RwLock<Vec<Arc<Checker>>>,
     ended: mpsc::UnboundedSender<String>,
     looking: Errand<Tools>,
@@ -42,32 +44,34 @@ struct State {
 }
 
 impl Engine {
-    /// No check runs yet. What ends by itself, which nothing may, is sent through `ended`.
+    /// Creates an engine without checks. A task that ends by itself is a bug, and is reported
+    /// through `ended`.
     pub fn new(node: Arc<Node>, ended: mpsc::UnboundedSender<String>) -> Engine {
         Engine { node, state: Mutex::default(), checkers: RwLock::default(), ended, looking: Errand::default() }
     }
 
-    /// The checks that look at GPUs.
+    /// Returns the checks that look at GPUs.
     pub fn gpu_checkers(&self) -> Vec<Arc<Checker>> {
         let checkers = self.checkers.read().unwrap_or_else(PoisonError::into_inner);
         checkers.iter().filter(|checker| checker.check != Check::Network).cloned().collect()
     }
 
-    /// All checks.
+    /// Returns all checks.
     pub fn checkers(&self) -> Vec<Arc<Checker>> {
         self.checkers.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a configuration in force, without starting tasks. Waits for runs that are under way.
+    /// Applies a configuration without starting tasks. Waits for runs in progress.
     pub async fn configure(&self, config: &Config) {
-        // A silent disk counts as one without tools: then it is rocm-smi, or what has passed here.
+        // A disk that does not respond counts as one without tools: then rocm-smi runs, or the tool
+        // that has passed here.
         let checks = choose(config, &self.node, self.tools(config).await.unwrap_or_default());
         let (tasks, turns) = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             (std::mem::take(&mut state.tasks), state.turns.clone())
         };
         for (check, task) in tasks {
-            // Held while the task is ended, so that no run is cut in the middle.
+            // Locked while the task is aborted, so that no run is interrupted.
             let turn = turns.get(&check).map(|turn| timeout(RUN_PATIENCE, turn.lock()));
             let _held = match turn {
                 Some(turn) => turn.await.ok(),
@@ -107,19 +111,19 @@ impl Engine {
         }
     }
 
-    /// Whether other checks would run now than do: a tool came or went.
+    /// Returns whether other checks should run now, because a tool was installed or removed.
     pub async fn is_outdated(&self, config: &Config) -> bool {
         let running: Vec<Check> = self.checkers().iter().map(|checker| checker.check).collect();
         self.tools(config).await.is_some_and(|there| choose(config, &self.node, there) != running)
     }
 
-    /// None where the disk does not answer.
+    /// Returns which tools are installed; `None` if the disk does not respond.
     async fn tools(&self, config: &Config) -> Option<Tools> {
         let (rocm_smi, amd_smi) = (tool(ToolName::RocmSmi, config), tool(ToolName::AmdSmi, config));
         self.looking.ask(move || Tools { rocm_smi: rocm_smi.is_there(), amd_smi: amd_smi.is_there() }).await
     }
 
-    /// Ends all tasks; their children go with them.
+    /// Aborts all tasks; their children are killed with them.
     pub async fn stop(&self) {
         let tasks = std::mem::take(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner).tasks);
         for task in tasks.values() {
@@ -127,20 +131,20 @@ impl Engine {
         }
         for (check, task) in tasks {
             if timeout(STOP_PATIENCE, task.watcher).await.is_err() {
-                warn!(check = check.as_str(), "a task does not end");
+                warn!(check = check.as_str(), "check task did not stop in time");
             }
         }
     }
 }
 
-/// A check's task, and the one that notices its end.
+/// A check's task, and the task that watches for its end.
 #[derive(Debug)]
 struct Task {
     check: AbortHandle,
     watcher: JoinHandle<()>,
 }
 
-/// Reports a check whose task ends by itself: a panic is a fault of ours that must not look like a quiet node.
+/// Reports a check whose task ends by itself: a panic is a bug and must not look like a quiet node.
 async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<String>) {
     match task.await {
         Err(error) if error.is_cancelled() => {}
@@ -150,14 +154,14 @@ async fn watch(check: Check, task: JoinHandle<()>, ended: mpsc::UnboundedSender<
     }
 }
 
-/// Which of the two tools for GPUs lie on the disk.
+/// Which of the two tools for GPUs are installed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tools {
     rocm_smi: bool,
     amd_smi: bool,
 }
 
-/// The checks that this configuration asks for, on this node as it is now.
+/// Returns the checks of this configuration on this node.
 fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
     let wanted = |check| config.collectors.choice(check);
     let (rocm_smi, amd_smi) = match (wanted(Check::RocmSmi), wanted(Check::AmdSmi)) {
@@ -178,7 +182,8 @@ fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
     checks.into_iter().flatten().collect()
 }
 
-/// rocm-smi where it is; amd-smi where it alone is; where neither is, the one that has passed here, so that its loss is noticed.
+/// Selects rocm-smi if it is installed, and amd-smi if only that is. If neither is, selects the one
+/// that has passed here, so that its loss is noticed.
 fn automatic(node: &Node, there: Tools) -> (bool, bool) {
     let known = |check| node.memory.passed_before(check);
     let amd = !there.rocm_smi && (there.amd_smi || (known(Check::AmdSmi) && !known(Check::RocmSmi)));
@@ -200,7 +205,7 @@ fn interval(check: Check, config: &Config) -> Duration {
     }
 }
 
-/// None for a network check without a target.
+/// Returns the checker; `None` for a network check without a target.
 fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
     let name = match check {
         Check::RocmSmi => ToolName::RocmSmi,

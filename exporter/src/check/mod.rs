@@ -1,4 +1,5 @@
-//! When a check runs and who asked for it: the tasks of the checks, the probe, and their configuration.
+//! Execution of the checks: when and why they run, probes, and the active configuration. Judges
+//! nothing.
 
 pub mod checker;
 pub mod engine;

@@ -1,5 +1,6 @@
-//! What all checks of a node share: where things lie, what is known, what a reload may change. Does nothing by itself but keep what the
-//! run directory says in the ledger.
+//! State that all checks of a node share: paths, ledger, memory, and the settings that a reload may
+//! change. Its only activity is a watcher that copies the run directory and the PCI bus to the
+//! ledger.
 
 use crate::config::Config;
 use crate::inventory;
@@ -22,7 +23,7 @@ use tracing::{info, warn};
 #[error("cannot read the state directory")]
 pub struct LoadError(#[source] tokio::task::JoinError);
 
-/// What all checks of a node share.
+/// State that all checks of a node share.
 #[derive(Debug)]
 pub struct Node {
     pub name: String,
@@ -34,24 +35,24 @@ pub struct Node {
     pub settings: RwLock<Settings>,
 }
 
-/// What a reload may change.
+/// Settings that a reload may change.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Settings {
     pub bounds: Bounds,
-    /// By configuration; the run directory and earlier runs may say it too.
+    /// From the configuration; the run directory and earlier runs are other sources.
     pub expected_gpus: Option<u32>,
     pub expected_partitions: Option<u32>,
-    /// So long after the boot a failure is no strike.
+    /// For this long after the boot a failure is no strike.
     pub boot_grace: Duration,
     pub tests_network: bool,
 }
 
 impl Node {
-    /// What the checks share, with what the state directory holds of this boot. That directory may lie on a dead disk, so it
-    /// is read on a thread of its own.
+    /// Creates the state, with what the state directory holds of this boot. That directory may be
+    /// on a dead disk, so it is read on its own thread.
     pub async fn load(config: &Config) -> Result<Arc<Self>, LoadError> {
         let boot_id = boot::boot_id(&config.paths.procfs)
-            .inspect_err(|error| warn!(%error, "strikes will not outlive a restart"))
+            .inspect_err(|error| warn!(%error, "boot ID unreadable: a restart will reset the strikes"))
             .ok();
         let directory = config.paths.state_dir.clone();
         let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
@@ -80,20 +81,22 @@ impl Node {
     }
 }
 
-/// How often the files of the run directory are looked at for the metrics. Each run looks for itself.
+/// How often the files of the run directory are read for the metrics. Each run reads them as well.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The bus changes with a boot, a reset or a hand; one look in so many is enough.
+/// One read of the PCI bus per this many reads of the run directory: the bus changes only with a
+/// boot, a reset or manual work.
 const LOOKS_A_BUS_LOOK: u32 = 12;
 
-/// Keeps what the run directory says in the ledger, and says when that changes. Ends only with its task.
+/// Copies the run directory to the ledger, and logs its changes. Returns only when its task is
+/// aborted.
 pub async fn watch_run_dir(node: Arc<Node>) {
     let mut said = (Pause::No, None);
     let mut looks = 0;
     loop {
         let looking = Arc::clone(&node);
         let bus_too = looks % LOOKS_A_BUS_LOOK == 0;
-        // One thread for all of it, since any of it may hang.
+        // One thread for all of these reads, since any of them may hang.
         let look = move || {
             if bus_too {
                 looking.ledger.set_pci(sysfs::pci_gpus(&looking.sysfs));
@@ -111,13 +114,13 @@ pub async fn watch_run_dir(node: Arc<Node>) {
         node.ledger.set_run_dir(pause.clone(), bad.is_some(), expected.map(|expected| expected.gpus));
         if said.0 != pause {
             match &pause {
-                Pause::No => info!("the checks run"),
-                Pause::Until(until) => info!(%until, "the checks rest"),
-                Pause::Unreadable(error) => warn!(error, "the pause file pauses nothing"),
+                Pause::No => info!("checks no longer paused"),
+                Pause::Until(until) => info!(%until, "checks paused"),
+                Pause::Unreadable(error) => warn!(error, "pause file invalid, checks not paused"),
             }
         }
         if let Some(error) = bad.as_ref().filter(|_| said.1 != bad) {
-            warn!(error, "the inventory file expects nothing");
+            warn!(error, "inventory file invalid, ignored");
         }
         said = (pause, bad);
         sleep(WATCH_INTERVAL).await;

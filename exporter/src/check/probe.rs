@@ -1,5 +1,6 @@
-//! Checks on demand, for a repair that must know now: the GPU checks once more, and the network runs that the interval made. One at a
-//! time and with a gap, so that no caller turns a node into a benchmark of its own tools. Serves no socket.
+//! Checks on demand, for a repair that needs a result now: runs the GPU checks, and looks up the
+//! periodic network runs. One at a time and with a minimum gap, so that no caller overloads the
+//! node. Serves no socket.
 
 use crate::check::engine::Engine;
 use crate::check::node::Node;
@@ -15,17 +16,17 @@ use std::time::Duration;
 use std::time::Instant;
 use tokio::sync::Mutex;
 
-/// Why there is no answer. The words go over the wire.
+/// Why there is no result. The words are sent to the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// A probe is under way, or the last one ended a moment ago.
+    /// A probe is in progress, or the last one ended less than `--probe.min-gap` ago.
     TooSoon,
-    /// The network check rests, so no run will come.
+    /// The network check is paused, so no run will come.
     Paused,
-    /// No network run has begun since then. It will.
+    /// No network run has begun since then; one will.
     NotYet,
     NoNetworkCheck,
-    /// The run itself broke; nothing is known.
+    /// The run itself failed; there is no result.
     Interrupted,
 }
 
@@ -46,7 +47,7 @@ pub struct Probe {
     node: Arc<Node>,
     engine: Arc<Engine>,
     min_gap: Duration,
-    /// The end of the last probe; held during one.
+    /// The end of the last probe; locked during one.
     last: Arc<Mutex<Option<Instant>>>,
     looking: Errand<Pause>,
 }
@@ -56,7 +57,8 @@ impl Probe {
         Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default() }
     }
 
-    /// Runs the GPU checks once, now, whatever the pause. Goes on when the caller goes away: its children must be waited for by somebody.
+    /// Runs the GPU checks once, now, regardless of a pause. Continues if the caller disconnects,
+    /// because its children must be reaped.
     pub async fn gpu(&self) -> Result<Vec<Run>, Refusal> {
         let mut last = Arc::clone(&self.last).try_lock_owned().map_err(|_| Refusal::TooSoon)?;
         if last.is_some_and(|last| last.elapsed() < self.min_gap) {
@@ -78,7 +80,8 @@ impl Probe {
         probing.await.unwrap_or(Err(Refusal::Interrupted))
     }
 
-    /// The GPUs that this node should show, with their addresses where those are of as many.
+    /// Returns the GPUs that this node should show, with the learned addresses if there are as
+    /// many.
     pub fn expected(&self) -> Option<Inventory> {
         let learned = self.node.memory.learned();
         let gpus = self.node.ledger.expected_gpus().or(learned.as_ref().map(|learned| learned.gpus))?;
@@ -86,7 +89,7 @@ impl Probe {
         Some(Inventory { gpus, pci: pci.unwrap_or_default() })
     }
 
-    /// The first periodic network run begun after `since`. Starts none.
+    /// Returns the first periodic network run begun after `since`. Starts none.
     pub async fn network(&self, since: Timestamp) -> Result<Run, Refusal> {
         if !self.node.settings().tests_network {
             return Err(Refusal::NoNetworkCheck);

@@ -1,5 +1,6 @@
-//! Reading the configuration again while it is in force: on SIGHUP all of it, each minute what the web configuration names, since
-//! certificates are renewed by programs that send no signal. Whatever is wrong is said, shown in a metric, and changes nothing.
+//! Reload of the configuration at run time: all of it on SIGHUP, and the web configuration with its
+//! files every 5 s, because certificates are renewed by programs that send no signal. An error is
+//! logged, shown in a metric, and changes nothing.
 
 use crate::config::Config;
 use crate::door::Door;
@@ -12,18 +13,19 @@ use tracing::error;
 /// Reads the configuration again: flags, environment and file.
 pub type Reread = fn() -> Result<Config, String>;
 
-/// What came of the attempts so far.
+/// Results of the reloads so far.
 #[derive(Debug, Default)]
 pub struct Reading {
     errand: Errand<Result<Option<Config>, String>>,
-    /// What the latest SIGHUP asked for was not right: only another one can be.
+    /// The latest SIGHUP failed: only another SIGHUP can clear this.
     refused: bool,
-    /// What was wrong with the web configuration the last time, so that it is not said each minute.
+    /// The last error of the web configuration, so that it is logged once and not every 5 s.
     wrong: Option<String>,
 }
 
 impl Reading {
-    /// All of it. `None`: the old configuration stays in force. The caller says when the new one is.
+    /// Reloads everything. `None`: the old configuration stays active. The caller reports when the
+    /// new one is active.
     pub async fn all(&mut self, reread: Reread, door: &Arc<Door>, ledger: &Ledger) -> Option<Config> {
         let theirs = Arc::clone(door);
         let read = self.ask(move || {
@@ -34,13 +36,13 @@ impl Reading {
         let read = read.await;
         (self.refused, self.wrong) = (read.is_err(), None);
         if let Err(error) = &read {
-            error!(error, "the old configuration stays in force");
+            error!(error, "reload failed, the old configuration stays active");
             ledger.set_reload(false, clock::now());
         }
         read.ok().flatten()
     }
 
-    /// The web configuration alone.
+    /// Reloads only the web configuration.
     pub async fn door(&mut self, door: &Arc<Door>, ledger: &Ledger) {
         let theirs = Arc::clone(door);
         let read = self.ask(move || theirs.reload().map(|()| None).map_err(|error| error.to_string())).await;
@@ -49,7 +51,7 @@ impl Reading {
             return;
         }
         if let Some(error) = &wrong {
-            error!(error, "the old web configuration stays in force");
+            error!(error, "reload failed, the old web configuration stays active");
         }
         ledger.set_reload(wrong.is_none() && !self.refused, clock::now());
         self.wrong = wrong;
@@ -59,7 +61,7 @@ impl Reading {
         &self,
         question: impl FnOnce() -> Result<Option<Config>, String> + Send + 'static,
     ) -> Result<Option<Config>, String> {
-        self.errand.ask(question).await.unwrap_or_else(|| Err("the disk does not answer".to_string()))
+        self.errand.ask(question).await.unwrap_or_else(|| Err("the disk does not respond".to_string()))
     }
 }
 
@@ -70,7 +72,7 @@ mod tests {
     use crate::scratch::scratch;
 
     #[tokio::test]
-    async fn a_renewed_file_is_taken_without_a_signal_and_a_broken_one_is_not() {
+    async fn a_renewed_file_is_applied_without_a_signal() {
         let directory = scratch("reload");
         let path = directory.join("web.yml");
         let users = |names: &[&str]| {
@@ -84,14 +86,14 @@ mod tests {
         let successful = || ledger.snapshot(clock::now(), 0).reload.successful;
         let before = door.guard();
         reading.door(&door, &ledger).await;
-        assert!(Arc::ptr_eq(&before, &door.guard()), "nothing new was in it");
+        assert!(Arc::ptr_eq(&before, &door.guard()), "nothing had changed");
         std::fs::write(&path, "basic_auth_users: [").unwrap();
         reading.door(&door, &ledger).await;
         assert!(!successful() && Arc::ptr_eq(&before, &door.guard()));
         users(&["one", "two"]);
         reading.door(&door, &ledger).await;
         assert!(successful() && !Arc::ptr_eq(&before, &door.guard()));
-        // What a signal asked for stays refused until another signal.
+        // A failed reload by SIGHUP stays failed until another SIGHUP.
         assert!(reading.all(|| Err("wrong".to_string()), &door, &ledger).await.is_none());
         users(&["three"]);
         reading.door(&door, &ledger).await;

@@ -1,4 +1,4 @@
-//! What the program does besides running for years.
+//! Modes of the program other than the server. They bind no listener.
 
 pub mod once;
 pub mod parse;

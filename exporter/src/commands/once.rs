@@ -1,5 +1,5 @@
-//! `--once`: each check once, and the page in the classic text form to the standard output or, by rename, into a file for a textfile
-//! collector. Serves nothing and stays not.
+//! One-shot mode, `--once`: runs each check once and writes the page in the classic text format to
+//! standard output or, by rename, to a file for a textfile collector. Serves nothing.
 
 use crate::check::engine::Engine;
 use crate::check::node::{LoadError, Node};
@@ -33,7 +33,8 @@ pub enum Outcome {
     Failed,
 }
 
-/// Runs the checks side by side. Their strikes are kept in the state directory, so that a row of such runs counts.
+/// Runs the checks in parallel. Their strikes are stored in the state directory, so that failures
+/// of successive calls add up.
 pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
     let node = Node::load(config).await?;
     let (ended, _ends) = mpsc::unbounded_channel();
@@ -60,7 +61,8 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
     Ok(outcome)
 }
 
-/// A collector that reads in the middle finds the old file. The temporary one has no name that it would read.
+/// Replaces the file by rename, so that a collector finds the old file or the new. It ignores the
+/// temporary file's name.
 fn replace(path: &Path, page: &str) -> std::io::Result<()> {
     let temporary = path.with_extension("prom.tmp");
     std::fs::write(&temporary, page)?;

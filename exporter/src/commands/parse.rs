@@ -1,5 +1,6 @@
-//! `ossci-exporter parse`: what the exporter makes of one output of one tool, as one JSON object. For whoever holds a strange output
-//! and wonders. Starts nothing and asks nobody: the verdict is that of a node on which the tool has passed before.
+//! Subcommand `ossci-exporter parse`: the exporter's verdict on one output of one tool, as one JSON
+//! object, to examine an unusual output. Starts nothing and reads no state: the verdict is that of
+//! a node on which the tool has passed before.
 
 use crate::config::parse::ParseArguments;
 use crate::ending::{Ending, Exit, Streams};
@@ -18,10 +19,10 @@ use thiserror::Error;
 #[error("cannot read {0}: {1}")]
 pub struct ParseError(String, #[source] std::io::Error);
 
-/// The same limit as for a child: what is above it is judged as such and not read.
+/// Same limit as for a child; a longer output gets the verdict of one, and is not parsed.
 const MOST_BYTES: u64 = 8 << 20;
 
-/// The answer, and the exit status that goes with it.
+/// Returns the answer and its exit status.
 pub fn run(arguments: &ParseArguments) -> Result<(String, u8), ParseError> {
     let stdout = read(&arguments.file)?;
     let stderr = arguments.stderr.as_deref().map(read).transpose()?.unwrap_or_default();
@@ -62,7 +63,7 @@ struct Answer<'a> {
     reason: Option<&'static str>,
     detail: &'a str,
     gpus: Vec<GpuAnswer<'a>>,
-    /// Null for the tools that look at GPUs.
+    /// Null for the GPU tools.
     network: Option<NetworkAnswer<'a>>,
     not_understood: &'a [String],
 }
@@ -117,7 +118,7 @@ fn answer(tool: ToolName, finding: &Finding) -> String {
         network: transfer.as_ref().map(network_answer),
         not_understood: &finding.not_understood,
     };
-    // The types above have nothing that JSON cannot write.
+    // JSON can represent all values of the types above.
     serde_json::to_string_pretty(&answer).unwrap_or_default()
 }
 

@@ -118,7 +118,7 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Shorter intervals would keep the node busy with checks.
+/// Shorter intervals would load the node too much.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Values that are valid one by one and invalid together.

@@ -1,4 +1,5 @@
-//! Pure: GPUs, as a tool shows them, to a verdict: missing, silent, hot, or losing memory. Knows no process and no format.
+//! Verdict on the GPUs that a tool shows: missing, not responding, too hot, or with memory faults.
+//! Pure; knows no process and no format.
 
 use super::{Bounds, Known, failed, own_trouble, passed};
 use crate::facts::Gpu;
@@ -6,15 +7,16 @@ use crate::inventory::{self, PciGpu};
 use crate::parse::ToolName;
 use crate::verdict::{Check, Fault, Judgement};
 
-/// Between the temperature at which an Instinct GPU slows down (100) and the one at which it switches itself off (105 to 110): a node
-/// that is that hot in three runs in a row has a fault of its cooling.
+/// Default limit. An Instinct GPU throttles at 100 and switches itself off at 105 to 110. A node
+/// this hot in three runs in a row has a cooling fault.
 pub const HOT_CELSIUS: f64 = 105.0;
 
-/// A list of all GPUs of the node: a fault is the first one of missing, silent, hot, and losing memory.
+/// Judges a list of all GPUs of the node. The first fault counts: missing, not responding, too hot,
+/// memory.
 pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], known: Known<'_>, bounds: Bounds) -> Judgement {
     let found = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
     let wanted = known.expected.map(|expected| expected.gpus);
-    // A node that carries this exporter has a GPU, unless somebody says 0.
+    // A node with this exporter has a GPU, unless 0 is configured.
     if found < wanted.unwrap_or(1) {
         return failed(Fault::GpuMissing, missing(found, gpus, known));
     }
@@ -28,13 +30,13 @@ pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], known: Known<'_>, bounds: Bounds
         .unwrap_or_else(|| passed(format!("{found} GPUs")))
 }
 
-/// A list of those that have something to tell: nothing is missing there.
+/// Judges a list of affected GPUs only; it cannot show that a GPU is missing.
 pub fn judge_excerpt(gpus: &[Gpu], bounds: Bounds) -> Judgement {
     let fault = too_hot(gpus, bounds).or_else(|| memory_fault(gpus));
-    fault.unwrap_or_else(|| passed("no fault among what it names".to_string()))
+    fault.unwrap_or_else(|| passed("no fault among the listed GPUs".to_string()))
 }
 
-/// GPUs that answer neither for a temperature nor for a power, where the output has a place for them.
+/// Finds GPUs without temperature and power, if the output has fields for them.
 fn silent(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
     let wanted = known.sensors_wanted && matches!(tool.check(), Check::RocmSmi | Check::AmdSmi);
     let dead: Vec<(usize, &Gpu)> =
@@ -43,7 +45,7 @@ fn silent(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
         return None;
     }
     if dead.len() == gpus.len() {
-        // Where no GPU ever showed a sensor the sensors are hidden from us, or of a kind that this tool cannot read.
+        // If no GPU ever showed a sensor, the sensors are hidden or this tool cannot read them.
         if !known.passed_before {
             return Some(own_trouble("no GPU shows a temperature or a power, and none ever did on this node"));
         }
@@ -69,7 +71,8 @@ fn too_hot(gpus: &[Gpu], bounds: Bounds) -> Option<Judgement> {
     Some(failed(Fault::OverTemperature, format!("junction at or above {limit} C: {}", names.join(", "))))
 }
 
-/// Memory that lost data, or that cannot be taken out of use. Retired pages and corrected errors are the repair at work.
+/// Finds memory that lost data, and bad pages that are still in use. Retired pages and corrected
+/// errors are no fault: the repair works.
 fn memory_fault(gpus: &[Gpu]) -> Option<Judgement> {
     let those = |fault: fn(&Gpu) -> Option<String>| -> Option<String> {
         let said =
@@ -106,7 +109,7 @@ fn missing(found: u32, gpus: &[Gpu], known: Known<'_>) -> String {
     }
 }
 
-/// Whether a GPU that the tool does not show is still on the bus: one that the driver refused may come back with a reboot.
+/// Describes where a missing GPU is. One on the bus without a driver may come back with a reboot.
 fn whereabouts(address: &str, pci: Option<&[PciGpu]>) -> String {
     let Some(pci) = pci else { return address.to_string() };
     match pci.iter().find(|gpu| gpu.address == address) {

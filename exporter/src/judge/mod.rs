@@ -1,5 +1,6 @@
-//! Pure: how a run ended and what was read -> a verdict with one reason and one sentence. No parsing, no I/O, no memory: what is
-//! known from earlier runs comes in as [`Known`]. What only hints at our own trouble never becomes a fault of the node.
+//! Judgement of a run: from its ending and its parsed output to a verdict with one reason and one
+//! sentence. Pure: no I/O and no state; results of earlier runs come in as [`Known`]. What may be a
+//! problem of the exporter never becomes a fault of the node.
 
 mod gpus;
 mod transfer;
@@ -18,21 +19,24 @@ use transfer::judge_transfer;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
     pub expected: Option<Expected>,
-    /// All partitions together, by configuration alone: their number is a person's choice and changes with it.
+    /// Number of all partitions together, from the configuration only: an administrator chooses and
+    /// changes it.
     pub expected_partitions: Option<u32>,
     pub learned: Option<&'a Inventory>,
     /// This tool has passed on this node before, on this boot or an earlier one.
     pub passed_before: bool,
-    /// Whether the run asked for temperature and power, so that an output without a place for them hides something.
+    /// Whether the run requested temperature and power, so that an output without fields for them
+    /// hides something.
     pub sensors_wanted: bool,
-    /// The GPUs on the PCI bus, where sysfs could be read.
+    /// The GPUs on the PCI bus; `None` if sysfs was not or could not be read.
     pub pci: Option<&'a [PciGpu]>,
 }
 
-/// Limits out of the configuration.
+/// Limits from the configuration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// `None`: the device's own critical value, and [`gpus::HOT_CELSIUS`] where the tool does not say it.
+    /// `None`: the device's own critical value, or [`gpus::HOT_CELSIUS`] if the tool does not
+    /// report one.
     pub max_junction_celsius: Option<f64>,
     pub min_download_bits_per_second: f64,
     /// 0 accepts any, and a tool that measures no upload.
@@ -42,7 +46,7 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// Far below what a working link of a GPU node gives even under load, and far above what it loses.
+    /// Limits that a working link of a GPU node meets by far, even under load.
     fn default() -> Bounds {
         Bounds {
             max_junction_celsius: None,
@@ -54,7 +58,7 @@ impl Default for Bounds {
     }
 }
 
-/// All that a run leaves behind.
+/// Everything that a run found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub judgement: Judgement,
@@ -63,8 +67,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A run that came to this judgement, with what its output is good for. Of a run that we ended, only a network test
-    /// counts that says itself how far it got.
+    /// Combines a judgement with the usable facts of the output. After a timeout, only a network
+    /// test that reports its progress has any.
     pub fn new(judgement: Judgement, ending: &Ending, parsed: Option<Parsed>) -> Self {
         let (facts, not_understood) = match (ending, parsed) {
             (Ending::TimedOut(..), Some(parsed)) => {
@@ -84,7 +88,7 @@ pub fn find(tool: ToolName, ending: &Ending, known: Known<'_>, bounds: Bounds) -
     Finding::new(judgement, ending, parsed)
 }
 
-/// Judges one run of `tool`. `parsed` is what its output says, where it left one.
+/// Judges one run of `tool`. `parsed` is its parsed output, if it left one.
 pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Known<'_>, bounds: Bounds) -> Judgement {
     match ending {
         Ending::Exited(exit, streams) => match never_ran(*exit, streams) {
@@ -99,7 +103,8 @@ pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Kn
     }
 }
 
-/// The statuses by which chroot(1), env(1) and the shell say that they could not start the tool: 125 and 126 could not, 127 not there.
+/// Detects the statuses by which chroot(1), env(1) and the shell report that they did not start the
+/// tool: 125 and 126 could not, 127 not found.
 fn never_ran(exit: Exit, streams: &Streams) -> Option<Ending> {
     let said = || std::str::from_utf8(&streams.stderr).unwrap_or_default().trim().to_string();
     match exit {
@@ -137,8 +142,8 @@ fn judge_output(
     }
 }
 
-/// A tool that does not see the driver although GPUs are bound to it looks in the wrong place: a driver compiled into the kernel, a
-/// hidden /sys/module.
+/// A tool that does not find the driver although GPUs are bound to it looks in the wrong place: the
+/// driver is compiled into the kernel, or /sys/module is hidden.
 fn judge_driver(said: &str, known: Known<'_>) -> Judgement {
     let bound = known.pci.unwrap_or_default().iter().filter(|gpu| gpu.driver.as_deref() == Some(DRIVER)).count();
     match bound {
@@ -149,7 +154,8 @@ fn judge_driver(said: &str, known: Known<'_>) -> Judgement {
 
 const DRIVER: &str = "amdgpu";
 
-/// A run that we ended is a timeout, but for a network test that says itself how far it got.
+/// Judges a run that was ended at its deadline: a timeout, except for a network test that reports
+/// its progress.
 fn judge_timeout(tool: ToolName, parsed: Option<&Parsed>, bounds: Bounds) -> Judgement {
     let timeout = || failed(Fault::Timeout, "did not end within its time and was ended");
     if tool.check() != Check::Network {
@@ -173,7 +179,7 @@ fn judge_timeout(tool: ToolName, parsed: Option<&Parsed>, bounds: Bounds) -> Jud
     }
 }
 
-/// What a network test had received when it was ended; `None` when that is nothing.
+/// Returns what a network test had received when it was ended; `None` if it received nothing.
 fn unfinished(reading: &Reading) -> Option<&Transfer> {
     match reading {
         Reading::Unfinished(Facts::Network(transfer)) => {
@@ -183,7 +189,8 @@ fn unfinished(reading: &Reading) -> Option<&Transfer> {
     }
 }
 
-/// An output without any result. A signal is the tool's crash; iperf3 prints a document whatever happens, so its silence is ours.
+/// Judges an output without any result. A signal is a crash of the tool. iperf3 always prints a
+/// document, so its silence is a problem of the exporter.
 fn judge_silence(tool: ToolName, output: Output<'_>) -> Judgement {
     let mut silence = format!("no result ({})", exit(output.exit));
     let said = parse::text::last_words(output.stderr);

@@ -1,4 +1,4 @@
-//! What is held of the judging as a whole, output by output.
+//! Tests of the judgement as a whole, output by output.
 
 use super::*;
 use crate::inventory::{self, Source};
@@ -17,20 +17,20 @@ fn reason(tool: ToolName, ending: impl Borrow<Ending>, known: Known<'_>) -> Opti
 }
 
 #[test]
-fn a_tool_that_never_passed_here_and_is_missing_is_our_trouble() {
+fn a_missing_tool_that_never_passed_here_is_own_trouble() {
     let known = Known { passed_before: false, ..eight() };
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("own-trouble"));
 }
 
 #[test]
-fn a_tool_that_passed_here_and_is_missing_is_a_strike() {
+fn a_missing_tool_that_passed_here_is_a_strike() {
     let known = Known { passed_before: true, ..eight() };
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("missing-tool"));
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotStarted("x".into()), known), Some("own-trouble"));
 }
 
 #[test]
-fn a_wrapper_that_finds_no_tool_is_no_exit_status_of_the_tool() {
+fn the_status_of_a_wrapper_is_not_that_of_the_tool() {
     let known = Known { passed_before: true, ..eight() };
     assert_eq!(reason(ToolName::Rocminfo, ended("", Exit::Status(127)), known), Some("missing-tool"));
     assert_eq!(reason(ToolName::Rocminfo, ended("", Exit::Status(126)), known), Some("own-trouble"));
@@ -71,7 +71,7 @@ fn the_missing_gpu_is_named_when_it_was_learned() {
 }
 
 #[test]
-fn a_driver_that_holds_gpus_is_loaded_whatever_the_tool_says() {
+fn a_driver_that_holds_gpus_counts_as_loaded() {
     let ending = Ending::exited(0, "", "ERROR:root:Driver not initialized (amdgpu not found in modules)");
     let bound = [PciGpu { address: "0000:05:00.0".into(), driver: Some("amdgpu".into()) }];
     assert_eq!(reason(ToolName::RocmSmi, &ending, eight()), Some("driver-not-loaded"));
@@ -88,7 +88,7 @@ fn no_gpu_at_all_is_missing_unless_none_is_expected() {
 }
 
 #[test]
-fn partitions_are_counted_where_somebody_says_how_many() {
+fn partitions_are_checked_only_if_configured() {
     let partitioned = ended(include_str!("../../testdata/rocm-smi/partitioned.json"), Exit::Status(0));
     let wanted = |partitions| Known { expected_partitions: Some(partitions), ..eight() };
     assert_eq!(reason(ToolName::RocmSmi, &partitioned, wanted(64)), None);
@@ -101,13 +101,13 @@ fn a_node_that_never_showed_a_sensor_is_not_a_dead_node() {
     let blind = ended(r#"{"card0": {"PCI Bus": "0000:05:00.0"}}"#, Exit::Status(0));
     let wanted = Known { sensors_wanted: true, ..Known::default() };
     assert_eq!(reason(ToolName::RocmSmi, &blind, wanted), Some("own-trouble"));
-    assert_eq!(reason(ToolName::RocmSmi, &blind, Known::default()), None, "nobody asked for its sensors");
+    assert_eq!(reason(ToolName::RocmSmi, &blind, Known::default()), None, "its sensors were not requested");
     let known = Known { passed_before: true, ..wanted };
     assert_eq!(reason(ToolName::RocmSmi, &blind, known), Some("gpu-not-responding"));
 }
 
 #[test]
-fn an_exit_status_counts_only_where_the_output_says_nothing() {
+fn an_exit_status_counts_only_without_a_result() {
     let healthy = include_str!("../../testdata/rocm-smi/healthy.json");
     assert_eq!(reason(ToolName::RocmSmi, ended(healthy, Exit::Status(2)), eight()), None);
     assert_eq!(reason(ToolName::RocmSmi, ended("", Exit::Status(1)), eight()), Some("exit-status"));
@@ -117,7 +117,7 @@ fn an_exit_status_counts_only_where_the_output_says_nothing() {
 }
 
 #[test]
-fn a_transfer_below_the_threshold_is_slow_and_one_that_ran_out_of_time_is_too() {
+fn a_slow_transfer_and_one_that_timed_out_are_network_slow() {
     let slow = ended(include_str!("../../testdata/iperf3/slow.json"), Exit::Status(0));
     assert_eq!(reason(ToolName::Iperf3, slow, eight()), Some("network-slow"));
     let timed_out =
@@ -152,7 +152,7 @@ fn the_limit_of_the_device_counts_unless_another_is_set() {
 }
 
 #[test]
-fn memory_faults_have_reasons_of_their_own_and_retired_pages_are_none() {
+fn memory_faults_have_reasons_and_retired_pages_are_no_fault() {
     let amd = |fields: &str| {
         let document = format!("[{{\"gpu\": 0, {fields}}}]");
         reason(ToolName::AmdSmi, ended(&document, Exit::Status(0)), Known::default())

@@ -1,10 +1,10 @@
-//! Pure: what a network test measured, against the thresholds. Knows no tool.
+//! Verdict on a network test: its measurements against the thresholds. Pure; knows no tool.
 
 use super::{Bounds, failed, passed};
 use crate::facts::Transfer;
 use crate::verdict::{Fault, Judgement};
 
-/// Too slow, too long, too lossy, or well.
+/// Judges speed, latency and loss.
 pub fn judge_transfer(transfer: &Transfer, bounds: Bounds) -> Judgement {
     let megabits = |bits: f64| format!("{:.1} Mbit/s", bits / 1e6);
     let speeds = [

@@ -167,8 +167,8 @@ fn field(of: &Value, name: &str) -> Option<f64> {
     number(of.get(name)?).ok().flatten().filter(|number| number.is_finite() && *number >= 0.0)
 }
 
-/// Returns the round-trip time. Only the sending side of a TCP test has it, in microseconds; 0
-/// means that it was not measured.
+/// Returns the round-trip time in seconds. Only the sending side of a TCP test reports it, in
+/// microseconds; 0 means that it was not measured.
 fn round_trip(end: &Value) -> Option<f64> {
     let streams = end.get("streams")?.as_array()?;
     let means = streams.iter().filter_map(|stream| field(stream.get("sender")?, "mean_rtt"));

@@ -1,4 +1,5 @@
-//! Outputs that no tool should print: each gets a verdict, quickly, and none a pass that it does not deserve.
+//! Tests on outputs that no tool should print: each gets a verdict quickly, and none passes
+//! undeserved.
 #![allow(clippy::disallowed_methods, reason = "these tests watch the time")]
 
 use ossci_exporter::ending::Ending;
@@ -51,7 +52,7 @@ fn a_truncated_output_never_passes() {
 }
 
 #[test]
-fn binary_rubbish_is_our_trouble_or_a_fault_and_no_pass() {
+fn binary_data_never_passes() {
     let mut state = 7u64;
     let rubbish: Vec<u8> = (0..100_000)
         .map(|_| {
@@ -77,7 +78,7 @@ fn invalid_utf8_in_a_value_costs_that_value() {
 }
 
 #[test]
-fn another_language_is_not_understood_and_no_fault_of_the_node() {
+fn another_language_is_own_trouble_and_no_fault_of_the_node() {
     for tool in [ToolName::RocmSmi, ToolName::AmdSmi, ToolName::Rocminfo, ToolName::Iperf3] {
         assert_eq!(
             reason(tool, "Der Vorgang wurde erfolgreich beendet.\n".as_bytes()),
@@ -96,7 +97,7 @@ fn colours_between_the_words_change_nothing() {
 }
 
 #[test]
-fn two_documents_in_a_row_are_said() {
+fn a_second_document_is_reported() {
     let mut twice = sample("rocm-smi/healthy.json");
     twice.extend(sample("rocm-smi/seven-of-eight.json"));
     let finding = finding(ToolName::RocmSmi, &twice);
@@ -137,7 +138,8 @@ fn nothing_takes_more_than_linear_time() {
         for &tool in ToolName::ALL {
             let begun = Instant::now();
             finding(tool, text.as_bytes());
-            // Linear is some milliseconds, in this unoptimised build a hundred times that; quadratic would be hours.
+            // Linear time is some milliseconds, a hundred times that in this unoptimised build;
+            // quadratic time would be hours.
             assert!(begun.elapsed() < Duration::from_secs(30), "{tool:?}: {text:.20}");
         }
     }
@@ -160,10 +162,10 @@ fn parse_command(stdin: impl FnOnce(&mut dyn Write) + Send + 'static, arguments:
 }
 
 #[test]
-fn a_hundred_megabytes_are_cut_at_the_limit() {
+fn a_hundred_megabytes_exceed_the_output_limit() {
     let flood = |pipe: &mut dyn Write| {
         let chunk = vec![b'{'; 1 << 20];
-        // The reader goes away at its limit.
+        // The reader closes the pipe at its limit.
         for _ in 0..100 {
             if pipe.write_all(&chunk).is_err() {
                 break;

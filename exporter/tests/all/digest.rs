@@ -1,8 +1,8 @@
-//! Facts in one line of a golden table: what is known of how many GPUs, from the least to the most.
+//! Digest of facts as one line of a golden table: how many GPUs have each value, and its range.
 
 use ossci_exporter::facts::{Facts, Gpu, Transfer};
 
-/// What an output says, shorter than it says it. `-` where nothing could be read.
+/// Summarises the facts of an output. `-` if it has none.
 pub fn digest(facts: Option<&Facts>) -> String {
     match facts {
         Some(Facts::Gpus(gpus)) => digest_of_gpus(gpus),

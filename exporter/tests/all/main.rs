@@ -1,4 +1,4 @@
-//! The tests that look at the crate from outside: its samples, its shape, and the program itself.
+//! Tests of the crate from outside: its samples, its metrics, and the program itself.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;

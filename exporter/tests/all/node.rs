@@ -1,4 +1,5 @@
-//! A node for the tests: a directory with shell scripts in the place of the tools, and the program started on it.
+//! Node for the tests: a directory with shell scripts in place of the tools, and the program
+//! started on it.
 #![allow(clippy::disallowed_methods, reason = "these tests start the program and watch its deadlines")]
 
 use crate::wait::PATIENCE;
@@ -14,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// A directory that stands for a node: its tools, its boot id, its run and state directories.
+/// A directory that stands for a node: its tools, its boot ID, its run and state directories.
 pub struct Node {
     pub path: PathBuf,
 }
@@ -111,7 +112,7 @@ impl Exporter {
         body
     }
 
-    /// The value of a series; none when it is not on the page.
+    /// Returns the value of a series; `None` if it is not on the page.
     pub fn value(&self, series: &str) -> Option<f64> {
         self.metrics().lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
@@ -126,7 +127,7 @@ impl Exporter {
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    /// SIGTERM, and how long the end takes.
+    /// Sends SIGTERM, and returns how long the exit takes.
     pub fn stop(&mut self) -> Duration {
         let begun = Instant::now();
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();

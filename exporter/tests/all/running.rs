@@ -1,4 +1,4 @@
-//! The program itself, with shell scripts in the place of the tools.
+//! Tests of the program itself, with shell scripts in place of the tools.
 #![allow(clippy::disallowed_methods, reason = "these tests start the program and watch its deadlines")]
 
 use crate::node::{FAST, Node, STRIKES, wait_for};
@@ -28,9 +28,9 @@ fn a_healthy_node_passes_each_check_and_shows_its_values() {
 }
 
 #[test]
-fn a_probe_runs_the_gpu_checks_now_and_not_again_at_once() {
+fn a_probe_runs_the_gpu_checks_at_once_but_not_twice() {
     let node = Node::new("probe");
-    // No run by the interval within this test.
+    // No periodic run happens within this test.
     let exporter = node.start(&["--check.interval=24h"]);
     let (status, answer) = exporter.probe("check=gpu");
     assert_eq!(status, 200, "{answer}");
@@ -45,14 +45,14 @@ fn a_probe_runs_the_gpu_checks_now_and_not_again_at_once() {
 }
 
 #[test]
-fn a_failed_probe_adds_no_strike_and_a_passed_one_takes_them_away() {
+fn a_failed_probe_adds_no_strike_a_passed_one_clears_them() {
     let node = Node::new("strikes");
     node.prints("rocm-smi", "rocm-smi/gpu-not-responding.json");
     let exporter = node.start(&["--check.interval=1s", "--probe.min-gap=0s", "--gpus.expected=8"]);
     exporter.wait_for(STRIKES, |strikes| strikes >= 1.0);
     node.pauses("2999-01-01T00:00:00Z");
     exporter.wait_for("ossci_checks_paused", |paused| paused == 1.0);
-    // A run that began before the pause may still be under way: the probe waits for it.
+    // A run that began before the pause may still be in progress: the probe waits for it.
     assert_eq!(exporter.probe("check=gpu").1["results"][0]["reason"], "gpu-not-responding");
     let strikes = exporter.value(STRIKES);
     assert_eq!(exporter.probe("check=gpu").1["results"][0]["verdict"], "failed");
@@ -70,7 +70,7 @@ impl Node {
 }
 
 #[test]
-fn a_fresh_network_run_is_waited_for_and_a_pause_says_that_none_will_come() {
+fn a_network_probe_returns_a_fresh_run_or_paused() {
     let node = Node::new("network");
     node.prints("iperf3", "iperf3/slow.json");
     let exporter = node.start(&FAST);
@@ -141,7 +141,7 @@ fn a_tool_that_vanishes_after_it_passed_is_a_strike() {
 }
 
 #[test]
-fn whatever_hangs_sigterm_ends_it_within_two_seconds_and_the_children_with_it() {
+fn sigterm_stops_a_hung_check_and_its_children_within_2_s() {
     let node = Node::new("hang");
     let pid_file = node.path.join("pid");
     let script =
@@ -150,15 +150,15 @@ fn whatever_hangs_sigterm_ends_it_within_two_seconds_and_the_children_with_it() 
     let mut exporter = node.start(&["--check.interval=5s"]);
     let pid =
         wait_for("child", || std::fs::read_to_string(&pid_file).ok()?.trim().parse().ok().and_then(Pid::from_raw));
-    assert!(exporter.value(STRIKES).is_some(), "a scrape waits for no child");
+    assert!(exporter.value(STRIKES).is_some(), "a scrape must not wait for a child");
     assert!(exporter.stop() < Duration::from_secs(2));
     wait_for("end of the child", || test_kill_process(pid).is_err().then_some(()));
 }
 
 #[test]
-fn a_run_directory_that_hangs_stops_neither_the_scrapes_nor_the_end() {
+fn a_hung_run_directory_blocks_neither_scrapes_nor_exit() {
     let node = Node::new("dead-run-dir");
-    // Opening it waits for somebody who writes.
+    // Opening a FIFO blocks until a writer opens it.
     mknodat(CWD, node.path.join("run/pause"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let mut exporter = node.start(&FAST);
     exporter.wait_for("ossci_check_runs_total{check=\"rocm-smi\"}", |runs| runs >= 2.0);
@@ -180,7 +180,7 @@ fn a_wrong_flag_is_one_clear_sentence() {
 }
 
 #[test]
-fn a_variable_stands_behind_each_flag_and_the_flag_wins() {
+fn a_flag_wins_over_its_variable() {
     let check = |flags: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"));
         let output =

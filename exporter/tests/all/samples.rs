@@ -1,5 +1,6 @@
-//! What the exporter makes of each output in testdata/, as one golden table. `UPDATE_EXPECTED=1` writes the table again.
-#![allow(clippy::disallowed_methods, reason = "a test is told by the environment to write its table again")]
+//! Tests on the samples in testdata/: the exporter's verdict on each output, as one golden table.
+//! `UPDATE_EXPECTED=1` rewrites the table.
+#![allow(clippy::disallowed_methods, reason = "the environment decides whether a test rewrites its table")]
 
 use crate::digest::digest;
 use ossci_exporter::ending::{Ending, Exit, Streams};
@@ -13,7 +14,7 @@ fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// The exit statuses that are not 0. Those of iperf3 differ by release, which is the point.
+/// Returns the exit statuses that are not 0. Those of iperf3 differ by release, on purpose.
 fn statuses() -> Vec<(String, i32)> {
     let text = std::fs::read_to_string(testdata().join("statuses.txt")).unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(' ').unwrap());
@@ -23,7 +24,7 @@ fn statuses() -> Vec<(String, i32)> {
 /// Stands for a run that was ended at its deadline.
 const TIMED_OUT: i32 = 124;
 
-/// The outputs of a tool, without what belongs to them on stderr.
+/// Returns the outputs of a tool, without the stderr files that belong to them.
 fn samples(tool: ToolName) -> Vec<String> {
     let entries = std::fs::read_dir(testdata().join(tool.as_str())).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -78,17 +79,17 @@ fn each_sample_gets_its_verdict() {
 }
 
 #[test]
-fn no_prefix_of_a_sample_breaks_a_parser_or_passes_as_a_whole_one() {
+fn no_prefix_of_a_sample_passes_as_a_complete_one() {
     for &tool in ToolName::ALL {
         for sample in samples(tool) {
-            // The texts of amd-smi and the human forms have no end that could be missing.
+            // The texts of amd-smi and the human formats have no end mark that could be missing.
             if tool != ToolName::RocmSmi && tool != ToolName::Rocminfo && sample.ends_with(".txt") {
                 continue;
             }
             let stdout = std::fs::read(testdata().join(&sample)).unwrap();
             let whole = String::from_utf8_lossy(&stdout).trim_end().len();
             for end in (0..whole).step_by(whole / 50 + 1) {
-                // Behind this only a border is missing; and between two documents of amd-smi nothing is.
+                // After this only a border is missing; between two documents of amd-smi nothing is.
                 let text = String::from_utf8_lossy(&stdout[..end]);
                 if text.contains("End of ROCm SMI Log")
                     || ["\n]", "\n}"].iter().any(|end| text.trim_end().ends_with(end))
@@ -116,6 +117,6 @@ fn every_sample_is_described_and_every_description_has_a_sample() {
     }
     for (sample, _) in statuses() {
         let known = testdata().join(&sample).exists();
-        assert!(known, "{sample} has a status and is not there");
+        assert!(known, "{sample} has a status but does not exist");
     }
 }

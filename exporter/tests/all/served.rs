@@ -1,4 +1,5 @@
-//! What the program shows and to whom: configuration files and their reload, users, TLS, gzip, one-shot mode.
+//! Tests of what the program serves and to whom: configuration files and their reload, users, TLS,
+//! gzip, one-shot mode.
 #![allow(clippy::disallowed_methods, reason = "these tests start the program")]
 
 use crate::node::{Exporter, FAST, Node, STRIKES, wait_for};
@@ -20,7 +21,7 @@ fn hang_up(exporter: &Exporter) {
 }
 
 #[test]
-fn a_reload_takes_a_good_file_keeps_the_old_for_a_bad_one_and_forgets_no_strike() {
+fn a_reload_applies_a_valid_file_and_keeps_the_strikes() {
     let node = Node::new("reload");
     node.does("rocm-smi", "exit 9");
     let file = node.path.join("exporter.yaml");
@@ -41,7 +42,7 @@ fn a_reload_takes_a_good_file_keeps_the_old_for_a_bad_one_and_forgets_no_strike(
 }
 
 #[test]
-fn amd_smi_runs_where_rocm_smi_is_not_there() {
+fn amd_smi_runs_if_rocm_smi_is_not_installed() {
     let node = Node::new("amd-smi");
     std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
     // Each of the three calls prints its own document.
@@ -59,7 +60,7 @@ fn amd_smi_runs_where_rocm_smi_is_not_there() {
 }
 
 #[test]
-fn throttling_is_asked_for_where_somebody_wants_to_know() {
+fn throttling_is_read_only_if_configured() {
     let node = Node::new("throttling");
     std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/healthy.json");
@@ -82,7 +83,7 @@ fn throttling_is_asked_for_where_somebody_wants_to_know() {
 }
 
 #[test]
-fn a_failure_right_after_the_boot_is_no_strike() {
+fn a_failure_in_the_boot_grace_is_no_strike() {
     let node = Node::new("grace");
     std::fs::write(node.path.join("proc/uptime"), "5.00 9.00\n").unwrap();
     node.does("rocm-smi", "exit 9");
@@ -94,10 +95,10 @@ fn a_failure_right_after_the_boot_is_no_strike() {
 }
 
 #[test]
-fn a_full_disk_costs_the_memory_of_the_next_restart_and_nothing_else() {
+fn a_full_disk_does_not_affect_the_running_exporter() {
     let node = Node::new("full");
     node.does("rocm-smi", "exit 9");
-    // Every write to this device says that there is no space left.
+    // Every write to this device fails with ENOSPC.
     symlink("/dev/full", node.path.join("state/strikes.json.tmp")).unwrap();
     let exporter = node.start(&FAST);
     exporter.wait_for(STRIKES, |strikes| strikes >= 3.0);
@@ -115,7 +116,7 @@ fn run(node: &Node, flags: &[&str]) -> Output {
 }
 
 #[test]
-fn once_prints_the_page_and_its_status_says_whether_a_check_failed() {
+fn once_prints_the_page_and_exits_with_1_after_a_failure() {
     let node = Node::new("once");
     let healthy = run(&node, &["--once"]);
     assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
@@ -148,12 +149,12 @@ fn a_configuration_is_checked_without_being_run() {
 
 fn ask(stream: impl Read + Write, path: &str, headers: &str) -> (u16, String, Vec<u8>) {
     let mut stream = stream;
-    // A peer that wants a certificate may be gone before the question.
+    // A server that requires a certificate may have closed the connection before the request.
     if write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\n{headers}Connection: close\r\n\r\n").is_err() {
         return (0, String::new(), Vec::new());
     }
     let mut answer = Vec::new();
-    // A peer that closes TLS without a farewell is an error to the library, and none here.
+    // Closing TLS without close_notify is an error to the library, but not here.
     let _ = stream.read_to_end(&mut answer);
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(answer.len());
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
@@ -190,7 +191,7 @@ fn a_probe_with_debug_shows_what_the_tools_printed() {
 }
 
 #[test]
-fn users_must_know_their_password_and_only_they_may_probe_over_tcp() {
+fn only_users_with_a_password_may_probe_over_tcp() {
     let node = Node::new("users");
     let hash = bcrypt::hash("secret", 4).unwrap();
     let file = node.path.join("web.yml");
@@ -205,11 +206,11 @@ fn users_must_know_their_password_and_only_they_may_probe_over_tcp() {
     assert_eq!(get("/metrics", "prometheus:wrong").0, 401);
     assert_eq!(get("/metrics", "prometheus:secret").0, 200);
     assert_eq!(get("/probe?check=gpu", "prometheus:secret").0, 200);
-    assert_eq!(exporter.probe("check=gpu").0, 429, "the socket is for the agent, who needs none");
+    assert_eq!(exporter.probe("check=gpu").0, 429, "the socket needs no password");
 }
 
 #[test]
-fn a_certificate_is_shown_and_one_is_asked_for() {
+fn tls_requires_a_client_certificate_and_reloads_its_own() {
     let node = Node::new("tls");
     let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -251,10 +252,11 @@ fn a_certificate_is_shown_and_one_is_asked_for() {
     };
     wait_for("TLS", || (get(&known, "/metrics") == 200).then_some(()));
     assert_eq!(get(&known, "/probe?check=gpu"), 200);
-    assert_eq!(get(&stranger, "/metrics"), 0, "no certificate, no answer");
+    assert_eq!(get(&stranger, "/metrics"), 0, "a request without a certificate is refused");
     assert_ne!(ask(TcpStream::connect(&exporter.address).unwrap(), "/metrics", "").0, 200);
 
-    // A new certificate is shown without a restart; what is broken or needs one changes nothing, and is said.
+    // A new certificate is used without a restart. A broken one, or a change that needs a restart,
+    // is reported and changes nothing.
     let shown = || {
         let name = ServerName::try_from("node").unwrap();
         let mut connection = rustls::ClientConnection::new(Arc::new(known.clone()), name).unwrap();
@@ -285,5 +287,5 @@ fn a_certificate_is_shown_and_one_is_asked_for() {
     assert_eq!(shown(), renewed.der().as_ref());
     write("web.yml", text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"));
     reloaded("0");
-    assert_eq!(get(&stranger, "/metrics"), 0, "still no answer without a certificate");
+    assert_eq!(get(&stranger, "/metrics"), 0, "a certificate is still required");
 }

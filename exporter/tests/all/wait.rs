@@ -1,11 +1,11 @@
-//! Waiting for a fact, with a deadline; the tests and the benchmark share it.
+//! Polling for a condition with a deadline; the tests and the benchmark share it.
 
 use std::time::{Duration, Instant};
 
-/// Far above what anything here takes; reaching it is the failure.
+/// Far longer than anything here takes; a test that reaches it fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until there is an answer.
+/// Polls until there is a value, and returns it.
 pub fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

@@ -1,4 +1,5 @@
-//! What a reboot would destroy, written down before it: one more run of the checks, and what the host can say of itself.
+//! The capture of evidence before a reboot destroys it: one more run of the checks, and what the
+//! host reports about itself.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -11,15 +12,15 @@ use super::host::Host;
 use super::probe;
 use crate::core::record::{Inventory, Verdict};
 
-/// So many characters of the kernel's log go into the record: about 80 lines.
+/// Limit of the kernel log in the record, in characters: about 80 lines.
 const LOG: usize = 8_000;
-/// How soon the exporter is asked again when it was busy.
+/// Delay before a busy exporter is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What could be written down, and in half sentences what could not.
+/// The captured evidence, with the reasons for what is missing.
 pub struct Captured {
     pub verdicts: Vec<Verdict>,
-    /// The end of the kernel's log of this boot.
+    /// The end of this boot's kernel log.
     pub kernel_log: Option<String>,
     pub evidence: Evidence,
     /// The GPUs that the node should show.
@@ -27,7 +28,7 @@ pub struct Captured {
     pub missing: Vec<String>,
 }
 
-/// Asks all at once and takes what there is when `within` is over.
+/// Asks all sources in parallel and returns what has arrived `within` the time.
 pub async fn capture<H: Host>(socket: &Path, host: &H, within: Duration) -> Captured {
     let (checks, sections) =
         tokio::join!(tokio::time::timeout(within, run_checks(socket, within)), host.evidence(within));
@@ -51,7 +52,7 @@ fn line(verdict: &Verdict) -> String {
     format!("{started_at} {check} {verdict} {} {detail}\n", reason.as_deref().unwrap_or("-"))
 }
 
-/// What there is; why there is not goes to `missing`.
+/// Returns the answer. If there is none, adds the reason to `missing`.
 pub fn had<T, E: Display>(what: &str, answer: Result<Result<T, E>, Elapsed>, missing: &mut Vec<String>) -> Option<T> {
     let why = match answer {
         Ok(Ok(answer)) => return Some(answer),

@@ -1,4 +1,5 @@
-//! Evidence as one text: what every tool and file of the host said, each under its name. Pure.
+//! The evidence as one text: the output of every tool and file of the host, each under its name.
+//! Pure.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,53 +9,50 @@ use flate2::write::GzEncoder;
 
 use super::redact::redact;
 
-/// So much of it, compressed, is kept in the cluster, in bytes.
+/// Limit of the compressed evidence in the cluster, in bytes.
 pub const IN_CLUSTER: usize = 64 * 1024;
-/// Of each section so many characters are kept on the node, and fewer and fewer in the cluster until all fits.
+/// Limit of each section on the node, in characters. In the cluster the limit is halved until all
+/// fits.
 const SECTION: usize = 1 << 20;
 const LEAST: usize = 256;
 
 /// The name of the section whose end goes into the record.
 pub const KERNEL: &str = "kernel log of this boot";
 
-/// What one tool or file said, or in one sentence why nothing.
+/// The output of one tool or file, or one sentence why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     pub name: &'static str,
     pub said: Result<String, String>,
 }
 
-/// What a node had to say, without its secrets.
+/// The evidence of a node, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence(Vec<Section>);
 
 impl Evidence {
     pub fn of(sections: Vec<Section>) -> Self {
         let redacted = sections.into_iter().map(|Section { name, said }| {
-            // Before anything is cut off: what says that it is a secret may stand in that part.
+            // Redact before cutting: the part that is cut off may contain the name that marks a
+            // secret.
             let said = said.map(|text| tail(redact(text.trim_end()).as_str(), SECTION).to_owned());
             Section { name, said: said.map_err(|why| redact(&why)) }
         });
         Self(redacted.collect())
     }
 
-    /// What one of them said.
+    /// Returns the output of one section.
     pub fn section(&self, name: &str) -> Option<&Result<String, String>> {
         self.0.iter().find(|section| section.name == name).map(|section| &section.said)
     }
 
-    /// Everything, as gzip.
-    ///
-    /// # Errors
-    /// None that memory can have.
+    /// Returns everything as gzip. Writing to memory does not fail.
     pub fn whole(&self) -> std::io::Result<Vec<u8>> {
         gzip(&self.text(SECTION))
     }
 
-    /// The end of everything, as gzip of at most `most` bytes where that can be: the longest sections lose most.
-    ///
-    /// # Errors
-    /// None that memory can have.
+    /// Returns the end of everything as gzip of at most `most` bytes, if possible. The longest
+    /// sections lose most.
     pub fn within(&self, most: usize) -> std::io::Result<Vec<u8>> {
         let mut of_each = SECTION;
         loop {
@@ -86,7 +84,7 @@ fn gzip(text: &str) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The last so many characters.
+/// Returns the last `most` characters.
 pub fn tail(text: &str, most: usize) -> &str {
     let begin = text.char_indices().rev().take(most).last().map_or(text.len(), |(at, _)| at);
     &text[begin..]
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn every_section_is_told_also_that_there_is_none() {
+    fn every_section_is_written_even_without_output() {
         let said = Ok("amdgpu: device lost\n".to_owned());
         let none = Err("there is no lspci".to_owned());
         let evidence = Evidence::of(vec![Section { name: "kernel", said }, Section { name: "PCI", said: none }]);
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_keeps_its_end_and_the_short_ones_stay_whole() {
+    fn long_sections_keep_their_end_and_short_ones_stay_whole() {
         let short = Section { name: "version", said: Ok("6.16.6".into()) };
         let long = Section { name: "kernel", said: Ok(format!("{}the end", noise(60_000))) };
         let evidence = Evidence::of(vec![short, long]);
@@ -137,13 +135,13 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_in_it() {
+    fn the_evidence_contains_no_secret() {
         let evidence = Evidence::of(vec![Section { name: "kernel", said: Ok("password=S3CRET".into()) }]);
         assert!(!read(&evidence.whole().unwrap()).contains("S3CRET"));
     }
 
     #[test]
-    fn the_last_characters_are_kept_whole() {
+    fn a_tail_does_not_split_characters() {
         assert_eq!(tail("abc", 5), "abc");
         assert_eq!(tail("aäöü", 2), "öü");
         assert_eq!(tail("abc", 0), "");

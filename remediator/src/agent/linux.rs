@@ -1,5 +1,5 @@
-//! The real host: a privileged pod in the host's pid namespace reaches systemd and the root file system through pid 1's
-//! namespaces.
+//! The real host: a privileged pod in the host's PID namespace reaches systemd and the root file
+//! system through the namespaces of process 1.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,21 +14,24 @@ use super::script_files::ScriptFiles;
 use crate::agent::process;
 
 const SYSTEMCTL: Duration = Duration::from_secs(30);
-/// Of what is asked for a reboot: systemd gives one generator 90 s when it reads its units again, and `systemctl reboot` waits
-/// 25 s twice for a logind that answers nothing before it turns to process 1.
+/// Limit of a request to reboot. systemd gives a generator 90 s when it reloads its units, and
+/// `systemctl reboot` waits twice 25 s for a logind that does not answer before it turns to process
+/// 1.
 const FOR_REBOOT: Duration = Duration::from_secs(120);
-/// How long a load test may take to end when its time is over, in seconds.
+/// How long a load test may take to stop after its time limit, in seconds.
 const LOAD_TEST_ENDS: u64 = 10;
-/// How long each of [`EVIDENCE`] may take; all run side by side. A tool that waits for a GPU that is gone waits for ever.
+/// Limit of each of [`EVIDENCE`]; all run in parallel. A tool that waits for a missing GPU waits
+/// for ever.
 const EVIDENCE_TAKES: Duration = Duration::from_secs(20);
 /// The host's root, as process 1 sees it.
 const HOST_ROOT: &str = "/proc/1/root";
-/// So much of what a load test said is kept, in characters.
+/// Limit of the stored output of a load test, in characters.
 const SAID: usize = 2_000;
-/// How often a script's unit is looked at.
+/// Interval at which a script's unit is read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Of a script: it stays known after its end, until that is on record. A build of kernel modules needs some memory and
-/// processes, but not all; what takes too much fails by itself, and the script says how.
+/// Properties of a script's unit. It stays loaded after its end until the outcome is recorded. A
+/// build of kernel modules needs some memory and processes, but not all: what takes too much fails
+/// alone, and the script reports it.
 const SCRIPT_PROPERTIES: [&str; 8] = [
     "--property=RemainAfterExit=yes",
     "--property=Type=exec",
@@ -39,12 +42,13 @@ const SCRIPT_PROPERTIES: [&str; 8] = [
     "--property=CPUWeight=20",
     "--property=TasksMax=4096",
 ];
-/// A unit whose own end of the script did not work (it cannot even start a process) is ended so much later by systemd.
+/// If the script's own time limit does not work (it cannot start a process), systemd ends the unit
+/// this many seconds later.
 const UNIT_LATER: u64 = 60;
-/// Every namespace of pid 1 that decides what a command sees.
+/// All namespaces of process 1 that decide what a command sees.
 const ENTER: [&str; 7] = ["--target", "1", "--mount", "--uts", "--ipc", "--net", "--"];
 
-/// What the host says of itself, under the name of each. A host without such a tool says so.
+/// The evidence of the host: section name and command. A missing tool is reported in its section.
 const EVIDENCE: [(&str, &[&str]); 16] = [
     ("uptime", &["cat", "/proc/uptime", "/proc/loadavg"]),
     ("kernel", &["uname", "-a"]),
@@ -60,7 +64,7 @@ const EVIDENCE: [(&str, &[&str]); 16] = [
     // 1002 is AMD.
     ("PCI devices", &["lspci", "-nnvvd", "1002:"]),
     ("processes", &["ps", "-eo", "pid,ppid,stat,etimes,wchan:32,comm"]),
-    // What a kernel that panicked left behind.
+    // Left behind by a kernel that panicked.
     (
         "pstore",
         &["find", "/sys/fs/pstore", "/var/lib/systemd/pstore", "-type", "f", "-exec", "tail", "-c", "65536", "{}", "+"],
@@ -76,7 +80,7 @@ const EVIDENCE: [(&str, &[&str]); 16] = [
 #[derive(Debug, Clone)]
 pub struct Linux {
     boot_id: PathBuf,
-    /// A drop-in of the host's reboot.target.
+    /// A drop-in for the host's reboot.target.
     reboot_bound: PathBuf,
 }
 
@@ -90,12 +94,16 @@ impl Default for Linux {
 }
 
 impl Linux {
-    /// systemd stops containers first, this one among them, so what ends a shutdown that hangs has to be the host's own: the
-    /// time that systemd gives its reboot. When it is over systemd goes on by force: it kills what is left, unmounts, boots.
-    /// A unit of ours that sleeps and then asks the kernel (SysRq) would do too, but has to survive that very killing, needs
-    /// a shell for it, and unmounts nothing; neither helps where process 1 is dead: that is for the BMC.
+    /// Sets a time limit for the reboot. systemd stops containers first, this one too, so only the
+    /// host itself can end a shutdown that hangs: by the time limit of systemd's reboot job. When
+    /// it expires, systemd continues by force: it kills what is left, unmounts, and reboots.
     ///
-    /// Source: systemd.unit(5), `JobTimeoutSec=` and `JobTimeoutAction=`. In /run: it is gone with this boot.
+    /// The alternative is a unit of ours that sleeps and then uses SysRq. It would have to survive
+    /// that killing, needs a shell, and unmounts nothing. Neither helps if process 1 is dead: that
+    /// is for the BMC.
+    ///
+    /// Source: systemd.unit(5), `JobTimeoutSec=` and `JobTimeoutAction=`. The file is in /run, so
+    /// it is gone with this boot.
     async fn bound_the_reboot(&self, within: Duration) -> Result<(), HostError> {
         let text = format!("[Unit]\nJobTimeoutSec={}s\nJobTimeoutAction=reboot-force\n", within.as_secs().max(1));
         let write = |path: &Path| {
@@ -110,12 +118,12 @@ impl Linux {
     async fn unbound(&self) {
         let gone = std::fs::remove_file(&self.reboot_bound);
         if let Err(error) = systemctl(&["daemon-reload"], FOR_REBOOT).await {
-            tracing::warn!(error = %error, removed = gone.is_ok(), "a reboot that was not taken leaves its bound behind");
+            tracing::warn!(error = %error, removed = gone.is_ok(), "cannot reload systemd, the limit of a refused reboot stays");
         }
     }
 }
 
-/// The folder of all orders, below a root.
+/// The folder of all orders below `root`.
 fn orders(root: &str) -> PathBuf {
     PathBuf::from(format!("{root}/var/lib/ossci/orders"))
 }
@@ -125,7 +133,7 @@ async fn runs(key: &str) -> Result<bool, HostError> {
     let show = ["systemctl", "show", "--property=SubState", "--value", &unit(key)];
     let ended = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
     done("systemctl show", &ended)?;
-    // One that is being stopped may go on for a while.
+    // A unit that is being stopped may still run for a while.
     Ok(!matches!(String::from_utf8_lossy(&ended.stdout).trim(), "dead" | "failed" | "exited" | ""))
 }
 
@@ -139,7 +147,7 @@ fn unit(key: &str) -> String {
     format!("ossci-order-{key}.service")
 }
 
-/// The machine is on its way down already; what asks for that again is refused by systemd.
+/// Whether the machine is already shutting down: systemd then refuses another request.
 async fn goes_down() -> bool {
     let asked = on_host("systemctl is-system-running", &["systemctl", "is-system-running"], b"", SYSTEMCTL).await;
     asked.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).trim() == "stopping")
@@ -179,10 +187,10 @@ impl Host for Linux {
         match systemctl(&["reboot", &message], FOR_REBOOT).await {
             Ok(()) => Ok(()),
             Err(HostError::Refused { .. }) if goes_down().await => Ok(()),
-            // It may come yet, and needs its bound then.
+            // The request may still take effect, and needs its time limit then.
             Err(error @ HostError::TooLong { .. }) => Err(error),
             Err(error) => {
-                // Somebody else's reboot is none of ours to bound.
+                // Another program's reboot must not get our time limit.
                 self.unbound().await;
                 Err(error)
             }
@@ -214,7 +222,7 @@ impl Host for Linux {
     }
 
     async fn load_test(&self, key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
-        // An agent that ended left it running; two at a time would disturb each other.
+        // An earlier agent may have left it running; two at a time would disturb each other.
         self.end_load_test(key).await?;
         let unit = load_test_unit(key);
         let named = format!("--unit={unit}");
@@ -225,9 +233,9 @@ impl Host for Linux {
         let command: Vec<&str> = begun.into_iter().chain(command.iter().map(String::as_str)).collect();
         let ended = match on_host("systemd-run", &command, b"", within + SYSTEMCTL).await {
             Ok(ended) => ended,
-            // Its time was over, and what it waits for in the kernel does not let it end.
+            // Its time limit expired, and it hangs in the kernel.
             Err(HostError::TooLong { .. }) => {
-                let tail = "it does not end, not by force either".to_owned();
+                let tail = "it cannot be stopped, not even by force".to_owned();
                 return Ok(ScriptOutcome { exit_status: None, too_long: true, tail });
             }
             Err(error) => return Err(error),
@@ -237,7 +245,8 @@ impl Host for Linux {
         if ended.exit_status == Some(0) {
             return Ok(ScriptOutcome { exit_status: Some(0), too_long: false, tail });
         }
-        // systemd-run has words of its own for its own trouble: what became of the unit, systemd says.
+        // systemd-run uses exit statuses of its own, so the outcome of the unit is read from
+        // systemd.
         let show = ["systemctl", "show", "--property=Result,ExecMainCode,ExecMainStatus", &unit];
         let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
         let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
@@ -246,7 +255,7 @@ impl Host for Linux {
 
     async fn end_load_test(&self, key: &str) -> Result<(), HostError> {
         let unit = load_test_unit(key);
-        // Without such a unit both fail, and nothing is wrong.
+        // Without such a unit both fail, which is no error.
         let _ = systemctl(&["stop", &unit], SYSTEMCTL).await;
         let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
         let show = ["systemctl", "show", "--property=ActiveState", "--value", &unit];
@@ -256,7 +265,7 @@ impl Host for Linux {
             state => Err(HostError::Refused {
                 what: "systemctl stop".to_owned(),
                 status: state.to_owned(),
-                stderr: format!("an earlier {unit} does not end"),
+                stderr: format!("an earlier {unit} cannot be stopped"),
             }),
         }
     }
@@ -265,7 +274,7 @@ impl Host for Linux {
         let files = ScriptFiles::of(&orders(HOST_ROOT), key);
         let path = files.run().display().to_string();
         files.write(script).map_err(|source| HostError::Write { path, source })?;
-        // As the host sees it.
+        // The path as the host sees it.
         let run = ScriptFiles::of(&orders(""), key).run().display().to_string();
         let unit = format!("--unit={}", unit(key));
         let longest = format!("--property=RuntimeMaxSec={}", seconds.saturating_add(UNIT_LATER));
@@ -283,15 +292,11 @@ impl Host for Linux {
         };
         loop {
             let runs = runs(key).await?;
-            // Looked at after the unit: one that ended in between has left its result.
+            // Read after the unit: a script that exited in between has left its result.
             match look()? {
                 Some(outcome) => {
                     if let Err(error) = systemctl(&["stop", &unit(key)], SYSTEMCTL).await {
-                        tracing::warn!(
-                            key,
-                            error = error.whole(),
-                            "the unit of a script that has ended is not stopped"
-                        );
+                        tracing::warn!(key, error = error.whole(), "cannot stop the unit of a finished script");
                     }
                     return Ok(Some(outcome));
                 }

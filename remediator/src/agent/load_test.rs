@@ -1,4 +1,5 @@
-//! A load test of the site's choice as the last word of a proof: only what it ran and disliked is a failure. Pure.
+//! The verdict of a site's load test, the last part of a proof: only a test that ran and failed is
+//! a failure. Pure.
 
 use std::time::Duration;
 
@@ -8,46 +9,49 @@ use super::host::ScriptOutcome;
 use super::redact::redact;
 use crate::core::record::Verdict;
 
-/// So much of what it said goes into the verdict, in characters.
+/// Limit of its output in the verdict, in characters.
 const SAID: usize = 500;
-/// What systemd and shells say of a command that could not be begun. Source: systemd.exec(5), "Process Exit Codes".
+/// Exit statuses of systemd and shells for a command that could not be started. Source:
+/// systemd.exec(5), "Process Exit Codes".
 const NOT_BEGUN: [i32; 4] = [126, 127, 200, 203];
 
-/// What a load test came to; `given` is the time that it had, `wanted` what its site gives it.
+/// Returns the verdict of a load test. `given`: the time that it had; `wanted`: the time that the
+/// policy gives it.
 pub fn verdict(outcome: Result<ScriptOutcome, String>, given: Duration, wanted: Duration, at: Timestamp) -> Verdict {
     let (verdict, reason, detail) = match outcome {
         Ok(outcome) if outcome.exit_status == Some(0) => ("passed", None, outcome.tail),
         Ok(outcome) if outcome.too_long && given < wanted => {
-            let detail = format!("the proof's time was over after {} s of the load test", given.as_secs());
+            let detail = format!("the proof's deadline stopped the load test after {} s", given.as_secs());
             ("unknown", Some("load-test-cut-off"), detail)
         }
         Ok(outcome) if outcome.too_long => {
-            ("failed", Some("load-test-too-long"), format!("no end within {} s: {}", wanted.as_secs(), outcome.tail))
+            ("failed", Some("load-test-too-long"), format!("timed out after {} s: {}", wanted.as_secs(), outcome.tail))
         }
         Ok(outcome) if outcome.exit_status.is_some_and(|status| NOT_BEGUN.contains(&status)) => {
-            ("unknown", Some("load-test-not-begun"), format!("it could not be begun: {}", outcome.tail))
+            ("unknown", Some("load-test-not-begun"), format!("it could not be started: {}", outcome.tail))
         }
         Ok(ScriptOutcome { exit_status: Some(status), tail, .. }) => {
             ("failed", Some("load-test-failed"), format!("status {status}: {tail}"))
         }
-        Ok(outcome) => ("unknown", Some("load-test-ended"), format!("nobody knows how it ended: {}", outcome.tail)),
+        Ok(outcome) => ("unknown", Some("load-test-ended"), format!("its exit status is unknown: {}", outcome.tail)),
         Err(error) => ("unknown", Some("load-test-not-begun"), error),
     };
     Verdict::of("load-test", (verdict, reason), redact(&detail).chars().take(SAID).collect(), at)
 }
 
-/// A command as systemd has to be told it: what looks like a variable is replaced by systemd itself otherwise, and no shell of the
-/// site's ever sees it.
+/// Escapes a command for systemd, which otherwise replaces everything that looks like a variable
+/// before the site's own shell sees it.
 ///
 /// Source: systemd.service(5), "Command Lines".
 pub fn for_systemd(command: &[String]) -> Vec<String> {
     command.iter().map(|argument| argument.replace('$', "$$")).collect()
 }
 
-/// What became of a unit, as `systemctl show` prints `Result`, `ExecMainCode` and `ExecMainStatus`. Only what ended by itself,
-/// or was ended at its deadline, says something about the node.
+/// Returns the outcome of a unit from `Result`, `ExecMainCode` and `ExecMainStatus` of `systemctl
+/// show`. Only an exit of its own, or a stop at the deadline, tells something about the node.
 ///
-/// Source: systemd.service(5) and the D-Bus interface of units; a code of 1 is `CLD_EXITED` of waitid(2).
+/// Source: systemd.service(5) and the D-Bus interface of units; a code of 1 is `CLD_EXITED` of
+/// waitid(2).
 pub fn of_unit(shown: &str, tail: String) -> ScriptOutcome {
     let value = |key: &str| shown.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let exited = value("Result") == Some("exit-code") && value("ExecMainCode") == Some("1");
@@ -60,13 +64,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_site_writes_reaches_its_own_shell() {
+    fn variables_of_a_site_reach_its_own_shell() {
         let said = for_systemd(&["/bin/bash".to_owned(), "-c".to_owned(), "test; rc=$?; exit ${rc}".to_owned()]);
         assert_eq!(said, ["/bin/bash", "-c", "test; rc=$$?; exit $${rc}"]);
     }
 
     #[test]
-    fn trouble_of_systemd_or_a_signal_is_no_exit_status() {
+    fn a_systemd_failure_or_a_signal_is_no_exit_status() {
         for (shown, expected) in [
             ("Result=exit-code\nExecMainCode=1\nExecMainStatus=3\n", (Some(3), false)),
             ("Result=timeout\nExecMainCode=2\nExecMainStatus=15\n", (None, true)),
@@ -82,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_it_ran_and_disliked_is_a_failure() {
+    fn only_a_test_that_ran_and_failed_is_a_failure() {
         let ended = |exit_status, too_long| Ok(ScriptOutcome { exit_status, too_long, tail: "said".into() });
         let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
         for (outcome, given, expected) in [

@@ -1,4 +1,5 @@
-//! The agent of one node: it carries out the orders in its own node's record, and keeps the exporter's pause file.
+//! The agent of one node. It carries out the orders in its node's record, and writes the exporter's
+//! pause file.
 
 mod capture;
 pub mod driver;
@@ -31,25 +32,25 @@ use ossci_base::contract::run_dir;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// The node that this agent belongs to.
+    /// The node of this agent.
     #[arg(long, env = "NODE_NAME")]
     pub node_name: String,
     /// The exporter's socket on this node.
     #[arg(long, env = "OSSCI_EXPORTER_SOCKET", default_value = run_dir::PROBE_SOCKET)]
     pub exporter_socket: PathBuf,
-    /// Where the pause file and the inventory lie, which the exporter reads.
+    /// Folder of the pause file and the inventory file, which the exporter reads.
     #[arg(long, env = "OSSCI_RUN_DIR", default_value = run_dir::RUN_DIR)]
     pub run_dir: PathBuf,
-    /// Where evidence is kept on this node.
+    /// Folder for the evidence on this node.
     #[arg(long, env = "OSSCI_STATE_DIR", default_value = "/var/lib/ossci")]
     pub state_dir: PathBuf,
-    /// The namespace of the ConfigMaps: the reimage script's, and the evidence's.
+    /// The namespace of the ConfigMaps with the reimage script and the evidence.
     #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
     pub namespace: String,
-    /// Metrics and health, in the clear.
+    /// Listen address for metrics and health, without TLS.
     #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_ADDRESS", default_value = "0.0.0.0:19403")]
     pub metrics_address: SocketAddr,
-    /// A DNS prefix for all four taints, as in the policy file. Absent: bare keys.
+    /// A DNS prefix for all four taints, as in the policy file. Absent: none.
     #[arg(long, env = "OSSCI_TAINT_PREFIX")]
     pub taint_prefix: Option<String>,
 }

@@ -1,9 +1,10 @@
-//! Folders on the node in which the newest stay.
+//! Folders on the node that store only the newest entries.
 
 use std::io;
 use std::path::Path;
 
-/// Removes the oldest files and folders in `folder` until `keep` are left; a folder that is not there has none.
+/// Removes the oldest files and folders in `folder` until `keep` are left; a missing folder has
+/// none.
 ///
 /// # Errors
 /// The disk is read-only, or fails.

@@ -1,5 +1,6 @@
-//! The two files through which the exporter, which has no access to Kubernetes, learns of its node: `pause` (one line, an
-//! RFC 3339 expiry) while a repair has the node, and `inventory` (one line, the expected number of GPUs).
+//! The two files that inform the exporter, which has no access to Kubernetes, about its node:
+//! `pause` (one line, an RFC 3339 expiry) during a repair, and `inventory` (one line, the expected
+//! number of GPUs).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,29 +10,31 @@ use tokio::sync::watch;
 use ossci_base::clock;
 use ossci_base::contract::run_dir;
 
-/// What the Node says.
+/// What the Node object asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wanted {
-    /// It carries a `repair-*` taint.
+    /// Whether it carries a `repair-*` taint.
     pub paused: bool,
     /// Its label `ossci.amd.com/gpus`.
     pub gpus: Option<u32>,
 }
 
-/// An agent that dies leaves the checks paused for no longer than this.
+/// Validity of the pause file. If the agent dies, the checks stay paused no longer than this.
 const PAUSE: Duration = Duration::from_secs(300);
 const REFRESH: Duration = Duration::from_secs(60);
 
-/// Keeps both files as the Node wants them. Until the Node was read once, nothing is touched.
+/// Writes both files when the Node changes, and refreshes them. Before the Node was first read, it
+/// writes nothing.
 pub async fn keep(run_dir: PathBuf, mut wanted: watch::Receiver<Option<Wanted>>) -> anyhow::Result<()> {
     loop {
         let latest = *wanted.borrow_and_update();
         if let Some(latest) = latest
             && let Err(error) = write(&run_dir, latest).await
         {
-            tracing::error!(run_dir = %run_dir.display(), %error, "writing the exporter's pause and inventory files");
+            tracing::error!(run_dir = %run_dir.display(), %error, "cannot write the exporter's pause or inventory file");
         }
-        // Woken by a change or by the time to refresh; when the sender is gone, so is the agent.
+        // Woken by a change or by the refresh interval; a closed channel means that the agent has
+        // stopped.
         if let Ok(Err(_)) = tokio::time::timeout(REFRESH, wanted.changed()).await {
             return Ok(());
         }
@@ -60,7 +63,7 @@ async fn remove(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// By rename: a reader sees the old line or the new one.
+/// Replaces the file by rename: a reader sees the old line or the new one.
 async fn replace(path: &Path, line: &str) -> std::io::Result<()> {
     let next = path.with_extension("next");
     tokio::fs::write(&next, line).await?;

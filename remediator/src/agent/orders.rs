@@ -1,5 +1,6 @@
-//! One order at a time: read it afresh, check every guard, write `Running` over exactly that reading, carry it out, write
-//! what came of it. The agent keeps no state of its own: the record and the boot id say where it is.
+//! The order loop, one order at a time: read it again, check every guard, write `Running` guarded
+//! by that reading, carry it out, write the outcome. The agent stores no state of its own: the
+//! record and the boot id show where it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::wire::slim_node::{self, SlimNode, TaintNames};
 use ossci_base::clock;
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
-/// From the end of a script's time until that is on record, at the most.
+/// Longest reserve between a script's time limit and the order's deadline, to record the outcome.
 const SCRIPT_ENDS: Duration = Duration::from_secs(60);
 
 pub struct Worker<H> {
@@ -34,12 +35,14 @@ pub struct Worker<H> {
     pub host: Arc<H>,
 }
 
-/// How long an orderly shutdown may take: half of the time until the new boot has to be there. The other half is the boot's.
+/// Returns the limit of an orderly shutdown: half of the time until the new boot has to be there.
+/// The other half is for the boot.
 fn shutdown_time(left: Duration) -> Duration {
     left / 2
 }
 
-/// How long a script may take: what came of it, its end by force too, has to be on record by the deadline.
+/// Returns the limit of a script: its outcome, even after a kill, has to be recorded by the
+/// deadline.
 fn script_time(left: Duration) -> Duration {
     left - SCRIPT_ENDS.min(left / 4)
 }
@@ -50,11 +53,11 @@ impl<H: Host> Worker<H> {
             let ordered = latest.borrow_and_update().is_some();
             match if ordered { self.take(&mut latest).await } else { Ok(()) } {
                 Ok(()) => {}
-                // Somebody wrote the record in between: the guards are checked again on the new reading.
+                // The record was changed in between: check the guards again on the new reading.
                 Err(WorkError::Api { source, .. }) if request::lost_race(&source) => continue,
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, source, "the order is taken up again");
+                    tracing::warn!(%error, source, "order not completed, retrying");
                     tokio::time::sleep(AFTER_ERROR).await;
                     continue;
                 }
@@ -74,7 +77,7 @@ impl<H: Host> Worker<H> {
         let repair = match read {
             Ok(repair) => repair,
             Err(invalid) => {
-                tracing::error!(error = invalid.error, "the record cannot be read; nothing in it is carried out");
+                tracing::error!(error = invalid.error, "cannot parse the record, its order is not carried out");
                 return Ok(());
             }
         };
@@ -129,9 +132,11 @@ impl<H: Host> Worker<H> {
     ) -> Result<(), WorkError> {
         match order.kind {
             OrderKind::Reboot => match self.host.reboot(&order.id, shutdown_time(clock::until(order.deadline))).await {
-                // The shutdown ends this process; the next boot's agent says that it is done.
+                // The shutdown ends this process; the agent of the next boot reports the order as
+                // done.
                 Ok(()) => Ok(()),
-                // Nobody knows whether it was taken. It runs until its deadline, and is asked for again until then.
+                // It is unknown whether the host accepted it. The order keeps running, and is
+                // repeated until its deadline.
                 Err(error @ HostError::TooLong { .. }) => Err(error.into()),
                 Err(error) => reporter.settle(AgentState::Failed, &error.whole()).await,
             },
@@ -145,14 +150,14 @@ impl<H: Host> Worker<H> {
             }
             OrderKind::Prove => {
                 let Some(terms) = &order.proof else {
-                    return reporter.settle(AgentState::Refused, "the order does not say what to prove").await;
+                    return reporter.settle(AgentState::Refused, "the order has no terms of proof").await;
                 };
                 let boot_id = self.host.boot_id()?;
                 let (socket, key) = (&self.config.exporter_socket, order.key());
                 let proving = prove::prove(socket, &*self.host, terms, order.deadline, (&key, &boot_id));
                 match unless_withdrawn(latest, &order.id, proving).await {
                     Some(outcome) => reporter.proven(&outcome).await,
-                    // The node may be somebody's again.
+                    // The node may be in use again.
                     None if terms.load_test.is_some() => Ok(self.host.end_load_test(&key).await?),
                     None => Ok(()),
                 }
@@ -160,14 +165,15 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Two thirds of the time for what there is to say, the rest for keeping it; and the ConfigMap that holds the rest.
+    /// Captures the evidence and stores it, with two thirds of the time for the capture. Also
+    /// returns the name of the ConfigMap.
     async fn capture(&self, order: &Order) -> (Captured, Option<String>) {
         let left = clock::until(order.deadline);
         let mut captured = capture::capture(&self.config.exporter_socket, &*self.host, left * 2 / 3).await;
         let (config, key) = (&self.config, order.key());
         let on_node = keep::on_node(&config.state_dir, &key, captured.evidence.clone());
         let in_cluster = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &captured.evidence);
-        // What was gathered has to be on record when the controller goes on without it.
+        // The evidence has to be recorded before the controller continues without it.
         let time = clock::until(order.deadline).saturating_sub(left / 10);
         let (file, made) = tokio::join!(tokio::time::timeout(time, on_node), tokio::time::timeout(time, in_cluster));
         capture::had("a file on the node", file, &mut captured.missing);
@@ -176,7 +182,7 @@ impl<H: Host> Worker<H> {
         (captured, map)
     }
 
-    /// The script that an order means, or in one sentence why it is not run.
+    /// Returns the script of an order, or one sentence why it is not run.
     async fn script(&self, order: &Order) -> Result<Result<String, String>, WorkError> {
         let Some(script) = &order.script else {
             return Ok(Err("the order names no script".to_owned()));
@@ -191,14 +197,14 @@ impl<H: Host> Worker<H> {
         })
     }
 
-    /// Begins the script, or waits for the end of one that was begun before.
+    /// Starts the script, or waits for the end of one that was started before.
     async fn reimage(&self, order: &Order, script: Option<String>) -> Result<(AgentState, String), WorkError> {
         let key = order.key();
         if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
             match self.host.start_script(&key, &text, seconds).await {
                 Ok(()) => {}
-                // Nobody knows whether it was begun: the next look at the host tells.
+                // It is unknown whether the script was started: the next look at the host shows it.
                 Err(error @ HostError::TooLong { .. }) => return Err(error.into()),
                 Err(error) => return Ok((AgentState::Failed, error.whole())),
             }
@@ -209,20 +215,21 @@ impl<H: Host> Worker<H> {
                 (AgentState::Failed, format!("the script did not end by its deadline: {}", outcome.tail))
             }
             Some(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
-            // What a shell says of a process that was killed; within its time only the kernel does that, for memory.
+            // A shell's status for a killed process. Within the time limit only the kernel kills
+            // it, for memory.
             Some(outcome) if outcome.exit_status == Some(137) => (
                 AgentState::Failed,
-                format!("the script was killed, most likely for the memory that it took: {}", outcome.tail),
+                format!("the script was killed, most likely because it used too much memory: {}", outcome.tail),
             ),
             Some(outcome) => {
                 let status = outcome.exit_status.map_or("an unknown status".to_owned(), |it| format!("status {it}"));
-                (AgentState::Failed, format!("the script ended with {status}: {}", outcome.tail))
+                (AgentState::Failed, format!("the script exited with {status}: {}", outcome.tail))
             }
         })
     }
 }
 
-/// What came of it; `None`: before that the record's order became another one, or none.
+/// Returns the result of `work`; `None` if the record's order was replaced or removed before.
 async fn unless_withdrawn<T>(
     latest: &mut watch::Receiver<Option<String>>,
     id: &str,
@@ -231,7 +238,7 @@ async fn unless_withdrawn<T>(
     tokio::select! {
         done = work => Some(done),
         () = withdrawn(latest, id) => {
-            tracing::info!(order = id, "the order was withdrawn");
+            tracing::info!(order = id, "order withdrawn");
             None
         }
     }
@@ -239,7 +246,7 @@ async fn unless_withdrawn<T>(
 
 /// Resolves when the record's order is another one, or none.
 async fn withdrawn(latest: &mut watch::Receiver<Option<String>>, id: &str) {
-    // A sender that is gone means that the agent is stopping; that ends this wait as well.
+    // A closed channel means that the agent is stopping, which ends this wait as well.
     let _ = latest.wait_for(|order| order.as_deref() != Some(id)).await;
     latest.mark_changed();
 }

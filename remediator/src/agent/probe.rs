@@ -1,4 +1,4 @@
-//! The exporter's `/probe` on its unix socket.
+//! The client of the exporter's `/probe` on its unix socket.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,12 +26,12 @@ impl From<ProbeResult> for Verdict {
     }
 }
 
-/// Why there is no answer.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
     #[error("connecting to the exporter at {socket}: {source}")]
     Connect { socket: String, source: std::io::Error },
-    #[error("asking the exporter: {0}")]
+    #[error("requesting /probe from the exporter: {0}")]
     Http(#[from] hyper::Error),
     #[error("reading the exporter's answer: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
@@ -39,21 +39,22 @@ pub enum ProbeError {
     TooLong(Duration),
     #[error("the exporter answered {status}: {body}")]
     Status { status: u16, body: String },
-    #[error("the exporter's answer is not understood: {0}")]
+    #[error("parsing the exporter's answer: {0}")]
     Json(#[from] serde_json::Error),
     #[error("building the request: {0}")]
     Request(#[from] http::Error),
 }
 
 impl ProbeError {
-    /// Asked too soon after another probe, or no run to report yet: ask again.
+    /// Whether to ask again: it was too soon after another probe, or there is no run to report yet.
     pub fn ask_again(&self) -> bool {
         matches!(self, Self::Status { status: 429, .. })
             || matches!(self, Self::Status { status: 503, body } if body.contains("not-yet"))
     }
 }
 
-/// Asks once, and waits no longer than `patience` for the answer. `query` is what follows `/probe?`.
+/// Sends one request and waits at most `patience` for the answer. `query` is what follows
+/// `/probe?`.
 pub async fn ask(socket: &Path, query: &str, patience: Duration) -> Result<ProbeAnswer, ProbeError> {
     let patience = patience.min(TIMEOUT);
     tokio::time::timeout(patience, exchange(socket, query)).await.unwrap_or(Err(ProbeError::TooLong(patience)))
@@ -64,7 +65,7 @@ async fn exchange(socket: &Path, query: &str) -> Result<ProbeAnswer, ProbeError>
         .await
         .map_err(|source| ProbeError::Connect { socket: socket.display().to_string(), source })?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // The connection ends with the exchange; what went wrong in it shows in the answer.
+    // The connection closes after the exchange; its errors show in the answer.
     tokio::spawn(async move { drop(connection.await) });
     let request =
         http::Request::get(format!("/probe?{query}")).header("host", "exporter").body(Empty::<Bytes>::new())?;

@@ -1,7 +1,7 @@
-//! A proof: fresh runs of the checks, in a row, until they say the same often enough or the deadline is reached.
+//! A proof: fresh runs of the checks until enough in a row agree, or until the deadline.
 //!
-//! Only failed runs disprove. No answer, an unknown, a refusal: none of these is a failure, and at the deadline they are
-//! "unknown", which a person has to look at.
+//! Only failed runs disprove. A missing answer, an unknown or a refusal is no failure; at the
+//! deadline the result is then "unknown", which a person has to look at.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use super::{driver, inventory, load_test, probe};
 use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
 use ossci_base::clock;
 
-/// How soon a question that got no answer is asked again.
+/// Delay before a request without an answer is repeated.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// So long before the deadline the proof ends, so that what it came to is in the record when the controller decides without.
+/// The proof ends this long before the deadline, so that its result is recorded before the
+/// controller decides without it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// So many verdicts of a proof stay in the record: the newest.
+/// Limit of a proof's verdicts in the record: the newest.
 const KEPT: usize = 24;
 
-/// Runs in a row that said the same. Pure.
+/// The number of runs in a row with the same result. Pure.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: u32,
@@ -26,7 +27,8 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One run: failed when a check failed, passed when all passed, else it breaks neither row.
+    /// Counts one run: failed if a check failed, passed if all passed. Any other run changes
+    /// nothing.
     pub fn count(&mut self, verdicts: &[Verdict]) {
         if verdicts.iter().any(|verdict| verdict.verdict == "failed") {
             *self = Self { passed: 0, failed: self.failed + 1 };
@@ -50,14 +52,14 @@ fn passed(verdicts: &[Verdict]) -> bool {
     !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.verdict == "passed")
 }
 
-/// What a proof came to.
+/// The result of a proof.
 pub struct Proven {
     pub proof: Proof,
     pub message: String,
     pub verdicts: Vec<Verdict>,
 }
 
-/// Proves or disproves within the deadline, on the boot `boot_id`; `key` is the order's.
+/// Runs a proof until its deadline, on the boot `boot_id`; `key` is the order's.
 pub async fn prove<H: Host>(
     socket: &Path,
     host: &H,
@@ -82,7 +84,7 @@ pub async fn prove<H: Host>(
         };
         let wait = match probe::ask(socket, &query, left).await {
             Ok(answer) if answer.boot_id != boot_id => {
-                silence = format!("the exporter speaks of boot {}", answer.boot_id);
+                silence = format!("the exporter reports on boot {}", answer.boot_id);
                 ASK_AGAIN
             }
             Ok(answer) => {
@@ -98,7 +100,7 @@ pub async fn prove<H: Host>(
                 if let Some(latest) = run.iter().map(|verdict| verdict.started_at).max() {
                     after = after.max(latest);
                 }
-                // A run that began before what is to be proven says nothing about it.
+                // A run that began before the proof's start does not count.
                 if run.iter().all(|verdict| verdict.started_at >= terms.after) {
                     tally.count(&run);
                 }
@@ -126,12 +128,12 @@ pub async fn prove<H: Host>(
     }
     let message = match kept.last() {
         Some(_) => told(Proof::Unknown, &kept),
-        None => format!("no answer about the GPUs or the network by the deadline: {silence}"),
+        None => format!("no check result by the deadline: {silence}"),
     };
     Proven { proof: Proof::Unknown, message, verdicts: newest(kept) }
 }
 
-/// Runs the load test, for as long as the proof's time lasts.
+/// Runs the load test, at most until the proof ends.
 async fn stands<H: Host>(host: &H, test: &LoadTest, key: &str, end: jiff::Timestamp) -> Verdict {
     let (at, wanted) = (clock::now(), Duration::from_secs(test.seconds.into()));
     let given = wanted.min(clock::until(end));
@@ -144,7 +146,7 @@ fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
     verdicts.split_off(surplus)
 }
 
-/// One sentence: what the last run of each check that did not pass said.
+/// Returns one sentence: the last verdict that was not a pass.
 fn told(proof: Proof, verdicts: &[Verdict]) -> String {
     let last_bad = verdicts.iter().rev().find(|verdict| verdict.verdict != "passed");
     match (proof, last_bad) {

@@ -1,4 +1,5 @@
-//! What a log says by mistake and nobody else should read: passwords, tokens, private keys. The name stays, the value goes.
+//! The redaction of secrets in logs: passwords, tokens, private keys. The name stays, the value is
+//! removed.
 
 use std::sync::LazyLock;
 
@@ -9,9 +10,9 @@ const GONE: &str = "[redacted]";
 #[expect(clippy::unwrap_used, reason = "constant patterns, compiled by the tests")]
 static PATTERNS: LazyLock<[(Regex, &str); 9]> = LazyLock::new(|| {
     [
-        // A private key, whole or cut off.
+        // A private key, complete or cut off.
         (r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*PRIVATE KEY-----|\z)", "$1 [redacted]"),
-        // One whose begin was lost.
+        // A private key without its beginning.
         (r"(?s)\A.*(-----END [A-Z ]*PRIVATE KEY-----)", "[redacted] $1"),
         // JSON Web Tokens, service accounts' among them.
         (r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*)?", GONE),
@@ -20,12 +21,12 @@ static PATTERNS: LazyLock<[(Regex, &str); 9]> = LazyLock::new(|| {
         // A kernel's command line: netroot=iscsi:user:password@host, cifspass=password.
         (r"\b(iscsi:)[^@\s]+@", "$1[redacted]@"),
         (r"(?i)\b((?:\w+_)?(?:cifs)?pass=)[^\s,;&]+", "$1[redacted]"),
-        // A command that the kernel's audit tells of.
+        // A command in the kernel's audit log.
         (
             r#"(?i)\b(a\d+="(?:-u|-p|--[\w-]*(?:user|pass|secret|token|key)[\w-]*)" a\d+=)"[^"\n]*""#,
             r#"$1"[redacted]""#,
         ),
-        // What a request carries.
+        // The credentials of an HTTP request.
         (r"(?i)\b(authorization:?\s+(?:basic|bearer|digest)\s+|bearer\s+)\S+", "$1[redacted]"),
         // name=value, "name": "value", --name value
         (
@@ -36,7 +37,7 @@ static PATTERNS: LazyLock<[(Regex, &str); 9]> = LazyLock::new(|| {
     .map(|(pattern, with)| (Regex::new(pattern).unwrap(), with))
 });
 
-/// The text without its secrets.
+/// Returns the text without its secrets.
 pub fn redact(text: &str) -> String {
     PATTERNS.iter().fold(text.to_owned(), |text, (pattern, with)| pattern.replace_all(&text, *with).into_owned())
 }
@@ -46,7 +47,7 @@ mod tests {
     use super::redact;
 
     #[test]
-    fn a_secret_does_not_stay() {
+    fn a_secret_is_removed() {
         for text in [
             "password=S3CRET",
             "DB_PASSWORD: 'S3CRET'",
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_kernel_says_stays() {
+    fn ordinary_kernel_messages_stay() {
         for text in [
             "amdgpu 0000:c1:00.0: amdgpu: ring gfx_0.0.0 timeout, signaled seq=12, emitted seq=14",
             "audit: type=1400 audit(1700000000.1:2): apparmor=\"STATUS\" operation=\"profile_load\"",

@@ -1,4 +1,4 @@
-//! `status.agent`: the only thing that the agent writes.
+//! The agent's report, `status.agent`: the only thing that the agent writes.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::wire::node_repair::NodeRepair;
 use ossci_base::clock;
 use ossci_base::words::ClosedWord;
 
-/// A report's message is cut here, in characters: a script's last words, and what is said before them.
+/// Limit of a report's message in characters: the end of a script's output, and the text before it.
 const MESSAGE: usize = script_files::TAIL + 200;
 
 pub struct Reporter {
@@ -32,8 +32,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// The point of no return, written over exactly the reading on which the guards were checked: whoever withdrew the
-    /// order in between wins.
+    /// Reports `Running`, the point of no return. The write fails if the record changed after the
+    /// guards were checked on `read`, so a withdrawal in between wins.
     pub async fn running(&self, read: &NodeRepair) -> Result<(), WorkError> {
         let report = self.report(AgentState::Running, "");
         self.write(Some(read), &report).await
@@ -52,13 +52,13 @@ impl Reporter {
         self.write(None, &report).await
     }
 
-    /// `evidence`: the ConfigMap that holds the rest.
+    /// `evidence`: the ConfigMap with the rest of the evidence.
     pub async fn captured(&self, captured: Captured, evidence: Option<String>) -> Result<(), WorkError> {
         let Captured { verdicts, kernel_log, expected, missing, .. } = captured;
         let nothing = verdicts.is_empty() && kernel_log.is_none() && evidence.is_none();
         let state = if nothing { AgentState::Failed } else { AgentState::Done };
         let message = if missing.is_empty() {
-            "the checks' verdicts and the end of the kernel's log are on record".to_owned()
+            "the verdicts of the checks and the end of the kernel log were recorded".to_owned()
         } else {
             format!("missing from the evidence: {}", missing.join("; "))
         };
@@ -74,7 +74,7 @@ impl Reporter {
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(report);
-        // A merge patch: what the last order's report had and this one has not has to go.
+        // A merge patch has to remove the fields that only the previous order's report had.
         for field in ["proof", "verdicts", "kernelLog", "evidence", "expected"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
@@ -92,7 +92,7 @@ impl Reporter {
     }
 }
 
-/// Their details are what tools said.
+/// Removes secrets from the details, which are output of tools.
 fn without_secrets(verdicts: &[Verdict]) -> Vec<Verdict> {
     verdicts.iter().map(|verdict| Verdict { detail: redact(&verdict.detail), ..verdict.clone() }).collect()
 }

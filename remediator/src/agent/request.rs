@@ -1,8 +1,8 @@
-//! The errors of the agent's work: a request to the API server that failed, or the host.
+//! The errors of the agent's work: a request to the API server, or the host.
 
 use super::process::HostError;
 
-/// Why an order was not carried on with just now; it is looked at again.
+/// Why the work on an order stopped; it is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
     #[error("{what}")]

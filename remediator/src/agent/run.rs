@@ -1,4 +1,4 @@
-//! The agent's life: two watches that wake it, one order at a time, until it is stopped.
+//! The main loop of the agent: two watches wake it, one order at a time, until it is stopped.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
-/// Runs the agent of `config.node_name` on `host` until `stop` resolves or a part that should run for ever ends.
+/// Runs the agent of `config.node_name` on `host` until `stop` resolves or one of its tasks exits.
 pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let (metrics, granted) = (Arc::new(AgentMetrics::default()), Granted::default());
     let calls = &metrics.api_requests;
@@ -28,7 +28,7 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));
 
-    // The latest order's id and nothing else: what an order says is read afresh when it is carried out.
+    // Only the id of the latest order: the order itself is read again when it is carried out.
     let (order, latest) = watch::channel(None);
     let (paused, pause) = watch::channel(None);
     let mut parts = JoinSet::new();
@@ -43,7 +43,7 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
     tokio::select! {
         () = stop => Ok(()),
         Some(ended) = parts.join_next() => match ended {
-            Ok(Ok(())) => anyhow::bail!("a part of the agent ended by itself"),
+            Ok(Ok(())) => anyhow::bail!("a task of the agent exited unexpectedly"),
             Ok(Err(error)) => Err(error),
             Err(panic) => Err(panic.into()),
         },
@@ -59,7 +59,7 @@ async fn follow_record(
     loop {
         match stream.try_next().await {
             Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => {
-                // What cannot be read orders nothing.
+                // A record that cannot be parsed has no order.
                 tell(&order, repair.0.ok().and_then(|repair| repair.spec.order).map(|order| order.id));
             }
             Ok(Some(watcher::Event::Delete(_))) => {
@@ -67,12 +67,12 @@ async fn follow_record(
             }
             Ok(Some(watcher::Event::Init | watcher::Event::InitDone)) => {}
             Ok(None) => anyhow::bail!("the watch of the record ended"),
-            Err(error) => tracing::warn!(%error, "watching the record"),
+            Err(error) => tracing::warn!(%error, "watch of the record failed, retrying"),
         }
     }
 }
 
-/// Wakes the worker only for another order: what else changes in the record is not its business.
+/// Wakes the worker only for another order; it ignores other changes of the record.
 fn tell(order: &watch::Sender<Option<String>>, id: Option<String>) {
     order.send_if_modified(|known| {
         let another = *known != id;
@@ -98,7 +98,7 @@ async fn follow_node(
                 wanted.send_replace(Some(node_files::Wanted { paused, gpus }));
             }
             Ok(None) => anyhow::bail!("the watch of the node ended"),
-            Err(error) => tracing::warn!(%error, "watching the node"),
+            Err(error) => tracing::warn!(%error, "watch of the node failed, retrying"),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The files of a script that outlives the agent: a folder for each order on the host's own disk. What the script came to lies
-//! there before anybody is told, also when the power fails in between.
+//! The files of a script that outlives the agent: one folder per order on the host's own disk. The
+//! outcome is synced to that disk before it is reported, so that it survives a power failure.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -10,20 +10,22 @@ use super::host::ScriptOutcome;
 use super::newest::keep_newest;
 use super::redact::redact;
 
-/// Of so many orders the files are kept.
+/// Limit of orders whose files stay on the node.
 const KEPT: usize = 5;
-/// So much of a script's output goes into the record: its last words, in characters.
+/// Limit of a script's output in the record, in characters: its end.
 pub const TAIL: usize = 2_000;
 
-/// Runs `script` beside it for at most so many seconds as its argument says. What takes too much memory is ended before
-/// whatever has to say so. `timeout` says 124, or 137 for a script that would not end.
+/// Runs `script` from the same folder for at most the seconds in its first argument. If memory runs
+/// out, the kernel kills the script before this wrapper, which reports the outcome. `timeout` exits
+/// with 124, or with 137 for a script that did not stop.
 ///
-/// In a unit of systemd (second argument `unit`) it is a control group of its own, beside the one of whoever has to end it: what
-/// it leaves behind ends with it, and however many processes it begins and whatever memory they take, a sixteenth of the
-/// unit's and a share of the processor stay free for the other.
+/// In a systemd unit (second argument `unit`) the script gets a control group beside the wrapper's.
+/// What it leaves behind is killed with it. However many processes it starts and whatever memory
+/// they take, a sixteenth of the unit's and a share of the CPU stay free for the wrapper.
 ///
-/// Everything that it prints goes on to the journal; the last one or two million bytes of it are kept in files. They are
-/// waited for, but not for long: what the script left behind in the background may hold them open for ever.
+/// All output goes to the journal; the last one or two million bytes are also stored in files. The
+/// wrapper waits only briefly for their writer: a background process of the script may hold the
+/// pipe open for ever.
 const RUN: &str = r#"#!/bin/bash
 here=$(dirname "$0")
 export here
@@ -60,7 +62,7 @@ sync "$here"
 [[ $status == late ]] && exit 124
 exit "$status"
 "#;
-/// What is said instead of an exit status when the time was over.
+/// The result instead of an exit status when the time limit expired.
 const LATE: &str = "late";
 
 /// One order's folder.
@@ -68,12 +70,12 @@ const LATE: &str = "late";
 pub struct ScriptFiles(PathBuf);
 
 impl ScriptFiles {
-    /// `orders` is the folder of all orders, `key` is this one's.
+    /// `orders`: the folder of all orders; `key`: the key of this one.
     pub fn of(orders: &Path, key: &str) -> Self {
         Self(orders.join(key))
     }
 
-    /// Writes what is to be run, for root only, and forgets the oldest orders.
+    /// Writes the script and its wrapper, for root only, and deletes the oldest orders.
     pub fn write(&self, script: &str) -> io::Result<()> {
         if let Some(orders) = self.0.parent() {
             keep_newest(orders, KEPT - 1)?;
@@ -87,12 +89,12 @@ impl ScriptFiles {
         Ok(())
     }
 
-    /// What is to be started, with the seconds that it may take as its argument.
+    /// Returns the program to start; its argument is the time limit in seconds.
     pub fn run(&self) -> PathBuf {
         self.0.join("run")
     }
 
-    /// How it ended; `None`: it has not, or nobody knows.
+    /// Returns the outcome; `None`: the script has not exited, or its outcome is unknown.
     pub fn outcome(&self) -> io::Result<Option<ScriptOutcome>> {
         let result = match std::fs::read_to_string(self.0.join("result")) {
             Ok(text) => text,
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_script_came_to_is_found_by_whoever_looks_later() {
+    async fn the_outcome_of_a_script_is_found_later() {
         let outcome = ran("echo one; echo two >&2; exit 3", "30").await;
         assert_eq!((outcome.exit_status, outcome.too_long), (Some(3), false));
         assert!(outcome.tail.contains("one") && outcome.tail.contains("two"), "{}", outcome.tail);
@@ -137,20 +139,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_script_that_does_not_end_is_ended() {
+    async fn a_script_that_does_not_exit_is_killed() {
         assert!(ran("echo begun; sleep 3600", "1").await.too_long);
         let killed = ran("kill -KILL $$", "30").await;
         assert_eq!((killed.exit_status, killed.too_long), (Some(137), false), "by something else, and in time");
     }
 
     #[tokio::test]
-    async fn what_a_script_leaves_behind_holds_up_nothing() {
+    async fn a_background_process_does_not_block_the_outcome() {
         let outcome = ran("sleep 4 & echo left; disown", "30").await;
         assert_eq!((outcome.exit_status, outcome.tail.as_str()), (Some(0), "left"));
     }
 
     #[tokio::test]
-    async fn of_much_output_the_end_is_kept() {
+    async fn only_the_end_of_a_long_output_is_stored() {
         let orders = orders();
         let files = ScriptFiles::of(&orders, "1-reimage-1");
         files.write("yes noise | head -n 5000000; echo the end").unwrap();
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_old_orders_go() {
+    fn the_files_of_old_orders_are_deleted() {
         let orders = orders();
         for number in 0..KEPT + 3 {
             ScriptFiles::of(&orders, &number.to_string()).write("true").unwrap();

@@ -1,4 +1,5 @@
-//! The agent's metrics and health, in the clear. Nothing can be asked of it here: orders come by the record alone.
+//! The HTTP server for the agent's metrics and health, without TLS. It accepts no orders: those
+//! come only by the record.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::api::client::Granted;
 use crate::metrics::AgentMetrics;
 use crate::metrics_server;
 
-/// Two watches in a row that were not granted: an order would not be seen.
+/// The agent is unhealthy after this time without a granted watch (two in a row): it would see no
+/// order.
 const BLIND: Duration = Duration::from_secs(600);
 
 pub async fn serve(address: SocketAddr, metrics: Arc<AgentMetrics>, granted: Granted) -> anyhow::Result<()> {

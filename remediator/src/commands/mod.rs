@@ -1,4 +1,4 @@
-//! What an operator runs by hand, one file each.
+//! The subcommands that an operator runs by hand, one file each.
 
 pub mod config;
 pub mod crd;

@@ -22,7 +22,8 @@ table! {
         orders: Family<ByOrder, Counter> = Family::default(), "orders", "Orders by kind and reported state";
         paused: Gauge = Gauge::default(), "checks_paused",
             "1 while the exporter is asked to pause its periodic checks, because the node carries a repair taint";
-        api_requests: Calls = Calls::default(), "api_requests", "Requests to the Kubernetes API by verb and status code";
+        api_requests: Calls = Calls::default(), "api_requests",
+            "Requests to the Kubernetes API by verb and status code";
     }
 }
 

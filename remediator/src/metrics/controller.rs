@@ -103,7 +103,8 @@ impl Default for Standings {
 table! {
     /// Metrics that live as long as the process.
     Metrics {
-        webhook_requests: Family<Code, Counter> = Family::default(), "webhook_requests", "Webhook requests by status code";
+        webhook_requests: Family<Code, Counter> = Family::default(), "webhook_requests",
+            "Webhook requests by status code";
         webhook_alerts: Family<Outcome, Counter> = Family::default(), "webhook_alerts",
             "Alerts received by outcome";
         heartbeat: Stamp = Stamp::default(), "heartbeat_timestamp_seconds",

@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 
 use super::debian_root::DebianRoot;
 use super::image::{Image, run};
-use super::network;
 use super::power::{Current, PowerSwitch};
+use super::{network, speed};
 use crate::process::{Program, tail};
 use crate::wait;
 
@@ -84,7 +84,7 @@ impl Guest {
 
     /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.
     pub async fn run(&self, command: &str) -> Result<String> {
-        let said = tokio::time::timeout(ANSWERS, self.ask(command)).await;
+        let said = tokio::time::timeout(speed::scaled(ANSWERS), self.ask(command)).await;
         let said = said.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")));
         said.with_context(|| format!("{}: {command}", self.name))
     }

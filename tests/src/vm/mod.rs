@@ -13,6 +13,7 @@ mod node;
 pub mod orders;
 mod power;
 mod repository;
+mod speed;
 mod stories;
 mod sushy;
 mod watched;

@@ -18,7 +18,7 @@ use crate::site_policy::STORY;
 use crate::wait;
 
 /// From switching on to a node with our pods: the processor is emulated, and it imports the images first.
-const JOINS: Duration = Duration::from_secs(400);
+const JOINS: Duration = Duration::from_secs(900);
 /// Where the kubelet finds who it is.
 const HERE: &str = "/etc/kubernetes";
 /// NVMe disks have whole blocks.

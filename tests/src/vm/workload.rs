@@ -8,7 +8,7 @@ use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use super::node::is_ready;
-use super::stories::TAKES;
+use super::stories::takes;
 use crate::lab::Lab;
 use crate::wait;
 
@@ -56,7 +56,7 @@ impl<'a> Workload<'a> {
     async fn runs(&self) -> Result<String> {
         let pods: &Api<Pod> = &Api::namespaced(self.lab.admin.clone(), "default");
         let ours = &ListParams::default().labels(&format!("app={}", self.name));
-        wait::until(format!("{} runs", self.name), TAKES, || async move {
+        wait::until(format!("{} runs", self.name), takes(), || async move {
             let all = pods.list(ours).await?.items;
             let staying = all.iter().find(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod));
             let uid = staying.and_then(|pod| pod.metadata.uid.clone());

@@ -1,5 +1,6 @@
-//! `ossci-remediator rules`: the alert rules of a site, rendered from their sources and the site's thresholds, as plain
-//! Prometheus files and as objects of the Prometheus operator; the routing as objects, too.
+//! `ossci-remediator rules`: renders a site's alert rules from their sources and the site's
+//! thresholds, as plain Prometheus files and as objects of the Prometheus operator. The routing is
+//! rendered as objects, too.
 
 mod routing;
 
@@ -10,7 +11,7 @@ use anyhow::Context as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The rules as they are written, with `@key@` for each threshold.
+/// The sources of the rules, with `@key@` for each threshold.
 const SOURCES: [(&str, &str); 4] = [
     ("strikes", include_str!("../../../../alerts/source/strikes.yml")),
     ("people", include_str!("../../../../alerts/source/people.yml")),
@@ -18,10 +19,10 @@ const SOURCES: [(&str, &str); 4] = [
     ("recording", include_str!("../../../../alerts/source/recording.yml")),
 ];
 
-/// The routing as Alertmanager reads it.
+/// The routing in Alertmanager's format.
 const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
 
-/// The thresholds of a site; each has the default that `alerts/thresholds.yml` shows.
+/// The thresholds of a site; `alerts/thresholds.yml` shows the defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Thresholds {
@@ -63,7 +64,7 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// Reads a thresholds file; the error names the line.
+    /// Parses a thresholds file; an error names the line.
     pub fn parse(yaml: &str) -> anyhow::Result<Self> {
         let thresholds: Self = serde_saphyr::from_str(yaml)?;
         let line = |key: &str| {
@@ -80,18 +81,18 @@ impl Thresholds {
             "{}: freshIntervals has to be at least 2; a check runs once in each",
             line("freshIntervals")
         );
-        // It stands unquoted in the rules.
+        // It is not quoted in the rules.
         let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
         anyhow::ensure!(
             thresholds.runbooks.starts_with("http") && thresholds.runbooks.chars().all(plain),
-            "{}: runbooks {:?} is no URL; write one like https://host/path",
+            "{}: runbooks {:?} is not a URL; write one like https://host/path",
             line("runbooks"),
             thresholds.runbooks
         );
         Ok(thresholds)
     }
 
-    /// `key` to value, as the sources name them.
+    /// Returns the values by `key`, as the sources name them.
     fn values(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let serde_json::Value::Object(fields) = serde_json::to_value(self)? else { return Ok(BTreeMap::new()) };
         let text = |value: serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
@@ -101,15 +102,16 @@ impl Thresholds {
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
-    /// The site's thresholds; absent: the defaults.
+    /// The site's thresholds file. Absent: the defaults.
     #[arg(long)]
     thresholds: Option<PathBuf>,
-    /// Where the files go; existing ones are replaced.
+    /// The output folder; existing files are replaced.
     #[arg(long)]
     out: PathBuf,
 }
 
-/// Writes the rules as plain files, and below `operator/` rules and routing as objects of the Prometheus operator.
+/// Writes the rules as plain files. Below `operator/` it writes rules and routing as objects of the
+/// Prometheus operator.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     let thresholds = match &arguments.thresholds {
         Some(file) => {
@@ -127,7 +129,7 @@ pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// File name to text. Pure.
+/// Returns the files: name to text. Pure.
 pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String>> {
     let values = thresholds.values()?;
     let mut files = BTreeMap::new();
@@ -150,7 +152,7 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
     Ok(files)
 }
 
-/// The same groups as an object of the Prometheus operator (monitoring.coreos.com/v1).
+/// Returns the same groups as an object of the Prometheus operator (monitoring.coreos.com/v1).
 fn prometheus_rule(name: &str, text: &str) -> String {
     let mut object = format!(
         "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: ossci-{name}\n  namespace: ossci\n  \
@@ -181,7 +183,7 @@ mod tests {
         assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
         for runbooks in ["somewhere", "https://a b", r"https://a\n    evil: x", "https://a#b"] {
             let error = refused(&format!("strikes: 3\nrunbooks: \"{runbooks}\"\n"));
-            assert!(error.contains("line 2") && error.contains("is no URL"), "{error}");
+            assert!(error.contains("line 2") && error.contains("is not a URL"), "{error}");
         }
     }
 
@@ -204,7 +206,7 @@ mod tests {
         let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../alerts");
         for (name, text) in render(&Thresholds::default()).unwrap() {
             let committed = std::fs::read_to_string(alerts.join(&name)).unwrap_or_default();
-            assert!(committed == text, "alerts/{name} is not what is rendered; `make alerts` renders it");
+            assert!(committed == text, "alerts/{name} is out of date; run `make alerts`");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The routing of `alerts/alertmanager.yml` as AlertmanagerConfig objects of the Prometheus operator
-//! (monitoring.coreos.com/v1alpha1). Pure.
+//! The routing of `alerts/alertmanager.yml` as AlertmanagerConfig objects of the Prometheus
+//! operator (monitoring.coreos.com/v1alpha1). Pure.
 //!
-//! Every field of the shipped file is known here: one that is not understood is refused, never left out.
+//! Every field of the shipped file is parsed: an unknown one is refused, never left out.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Files of the shipped configuration, and the Secret and its key that hold the same for the operator.
+/// Files of the shipped configuration, with the Secret and key that hold the same content for the
+/// operator.
 const SECRETS: [(&str, &str, &str); 2] =
     [("ossci/token", "ossci-webhook-token", "token"), ("ossci/ca.crt", "ossci-webhook-tls", "ca.crt")];
 
@@ -21,7 +22,7 @@ struct Shipped {
     receivers: Vec<Receiver>,
 }
 
-/// The site's own: its receiver takes what no route of ours wants.
+/// The site's root route: its receiver gets the alerts that match no route of ours.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Root {
@@ -88,7 +89,8 @@ struct Tls {
     ca_file: String,
 }
 
-/// One object for each route of ours: an object has one root. The inhibition goes with the first.
+/// Returns one object per route of ours, because an object has one root. The inhibition is in the
+/// first.
 pub fn render(shipped: &str) -> anyhow::Result<String> {
     let shipped: Shipped = serde_saphyr::from_str(shipped)?;
     let receivers: BTreeMap<&str, &Receiver> =
@@ -179,17 +181,18 @@ fn secret(file: &str) -> anyhow::Result<Value> {
     Ok(json!({ "name": name, "key": key }))
 }
 
-/// `name="value"`, `name!="value"`, `name=~"value"` and `name!~"value"`, as the operator writes them.
+/// Returns the matchers `name="value"`, `name!="value"`, `name=~"value"` and `name!~"value"` in the
+/// operator's form.
 fn matchers(matchers: &[String]) -> anyhow::Result<Vec<Value>> {
     let one = |matcher: &String| {
         let operator = ["=~", "!~", "!=", "="].into_iter().filter_map(|kind| Some((matcher.find(kind)?, kind)));
-        // Where two begin at the same place, the longer one is meant.
+        // If two operators begin at the same position, the longer one is meant.
         let Some((at, kind)) = operator.min_by_key(|(at, kind)| (*at, std::cmp::Reverse(kind.len()))) else {
-            bail!("{matcher} is no matcher");
+            bail!("{matcher} is not a matcher");
         };
         let value = matcher[at + kind.len()..].trim().strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         let value = value.with_context(|| format!("the value of the matcher {matcher} is not quoted"))?;
-        ensure!(!value.contains('\\'), "the matcher {matcher} holds an escape, which is not understood here");
+        ensure!(!value.contains('\\'), "the matcher {matcher} contains an escape, which is not supported");
         Ok(json!({ "name": matcher[..at].trim(), "matchType": kind, "value": value }))
     };
     matchers.iter().map(one).collect()
@@ -202,7 +205,7 @@ mod tests {
     const SHIPPED: &str = include_str!("../../../../alerts/alertmanager.yml");
 
     #[test]
-    fn a_matcher_is_taken_apart_as_alertmanager_does() {
+    fn a_matcher_is_parsed_as_alertmanager_does() {
         let parse = |text: &str| matchers(&[text.to_owned()]).map(|all| all[0].to_string());
         assert_eq!(parse(r#"a=~".+""#).unwrap(), r#"{"name":"a","matchType":"=~","value":".+"}"#);
         assert_eq!(parse(r#"a!="b=c""#).unwrap(), r#"{"name":"a","matchType":"!=","value":"b=c"}"#);
@@ -213,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_its_line() {
+    fn an_unknown_field_is_refused_with_its_line() {
         let error = |from: &str, to: &str| {
             assert!(SHIPPED.contains(from), "{from}");
             format!("{:#}", render(&SHIPPED.replacen(from, to, 1)).unwrap_err())

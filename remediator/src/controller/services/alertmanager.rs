@@ -1,4 +1,5 @@
-//! The HTTP client of Alertmanager's API: one cluster of replicas, of which each has its own answer.
+//! The HTTP client of Alertmanager's API, for the replicas of one cluster. Each replica has its own
+//! answer.
 
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use reqwest::Client;
 use crate::controller::services::outbound;
 use crate::wire::policy_file::AlertmanagerFile;
 
-/// A replica that takes longer than this does not answer.
+/// Timeout of a request; a slower replica counts as one that does not answer.
 const REQUEST: Duration = Duration::from_secs(5);
-/// The replicas of one cluster of Alertmanagers.
+/// The replicas of one Alertmanager cluster.
 pub struct Replicas {
     pub urls: Vec<String>,
     http: Client,

@@ -1,4 +1,5 @@
-//! Services outside Kubernetes that the controller asks: Alertmanager, BMCs, a site's provisioning service.
+//! The services outside Kubernetes that the controller calls: Alertmanager, BMCs, a site's
+//! provisioning service.
 
 pub mod alertmanager;
 pub mod outbound;

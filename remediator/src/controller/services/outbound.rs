@@ -1,5 +1,5 @@
-//! Requests that go out to what the policy names: whose certificate is believed, and the secrets that lie in files. It sends
-//! nothing itself.
+//! The common parts of requests to services that the policy names: trusted CAs, secrets from files,
+//! bodies. It sends no request itself.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use reqwest::{Certificate, Client, ClientBuilder, Response};
 
-/// A client that believes the CA in this PEM file and no other, or without one what the system believes.
+/// Returns a client that trusts only the CA in this PEM file, or without one the system's CAs.
 ///
 /// # Errors
-/// The file cannot be read, or holds no certificate.
+/// The file cannot be read, or contains no certificate.
 pub fn client(ca_file: Option<&Path>) -> anyhow::Result<ClientBuilder> {
     let http = Client::builder();
     let Some(path) = ca_file else { return Ok(http) };
@@ -20,7 +20,8 @@ pub fn client(ca_file: Option<&Path>) -> anyhow::Result<ClientBuilder> {
     Ok(http.tls_certs_only(ca))
 }
 
-/// What a file holds beside white space; `key` is how the policy calls the file.
+/// Returns the content of a file without surrounding white space. `key`: the file's key in the
+/// policy.
 ///
 /// # Errors
 /// The file cannot be read, or is empty.
@@ -30,10 +31,10 @@ pub fn secret(key: &str, path: &Path) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The body of an answer, if it has at most so many bytes.
+/// Returns the body of an answer, or `None` if it is longer than `most` bytes.
 ///
 /// # Errors
-/// The answer broke off.
+/// The connection broke.
 pub async fn body(answer: &mut Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
@@ -45,7 +46,7 @@ pub async fn body(answer: &mut Response, most: usize) -> reqwest::Result<Option<
     Ok(Some(body))
 }
 
-/// The cause that says most: the ones around it name the address.
+/// Returns the innermost cause: the outer ones only name the address.
 pub fn deepest(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_says_nothing_is_refused_by_its_key() {
+    fn an_empty_file_is_refused_by_its_key() {
         let path = std::env::temp_dir().join(format!("ossci-outbound-{}", uuid::Uuid::new_v4()));
         std::fs::write(&path, " s3cret\n").unwrap();
         assert_eq!(secret("tokenFile", &path).unwrap(), "s3cret");

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use ossci_remediator::core::why::Why;
 use serde_json::json;
 
-use super::{Before, TAKES, episode, phase, policy, reboots, reimages};
+use super::{Before, episode, phase, policy, reboots, reimages, takes};
 use crate::lab::Lab;
 use crate::vm::bmc::Bmcs;
 use crate::vm::guest::Guest;
@@ -36,12 +36,12 @@ pub async fn disk_read_only(lab: &Lab, guest: &Guest) -> Result<()> {
     reimages::begins(lab, guest, "true").await?;
     phase(lab, &guest.name, "Capturing").await?;
     guest.run("sync; echo u > /proc/sysrq-trigger").await?;
-    wait::until("the disk can only be read", TAKES, || guest.run("! touch /var/lib/lab/probe 2>/dev/null")).await?;
+    wait::until("the disk can only be read", takes(), || guest.run("! touch /var/lib/lab/probe 2>/dev/null")).await?;
     reimages::fails(lab, guest, "Read-only file system").await?;
     guest.power().reset().await?;
-    guest.up(TAKES).await?;
+    guest.up(takes()).await?;
     guest.run("rm /var/lib/lab/gpu-missing").await?;
-    wait::until("the boot is told of", TAKES, || async {
+    wait::until("the boot is told of", takes(), || async {
         ensure!(node::boot_id(lab, &guest.name).await? != before.told, "not yet");
         Ok(())
     })
@@ -62,7 +62,7 @@ pub async fn probe_nonsense(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Res
     let before = Before::of(lab, guest).await?;
     reboots::breaks(lab, guest).await?;
     phase(lab, name, "Proving").await?;
-    wait::until("the exporter has its socket", TAKES, || guest.run("test -S /run/ossci/exporter.sock")).await?;
+    wait::until("the exporter has its socket", takes(), || guest.run("test -S /run/ossci/exporter.sock")).await?;
     let talks = "systemd-run --quiet --unit=nonsense perl /run/lab/nonsense";
     let begin = format!("rm /run/ossci/exporter.sock && printf %s '{NONSENSE}' > /run/lab/nonsense && {talks}");
     guest.run(&format!("mkdir -p /run/lab && {begin}")).await?;

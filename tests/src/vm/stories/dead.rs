@@ -5,7 +5,7 @@ use ossci_remediator::core::record::ResetState;
 use ossci_remediator::core::why::Why;
 use serde_json::{Value, json};
 
-use super::{Before, TAKES, episode, phase, policy, reboots};
+use super::{Before, episode, phase, policy, reboots, takes};
 use crate::inbox::Inbox;
 use crate::lab::Lab;
 use crate::vm::bmc::Bmcs;
@@ -49,7 +49,7 @@ pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result
     ensure!(guest.power().resets() == before.resets && bmcs.resets(name) == resets, "somebody reset it");
 
     guest.power().reset().await?;
-    guest.up(TAKES).await?;
+    guest.up(takes()).await?;
     node::ready(lab, name).await?;
     lab.kubectl.run(&["taint", "node", name, "repair-manual-"]).await?;
     before.and_boots(lab, guest, 1).await?;

@@ -12,7 +12,7 @@ use ossci_remediator::core::why::Why;
 use serde_json::{Value, json};
 
 use super::dead::signal_agent;
-use super::{Before, STORY, TAKES, episode, phase, policy, reboots};
+use super::{Before, STORY, episode, phase, policy, reboots, takes};
 use crate::lab::Lab;
 use crate::paper_nodes::{self as nodes, Size};
 use crate::vm::bmc::Bmcs;
@@ -81,7 +81,7 @@ async fn told(lab: &Lab, bmcs: &Bmcs, guests: &[Guest], first: &AtomicBool) -> R
 
 /// The repair waits because so many are down.
 async fn waits(lab: &Lab, name: &str) -> Result<()> {
-    wait::until(format!("{name} waits for its pool"), TAKES, || async move {
+    wait::until(format!("{name} waits for its pool"), takes(), || async move {
         let why = episode(lab, name).await?.why;
         ensure!(why.why == Why::ManyDown, "{:?}: {}", why.why, why.message);
         Ok(())

@@ -9,7 +9,7 @@ use ossci_remediator::wire::node_repair::NodeRepair;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Before, TAKES, kill_agent, phase, reboot_runs, reboots};
+use super::{Before, kill_agent, phase, reboot_runs, reboots, takes};
 use crate::lab::Lab;
 use crate::pods::App;
 use crate::vm::guest::Guest;
@@ -33,13 +33,13 @@ pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
     kill_agent(guest).await;
 
     // The machine boots where nobody can reach it, and stays so until the control plane has noticed.
-    wait::until("the machine begins its boot", TAKES, || async {
+    wait::until("the machine begins its boot", takes(), || async {
         ensure!(guest.power().resets() > before.resets, "it was not reset");
         Ok(())
     })
     .await?;
     guest.cut_off(true).await?;
-    guest.up(TAKES).await?;
+    guest.up(takes()).await?;
     node::silent(lab, name).await?;
     let told = node::boot_id(lab, name).await?;
     ensure!(told == before.told, "a boot was told of that nobody can have heard of: {told}");
@@ -63,7 +63,7 @@ async fn refuses(lab: &Lab, name: &str, mut order: Value) -> Result<()> {
     lab.kubectl.run(&["taint", "node", name, "repair-reboot=:NoSchedule"]).await?;
     put(lab, name, order).await?;
     let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
-    wait::until("the agent refuses an order for an old boot", TAKES, || async move {
+    wait::until("the agent refuses an order for an old boot", takes(), || async move {
         let record = repairs.get(name).await?.record();
         let report = record.report_on("by-hand").map(|report| (report.state, report.message.clone()));
         let refused = |(state, said): &(AgentState, String)| {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use futures::future::try_join_all;
 use kube::api::Api;
 use ossci_base::words::ClosedWord;
 use ossci_remediator::core::record::{AgentState, Episode, OrderKind};
@@ -20,13 +21,19 @@ use serde_json::{Value, json};
 
 use super::bmc::Bmcs;
 use super::guest::Guest;
-use super::{Room, network, node};
+use super::{Room, network, node, speed};
 use crate::clock::Stopwatch;
 use crate::lab::Lab;
 use crate::wait;
 
 const STORY: &str = "machines";
-pub const TAKES: Duration = Duration::from_secs(420);
+/// The longest that anything in a story may take, on the usual machine.
+const TAKES: Duration = Duration::from_secs(420);
+
+/// The longest that anything in a story may take, on this machine.
+pub fn takes() -> Duration {
+    speed::scaled(TAKES)
+}
 
 /// What is played on each machine, one story after the other. All machines share one script of a reimage, so all reimages
 /// are one machine's.
@@ -54,13 +61,14 @@ pub fn stories() -> impl Iterator<Item = &'static str> {
 }
 
 /// The policy of every story. An emulated machine takes a minute to boot, two of them at once more, and some to be Ready:
-/// only then a kubelet that says nothing is dead. NotReady it is after 50 s.
+/// only then a silent kubelet is dead. It is NotReady after 50 s.
 fn policy(bmcs: &Bmcs) -> Value {
+    let scaled = |seconds| speed::scaled(Duration::from_secs(seconds)).as_secs();
     json!({
         "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100}, "proof": {"gapSeconds": 5},
-        "times": {"drainSeconds": 60, "reimageSeconds": 200, "bootSeconds": 240, "proofSeconds": 240, "stabiliseSeconds": 5,
-                  "agentSilentSeconds": 90},
-        "bmc": {"url": bmcs.url(), "deadSeconds": 120},
+        "times": {"drainSeconds": scaled(60), "reimageSeconds": scaled(200), "bootSeconds": scaled(240),
+                  "proofSeconds": scaled(240), "stabiliseSeconds": 5, "agentSilentSeconds": scaled(90)},
+        "bmc": {"url": bmcs.url(), "deadSeconds": scaled(120)},
     })
 }
 
@@ -78,19 +86,23 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[Stri
     lab.begin(STORY);
     let names: Vec<String> = (1..=LANES.len()).map(|number| format!("vm{number}")).collect();
     let bmcs = &Bmcs::start(lab, &room.sushy, &names).await?;
-    lab.change_policy(&policy(bmcs).to_string()).await?;
     lab.serve_api(&network::api())?;
     let is_wanted = |story: &&str| wanted.is_empty() || wanted.iter().any(|name| name == story);
     let last: Vec<&str> = LAST.iter().copied().filter(is_wanted).collect();
     let place = Place { lab, room, bmcs, images };
-    let lanes =
-        (1..).zip(&names).zip(LANES).map(|((number, name), lane)| {
-            let (lane, last): (Vec<&str>, _) = (lane.iter().copied().filter(is_wanted).collect(), !last.is_empty());
-            async move {
-                if lane.is_empty() && !last { Ok(None) } else { on_one(place, number, name, &lane).await.map(Some) }
-            }
-        });
-    let guests: Vec<Guest> = futures::future::try_join_all(lanes).await?.into_iter().flatten().collect();
+    let lanes: Vec<Lane> = (1..)
+        .zip(names)
+        .zip(LANES)
+        .map(|((number, name), lane)| Lane { number, name, stories: lane.iter().copied().filter(is_wanted).collect() })
+        .filter(|lane| !lane.stories.is_empty() || !last.is_empty())
+        .collect();
+    let watch = Stopwatch::start();
+    let guests = try_join_all(lanes.iter().map(|lane| lane.machine(place))).await?;
+    let factor = speed::measure(watch.elapsed());
+    println!("the machines are nodes with our pods ({}): times are scaled by {factor:.1}", watch.read());
+    lab.change_policy(&policy(bmcs).to_string()).await?;
+    let place = Place { lab, room, bmcs, images };
+    try_join_all(lanes.iter().zip(&guests).map(|(lane, guest)| lane.play(place, guest))).await?;
     for story in last {
         let watch = Stopwatch::start();
         let came = match story {
@@ -105,36 +117,47 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[Stri
     Ok(())
 }
 
-async fn on_one(place: Place<'_>, number: u8, name: &str, stories: &[&str]) -> Result<Guest> {
-    let (Place { lab, room, bmcs, images }, watch) = (place, Stopwatch::start());
-    let guest = node::join(lab, room, images, STORY, name, number).await?;
-    bmcs.plug(name, guest.power().clone());
-    println!("{name} is a node with our pods ({})", watch.read());
-    for story in stories {
-        let (guest, watch) = (&guest, Stopwatch::start());
-        let came = match *story {
-            "reboot-heals" => reboots::heals(lab, guest).await,
-            "order-doubled" => reboots::doubled(lab, guest).await,
-            "shutdown-hangs" => reboots::hangs(lab, guest).await,
-            "kernel-panics" => reboots::panics(lab, guest).await,
-            "killed-and-cut-off" => killed::and_cut_off(lab, guest).await,
-            "kernel-hangs" => dead::kernel_hangs(lab, bmcs, guest).await,
-            "agent-silent" => dead::agent_silent(lab, bmcs, guest).await,
-            "packages-heal" => packages::heal(lab, room, guest).await,
-            "driver-too-new" => packages::too_new(lab, room, guest).await,
-            "packages-fail" => packages::fail(lab, room, guest).await,
-            "power-fails-in-dpkg" => packages::power_fails(lab, room, guest).await,
-            "reimage-heals" => reimages::heals(lab, guest).await,
-            "power-fails" => reimages::power_fails(lab, guest).await,
-            "scripts-misbehave" => reimages::misbehave(lab, guest).await,
-            "script-gone" => bad::script_gone(lab, guest).await,
-            "disk-read-only" => bad::disk_read_only(lab, guest).await,
-            other => bail!("there is no story {other}"),
-        };
-        came.with_context(|| format!("story {story}"))?;
-        println!("story {story} ... ok ({})", watch.read());
+/// One machine, and the stories that are played on it one after the other.
+struct Lane {
+    number: u8,
+    name: String,
+    stories: Vec<&'static str>,
+}
+
+impl Lane {
+    async fn machine(&self, Place { lab, room, bmcs, images }: Place<'_>) -> Result<Guest> {
+        let guest = node::join(lab, room, images, STORY, &self.name, self.number).await?;
+        bmcs.plug(&self.name, guest.power().clone());
+        Ok(guest)
     }
-    Ok(guest)
+
+    async fn play(&self, Place { lab, room, bmcs, .. }: Place<'_>, guest: &Guest) -> Result<()> {
+        for story in &self.stories {
+            let watch = Stopwatch::start();
+            let came = match *story {
+                "reboot-heals" => reboots::heals(lab, guest).await,
+                "order-doubled" => reboots::doubled(lab, guest).await,
+                "shutdown-hangs" => reboots::hangs(lab, guest).await,
+                "kernel-panics" => reboots::panics(lab, guest).await,
+                "killed-and-cut-off" => killed::and_cut_off(lab, guest).await,
+                "kernel-hangs" => dead::kernel_hangs(lab, bmcs, guest).await,
+                "agent-silent" => dead::agent_silent(lab, bmcs, guest).await,
+                "packages-heal" => packages::heal(lab, room, guest).await,
+                "driver-too-new" => packages::too_new(lab, room, guest).await,
+                "packages-fail" => packages::fail(lab, room, guest).await,
+                "power-fails-in-dpkg" => packages::power_fails(lab, room, guest).await,
+                "reimage-heals" => reimages::heals(lab, guest).await,
+                "power-fails" => reimages::power_fails(lab, guest).await,
+                "scripts-misbehave" => reimages::misbehave(lab, guest).await,
+                "script-gone" => bad::script_gone(lab, guest).await,
+                "disk-read-only" => bad::disk_read_only(lab, guest).await,
+                other => bail!("there is no story {other}"),
+            };
+            came.with_context(|| format!("story {story}"))?;
+            println!("story {story} ... ok ({})", watch.read());
+        }
+        Ok(())
+    }
 }
 
 /// What a machine's boots were when a story began.
@@ -152,7 +175,7 @@ impl Before {
 
     /// The machine has booted so often since then: its own journal and its power switch say the same, and so does the Node.
     async fn and_boots(&self, lab: &Lab, guest: &Guest, times: u32) -> Result<()> {
-        guest.up(TAKES).await?;
+        guest.up(takes()).await?;
         let told = node::boot_id(lab, &guest.name).await?;
         ensure!((told != self.told) == (times > 0), "the Node told of boot {} and tells of {told}", self.told);
         let (known, resets) = (guest.boots().await?, guest.power().resets() - self.resets);
@@ -164,7 +187,7 @@ impl Before {
 }
 
 async fn phase(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
-    let came = wait::until(format!("{name} is {wanted}"), TAKES, || async move {
+    let came = wait::until(format!("{name} is {wanted}"), takes(), || async move {
         let episode = episode(lab, name).await?;
         let (phase, why) = (episode.phase.as_str(), &episode.why);
         ensure!(phase == wanted, "{phase} since {}: {}: {}", episode.since, why.why.as_str(), why.message);
@@ -193,7 +216,7 @@ async fn episode(lab: &Lab, name: &str) -> Result<Episode> {
 /// Waits until a reboot is carried out; its order, as it stands in the record.
 async fn reboot_runs(lab: &Lab, name: &str) -> Result<Value> {
     let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
-    wait::until(format!("the reboot of {name} is carried out"), TAKES, || async move {
+    wait::until(format!("the reboot of {name} is carried out"), takes(), || async move {
         let record = repairs.get(name).await?;
         let order = record.record().order.filter(|order| order.kind == OrderKind::Reboot).context("no reboot")?;
         let report = record.record().report_on(&order.id).map(|report| report.state);

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Before, TAKES, phase, reimages};
+use super::{Before, phase, reimages, takes};
 use crate::lab::Lab;
 use crate::vm::Room;
 use crate::vm::guest::Guest;
@@ -79,9 +79,9 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     guest.run(&format!("mkdir -p /var/lib/lab && touch {UNPACKING}")).await?;
     reimages::begins(lab, guest, &Repository::script()?).await?;
     let waits = "pgrep -f '[r]ocm-core.prerm'";
-    wait::until("dpkg is between two packages", TAKES, || guest.run(waits)).await?;
+    wait::until("dpkg is between two packages", takes(), || guest.run(waits)).await?;
     guest.power().reset().await?;
-    guest.up(TAKES).await?;
+    guest.up(takes()).await?;
     let left = guest.run("apt-get check").await;
     guest.run(&format!("rm -f {UNPACKING}")).await?;
     ensure!(left.is_err(), "the power failed too late: nothing is broken");

@@ -9,7 +9,7 @@ use ossci_remediator::core::why::Why;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
 
-use super::{Before, TAKES, episode, kill_agent, phase, reboot_runs};
+use super::{Before, episode, kill_agent, phase, reboot_runs, takes};
 use crate::lab::Lab;
 use crate::story::Standing;
 use crate::vm::guest::Guest;
@@ -34,20 +34,20 @@ async fn from_strikes(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     let workload = Workload::start(lab, name, 5).await?;
     lab.kubectl.run(&["delete", "noderepair", name, "--ignore-not-found"]).await?;
-    wait::until("the machine is scraped", TAKES, || async {
+    wait::until("the machine is scraped", takes(), || async {
         ensure!(lab.alerting.has_seen(name, 0).await?, "Prometheus has no sample");
         Ok(())
     })
     .await?;
     guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
-    let began = wait::until("three strikes begin a repair", TAKES, || async { episode(lab, name).await });
+    let began = wait::until("three strikes begin a repair", takes(), || async { episode(lab, name).await });
     let began = began.await?.steps.first().map(|step| step.outcome.why);
     ensure!(began == Some(Why::Complaint), "it began because of {began:?}");
     phase(lab, name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
     evidence(lab, guest).await?;
     workload.runs_again().await?;
-    wait::until("the alert is over", TAKES, || async {
+    wait::until("the alert is over", takes(), || async {
         ensure!(lab.alerting.stands(name, Standing::None).await?, "it still fires");
         Ok(())
     })
@@ -101,7 +101,7 @@ pub async fn doubled(lab: &Lab, guest: &Guest) -> Result<()> {
 
     lab.kubectl.run(&["patch", "noderepair", &guest.name, "--type=merge", "--patch", &order]).await?;
     let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
-    wait::until("the order is withdrawn", TAKES, || async move {
+    wait::until("the order is withdrawn", takes(), || async move {
         let order = repairs.get(&guest.name).await?.spec.order;
         ensure!(order.is_none(), "{order:?} is still there");
         Ok(())
@@ -117,7 +117,7 @@ pub async fn panics(lab: &Lab, guest: &Guest) -> Result<()> {
     breaks(lab, guest).await?;
     phase(lab, &guest.name, "Proving").await?;
     guest.run("sync; echo 1 > /proc/sys/kernel/panic; (sleep 1; echo c > /proc/sysrq-trigger) &").await?;
-    wait::until("the boot by itself is on record", TAKES, || async {
+    wait::until("the boot by itself is on record", takes(), || async {
         let episode = episode(lab, &guest.name).await?;
         ensure!(episode.unexpected_boots == 1, "{} boots by itself", episode.unexpected_boots);
         Ok(())

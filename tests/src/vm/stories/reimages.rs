@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::{Before, TAKES, episode, phase};
+use super::{Before, episode, phase, takes};
 use crate::lab::Lab;
 use crate::vm::guest::Guest;
 use crate::wait;
@@ -16,7 +16,7 @@ const REIMAGE: &str =
 pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     begins(lab, guest, REIMAGE).await?;
-    wait::until("the script runs", TAKES, || guest.run("test -s /var/lib/lab/reimages")).await?;
+    wait::until("the script runs", takes(), || guest.run("test -s /var/lib/lab/reimages")).await?;
     guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await?;
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
@@ -27,7 +27,7 @@ pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
 pub async fn power_fails(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     begins(lab, guest, REIMAGE).await?;
-    wait::until("the script runs", TAKES, || guest.run("test -s /var/lib/lab/reimages && sync")).await?;
+    wait::until("the script runs", takes(), || guest.run("test -s /var/lib/lab/reimages && sync")).await?;
     guest.power().reset().await?;
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;

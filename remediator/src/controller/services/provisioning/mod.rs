@@ -1,5 +1,6 @@
-//! The site's provisioning service, as much of it as a reimage takes: one address for each reimage. PUT begins it, GET says how
-//! far it is, 404 says that the service does not have it. A PUT whose answer was lost is not repeated before a GET said that.
+//! The client of the site's provisioning service, as far as a reimage needs it. Each reimage has
+//! one address: PUT begins it, GET returns its state, 404 means that the service does not have it.
+//! A PUT whose answer was lost is repeated only after a GET returned 404.
 
 #[cfg(test)]
 mod tests;
@@ -14,14 +15,14 @@ use crate::controller::services::outbound;
 use crate::core::record::ProvisioningState;
 use crate::wire::policy_file::{ID, NODE, ServiceFile};
 
-/// For an answer. Whoever begins a reimage only takes note of it.
+/// Timeout of an answer. The service only has to accept a reimage in this time.
 pub const ANSWERS: Duration = Duration::from_secs(15);
-/// An answer is a word and a sentence.
+/// Limit of a body in bytes: an answer is a word and a sentence.
 const BODY: usize = 64 * 1024;
-/// So much of a message goes into the record, in characters.
+/// Limit of a message in the record, in characters.
 const MESSAGE: usize = 500;
 
-const UNHEARD: &str = "the provisioning service cannot be asked";
+const UNHEARD: &str = "no usable answer from the provisioning service";
 
 /// The service of a site.
 pub struct Service {
@@ -30,19 +31,19 @@ pub struct Service {
     http: Client,
 }
 
-/// What the service is told of a reimage, as JSON.
+/// The request for a reimage, as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request<'a> {
     pub node: &'a str,
-    /// The boot that it ends.
+    /// The boot to be ended.
     #[serde(rename = "bootID")]
     pub boot_id: &'a str,
-    /// The node's addresses, as its Node tells them.
+    /// The node's addresses, from the status of its Node.
     pub addresses: Vec<Address<'a>>,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: &'a str,
-    /// After this, RFC 3339, a person is asked.
+    /// After this time (RFC 3339) the controller hands the node to a person.
     pub deadline: Option<jiff::Timestamp>,
 }
 
@@ -59,7 +60,7 @@ struct Said {
     message: String,
 }
 
-/// What an error says of itself, where it is JSON.
+/// The body of an error, if it is JSON.
 #[derive(Deserialize)]
 struct Why {
     message: String,
@@ -73,7 +74,7 @@ enum Word {
     Failed,
 }
 
-/// How far a reimage is, in a word and a sentence.
+/// The state of a reimage, with one sentence.
 pub type Outcome = (ProvisioningState, String);
 
 impl Service {
@@ -92,8 +93,8 @@ impl Service {
         Ok(Self { url: file.url.clone(), token_file: file.token_file.clone(), http })
     }
 
-    /// How far a reimage is that was in `state` when it was last heard of. What the service does not say changes nothing: it may
-    /// be about to be restarted, or another program may answer in its place.
+    /// Returns the state of a reimage that was last seen in `state`. Without a usable answer the
+    /// state stays: the service may be restarting, or another program may answer in its place.
     pub async fn look(&self, node: &str, id: &str, state: ProvisioningState) -> Outcome {
         match self.get(node, id).await {
             Ok(Some(outcome)) => outcome,
@@ -102,13 +103,13 @@ impl Service {
         }
     }
 
-    /// Begins a reimage that may have been asked for before, unless the service has it already. `may`: nothing speaks against
-    /// it now.
+    /// Begins a reimage that may have been requested before, unless the service has it already.
+    /// `may`: whether nothing objects now.
     pub async fn start_again(&self, id: &str, request: &Request<'_>, may: impl AsyncFnOnce() -> bool) -> Outcome {
         match self.get(request.node, id).await {
             Ok(Some(outcome)) => outcome,
             Ok(None) if may().await => match self.start(id, request, ANSWERS).await {
-                // An earlier request may still be on its way.
+                // An earlier request may still be in flight.
                 (ProvisioningState::Pending, text) => (ProvisioningState::Asked, text),
                 outcome => outcome,
             },
@@ -122,11 +123,12 @@ impl Service {
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
             StatusCode::OK => said(&mut answer).await.map(Some),
-            status => anyhow::bail!("it answers {status}"),
+            status => anyhow::bail!("it answered {status}"),
         }
     }
 
-    /// Begins a reimage that was never asked for. `Pending`: it certainly was not taken.
+    /// Begins a reimage that was never requested. `Pending`: the service certainly did not accept
+    /// it.
     pub async fn start(&self, id: &str, request: &Request<'_>, within: Duration) -> Outcome {
         let asked = match self.request(Method::PUT, request.node, id) {
             Ok(asked) => asked.json(request).timeout(within),
@@ -144,7 +146,7 @@ impl Service {
         };
         let status = answer.status();
         if status.is_success() {
-            let running = || (ProvisioningState::Running, "the provisioning service began".to_owned());
+            let running = || (ProvisioningState::Running, "the provisioning service began the reimage".to_owned());
             return said(&mut answer).await.unwrap_or_else(|_| running());
         }
         let why = outbound::body(&mut answer, BODY).await.ok().flatten();
@@ -165,7 +167,7 @@ impl Service {
         let url: Url = self.url.replace(NODE, node).replace(ID, id).parse().context("reimage.service.url")?;
         let request = self.http.request(method, url);
         Ok(match &self.token_file {
-            // It may be renewed at any time.
+            // The token may be renewed at any time.
             Some(path) => request.bearer_auth(outbound::secret("tokenFile", path)?),
             None => request,
         })
@@ -174,14 +176,14 @@ impl Service {
 
 async fn said(answer: &mut Response) -> anyhow::Result<Outcome> {
     let body = outbound::body(answer, BODY).await.map_err(in_words)?.context("its answer is too long")?;
-    let Said { state, message } = serde_json::from_slice(&body).context("its answer is not understood")?;
+    let Said { state, message } = serde_json::from_slice(&body).context("its answer cannot be parsed")?;
     let (state, nothing_more) = match state {
         Word::Running => (ProvisioningState::Running, "the reimage is under way"),
         Word::Done => (ProvisioningState::Done, "the node boots its new system"),
-        Word::Failed => (ProvisioningState::Failed, "the service does not say why"),
+        Word::Failed => (ProvisioningState::Failed, "the service gives no reason"),
     };
     let told = if message.trim().is_empty() { nothing_more } else { message.trim() };
-    Ok((state, bounded(&format!("the provisioning service says: {told}"))))
+    Ok((state, bounded(&format!("the provisioning service reports: {told}"))))
 }
 
 fn bounded(text: &str) -> String {

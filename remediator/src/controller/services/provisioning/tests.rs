@@ -1,4 +1,4 @@
-//! The service over real HTTP: what it says, and every way in which it may not.
+//! Tests of the client over real HTTP: correct answers, and every kind of failure.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,17 +9,17 @@ use axum::response::{IntoResponse, Response};
 
 use crate::controller::services::provisioning::*;
 
-/// A service that has reimages, or misbehaves in one way.
+/// A service that works, or misbehaves in one way.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Serves,
-    /// It had the reimage once.
+    /// It has lost the reimage.
     Forgets,
     Says(&'static str),
     Refuses(u16),
-    /// To whoever begins; whoever looks is answered.
+    /// It refuses a PUT, and answers a GET.
     RefusesToBegin(u16),
-    /// It begins, and whoever asked hears nothing.
+    /// It begins, but does not answer the PUT.
     BeginsInSilence,
     Hangs,
 }
@@ -27,7 +27,7 @@ enum Way {
 #[derive(Clone)]
 struct Site {
     way: Way,
-    /// What it was asked, in order.
+    /// The requests in order.
     asked: Arc<Mutex<Vec<Method>>>,
     has: Arc<Mutex<bool>>,
 }
@@ -83,12 +83,12 @@ impl Met {
         Self { service: Service::waiting(&file, Duration::from_secs(2)).unwrap(), site, token_file }
     }
 
-    /// By the turn that put it on record.
+    /// In the reconcile that recorded the reimage.
     async fn starts(&self) -> Outcome {
         self.service.start("1-reimage-1-7", &REQUEST, Duration::from_secs(2)).await
     }
 
-    /// By a later one.
+    /// In a later reconcile.
     async fn starts_again(&self, may: bool) -> Outcome {
         self.service.start_again("1-reimage-1-7", &REQUEST, async || may).await
     }
@@ -105,15 +105,15 @@ impl Met {
 use ProvisioningState::{Asked, Done, Failed, Pending, Running};
 
 #[tokio::test]
-async fn a_reimage_is_begun_once_however_often_it_is_asked_for() {
+async fn a_repeated_request_begins_only_one_reimage() {
     let met = Met::with(Way::Serves).await;
     assert_eq!(met.starts().await.0, Running);
-    assert_eq!(met.starts_again(true).await, (Running, "the provisioning service says: 42 %".to_owned()));
+    assert_eq!(met.starts_again(true).await, (Running, "the provisioning service reports: 42 %".to_owned()));
     assert_eq!(met.puts(), 1);
 }
 
 #[tokio::test]
-async fn one_whose_answer_was_lost_is_looked_for_and_not_begun_again() {
+async fn a_request_with_a_lost_answer_is_not_repeated() {
     let met = Met::with(Way::BeginsInSilence).await;
     assert_eq!(met.starts().await.0, Asked);
     assert_eq!(met.looks(Asked).await.0, Running);
@@ -122,26 +122,26 @@ async fn one_whose_answer_was_lost_is_looked_for_and_not_begun_again() {
 }
 
 #[tokio::test]
-async fn one_that_never_arrived_is_begun_again_unless_something_speaks_against_it() {
+async fn a_lost_request_is_repeated_unless_something_objects() {
     let met = Met::with(Way::Serves).await;
     assert_eq!((met.starts_again(false).await.0, met.puts()), (Asked, 0));
     assert_eq!((met.starts_again(true).await.0, met.puts()), (Running, 1));
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_be_asked_is_not_asked_to_begin_again() {
+async fn without_a_usable_answer_no_second_start_is_sent() {
     for way in [Way::Hangs, Way::Refuses(500), Way::Refuses(401), Way::Refuses(302), Way::Says("<html>"), Way::Says("")]
     {
         let met = Met::with(way).await;
         let (state, told) = met.starts_again(true).await;
         assert_eq!((state, met.puts()), (Asked, 0), "{told}");
-        assert!(told.starts_with("the provisioning service cannot be asked: "), "{told}");
+        assert!(told.starts_with("no usable answer from the provisioning service: "), "{told}");
         assert!(!told.contains("s3cret"), "{told}");
     }
 }
 
 #[tokio::test]
-async fn what_a_refusal_means_depends_on_who_is_to_blame() {
+async fn the_status_of_a_refusal_decides_the_state() {
     for (number, expected) in [(422, Failed), (401, Failed), (429, Pending), (503, Asked), (502, Asked), (302, Failed)]
     {
         let met = Met::with(Way::RefusesToBegin(number)).await;
@@ -152,13 +152,13 @@ async fn what_a_refusal_means_depends_on_who_is_to_blame() {
 }
 
 #[tokio::test]
-async fn an_earlier_request_may_still_be_on_its_way() {
+async fn an_earlier_request_may_still_be_in_flight() {
     let met = Met::with(Way::RefusesToBegin(429)).await;
     assert_eq!((met.starts_again(true).await.0, met.puts()), (Asked, 1));
 }
 
 #[tokio::test]
-async fn what_is_under_way_stays_so_until_the_service_says_otherwise() {
+async fn a_reimage_keeps_running_until_the_service_reports_its_end() {
     for (way, expected) in [
         (Way::Hangs, Running),
         (Way::Refuses(503), Running),
@@ -166,7 +166,7 @@ async fn what_is_under_way_stays_so_until_the_service_says_otherwise() {
         (Way::Says(r#"{"state": "paused"}"#), Running),
         (Way::Says(r#"{"state": "done"}"#), Done),
         (Way::Says(r#"{"state": "failed", "message": "no such image"}"#), Failed),
-        // Whoever answers in its place knows nothing.
+        // Another program may answer in its place, so a 404 changes nothing.
         (Way::Forgets, Running),
     ] {
         let (state, told) = Met::with(way).await.looks(Running).await;
@@ -176,14 +176,14 @@ async fn what_is_under_way_stays_so_until_the_service_says_otherwise() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_read_to_its_end() {
+async fn an_endless_answer_is_not_read_to_the_end() {
     let long: &'static str = Box::leak(format!(r#"{{"state": "done", "message": "{}"}}"#, "x".repeat(BODY)).into());
     let (state, told) = Met::with(Way::Says(long)).await.looks(Running).await;
     assert_eq!((state, told.len() < 1_000), (Running, true));
 }
 
 #[tokio::test]
-async fn an_address_that_nobody_listens_at_is_no_refusal() {
+async fn an_unreachable_address_is_no_refusal() {
     let file =
         ServiceFile { url: "http://127.0.0.1:1/{node}/{id}".into(), token_file: None, ca_file: None, poll_seconds: 1 };
     let _ = rustls::crypto::ring::default_provider().install_default();

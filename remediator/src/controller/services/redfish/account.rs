@@ -1,5 +1,6 @@
-//! Who we are to a node's BMC, and how its certificate is known: files of the node's own by a name pattern, else one account
-//! and the CA for all. Read before each reset: a Secret that was changed is in force at once, and no password stays in memory.
+//! Our account on a node's BMC and the fingerprints of its certificate: from the node's own files
+//! by a name pattern, otherwise one account and the CA for all. They are read before each reset: a
+//! changed Secret takes effect immediately, and no password stays in memory.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ pub struct Account {
     pub password: String,
 }
 
-/// The files of all nodes.
+/// The file names for all nodes.
 pub struct Accounts {
     username: String,
     password_file: Option<PathBuf>,
@@ -29,7 +30,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// # Errors
-    /// The password of all nodes cannot be read.
+    /// The password for all nodes cannot be read.
     pub fn new(file: &BmcFile) -> anyhow::Result<Self> {
         if let Some(path) = &file.password_file {
             outbound::secret("passwordFile", path)?;
@@ -44,7 +45,8 @@ impl Accounts {
     }
 
     /// # Errors
-    /// A file of this node is there and cannot be used: another BMC's password is not sent instead. Or there is none at all.
+    /// A file of this node exists but cannot be used: another BMC's password is not sent instead.
+    /// Or there is no password at all.
     pub fn of(&self, node: &str) -> anyhow::Result<Account> {
         let username = own("nodeUsernameFile", self.node_username_file.as_deref(), node)?;
         let password = match (own("nodePasswordFile", self.node_password_file.as_deref(), node)?, &self.password_file) {
@@ -55,17 +57,17 @@ impl Accounts {
         Ok(Account { username: username.unwrap_or_else(|| self.username.clone()), password })
     }
 
-    /// The fingerprints by which this node's BMC is known; `None`: by a CA.
+    /// Returns the fingerprints that authenticate this node's BMC; `None`: a CA does.
     ///
     /// # Errors
-    /// The node's file is there and cannot be used.
+    /// The node's file exists but cannot be used.
     pub fn pins(&self, node: &str) -> anyhow::Result<Option<Vec<Fingerprint>>> {
         let text = own("nodeFingerprintFile", self.node_fingerprint_file.as_deref(), node)?;
         text.map(|text| fingerprints(&text).context("nodeFingerprintFile")).transpose()
     }
 }
 
-/// What a node's own file says, if it is there.
+/// Returns the content of a node's own file, if it exists.
 fn own(key: &str, pattern: Option<&str>, node: &str) -> anyhow::Result<Option<String>> {
     let Some(pattern) = pattern else { return Ok(None) };
     let path = pattern.replace(NODE, node);

@@ -1,5 +1,6 @@
-//! Redfish, as much of it as a reset takes: read the node's ComputerSystem, choose a reset that it allows, post it, and see
-//! what becomes of it. A success is no proof that the machine was reset: a new boot id is, and that is for `decide`.
+//! The Redfish client, as far as a reset needs it: it reads the node's ComputerSystem, chooses an
+//! allowed reset, posts it, and follows its task. Success is no proof that the machine was reset: a
+//! new boot id is, and `decide` waits for that.
 //!
 //! Source of names: DMTF DSP0266 and the schemas ComputerSystem, SessionService and Task.
 
@@ -30,16 +31,18 @@ use crate::core::record::ResetState;
 use crate::wire::policy_file::{BmcFile, NODE};
 use ossci_base::clock;
 
-/// What a BMC is waited for. The turn of a node takes so long when it is reset; other nodes have theirs.
+/// The timeouts of a BMC. A reconcile with a reset takes this long; other nodes are reconciled
+/// meanwhile.
 #[derive(Debug, Clone, Copy)]
 struct Patience {
-    /// For an answer to a question. BMCs are slow; what is older than 5 s is not sent any more anyway.
+    /// For the answer to a read. BMCs are slow, but a reset decided more than 5 s ago is not sent
+    /// anyway.
     read: Duration,
     /// For the answer to a reset.
     post: Duration,
-    /// For a task, and for the power to be off.
+    /// For a task to finish, and for the power to be off.
     follow: Duration,
-    /// Between two looks at a task or at the power.
+    /// Between two reads of a task or of the power state.
     every: Duration,
 }
 
@@ -56,11 +59,11 @@ pub struct Bmc {
     accounts: Accounts,
     ca_file: Option<std::path::PathBuf>,
     patience: Patience,
-    /// How long a kubelet is silent on a node that is dead.
+    /// How long the kubelet of a dead node has not renewed its Lease.
     pub dead: Duration,
 }
 
-/// What came of a reset, in words.
+/// The outcome of a reset, with one sentence.
 type Outcome = (ResetState, String);
 
 impl Bmc {
@@ -77,7 +80,8 @@ impl Bmc {
         })
     }
 
-    /// Resets a node, if the request can begin before `begin_by` and as long as it `may`. What came of it, in words.
+    /// Resets a node and returns the outcome. The request has to begin before `begin_by`, and only
+    /// while it `may`.
     pub async fn reset(&self, node: &str, begin_by: Instant, may: impl Fn() -> bool + Send + Sync) -> Outcome {
         let not_asked = |error: anyhow::Error| (ResetState::Failed, format!("no reset was sent: {error:#}"));
         let (url, mut talk) = match self.talk(node) {
@@ -93,7 +97,7 @@ impl Bmc {
         outcome
     }
 
-    /// The node's ComputerSystem, and who is asked for it.
+    /// Returns the address of the node's ComputerSystem, and the conversation with its BMC.
     fn talk(&self, node: &str) -> anyhow::Result<(Url, Talk)> {
         let url: Url = self.url.replace(NODE, node).parse().context("bmc.url")?;
         let http = match self.accounts.pins(node)? {
@@ -122,7 +126,7 @@ impl Bmc {
                 Way::OffAndOn => ("ForceOff", self.send(talk, &target, "ForceOff", limits).await),
             };
             match answered {
-                // What is listed is not always done: the next way is tried.
+                // A listed reset may be refused all the same: try the next way.
                 Err(trouble) if trouble.is_refusal() => refused.push(format!("to {kind} it {trouble}")),
                 Err(trouble) if !trouble.may_be_done() => {
                     refused.push(format!("to {kind} it {trouble}"));
@@ -137,29 +141,30 @@ impl Bmc {
                 }
             }
         }
-        (ResetState::Failed, format!("the BMC took no reset: {}", refused.join(", ")))
+        (ResetState::Failed, format!("the BMC accepted no reset: {}", refused.join(", ")))
     }
 
-    /// Asks once, and follows the task if that becomes one.
+    /// Posts once, and follows the task if there is one.
     async fn send(&self, talk: &Talk, target: &Url, kind: &str, limits: &Limits<'_>) -> Result<Outcome, Trouble> {
         let limits = Limits { answer: self.patience.post, ..*limits };
         let answer = talk.post(target, &json!({ "ResetType": kind }), &limits).await?;
-        let text = format!("the BMC took the reset {kind} ({})", answer.status);
+        let text = format!("the BMC accepted the reset {kind} ({})", answer.status);
         Ok(match task::follow(talk, &answer, &self.afterwards(), self.patience.every).await {
             Ending::Done => (ResetState::Sent, text),
             Ending::Open(open) => (ResetState::Sent, format!("{text}, {open}")),
-            // How far it came nobody knows.
+            // It is unknown how far it came.
             Ending::Wrong(wrong) => (ResetState::Unknown, format!("{text}, {wrong}")),
         })
     }
 
-    /// What has begun is brought to its end, whoever leads by then: nobody else switches the machine on.
+    /// Limits for the rest of a reset that has begun. It continues even after leadership was lost:
+    /// no other replica switches the machine on.
     fn afterwards(&self) -> Limits<'static> {
         Limits { begin_by: clock::monotonic() + self.patience.follow, answer: self.patience.read, may: &|| true }
     }
 
-    /// Waits until the power is off, and switches it on again: also when it was not seen to be off, which leaves a machine
-    /// that runs as it is.
+    /// Waits until the power is off, and switches it on again. It does so even if the power was not
+    /// seen off: a running machine stays as it is.
     async fn on_again(&self, talk: &Talk, url: &Url, target: &Url, went: Outcome) -> Outcome {
         let (limits, (mut state, mut text)) = (self.afterwards(), went);
         if !self.is_off(talk, url, &limits).await {
@@ -175,7 +180,7 @@ impl Bmc {
                 }
                 Err(trouble) => trouble,
             };
-            // On does nothing to a machine that is on, so it can be asked for again.
+            // On does nothing to a machine that is on, so it can be repeated.
             let again = trouble.may_be_done() || matches!(trouble, Trouble::Unreachable(_) | Trouble::Refused { .. });
             if !again || clock::monotonic() + self.patience.every >= limits.begin_by {
                 let text = format!("{text}; asked for On the BMC {trouble}: the machine may be off");
@@ -199,9 +204,9 @@ impl Bmc {
     }
 }
 
-/// What there is to do with a machine.
+/// What can be done with a machine.
 enum Look {
-    /// Where a reset is posted, and how it may be done.
+    /// The address to post a reset to, and the possible ways.
     Go(Url, Vec<Way>),
     /// Nothing: it is starting.
     Starting(String),
@@ -214,7 +219,7 @@ async fn look(talk: &Talk, url: &Url, limits: &Limits<'_>) -> anyhow::Result<Loo
     if let Some(how) = system.starting(answer.date()) {
         return Ok(Look::Starting(how));
     }
-    let action = system.reset().context("the ComputerSystem knows no #ComputerSystem.Reset")?;
+    let action = system.reset().context("the ComputerSystem has no #ComputerSystem.Reset")?;
     let target = talk.own(&action.target).map_err(|trouble| said("its reset", trouble))?;
     let allowed = match (&action.allowed, &action.info) {
         (Some(allowed), _) => allowed.clone(),

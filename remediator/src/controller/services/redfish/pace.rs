@@ -1,12 +1,14 @@
-//! How many resets leave this process, whatever decides them: the last thing between a mistake and a data centre.
+//! The limit of BMC resets per process, whatever decides them: the last protection of a data centre
+//! against a mistake.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many nodes that are dead within so long are no longer faults of single nodes. What is decided before this holds more
-/// closely (one reset in a boot deadline, two in an episode, none while many nodes of the pool are down), and its memory is
-/// the record; this one forgets with the process, and nothing can talk it out of the number.
+/// More dead nodes than this within [`WITHIN`] are not faults of single nodes. The decisions before
+/// this are stricter (one reset per boot deadline, two per episode, none while many nodes of the
+/// pool are down), and remember by the record. This limit is lost with the process, but no decision
+/// can exceed it.
 const RESETS: usize = 10;
 const WITHIN: Duration = Duration::from_secs(600);
 
@@ -15,10 +17,10 @@ const WITHIN: Duration = Duration::from_secs(600);
 pub struct Pace(Mutex<VecDeque<Instant>>);
 
 impl Pace {
-    /// Whether one more may begin now; it counts then.
+    /// Counts one more reset, if it may begin now.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason why it may not begin.
     pub fn begin(&self, now: Instant) -> Result<(), String> {
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         begun.retain(|at| now.saturating_duration_since(*at) < WITHIN);
@@ -35,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_resets_and_no_more_within_the_time() {
+    fn no_more_than_ten_resets_begin_within_ten_minutes() {
         let (pace, now) = (Pace::default(), ossci_base::clock::monotonic());
         for _ in 0..RESETS {
             pace.begin(now).unwrap();

@@ -1,5 +1,5 @@
-//! A certificate that is known by its SHA-256 fingerprint: what most BMCs have is self-signed, out of date and made out to
-//! another name, and still is one that nobody else has the key of.
+//! Authentication of a certificate by its SHA-256 fingerprint. Most BMCs have one that is
+//! self-signed, expired and issued for another name, but only the BMC has its key.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 /// SHA-256 of a certificate in DER.
 pub type Fingerprint = [u8; 32];
 
-/// Reads `sha256 Fingerprint=AB:CD:..`, `AB:CD:..` or `abcd..`, one a line.
+/// Parses `sha256 Fingerprint=AB:CD:..`, `AB:CD:..` or `abcd..`, one per line.
 ///
 /// # Errors
-/// A line that is none, or no line at all.
+/// A line is not a fingerprint, or there is none.
 pub fn fingerprints(text: &str) -> anyhow::Result<Vec<Fingerprint>> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let all = lines.map(fingerprint).collect::<anyhow::Result<Vec<_>>>()?;
@@ -33,10 +33,10 @@ fn fingerprint(line: &str) -> anyhow::Result<Fingerprint> {
     bytes.try_into().ok().with_context(|| format!("{line:?} is not a SHA-256 fingerprint of 64 hexadecimal digits"))
 }
 
-/// TLS towards a server that has one of these certificates.
+/// Returns the TLS configuration for a server with one of these certificates.
 ///
 /// # Errors
-/// The provider cannot do the usual versions of TLS.
+/// The provider does not support the usual versions of TLS.
 pub fn tls(pins: Vec<Fingerprint>) -> anyhow::Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -44,7 +44,8 @@ pub fn tls(pins: Vec<Fingerprint>) -> anyhow::Result<ClientConfig> {
     Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Believes in a certificate, and in nothing that it says of itself; that the server has its key is still shown by TLS.
+/// Accepts a certificate by its fingerprint alone and ignores its content. TLS still proves that
+/// the server has its key.
 #[derive(Debug)]
 struct Pinned {
     pins: Vec<Fingerprint>,
@@ -96,7 +97,7 @@ mod tests {
     use super::fingerprints;
 
     #[test]
-    fn a_fingerprint_is_read_as_openssl_prints_it_and_as_bare_digits() {
+    fn a_fingerprint_is_parsed_with_and_without_openssl_form() {
         let printed = format!("sha256 Fingerprint={}", ["AB"; 32].join(":"));
         let read = fingerprints(&format!("{printed}\n\n{}\n", "cd".repeat(32))).unwrap();
         assert_eq!(read, [[0xab; 32], [0xcd; 32]]);

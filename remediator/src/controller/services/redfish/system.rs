@@ -1,4 +1,4 @@
-//! What a ComputerSystem says of itself, and which ways of ending its boot follow from that. No I/O.
+//! The fields of a ComputerSystem, and the ways to end its boot that follow from them. No I/O.
 //!
 //! Source of names: DMTF DSP0266 and the schemas ComputerSystem, ActionInfo.
 
@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// A machine that was reset or moved on in its start so lately is left to it. Servers with eight GPUs take up to ten minutes
-/// from a reset to their kubelet; a second reset in that time makes it twenty. A dead machine waits for nothing: its last
-/// step is older than this, or its BMC tells none.
+/// A machine that was reset, or made progress in its boot, within this time is left alone. Servers
+/// with eight GPUs take up to ten minutes from a reset to their kubelet; a second reset in that
+/// time makes it twenty. This delays no dead machine: its last step is older, or its BMC reports
+/// none.
 const STARTS_FOR: Duration = Duration::from_secs(600);
 
-/// As much of a ComputerSystem as a reset takes. BMCs write null for what they do not know.
+/// The fields of a ComputerSystem that a reset needs. BMCs write null for what they do not know.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct System {
@@ -39,17 +40,17 @@ struct Actions {
 /// The action Reset.
 #[derive(Debug, Deserialize)]
 pub struct ResetAction {
-    /// Where it is posted.
+    /// The address to post it to.
     pub target: String,
-    /// What it allows, where the BMC lists that here.
+    /// The allowed types, if the BMC lists them here.
     #[serde(rename = "ResetType@Redfish.AllowableValues")]
     pub allowed: Option<Vec<String>>,
-    /// Where it is listed, where it is not here.
+    /// The address of the list, if it is not here.
     #[serde(rename = "@Redfish.ActionInfo")]
     pub info: Option<String>,
 }
 
-/// What the parameters of an action may be.
+/// The allowed parameters of an action.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ActionInfo {
@@ -65,7 +66,7 @@ struct Parameter {
 }
 
 impl ActionInfo {
-    /// What `ResetType` may be.
+    /// Returns the allowed values of `ResetType`.
     pub fn allowed(self) -> Vec<String> {
         let types = self.parameters.into_iter().find(|parameter| parameter.name == "ResetType");
         types.and_then(|types| types.allowable_values).unwrap_or_default()
@@ -75,24 +76,25 @@ impl ActionInfo {
 /// One way to a new boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// One request does all.
+    /// One request is enough.
     One(&'static str),
-    /// ForceOff, and On when the power is seen to be off.
+    /// ForceOff, and On when the power was seen off.
     OffAndOn,
 }
 
 impl System {
-    /// The action that resets it, if it knows one.
+    /// Returns its reset action, if it has one.
     pub fn reset(&self) -> Option<&ResetAction> {
         self.actions.reset.as_ref()
     }
 
-    /// The machine has no power.
+    /// Whether the machine has no power.
     pub fn is_off(&self) -> bool {
         self.power_state.as_deref() == Some("Off")
     }
 
-    /// Says so when the machine is starting already. `now` is the BMC's own time: its clock may be years off.
+    /// Returns how far the machine is, if it is already starting. `now` is the BMC's own time: its
+    /// clock may be years off.
     pub fn starting(&self, now: Option<Timestamp>) -> Option<String> {
         if self.is_off() {
             return None;
@@ -108,15 +110,15 @@ impl System {
             && let Some(state) = progress.last_state.as_deref().filter(|state| *state != "None")
             && let Some(ago) = ago(&progress.last_state_time)
         {
-            // The word is the BMC's: its letters only, and not for ever.
+            // The text is the BMC's: only its letters and digits, and a limited length.
             let state: String = state.chars().filter(char::is_ascii_alphanumeric).take(60).collect();
-            return Some(format!("it came to {state} {} s ago", ago.as_secs()));
+            return Some(format!("it reached {state} {} s ago", ago.as_secs()));
         }
         ago(&self.last_reset_time).map(|ago| format!("it was reset {} s ago", ago.as_secs()))
     }
 
-    /// The ways that are allowed, the surest first; a machine that is off is switched on. A BMC that lists nothing allows
-    /// everything.
+    /// Returns the allowed ways, the surest first. A machine that is off is switched on. A BMC that
+    /// lists nothing allows everything.
     pub fn ways(&self, allowed: &[String]) -> Vec<Way> {
         let may = |wanted: &str| allowed.is_empty() || allowed.iter().any(|kind| kind == wanted);
         let mut ways = Vec::new();
@@ -156,21 +158,21 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_moved_lately_is_starting() {
+    fn a_machine_with_recent_progress_is_starting() {
         let now: Timestamp = "2026-05-01T12:00:00Z".parse().unwrap();
         let starting = |value: Value| system(value).starting(Some(now));
         assert_eq!(starting(json!({"PowerState": "On", "LastResetTime": null, "BootProgress": null})), None);
         let reset = |time: &str| starting(json!({"PowerState": "On", "LastResetTime": time}));
         assert_eq!(reset("2026-05-01T13:59:00+02:00").unwrap(), "it was reset 60 s ago");
         assert_eq!(reset("2026-05-01T11:49:00Z"), None, "long ago");
-        assert_eq!(reset("2026-05-01T12:01:00Z"), None, "a clock that was set back says nothing");
+        assert_eq!(reset("2026-05-01T12:01:00Z"), None, "a clock that was set back is ignored");
         assert_eq!(reset("1st of May"), None);
         assert_eq!(system(json!({"LastResetTime": "2026-05-01T11:59:00Z"})).starting(None), None, "no clock to go by");
         let progress = |state: &str, time: &str| {
             starting(json!({"PowerState": "On", "BootProgress": {"LastState": state, "LastStateTime": time}}))
         };
         let came = progress("MemoryInitializationStarted", "2026-05-01T11:58:00Z").unwrap();
-        assert_eq!(came, "it came to MemoryInitializationStarted 120 s ago");
+        assert_eq!(came, "it reached MemoryInitializationStarted 120 s ago");
         assert_eq!(progress("OSRunning", "2026-04-01T00:00:00Z"), None);
         assert_eq!(progress("None", "2026-05-01T11:58:00Z"), None);
         assert_eq!(starting(json!({"PowerState": "PoweringOn"})).unwrap(), "it is being switched on");

@@ -1,5 +1,6 @@
-//! One conversation with one BMC: logs in by a session where it has them, else by basic auth; asks within limits; says in words
-//! without secrets what went wrong. It knows nothing of resets.
+//! The conversation with one BMC. It logs in by a session where the BMC has them, otherwise by
+//! basic auth, sends requests within limits, and reports errors without secrets. It knows nothing
+//! of resets.
 
 use std::time::{Duration, Instant};
 
@@ -17,33 +18,33 @@ use ossci_base::clock;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 const TOKEN: &str = "X-Auth-Token";
-/// How long a session's end may take: whatever comes of it, the BMC ends it by itself later.
+/// Limit of the request that ends a session. If it fails, the BMC ends the session by itself later.
 const GOODBYE: Duration = Duration::from_secs(4);
-/// BMCs add or drop a slash at the end; further away than this they send nobody.
+/// Limit of redirects: BMCs only add or remove a slash at the end.
 const REDIRECTS: usize = 2;
-/// Whoever says "again in 0 s" is not asked without a pause.
+/// Shortest pause before a retry, even if the BMC asks for 0 s.
 const AGAIN: Duration = Duration::from_millis(100);
-/// No BMC is waited for longer, whatever it says.
+/// Longest pause before a retry, whatever the BMC asks for.
 const AT_MOST: Duration = Duration::from_secs(3600);
-/// A ComputerSystem has some 10 kB.
+/// Limit of a body in bytes; a ComputerSystem has about 10 kB.
 const BODY: usize = 1 << 20;
 
-/// Bounds of one request, its repetitions included.
+/// Limits of one request, including its retries.
 pub struct Limits<'a> {
     /// It does not begin later than this.
     pub begin_by: Instant,
-    /// How long one answer may take.
+    /// Limit of one answer.
     pub answer: Duration,
-    /// Asked before each try.
+    /// Called before each try.
     pub may: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
-/// What a BMC answered, with success.
+/// A successful answer of a BMC.
 pub struct Answer {
     /// Below 300.
     pub status: StatusCode,
     headers: HeaderMap,
-    /// `Null` where there is none, or none that is JSON.
+    /// `Null` if there is no body, or none in JSON.
     pub body: Value,
 }
 
@@ -61,18 +62,20 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// `bmc`: any address of it; nobody else is ever asked. The client has to follow no redirects.
+    /// `bmc`: any address of the BMC; no other host is ever called. The client must not follow
+    /// redirects.
     pub fn new(http: Client, bmc: Url, account: Account) -> Self {
         Self { http, bmc, account, proof: Proof::Basic }
     }
 
-    /// Opens a session. A BMC that has none is asked by basic auth from then on.
+    /// Opens a session. A BMC without sessions is called by basic auth from then on.
     pub async fn log_in(&mut self, limits: &Limits<'_>) -> Result<(), Trouble> {
         let credentials = json!({ "UserName": self.account.username, "Password": self.account.password });
         let url = self.bmc.join(SESSIONS).map_err(|_| Trouble::NotUnderstood("the address of its sessions"))?;
         let answer = match self.once(&Method::POST, url, Some(&credentials), limits).await {
             Ok(answer) => answer,
-            // A wrong password is not tried twice: BMCs count. One that asks for basic auth says so.
+            // A wrong password is not tried twice: BMCs count failures. A BMC that asks for basic
+            // auth says so.
             Err(Trouble::Refused { status: StatusCode::UNAUTHORIZED, basic: true, .. }) => return Ok(()),
             Err(error @ Trouble::Refused { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }) => {
                 return Err(error);
@@ -89,21 +92,21 @@ impl Talk {
         Ok(())
     }
 
-    /// Ends the session: a BMC has few.
+    /// Ends the session, because a BMC has few.
     pub async fn log_out(&mut self) {
         let Proof::Session { token, address } = std::mem::replace(&mut self.proof, Proof::Basic) else { return };
         let Some(address) = address else { return };
         let goodbye = self.http.delete(address).header(TOKEN, token).timeout(GOODBYE).send().await;
         if let Err(error) = goodbye {
-            tracing::debug!(error = of_transport(&error, GOODBYE).to_string(), "a BMC's session was not ended");
+            tracing::debug!(error = of_transport(&error, GOODBYE).to_string(), "cannot end the BMC session");
         }
     }
 
-    /// An address that the BMC gave, at the BMC that the policy names: credentials go there and nowhere else, whatever name
-    /// the BMC has for itself.
+    /// Returns an address that the BMC gave, at the host that the policy names. Credentials are
+    /// sent only there, whatever name the BMC has for itself.
     ///
     /// # Errors
-    /// It is none.
+    /// It is not an address.
     pub fn own(&self, address: &str) -> Result<Url, Trouble> {
         let named = self.bmc.join(address).map_err(|_| Trouble::NotUnderstood("an address in its answer"))?;
         let mut url = self.bmc.clone();
@@ -112,14 +115,14 @@ impl Talk {
         Ok(url)
     }
 
-    /// Where an answer says that what was made is found.
+    /// Returns the address of what was created, as the answer gives it.
     pub fn address(&self, answer: &Answer) -> Option<Url> {
         let location = answer.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let named = location.or(answer.body["TaskMonitor"].as_str()).or(answer.body["@odata.id"].as_str());
         named.and_then(|address| self.own(address).ok())
     }
 
-    /// Reads, also where the BMC puts the same thing at another of its addresses.
+    /// Reads a resource, and follows redirects within the BMC.
     pub async fn get(&self, url: &Url, limits: &Limits<'_>) -> Result<Answer, Trouble> {
         let mut url = url.clone();
         for _ in 0..REDIRECTS {
@@ -131,12 +134,12 @@ impl Talk {
         self.once(&Method::GET, url, None, limits).await
     }
 
-    /// Posts, and follows nothing.
+    /// Sends a POST, and follows no redirect.
     pub async fn post(&self, url: &Url, body: &Value, limits: &Limits<'_>) -> Result<Answer, Trouble> {
         self.once(&Method::POST, url.clone(), Some(body), limits).await
     }
 
-    /// One request, again after a 503 that says when, as long as there is time.
+    /// Sends one request, and repeats it after a 503 with `Retry-After` while there is time.
     async fn once(
         &self,
         method: &Method,
@@ -151,7 +154,7 @@ impl Talk {
             let mut request = self.http.request(method.clone(), url.clone()).timeout(limits.answer);
             request = match &self.proof {
                 Proof::Session { token, .. } => request.header(TOKEN, token.clone()),
-                // Credentials stand in the body of the request for a session.
+                // The credentials are in the body of the session request.
                 Proof::Basic if url.path() == SESSIONS => request,
                 Proof::Basic => request.basic_auth(&self.account.username, Some(&self.account.password)),
             };
@@ -174,24 +177,25 @@ impl Talk {
 }
 
 impl Answer {
-    /// What its body is.
+    /// Parses the body; `what` names it in errors.
     pub fn is<T: DeserializeOwned>(&self, what: &'static str) -> Result<T, Trouble> {
         T::deserialize(&self.body).map_err(|_| Trouble::NotUnderstood(what))
     }
 
-    /// How long the BMC wants to be left alone.
+    /// Returns the pause that the BMC asks for.
     pub fn wait(&self) -> Option<Duration> {
         wait(&self.headers)
     }
 
-    /// The BMC's own time.
+    /// Returns the BMC's own time.
     pub fn date(&self) -> Option<Timestamp> {
         let date = self.headers.get(DATE)?.to_str().ok()?;
         jiff::fmt::rfc2822::parse(date).ok().map(|date| date.timestamp())
     }
 }
 
-/// Seconds; a date in `Retry-After` is not seen with BMCs. Some say a number that is no time at all.
+/// Returns the seconds in `Retry-After`, clamped: some BMCs send absurd numbers. They do not send
+/// dates.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(AGAIN, AT_MOST))
@@ -204,7 +208,7 @@ async fn read(mut answer: Response, limit: Duration) -> Result<Answer, Trouble> 
         return Err(Trouble::Redirected(to));
     }
     let text = match outbound::body(&mut answer, BODY).await {
-        // The status says what came of a request; only who needs the body misses it.
+        // The status tells the outcome of a request; only a caller that needs the body misses it.
         Ok(text) => text.unwrap_or_default(),
         Err(_) if status != StatusCode::OK => Vec::new(),
         Err(error) => return Err(of_transport(&error, limit)),

@@ -1,5 +1,5 @@
-//! A request that a BMC took and goes on with: its task is followed to its end, or for so long. What is proof is a new boot id,
-//! so nothing here is awaited that does not help a person to understand.
+//! The task of a reset that a BMC accepted, followed to its end or up to a limit. The proof is a
+//! new boot id, so this only collects what helps a person to understand.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use crate::controller::services::redfish::talk::{Answer, Limits, Talk};
 use crate::controller::services::redfish::trouble::Trouble;
 use ossci_base::clock;
 
-/// How a task ended, as far as was seen.
+/// The end of a task, as far as it was seen.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// There was none to follow, or it ended well.
+    /// There was no task, or it succeeded.
     Done,
-    /// It completes the sentence "the BMC took the reset, ..".
+    /// It has not finished, or is unknown. Completes the sentence "the BMC accepted the reset, ..".
     Open(String),
-    /// Likewise; the BMC itself says that it went wrong.
+    /// Likewise; the BMC reports that it failed.
     Wrong(String),
 }
 
-/// Follows the task that `answer` speaks of; asks no more often than `every`.
+/// Follows the task that `answer` names; reads it no more often than `every`.
 pub async fn follow(talk: &Talk, answer: &Answer, limits: &Limits<'_>, every: Duration) -> Ending {
     if answer.status != reqwest::StatusCode::ACCEPTED {
         return Ending::Done;
     }
     let Some(monitor) = talk.address(answer) else {
-        return Ending::Open("and named no task of its own to follow".to_owned());
+        return Ending::Open("and named no task to follow".to_owned());
     };
     let mut wait = answer.wait();
     loop {
@@ -38,14 +38,14 @@ pub async fn follow(talk: &Talk, answer: &Answer, limits: &Limits<'_>, every: Du
                 Some(ending) => return ending,
                 None => wait = answer.wait(),
             },
-            // Some forget a task as soon as it is over.
+            // Some BMCs delete a task as soon as it has finished.
             Err(Trouble::Refused { status, .. }) if matches!(status.as_u16(), 404 | 410) => return Ending::Done,
             // A BMC that is busy with a reset is silent for a while.
             Err(Trouble::Silent(_) | Trouble::HungUp(_) | Trouble::Unreachable(_)) => {}
-            // The pause took longer than it was asked to.
+            // The pause took longer than planned.
             Err(Trouble::TooLate) => return not_ended(),
             Err(trouble @ Trouble::Refused { .. }) => {
-                return Ending::Wrong(format!("and asked for its task then it {trouble}"));
+                return Ending::Wrong(format!("and when asked for its task it {trouble}"));
             }
             Err(trouble) => return Ending::Open(format!("and its task is not known: the BMC {trouble}")),
         }
@@ -53,10 +53,11 @@ pub async fn follow(talk: &Talk, answer: &Answer, limits: &Limits<'_>, every: Du
 }
 
 fn not_ended() -> Ending {
-    Ending::Open("and its task had not ended when it was last looked at".to_owned())
+    Ending::Open("and its task had not finished when it was last read".to_owned())
 }
 
-/// How it ended; `None`: it goes on. Source of the states: schema Task, `TaskState`.
+/// Returns the end of a task; `None`: it is still running. Source of the states: schema Task,
+/// `TaskState`.
 fn state(answer: &Answer) -> Option<Ending> {
     match answer.body["TaskState"].as_str() {
         Some("Completed") => Some(Ending::Done),

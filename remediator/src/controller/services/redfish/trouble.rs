@@ -1,4 +1,4 @@
-//! What can go wrong with one request to a BMC, each in a sentence without a secret in it.
+//! The errors of one request to a BMC, each as a sentence without secrets.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,46 +8,47 @@ use serde_json::Value;
 
 use crate::controller::services::outbound::deepest;
 
-/// What one request came to, where that was no success. Completes the sentence "the BMC ..".
+/// Why a request failed. Completes the sentence "the BMC ..".
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// Nothing was asked.
+    /// Nothing was sent.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// Nothing was asked: whoever answers is not known to be the BMC.
-    #[error("is not the one that the policy knows: {0}")]
+    /// Nothing was sent: the other side is not known to be the BMC.
+    #[error("could not be authenticated: {0}")]
     Stranger(String),
-    /// It was asked.
+    /// The request was sent.
     #[error("did not answer within {0:?}")]
     Silent(Duration),
-    /// It was asked, and the connection ended.
-    #[error("ended the connection without an answer: {0}")]
+    /// The request was sent, and the connection was closed.
+    #[error("closed the connection without an answer: {0}")]
     HungUp(String),
     #[error("answered {status}{}", .message.as_ref().map(|id| format!(" ({id})")).unwrap_or_default())]
     Refused {
         status: StatusCode,
-        /// It wants basic auth.
+        /// It asks for basic auth.
         basic: bool,
-        /// From its registry of messages.
+        /// The id from its message registry.
         message: Option<String>,
     },
-    #[error("is busy and wants to be asked again in {0:?}, which is too late")]
+    #[error("is busy and asks for a retry in {0:?}, which is too late")]
     Busy(Duration),
-    #[error("sends us to another address; bmc.url has to be the one where it answers")]
+    #[error("redirects to another address; set bmc.url to the address where it answers")]
     Redirected(Option<String>),
-    #[error("says something that is not understood: {0}")]
+    #[error("sent an answer that cannot be parsed: {0}")]
     NotUnderstood(&'static str),
-    /// Nothing was asked.
-    #[error("is not asked any more: it is too late, or another replica leads")]
+    /// Nothing was sent.
+    #[error("was not called: it is too late, or another replica leads")]
     TooLate,
 }
 
 impl Trouble {
-    /// What was asked may have been done all the same.
+    /// Whether the request may have been carried out despite the error.
     pub fn may_be_done(&self) -> bool {
         match self {
             Self::Silent(_) | Self::HungUp(_) | Self::NotUnderstood(_) => true,
-            // Not implemented and not now say that it was not done; a fault or a gateway's word says nothing.
+            // 501 and 503 mean that it was not carried out; another server error, or a gateway's,
+            // does not tell.
             Self::Refused { status, .. } => {
                 status.is_server_error()
                     && !matches!(*status, StatusCode::NOT_IMPLEMENTED | StatusCode::SERVICE_UNAVAILABLE)
@@ -56,7 +57,7 @@ impl Trouble {
         }
     }
 
-    /// It was understood and is not done this way; another may be.
+    /// Whether the BMC understood the request but refuses this form of it; another form may work.
     pub fn is_refusal(&self) -> bool {
         let statuses = [
             StatusCode::BAD_REQUEST,
@@ -69,7 +70,7 @@ impl Trouble {
     }
 }
 
-/// `limit`: how long the answer was waited for.
+/// Returns the error of a failed transport. `limit`: how long the answer was waited for.
 pub fn of_transport(error: &reqwest::Error, limit: Duration) -> Trouble {
     if let Some(error) = tls(error) {
         return Trouble::Stranger(error);
@@ -83,7 +84,7 @@ pub fn of_transport(error: &reqwest::Error, limit: Duration) -> Trouble {
     }
 }
 
-/// What TLS says, if it is TLS that went wrong.
+/// Returns the TLS error, if it was one.
 fn tls(error: &reqwest::Error) -> Option<String> {
     let mut next: Option<&(dyn Error + 'static)> = error.is_connect().then(|| error.source()).flatten();
     while let Some(error) = next {
@@ -92,7 +93,7 @@ fn tls(error: &reqwest::Error) -> Option<String> {
             Some(error) => return Some(error.to_string()),
             None => {}
         }
-        // An io::Error hides what it carries, which may be another one.
+        // An io::Error hides the error that it carries, which may be another one.
         let carried = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match carried {
             Some(carried) => Some(carried),
@@ -102,7 +103,8 @@ fn tls(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-/// The first message's name in a Redfish error: its text may repeat what was sent.
+/// Returns the id of the first message in a Redfish error. Its text may repeat what was sent, so it
+/// is not used.
 pub fn message_id(body: &Value) -> Option<String> {
     let first = &body["error"]["@Message.ExtendedInfo"][0]["MessageId"];
     let id = first.as_str().or(body["error"]["code"].as_str())?.rsplit('.').next()?;

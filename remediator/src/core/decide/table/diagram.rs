@@ -6,7 +6,8 @@ use crate::core::record::Phase;
 const BEGIN: &str = "<!-- the diagram is drawn by the tests of core/decide/table -->\n```mermaid\nstateDiagram-v2\n";
 const END: &str = "```\n";
 
-/// The phase of a place such as `reboot Draining (repair-reboot confirmed)`; `None` for no episode at all.
+/// Returns the phase of a state such as `reboot Draining (repair-reboot confirmed)`; `None` without
+/// an episode.
 fn phase(place: &str) -> Option<Phase> {
     Phase::parse(place.split(' ').nth(1)?)
 }

@@ -1,5 +1,5 @@
-//! Exhausts the inputs of `decide`, asserts the invariants on each, and keeps the distinct edges as golden tables in
-//! `testdata/` (`UPDATE_EXPECTED=1 cargo test` rewrites them).
+//! Exhaustive tests of `decide`: they try all inputs, check the invariants on each, and store the
+//! distinct edges as golden tables in `testdata/` (`UPDATE_EXPECTED=1 cargo test` rewrites them).
 
 mod diagram;
 mod network;
@@ -28,7 +28,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(START + second).unwrap()
 }
 
-/// What the agent of the node says, five seconds after the start.
+/// Returns a report of the node's agent, five seconds after the start.
 fn told(order_id: String, state: AgentState) -> AgentReport {
     AgentReport::plain(order_id, BOOT.into(), state, at(5), "told".into())
 }
@@ -79,7 +79,8 @@ fn modes() -> Vec<Option<Mode>> {
     std::iter::once(None).chain(Mode::ALL.iter().copied().map(Some)).collect()
 }
 
-/// No node; the same; not ready; another boot; created again on the old and on a new boot; each with what can be on it.
+/// No node; the same; not ready; another boot; created again on the old and on a new boot; each
+/// with every taint and mark.
 fn nodes() -> Vec<Option<NodeView>> {
     let mut all = vec![None];
     for (uid, boot_id, ready) in
@@ -125,15 +126,16 @@ fn deed(action: &Action) -> String {
         Action::ResetNode { .. } => "reset by the BMC".to_owned(),
         Action::StartProvisioning { .. } => "reimage by the provisioning service".to_owned(),
         Action::LookAtProvisioning { .. } => "ask the provisioning service".to_owned(),
-        Action::TakePlace => "take a place".to_owned(),
-        Action::GivePlaceBack => "give the place back".to_owned(),
+        Action::TakePlace => "take a budget slot".to_owned(),
+        Action::GivePlaceBack => "release the budget slot".to_owned(),
     }
 }
 
-/// From a place to another, with the why; or what is done in a place.
+/// From one state to another, with the reason; or what is done in a state.
 type Edges = BTreeSet<(String, Option<String>, String)>;
 
-/// The places that a node comes to when it starts with nothing on record; the others exist only by hand.
+/// Returns the states that a node can reach from an empty record; the others exist only by a
+/// person's edit.
 fn reached(edges: &Edges, start: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::from([start.to_owned()]);
     loop {

@@ -1,4 +1,4 @@
-//! The network's track: every recorded state, every view of the node, every report, every mode.
+//! The table of the network track: every recorded state, view of the node, report and mode.
 
 use super::*;
 use crate::core::record::*;
@@ -11,7 +11,7 @@ fn tracks() -> Vec<Option<NetworkTrack>> {
     let mut all = vec![None];
     for taint in taints {
         for &phase in NetworkPhase::ALL {
-            // A track that is over carries no taint; one that is open does.
+            // A finished track has no taint; an open one has.
             if phase.is_over() != taint.is_none() {
                 continue;
             }
@@ -93,7 +93,7 @@ fn hold_invariants(record: &Record, seen: &Observation, decision: &Decision) {
         Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack) | None => {}
         Some(other) => panic!("{other:?}: {}", context()),
     }
-    // A complaint that begins nothing says why.
+    // A complaint that starts nothing leaves a reason.
     if !record.complaints.is_empty() && record.repair.network.is_none() && decision.next == record.repair {
         assert_ne!(decision.why.why, Why::Healthy, "says why: {}", context());
     }
@@ -107,10 +107,10 @@ fn hold_invariants(record: &Record, seen: &Observation, decision: &Decision) {
 }
 
 #[test]
-fn every_input_of_the_network_track_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
+fn every_input_of_the_network_track_keeps_the_invariants() {
     let mut edges = Edges::new();
     let mut inputs = 0_u64;
-    // A repair taint without an episode is a person's, and begins one: that is the other table's business.
+    // A repair taint without an episode is a person's, and begins one: that is in the other table.
     let nodes: Vec<_> = views()
         .into_iter()
         .filter(|node| node.as_ref().is_none_or(|node| !node.taints.iter().any(|key| key.is_repair())))
@@ -146,7 +146,7 @@ fn every_input_of_the_network_track_keeps_the_invariants_and_the_edges_are_the_g
 }
 
 #[test]
-fn a_slow_node_that_is_left_alone_says_why() {
+fn a_slow_node_that_is_left_alone_has_a_reason() {
     let [_, complaints, _] = complaints();
     let node = nodes().into_iter().flatten().find(|node| node.ready && node.taints.is_empty());
     let plain = || Observation { node: node.clone(), ..Observation::default() };

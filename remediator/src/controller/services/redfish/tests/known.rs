@@ -1,21 +1,20 @@
-//! Whom a password is sent to, and which.
+//! Tests of authentication: which BMC gets a password, and which password.
 
 use crate::controller::services::redfish::tests::world::{Vendor, World};
 use crate::controller::services::redfish::tests::{LOG_IN, TAKEN, reset};
 use crate::core::record::ResetState::{Failed, Sent};
 
 #[tokio::test]
-async fn a_certificate_of_nobody_we_know_is_told_nothing() {
+async fn an_unknown_certificate_gets_no_password() {
     let (world, other) = (World::start(Vendor::default()).await, World::start(Vendor::default()).await);
-    // A CA that is not this BMC's.
+    // The CA is not this BMC's.
     let ca = std::fs::read_to_string(other.file().ca_file.unwrap()).unwrap();
     world.write("ca.crt", &ca);
     let (state, text) = reset(&world).await;
-    let start =
-        "no reset was sent: at the log-in the BMC is not the one that the policy knows: invalid peer certificate";
+    let start = "no reset was sent: at the log-in the BMC could not be authenticated: invalid peer certificate";
     assert!(state == Failed && text.starts_with(start), "{text}");
     assert_eq!(world.asked(), [""; 0]);
-    // Its fingerprint is enough; another's is not, whatever the CA.
+    // Its fingerprint is enough; another one is not, whatever the CA.
     world.write("n1.sha256", &format!("sha256 Fingerprint={}\n", world.fingerprint));
     assert_eq!(reset(&world).await, (Sent, TAKEN.to_owned()));
     other.write("n1.sha256", &world.fingerprint);
@@ -29,7 +28,7 @@ async fn a_certificate_of_nobody_we_know_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_with_a_password_of_its_own_is_asked_with_that() {
+async fn a_node_with_its_own_password_gets_that_one() {
     let world = World::start(Vendor { password: "s3cret-of-n1", ..Vendor::default() }).await;
     world.write("n1.password", "s3cret-of-n1\n");
     assert_eq!(reset(&world).await, (Sent, TAKEN.to_owned()));
@@ -40,7 +39,7 @@ async fn a_node_with_a_password_of_its_own_is_asked_with_that() {
 }
 
 #[tokio::test]
-async fn a_password_that_cannot_be_read_is_not_replaced_by_that_of_all() {
+async fn an_unreadable_password_is_not_replaced_by_the_common_one() {
     let world = World::start(Vendor::default()).await;
     world.write("n1.password", "");
     let (state, text) = reset(&world).await;

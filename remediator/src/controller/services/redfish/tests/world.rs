@@ -1,4 +1,4 @@
-//! A BMC and its machine: a small HTTPS server with a state, that does as vendors do.
+//! A fake BMC and its machine: a small HTTPS server with a state, which behaves like real vendors.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,20 +26,20 @@ const INFO: &str = "/redfish/v1/Systems/1/ResetActionInfo";
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 const TASK: &str = "/redfish/v1/TaskService/TaskMonitors/7";
 
-/// What the BMC does with a reset that it allows.
+/// What the BMC does with an allowed reset.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Takes {
-    /// 204, done at once.
+    /// 204, done immediately.
     AtOnce,
-    /// 202, and a task that has this state when it was looked at so often.
+    /// 202, and a task that has this state after this number of reads.
     Task { looks: u32, ends: &'static str },
-    /// So many answers of this kind first, then it is done at once. ForceOff always is.
+    /// This number of answers of this kind first, then done immediately. ForceOff always is.
     Then { times: u32, status: u16, retry_after: Option<u64> },
     /// Done, and never answered.
     Silently,
 }
 
-/// How one vendor does it.
+/// The behaviour of one vendor.
 #[derive(Debug, Clone)]
 pub struct Vendor {
     pub sessions: bool,
@@ -47,18 +47,18 @@ pub struct Vendor {
     pub allowed: &'static [&'static str],
     /// The allowed types are listed in an ActionInfo.
     pub info: bool,
-    /// Listed, and answered with 501.
+    /// Listed, but answered with 501.
     pub refused: &'static [&'static str],
     pub takes: Takes,
-    /// So often the system has to be looked at until ForceOff shows.
+    /// Number of reads of the system until ForceOff shows.
     pub looks_until_off: u32,
-    /// The system is at the same address with a slash.
+    /// The system redirects to the same address with a slash.
     pub slash: bool,
     /// Further properties of the system.
     pub system: Value,
-    /// The password that is right.
+    /// The correct password.
     pub password: &'static str,
-    /// No question is answered.
+    /// No request is answered.
     pub hangs: bool,
 }
 
@@ -81,7 +81,8 @@ impl Default for Vendor {
 }
 
 impl Vendor {
-    /// Short only for what never comes: all else may take as long as a busy machine needs for it.
+    /// Short only for an answer that never comes: everything else may take as long as a busy
+    /// machine needs.
     fn patience(&self) -> Patience {
         let until = |never: bool, short| if never { short } else { Duration::from_secs(30) };
         let never_ends = self.looks_until_off == u32::MAX || matches!(self.takes, Takes::Task { looks: u32::MAX, .. });
@@ -160,7 +161,8 @@ impl World {
         Bmc { patience: self.patience, ..Bmc::new(file).unwrap() }
     }
 
-    /// What was asked, in order: method, last part of the path, how we showed who we are, and the ResetType.
+    /// The requests in order: method, last part of the path, kind of authentication, and the
+    /// ResetType.
     pub fn asked(&self) -> Vec<String> {
         self.lock().asked.clone()
     }
@@ -201,7 +203,7 @@ async fn answer(
         let mut machine = machine.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = body["ResetType"].as_str().unwrap_or_default();
         let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        machine.asked.push(format!("{method} {name} {} {kind}", proof.unwrap_or("nobody")).trim_end().to_owned());
+        machine.asked.push(format!("{method} {name} {} {kind}", proof.unwrap_or("anonymous")).trim_end().to_owned());
         let known = proof == Some("token") && vendor.sessions || proof == Some("basic") && vendor.basic;
         match (method.as_str(), path.as_str()) {
             _ if vendor.hangs => None,
@@ -236,7 +238,7 @@ async fn answer(
 
 fn proof(headers: &HeaderMap, password: &str) -> Option<&'static str> {
     let given = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    // As the client library itself writes it.
+    // As the client library writes it.
     let right = reqwest::Client::new().get("https://bmc").basic_auth(USERNAME, Some(password)).build().unwrap();
     match (given("x-auth-token"), given("authorization")) {
         (Some(TOKEN), None) => Some("token"),
@@ -245,7 +247,7 @@ fn proof(headers: &HeaderMap, password: &str) -> Option<&'static str> {
     }
 }
 
-/// What a BMC says when it does not do something. Some repeat what they were sent.
+/// A refusal by a BMC. Some repeat what they were sent.
 fn refusal(status: StatusCode, id: &str) -> Response {
     let info = json!([{ "MessageId": format!("Base.1.8.{id}"), "Message": format!("not with {PASSWORD} or {TOKEN}") }]);
     (status, axum::Json(json!({ "error": { "@Message.ExtendedInfo": info } }))).into_response()
@@ -260,7 +262,7 @@ impl Machine {
             return Some(refusal(StatusCode::UNAUTHORIZED, "ResourceAtUriUnauthorized"));
         }
         self.open_sessions += 1;
-        // By the name that the BMC has for itself.
+        // The address uses the name that the BMC has for itself.
         let at = format!("https://bmc-17.internal{SESSIONS}/3");
         Some(
             (StatusCode::CREATED, [("X-Auth-Token", TOKEN), ("Location", at.as_str())], axum::Json(json!({})))

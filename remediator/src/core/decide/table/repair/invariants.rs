@@ -1,4 +1,4 @@
-//! What has to be true of every decision, each named after the invariant that it keeps.
+//! The invariants of every decision. Each assertion names the invariant that it checks.
 
 use super::*;
 
@@ -14,7 +14,7 @@ pub(super) fn disruptive(phase: Phase) -> bool {
     matches!(phase, Phase::Capturing | Phase::Draining | Phase::Reimaging | Phase::Rebooting)
 }
 
-/// The invariants of one decision, each named after what it keeps.
+/// Checks the invariants of one decision.
 pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option<Mode>) {
     let (record, seen) = (moment.record, moment.seen);
     let (before, after) = (record.repair.episode.as_ref(), decision.next.episode.as_ref());
@@ -34,12 +34,13 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
         && order.kind.is_disruptive()
     {
         let node = seen.node.as_ref().expect("never-blind: an order for a node that is not there");
-        // One that an agent has already begun keeps the boot it was begun on, and is not begun again.
+        // An order that an agent has begun keeps the boot it was begun on, and is not begun again.
         let begun = record.report_on(&order.id).is_some();
         assert!(begun || order.boot_id == node.boot_id, "never-two: {}", context());
         assert!(node.taints.contains(&before.unwrap().rung.taint()), "an order without its taint: {}", context());
     }
-    // A report from a boot that the Node does not tell of yet begins no second reimage: its order would be for nobody.
+    // A report from a boot that the Node does not show yet starts no second reimage: its order
+    // would name the old boot.
     if let (Some(before), Some(after), Some(node), Some(report)) = (before, after, &seen.node, &record.agent)
         && (before.phase, after.phase) == (Phase::Reimaging, Phase::Reimaging)
         && after.attempt > before.attempt
@@ -50,7 +51,7 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
     }
     if seen.node.is_none() {
         let harmless = match &decision.action {
-            // Of a machine that the provisioning service never gave back a person has to hear.
+            // A person has to learn of a machine that the provisioning service never gave back.
             Some(Action::SendMail { .. }) => before.unwrap().provisioning.is_some(),
             Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack | Action::LookAtProvisioning { .. }) | None => {
                 true
@@ -79,7 +80,7 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
         assert!(allowed(mode, after.unwrap().rung), "the pool's mode: {}", context());
         assert_eq!(seen.seat, Some(Seat::Held), "never-over: {}", context());
     }
-    // A policy that is changed in the middle is followed up to the point of no return.
+    // A policy that is changed during a rung is followed up to the point of no return.
     let drained = before.is_some_and(|e| e.phase == Phase::Draining && e.rung != Rung::Manual);
     if changed && drained && after.is_some_and(|e| matches!(e.phase, Phase::Reimaging | Phase::Rebooting)) {
         assert!(allowed(mode, after.unwrap().rung), "the pool's mode: {}", context());
@@ -98,8 +99,8 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
         assert!(pending && *boot_id == node.boot_id, "never-two: {}", context());
     }
     if let Some(Action::StartProvisioning { id, boot_id }) = &decision.action {
-        let (episode, node) = (before.unwrap(), seen.node.as_ref().expect("never-blind: a reimage of nobody"));
-        // That it may be asked for is on record before it is.
+        let (episode, node) = (before.unwrap(), seen.node.as_ref().expect("never-blind: a reimage without a node"));
+        // The request is recorded before it is sent.
         let asked = Provisioning { id: id.clone(), ..provisioning(ProvisioningState::Asked) };
         assert_eq!(episode.provisioning, Some(asked), "never-two: {}", context());
         assert!(*boot_id == node.boot_id && node.boot_id == episode.boot_id, "never-two: {}", context());
@@ -107,7 +108,8 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
         assert!(node.hold.is_none() && !node.cordoned && seen.halt.is_none(), "hands off: {}", context());
         assert!(node.other_taints.is_empty() && allowed(mode, Rung::Reimage), "hands off: {}", context());
     }
-    // Whom the service reimages nobody else does, and only the service's word and a new boot lead on to the proof.
+    // While the service reimages, nothing else does. Only its answer and a new boot lead on to the
+    // proof.
     if let Some(before) = before.filter(|e| e.phase == Phase::Reimaging && e.provisioning.is_some()) {
         assert!(!matches!(decision.action, Some(Action::IssueOrder(_))), "never-two: {}", context());
         let done = before.provisioning.as_ref().is_some_and(|known| known.state == ProvisioningState::Done);
@@ -125,13 +127,14 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
         let needs =
             before.is_some_and(|e| disruptive(e.phase) || matches!(e.phase, Phase::Stabilising | Phase::Proving));
         let by_hand = before.is_some_and(|e| e.rung == Rung::Manual);
-        assert!(!needs || by_hand, "never-over: a place given back too soon: {}", context());
+        assert!(!needs || by_hand, "never-over: a budget slot released too soon: {}", context());
     }
     if let Some(Action::PlaceTaint { key, .. } | Action::RemoveTaint { key }) = &decision.action {
         assert_eq!(Some(*key), before.and_then(|e| e.taint).map(|taint| taint.key), "never-foreign: {}", context());
     }
     if let Some(Action::PlaceTaint { key, .. }) = &decision.action {
-        // What is placed is on record; what goes on record beyond the limit is only what the node carries already.
+        // Only a recorded taint is placed; beyond the limit, only a taint that the node has already
+        // is recorded.
         assert_eq!(record.repair, decision.next, "{key} without its record: {}", context());
     }
     if seen.taints_full && changed {
@@ -150,13 +153,13 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
     }
 }
 
-/// The Node was created again since the episode began.
+/// Whether the Node was created again since the episode began.
 pub(super) fn node_is_new(moment: &Moment) -> bool {
     let (node, episode) = (moment.seen.node.as_ref(), moment.record.repair.episode.as_ref());
     node.zip(episode).is_some_and(|(node, episode)| node.uid != episode.node_uid)
 }
 
-/// With the world standing still, the record comes to rest: no pair of states that undo each other.
+/// While nothing else changes, the record comes to rest: no two states undo each other.
 pub(super) fn comes_to_rest(record: &Record, seen: &Observation, now: Timestamp, policy: &Policy) {
     let mut record = record.clone();
     for _ in 0..12 {

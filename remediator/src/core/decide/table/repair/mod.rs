@@ -1,4 +1,4 @@
-//! The repair of the GPUs: every recorded state, every view of the node, every report, every mode.
+//! The table of the GPU repair: every recorded state, view of the node, report and mode.
 
 mod invariants;
 mod states;
@@ -19,7 +19,7 @@ fn place(episode: Option<&Episode>) -> String {
     format!("{} {} ({taint}{service})", episode.rung, episode.phase)
 }
 
-/// Before a reset was on record the reboot was ordered.
+/// Returns the reboot order that precedes a recorded reset.
 fn ordered(episode: &Episode) -> Option<Order> {
     let id = episode.order_id().filter(|_| !episode.resets.is_empty())?;
     let boot_id = episode.boot_id.clone();
@@ -27,7 +27,7 @@ fn ordered(episode: &Episode) -> Option<Order> {
     Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None })
 }
 
-/// Decides on every `step`th input of these states; returns the edges and how many inputs there were.
+/// Decides on every `step`th input of these states; returns the edges and the number of inputs.
 fn exhaust(states: &[Option<Episode>], step: u64) -> (Edges, u64) {
     let (mut edges, mut inputs, nodes) = (Edges::new(), 0_u64, nodes());
     let policies: Vec<_> = modes().into_iter().map(|mode| (mode, policy(mode))).collect();
@@ -65,7 +65,7 @@ fn exhaust(states: &[Option<Episode>], step: u64) -> (Edges, u64) {
     (edges, inputs)
 }
 
-/// Decides once, holds the invariants to it, and returns what it drew.
+/// Decides once, checks the invariants, and returns the edges.
 fn one(moment: Moment, mode: Option<Mode>) -> impl Iterator<Item = (String, Option<String>, String)> {
     let Moment { record, seen, now, policy } = moment;
     let decision = decide(record, seen, now, policy);
@@ -79,7 +79,7 @@ fn one(moment: Moment, mode: Option<Mode>) -> impl Iterator<Item = (String, Opti
     moves.into_iter().chain(does)
 }
 
-/// The edges of every `step`th input. Two halves of the states on two cores.
+/// Returns the edges of every `step`th input. Two halves of the states run on two cores.
 fn edges(step: u64) -> Edges {
     let states = episodes();
     let (first, second) = states.split_at(states.len() / 2);
@@ -94,7 +94,7 @@ fn edges(step: u64) -> Edges {
 
 /// `make check` leaves this one out, `make test` runs it.
 #[test]
-fn every_input_keeps_the_invariants_and_the_edges_are_the_golden_ones() {
+fn every_input_keeps_the_invariants_and_the_golden_edges() {
     let edges = edges(1);
     golden("edges.txt", &edges, &place(None));
     diagram::in_ladder(&edges, &place(None));
@@ -108,7 +108,7 @@ fn a_sample_of_the_inputs_keeps_the_invariants() {
     assert!(!edges(SAMPLE).is_empty());
 }
 
-/// The one node of these tests, and the policy that lets it be reimaged.
+/// Returns a record of the episode, a node with its taint, and the policy that lets it be reimaged.
 fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observation, Policy) {
     let repair = Repair { episode: Some(episode.clone()), ..Repair::default() };
     let record = Record { repair, agent: report, ..Record::default() };
@@ -129,7 +129,7 @@ fn confirmed(phase: Phase) -> Episode {
 }
 
 #[test]
-fn a_proof_of_the_old_boot_says_nothing_about_a_node_created_again_on_a_new_one() {
+fn a_proof_of_the_old_boot_does_not_count_on_a_new_one() {
     let episode = confirmed(Phase::Proving);
     let (record, mut seen, policy) = moment_of(&episode, episode.order_id().map(passed));
     seen.node.as_mut().unwrap().uid = "uid-2".into();
@@ -152,7 +152,7 @@ fn an_earlier_check_is_not_taken_for_a_fresh_one() {
 }
 
 #[test]
-fn a_reimage_that_is_through_is_not_repeated_for_a_hold_before_its_reboot() {
+fn a_hold_before_the_reboot_does_not_repeat_the_reimage() {
     let confirmed = |e: &Episode| e.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
     let fits = |e: &Episode| e.rung == Rung::Reimage && e.phase == Phase::Draining && confirmed(e);
     let draining = episodes().into_iter().flatten().find(fits).unwrap();

@@ -1,8 +1,8 @@
-//! Every recorded state of an episode, and what there may be to see beside it.
+//! Every recorded state of an episode, and the observations that can come with it.
 
 use super::*;
 
-/// Every taint that an episode on this rung can have on record.
+/// Returns every taint that an episode on this rung can have on record.
 pub(super) fn taints(rung: Rung) -> Vec<Option<Taint>> {
     let placing = Taint::placing(rung.taint());
     let mut all = vec![None, Some(placing)];
@@ -30,13 +30,13 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                     mails: mails.into_iter().collect(),
                     ..Episode::begin(1, rung, at(0), Reason::new(Why::Complaint, "recorded"))
                 };
-                // Letting go is recorded together with what allows it.
+                // The removal of a taint is recorded together with its proof.
                 let lets_go = taint.is_some_and(|taint| taint.state == TaintState::Removing);
                 let why = if lets_go { Why::ProofPassed } else { Why::Complaint };
                 let episode = Episode { why: Reason::new(why, "recorded"), ..episode };
                 if phase == Phase::Waiting && !lets_go {
-                    // What the queue recorded: only then a place is taken.
-                    let why = Reason::new(Why::WaitingForBudget, "taking a place in the pool's budget");
+                    // Recorded by the queue: only then a budget slot is taken.
+                    let why = Reason::new(Why::WaitingForBudget, "taking a budget slot of the pool");
                     all.push(Some(Episode { why, ..episode.clone() }));
                     let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
                     all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
@@ -61,7 +61,7 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                     all.push(Some(Episode { provisioning, ..episode.clone() }));
                 }
                 if matches!(phase, Phase::Reimaging | Phase::Rebooting) {
-                    // A deadline that is far away: an agent may be silent before it.
+                    // A distant deadline: an agent may be silent before it.
                     all.push(Some(Episode { until: Some(at(200_000)), ..episode.clone() }));
                 }
                 all.push(Some(episode));
@@ -71,7 +71,7 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
     all
 }
 
-/// One that is under way, one that was sent, two that came to nothing.
+/// Returns one reset in progress, one that was sent, and two that failed or are unknown.
 pub(super) fn resets() -> Vec<Vec<Reset>> {
     let reset = |state| Reset { id: RESET.into(), at: at(0), boot_id: BOOT.into(), state };
     vec![
@@ -92,7 +92,7 @@ pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let Some(id) = episode.and_then(Episode::order_id) else { return vec![None] };
     let report = |state, proof| Some(AgentReport { proof, ..told(id.clone(), state) });
     if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
-        // Nobody orders anything of the agent then: whatever it says is of another order.
+        // The agent has no order then: any report is on another order.
         return vec![None, report(AgentState::Done, None)];
     }
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
@@ -116,7 +116,7 @@ pub(super) fn complaints() -> Vec<Vec<Complaint>> {
     vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
 }
 
-/// What there is to see beside the node; each only where a phase looks at it.
+/// Returns the observations besides the node; each only where a phase uses it.
 pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -> Vec<Observation> {
     let plain = Observation { node: node.clone(), seat: Some(Seat::Held), ..Observation::default() };
     let other = match episode.map(|episode| episode.phase) {
@@ -135,7 +135,7 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
         let seat = Some(Seat::Waiting { position: 3, of: 7 });
         [Observation { seat, ..plain.clone() }, Observation { seat: None, ..plain.clone() }]
     });
-    // What others mean for this node, where a phase asks for it.
+    // The state of other nodes, where a phase depends on it.
     let around = match episode.map(|episode| episode.phase) {
         None | Some(Phase::Waiting) => {
             let silenced = BTreeSet::from(["f".to_owned()]);
