@@ -94,8 +94,8 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
     let mut reading = Reading::default();
     loop {
         let reason = tokio::select! {
-            _ = terminate.recv() => { info!("SIGTERM"); break }
-            _ = interrupt.recv() => { info!("SIGINT"); break }
+            _ = terminate.recv() => { info!("SIGTERM received, stopping"); break }
+            _ = interrupt.recv() => { info!("SIGINT received, stopping"); break }
             _ = hang_up.recv() => "SIGHUP",
             _ = tools.tick() => "tools",
             _ = door_files.tick() => "door",
@@ -124,8 +124,8 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
         };
         tokio::select! {
             () = reconfigure => {}
-            _ = terminate.recv() => { info!("SIGTERM"); break }
-            _ = interrupt.recv() => { info!("SIGINT"); break }
+            _ = terminate.recv() => { info!("SIGTERM received, stopping"); break }
+            _ = interrupt.recv() => { info!("SIGINT received, stopping"); break }
         }
     }
     engine.stop().await;

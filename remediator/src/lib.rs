@@ -2,11 +2,11 @@
 //! node carries out.
 //!
 //! ```text
-//! alert --> controller::webhook --> NodeRepair.status.complaints
-//!                                        |  wake(name)
-//!   controller::turn:  observe -> core::decide -> record -> act -> report
-//!                                        |  spec.order
-//!              agent::run:  order -> guards -> Host (reboot, script) or exporter /probe -> status.agent
+//! alert --> controller::inputs::webhook --> NodeRepair.status.complaints
+//!                                               |  wake(name)
+//! controller::reconcile:  observe -> core::decide -> record -> act -> report
+//!                                               |  spec.order
+//! agent::run:  order -> guards -> Host (reboot, script) or exporter /probe -> status.agent
 //! ```
 
 pub mod agent;

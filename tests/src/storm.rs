@@ -138,7 +138,7 @@ async fn told_by_mail(witness: &mut Witness) -> Result<()> {
         witness.look().await?;
         let subjects: BTreeSet<&str> = witness.mails_about(STORM).iter().map(|mail| mail.subject.as_str()).collect();
         let told = |words: &str| subjects.iter().any(|subject| subject.contains(words));
-        if told("too many nodes ask at once") && told("as many nodes as may be are tainted") {
+        if told("too many nodes ask for a repair at once") && told("the limit of tainted nodes is reached") {
             return Ok(());
         }
         ensure!(watch.elapsed() < TAKES, "people were told only {subjects:?}");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Inventory {
     pub gpus: u32,
-    /// Bus addresses, `domain:bus:device.function`, as far as the tools report them.
+    /// Bus addresses, `domain:bus:device.function`, as far as the tools name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pci: Vec<String>,
 }

@@ -20,7 +20,7 @@ pub fn check(tool: ToolName, data: &[u8]) {
                 let excerpt = finding.judgement.detail.starts_with("no fault");
                 assert!(!(silent && !excerpt && finding.judgement.verdict == Verdict::Passed), "a silent GPU passes");
             }
-            assert!(finding.judgement.detail.len() < 64 << 10 || finding.facts.is_some(), "a detail of unlimited length");
+            assert!(finding.judgement.detail.len() < 64 << 10 || finding.facts.is_some(), "a detail without a limit");
             assert!(finding.not_understood.len() <= 51);
         }
     }

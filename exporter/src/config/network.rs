@@ -19,7 +19,7 @@ pub struct Network {
     )]
     pub tool: ToolName,
 
-    /// Host of the iperf3 servers. Without it, iperf3 has no network check.
+    /// Host of the iperf3 servers. Required for a network check with iperf3.
     #[arg(long = "network.target", value_name = "HOST", value_parser = host)]
     pub target: Option<String>,
 

@@ -23,7 +23,7 @@ pub struct ScriptOutcome {
 
 /// A machine that the agent can inspect and act on.
 pub trait Host: Send + Sync + 'static {
-    /// Returns the kernel's boot id (`/proc/sys/kernel/random/boot_id`), which the kubelet reports
+    /// Returns the kernel's boot ID (`/proc/sys/kernel/random/boot_id`), which the kubelet reports
     /// in `status.nodeInfo.bootID`.
     fn boot_id(&self) -> Result<String, HostError>;
 

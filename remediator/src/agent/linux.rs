@@ -118,7 +118,7 @@ impl Linux {
     async fn unbound(&self) {
         let gone = std::fs::remove_file(&self.reboot_bound);
         if let Err(error) = systemctl(&["daemon-reload"], FOR_REBOOT).await {
-            tracing::warn!(error = %error, removed = gone.is_ok(), "cannot reload systemd, the limit of a refused reboot stays");
+            tracing::warn!(error = %error, removed = gone.is_ok(), "cannot reload systemd after a refused reboot");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The order loop, one order at a time: read it again, check every guard, write `Running` guarded
 //! by that reading, carry it out, write the outcome. The agent stores no state of its own: the
-//! record and the boot id show where it is.
+//! record and the boot ID show where it is.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use tokio::process::Command;
 /// Why an operation on the host failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    #[error("reading the boot id from {path}")]
+    #[error("reading the boot ID from {path}")]
     BootID { path: String, source: std::io::Error },
     #[error("reading {path}")]
     Read { path: String, source: std::io::Error },

@@ -15,7 +15,7 @@ pub struct Terms {
     pub retry: Duration,
 }
 
-/// The fields of a Lease object that change with a renewal.
+/// The fields of a Lease object that distinguish one renewal from the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     /// Empty: released.

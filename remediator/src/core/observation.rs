@@ -37,7 +37,7 @@ pub struct NodeView {
 pub struct PodView {
     pub namespace: String,
     pub name: String,
-    /// Its `terminationGracePeriodSeconds`: how long it may take to stop after the eviction.
+    /// The pod's grace period: how long it may take to stop after the eviction.
     pub grace: Duration,
 }
 
@@ -67,7 +67,7 @@ pub struct Observation {
     /// Not Ready, and its kubelet has not renewed its Lease for long; read only while a reboot is
     /// in progress.
     pub dead: bool,
-    /// So many nodes of the pool are not Ready that a common cause is likely.
+    /// Enough nodes of the pool are not Ready to assume a common cause.
     pub many_down: bool,
     /// The state of the episode in its pool's budget; `None`: not known yet, so nothing disruptive
     /// starts.

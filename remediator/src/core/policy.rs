@@ -78,7 +78,7 @@ pub struct Times {
     pub drain: Duration,
     /// How long pods may finish by themselves in a pool that waits for jobs.
     pub jobs: Duration,
-    /// From the reboot order to a new boot id, and from there to Ready.
+    /// From the reboot order to a new boot ID, and from there to Ready.
     pub boot: Duration,
     pub reimage: Duration,
     /// How long a new boot must have lasted before it is proven.

@@ -38,7 +38,7 @@ closed_words! {
         WindowClosed = "WindowClosed",
         /// Too many nodes of the pool asked for a repair within minutes.
         StormBrake = "StormBrake",
-        /// The last attempts of this rung in the pool all failed: their proof, or the reimage itself.
+        /// The last attempts of this rung in the pool failed: their proof, or the reimage itself.
         RungNotWorking = "RungNotWorking",
         /// The pool has reached its limit of tainted nodes.
         TaintLimit = "TaintLimit",
@@ -93,7 +93,7 @@ closed_words! {
         ReimageInterrupted = "ReimageInterrupted",
         /// The reimage finished; it takes effect with the next boot.
         Reimaged = "Reimaged",
-        /// A new boot id was seen.
+        /// A new boot ID was seen.
         NewBoot = "NewBoot",
         /// The node rebooted without an order.
         UnexpectedReboot = "UnexpectedReboot",
@@ -111,7 +111,7 @@ closed_words! {
         ReimageFailed = "ReimageFailed",
         /// The pool's mode does not allow the next rung.
         ModeStopsHere = "ModeStopsHere",
-        /// No new boot id by the deadline.
+        /// No new boot ID by the deadline.
         DidNotComeBack = "DidNotComeBack",
         /// The node is Ready, but its agent takes no order.
         AgentSilent = "AgentSilent",

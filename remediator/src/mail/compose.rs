@@ -99,7 +99,7 @@ fn described(name: &str, node: Option<&NodeView>) -> Vec<String> {
     let Some(node) = node else { return vec![format!("{name}: the Node object does not exist")] };
     let mut lines = vec![format!("name: {name}")];
     lines.extend(node.addresses.iter().map(|(kind, address)| format!("{kind}: {address}")));
-    lines.push(format!("boot id: {}", node.boot_id));
+    lines.push(format!("boot ID: {}", node.boot_id));
     lines.extend(node.labels.iter().map(|(key, value)| format!("label {key}: {value}")));
     lines
 }

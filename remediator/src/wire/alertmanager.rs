@@ -1,4 +1,6 @@
-//! Alertmanager's webhook, version 4 of its payload: prometheus.io/docs/alerting/latest/configuration, `webhook_config`.
+//! Alertmanager's webhook, version 4 of its payload, and its API.
+//!
+//! Source: prometheus.io/docs/alerting/latest/configuration, `webhook_config`.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +50,8 @@ pub enum Meaning {
     Ignored(&'static str),
 }
 
-/// An alert as `GET /api/v2/alerts` lists it (prometheus/alertmanager, api/v2/openapi.yaml, `gettableAlert`).
+/// An alert as `GET /api/v2/alerts` lists it. Source: prometheus/alertmanager,
+/// api/v2/openapi.yaml, `gettableAlert`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedAlert {

@@ -1,5 +1,5 @@
-//! The reset of a dead node by its BMC. Redfish knows no boot id, so an attempt is recorded before
-//! it is made, and one of unknown outcome counts as made. Only a new boot id is proof.
+//! The reset of a dead node by its BMC. Redfish knows no boot ID, so an attempt is recorded before
+//! it is made, and one of unknown outcome counts as made. Only a new boot ID is proof.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) fn answered(moment: Moment, episode: &Episode) -> Option<Opinion<Epis
 /// the order.
 pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let gives_up = |because: &str| {
-        let text = format!("no new boot id was seen by the deadline of the reboot{because}");
+        let text = format!("no new boot ID was seen by the deadline of the reboot{because}");
         climb_to(moment, episode, Rung::Manual, Reason::new(Why::DidNotComeBack, text))
     };
     if node.ready {

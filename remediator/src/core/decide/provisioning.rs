@@ -53,7 +53,7 @@ pub(super) fn reimaging(
             stabilising(moment, episode.clone(), node, why)
         }
         (ProvisioningState::Done, ..) if late => {
-            let text = "the provisioning service reports the node as reimaged, but no new boot id was seen";
+            let text = "the provisioning service reports the node as reimaged, but no new boot ID was seen";
             climb_to(moment, episode, Rung::Manual, Reason::new(Why::DidNotComeBack, text))
         }
         (ProvisioningState::Done, ..) => stays(episode, episode.until.map(|until| moment.until(until))),

@@ -14,7 +14,8 @@ use crate::core::record::{Episode, Phase, Proof, Rung};
 use crate::core::taint::Taint;
 use crate::core::why::{Reason, Why};
 
-/// Deadline of that check. If the agent does not answer by then, the repair continues.
+/// Deadline of the check on an old complaint. If the agent does not answer by then, the repair
+/// continues.
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {

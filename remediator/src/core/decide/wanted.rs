@@ -71,7 +71,8 @@ fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     }
 }
 
-/// One order at a time: the repair's, or the network's when no repair is open. Any other order is withdrawn.
+/// One order at a time: the repair's, or the network's when no repair is open. Any other order is
+/// withdrawn.
 fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>) -> Option<Action> {
     let wanted = match (episode, track) {
         // Without a Node no agent can carry out an order.

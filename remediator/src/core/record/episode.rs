@@ -200,8 +200,8 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Returns an episode that begins now, waiting on its rung. The caller sets the node's identity and
-    /// the first step.
+    /// Returns an episode that begins now, waiting on its rung. The caller sets the node's identity
+    /// and the first step.
     pub fn begin(number: u32, rung: Rung, now: Timestamp, why: Reason) -> Self {
         Self {
             number,
@@ -224,8 +224,10 @@ impl Episode {
         }
     }
 
-    /// Returns the rungs that were carried out, and whether the node was healthy afterwards. A proof
-    /// without a reboot that we ordered (an old complaint, a Node created again) says nothing about a rung.
+    /// Returns the rungs that were carried out, and whether the node was healthy afterwards.
+    ///
+    /// A proof without a reboot that we ordered (an old complaint, a Node created again) says
+    /// nothing about a rung.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
         let rebooted = |rung| self.steps.iter().any(|step| step.rung == rung && step.outcome.why == Why::NewBoot);
         self.steps.iter().filter_map(move |step| {

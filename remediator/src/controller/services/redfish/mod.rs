@@ -1,6 +1,6 @@
 //! The Redfish client, as far as a reset needs it: it reads the node's ComputerSystem, chooses an
 //! allowed reset, posts it, and follows its task. Success is no proof that the machine was reset: a
-//! new boot id is, and `decide` waits for that.
+//! new boot ID is, and `decide` waits for that.
 //!
 //! Source of names: DMTF DSP0266 and the schemas ComputerSystem, SessionService and Task.
 

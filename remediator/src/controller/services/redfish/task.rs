@@ -1,5 +1,5 @@
 //! The task of a reset that a BMC accepted, followed to its end or up to a limit. The proof is a
-//! new boot id, so this only collects what helps a person to understand.
+//! new boot ID, so this only collects what helps a person to understand.
 
 use std::time::Duration;
 
