@@ -1,4 +1,4 @@
-# `make demo` shows a small cluster being repaired, `make test` runs every test, `make check` the quick ones.
+# Builds, tests and benchmarks of the repository; `make` lists the targets.
 
 .PHONY: setup demo test check story golden parse build alerts
 .DEFAULT_GOAL := help
@@ -7,29 +7,29 @@ export CARGO_TERM_PROGRESS_WHEN ?= auto
 LAB := $(or $(CARGO_TARGET_DIR),target)/debug/ossci-lab
 PARTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/slowest-parts
 
-# Runs $(2) and notes how long it took, as part $(1) of a test run.
+# Runs $(2) and records its duration as part $(1) of a test run.
 timed = start=$$(date +%s); $(2) && printf '%8d s  %s\n' $$(($$(date +%s) - start)) '$(1)' >>$(PARTS)
 
 .NOTPARALLEL:
 
 .PHONY: help
 help:
-	@echo "make demo     builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: stays until Ctrl-C)"
+	@echo "make demo     builds everything, breaks GPUs in a small cluster and shows the repairs (KEEP=1: runs until Ctrl-C)"
 	@echo "make test     builds everything and runs every test"
-	@echo "make check    format, lints, unit tests, style: no root, no Go, about 3 minutes with a warm target/"
-	@echo "make story STORY=x   plays one story of tests/stories in a lab of its own"
+	@echo "make check    checks format, lints, unit tests and style without root or Go (about 3 minutes with a warm target/)"
+	@echo "make story STORY=x   plays one story of tests/stories in its own lab"
 	@echo "make golden   rewrites the expected files of the quick tests (docs, exposition, parser tables); review the diff"
-	@echo "make parse TOOL=rocm-smi FILE=output.txt   shows what the exporter makes of a recorded output"
-	@echo "make soak     a storm over a thousand nodes; every story with the remediator killed at every durable write (hours; resumes)"
-	@echo "make soak-vm  real reboots and reimages on virtual machines; then dpkg killed at each step of a reimage (45 minutes)"
-	@echo "make setup    builds the pinned tools into the cache, which demo and test do first"
+	@echo "make parse TOOL=rocm-smi FILE=output.txt   shows what the exporter parses from a recorded output"
+	@echo "make soak     runs a storm on a thousand nodes, and every cut story with the remediator killed at every durable write (hours; resumes)"
+	@echo "make soak-vm  reboots and reimages virtual machines, and kills dpkg at each step of a reimage (45 minutes)"
+	@echo "make setup    builds the pinned tools into the cache; demo and test do this first"
 
 .PHONY: toolchain
 toolchain:
 	@command -v cargo >/dev/null || { echo "error: cargo is missing: install Rust from rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "error: a C compiler is missing: install it with apt-get install gcc" >&2; exit 1; }
 
-# The lab runs in namespaces of its own, which only root may create. Checked before a long build.
+# The lab creates namespaces, which needs root. This is checked before a long build.
 .PHONY: root
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "error: the lab needs root for its namespaces: run sudo -E env PATH=\"\$$PATH\" make" >&2; exit 1; }
@@ -39,7 +39,7 @@ build: toolchain
 
 setup: toolchain
 	@mkdir -p $(dir $(PARTS))
-	@$(call timed,cargo build of the lab,cargo build --locked --package ossci-tests --bin ossci-lab)
+	@$(call timed,cargo build of the lab,cargo build --locked --package ossci-lab)
 	@$(call timed,setup of the tools,$(LAB) setup)
 
 demo: root setup build
@@ -49,16 +49,17 @@ demo: root setup build
 fresh-parts:
 	@mkdir -p $(dir $(PARTS)) && rm -f $(PARTS)
 
-# Everything that needs neither root nor a control plane. Of the inputs of `decide` it takes a sample.
-QUICK := --package ossci-base --package ossci-exporter --package ossci-remediator
+# Everything that needs neither root nor a control plane, with a sample of the inputs of `decide`.
+QUICK := --package ossci-base --package ossci-exporter --package ossci-remediator --package ossci-lab
 check: toolchain
 	@mkdir -p $(dir $(PARTS))
 	@$(call timed,cargo fmt,cargo fmt --all --check)
 	@$(call timed,cargo clippy,cargo clippy --quiet --workspace --all-targets --locked -- -D warnings)
 	@$(call timed,unit tests,cargo test --quiet --locked $(QUICK) -- --skip every_input)
-	@$(call timed,house and style,cargo test --quiet --locked --package ossci-tests --lib --test all -- house:: style:: tests::)
+	@$(call timed,house and style,cargo test --quiet --locked --package ossci-tests -- house:: style::)
 
-# First what fails fastest, then the control plane and the stories. More threads than cores: most tests wait for a story.
+# The fastest to fail run first, then the control plane and the stories. There are more threads than
+# cores, because most tests wait for a story.
 test: root fresh-parts check setup build
 	@$(call timed,every input of decide,cargo test --quiet --locked --package ossci-remediator --lib -- every_input)
 	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
@@ -67,9 +68,9 @@ test: root fresh-parts check setup build
 	@sort -rn $(PARTS) | head -n 10
 
 story: root setup build
-	@[ -n "$(STORY)" ] || { echo "error: name a story: make story STORY=reboot-heals" >&2; exit 1; }
+	@[ -n "$(STORY)" ] || { echo "error: STORY is not set: make story STORY=reboot-heals" >&2; exit 1; }
 	@files="$$(find tests/stories -name '$(STORY).story')"; \
-	[ -n "$$files" ] || { echo "error: there is no story $(STORY) in tests/stories" >&2; exit 1; }; $(LAB) story $$files
+	[ -n "$$files" ] || { echo "error: tests/stories has no story $(STORY)" >&2; exit 1; }; $(LAB) story $$files
 
 golden: toolchain
 	@UPDATE_EXPECTED=1 cargo test --quiet --locked $(QUICK)
@@ -79,15 +80,17 @@ parse: toolchain
 	@[ -n "$(TOOL)" ] && [ -n "$(FILE)" ] || { echo "error: make parse TOOL=rocm-smi FILE=output.txt" >&2; exit 1; }
 	@cargo run --quiet --locked --package ossci-exporter -- parse $(TOOL) $(FILE)
 
-# Every story of tests/stories/cuts with the remediator killed at every durable write, before and after its answer. What was
-# played is kept in the ledger; the campaign is complete when nothing is left. Before that a storm over a thousand nodes.
+# A storm on a thousand nodes; then every story of tests/stories/cuts with the remediator killed at
+# every durable write, before and after the response. The ledger records the runs that are done; the
+# campaign is complete when none is left.
 .PHONY: soak
 LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
 	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 
-# Stories of real machines: qemu, a kubelet and the disk that they boot from come into the cache the first time.
+# Stories on virtual machines. The first run fetches qemu, a kubelet and the VM's disk image into
+# the cache.
 .PHONY: soak-vm
 soak-vm: root setup build
 	@$(LAB) vm
@@ -97,8 +100,9 @@ soak-vm: root setup build
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
 
-# The exporter as one static file, for hosts whose C library is older than ours: TARGET=aarch64-unknown-linux-gnu for the other kind.
-# glibc's own warning about static programs that resolve names is no matter: the exporter resolves none.
+# The exporter as one static binary, for hosts with an older C library than the build host. For
+# arm64: TARGET=aarch64-unknown-linux-gnu. glibc warns about name resolution in static programs; the
+# exporter resolves no names.
 TARGET ?= x86_64-unknown-linux-gnu
 .PHONY: static
 static: export RUSTFLAGS = -C target-feature=+crt-static
@@ -107,7 +111,7 @@ static: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gn
 static: toolchain
 	cargo build --release --locked --package ossci-exporter --target $(TARGET)
 
-# A line for each figure: name, value, unit, what it is compared with, ratio, target, met or MISSED.
+# One line per figure: name, value, unit, baseline, ratio, target, met or MISSED.
 .PHONY: bench bench-rules bench-routing bench-remediator bench-agents bench-exporter
 bench: bench-rules bench-routing bench-remediator bench-agents bench-exporter
 bench-rules: setup build
@@ -122,14 +126,16 @@ bench-remediator: root setup
 	cargo bench --quiet --locked --package ossci-remediator --bench decide || status=1; \
 	exit $$status
 
-# One agent beside an idle client, and the API server with 5,000 agents' watches; then orders to a virtual machine.
+# One agent beside an idle client, the API server with the watches of 5,000 agents, then orders to a
+# virtual machine.
 bench-agents: root setup
 	@cargo build --release --workspace --locked
 	@status=0; $(dir $(LAB))../release/ossci-lab bench agents || status=1; \
 	$(dir $(LAB))../release/ossci-lab bench orders || status=1; \
 	exit $$status
 
-# Beside node_exporter and Python with prometheus-client, on a machine that does nothing else; the D state needs root.
+# Compares with node_exporter and with Python's prometheus-client, on an otherwise idle machine. The
+# test of the D state needs root.
 bench-exporter: setup
 	@NODE_EXPORTER="$$($(LAB) tool node_exporter | tail -n 1)" && PYTHONPATH="$$(dirname "$$(dirname "$$($(LAB) tool prometheus_client | tail -n 1)")")" && \
 	export NODE_EXPORTER PYTHONPATH && cargo bench --quiet --locked --package ossci-exporter --bench exporter

@@ -1,15 +1,16 @@
-//! Writes a test for each story: `tests/stories/FOLDER/NAME.story` becomes the test `stories::FOLDER::NAME_...`, whose name
-//! is the file's name and the first sentence of its first comment. A new file in the folder is a new test.
+//! Generates a test for each story: `tests/stories/FOLDER/NAME.story` becomes the test
+//! `stories::FOLDER::NAME_...`. Its name is the file's name and the first sentence of its first
+//! comment. A new file in the folder is a new test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// The folders, and the lab of `tests/all/support.rs` in which each is played.
+/// The folders, and the lab of `tests/all/support.rs` that plays each.
 const FOLDERS: [(&str, &str); 4] =
     [("alerts", "lab"), ("repairs", "lab"), ("phases", "lab"), ("trouble", "troubled_lab")];
-/// The longest name of a test, without its modules.
+/// Length limit of a test's name, without its modules.
 const LONGEST: usize = 60;
 
 fn main() -> Result<()> {
@@ -20,7 +21,7 @@ fn main() -> Result<()> {
         println!("cargo::rerun-if-changed={}", path.display());
         text.push_str(&format!("mod {folder} {{\n    use crate::stories::passed;\n    use crate::support::{lab};\n"));
         for file in stories(&path)? {
-            let name = file.file_stem().context("a story without a name")?.to_string_lossy().into_owned();
+            let name = file.file_stem().context("a story file has no name")?.to_string_lossy().into_owned();
             text.push_str(&format!(
                 "\n    #[tokio::test]\n    async fn {}() {{\n        passed(&{lab}(), \"{name}\").await;\n    }}\n",
                 test_name(&name, &file)?
@@ -32,7 +33,7 @@ fn main() -> Result<()> {
     fs::write(out.join("stories.rs"), text).context("writing stories.rs")
 }
 
-/// The story files of a folder, by name.
+/// The story files of a folder, sorted by name.
 fn stories(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
@@ -42,11 +43,12 @@ fn stories(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The file's name, and the words of its first comment up to the first full stop, colon or semicolon.
+/// Returns the file's name and the words of its first comment, up to the first full stop, colon or
+/// semicolon.
 fn test_name(name: &str, file: &Path) -> Result<String> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     let first = text.lines().next().and_then(|line| line.strip_prefix("# "));
-    let first = first.with_context(|| format!("{}: the first line says in a comment what is shown", file.display()))?;
+    let first = first.with_context(|| format!("{}: the first line has to be a comment", file.display()))?;
     let sentence = first.split(['.', ':', ';']).next().unwrap_or_default();
     let words = sentence.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut test = name.replace('-', "_");

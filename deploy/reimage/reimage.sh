@@ -1,32 +1,41 @@
 #!/bin/bash
-# Installs AMD's GPU driver and ROCm again, from AMD's packages: Ubuntu 22.04, Ubuntu 24.04, Debian 12.
+# Reinstalls AMD's GPU driver and ROCm from AMD's packages, on Ubuntu 22.04, Ubuntu 24.04 and Debian
+# 12.
 #
-# The agent runs it as root on the node, with nothing else at work there; the reboot that follows is not its business. It
-# first sets up AMD's repositories and looks whether it can succeed, finishes what an earlier installation left undone, and
-# fetches everything; only then does it change ROCm and, last, the driver. It may be begun again at any time. Each line says
-# what is done next; the last ones say why it stopped.
+# The agent runs this script as root on the drained node, and reboots the node afterwards. The
+# script:
+#
+# 1. sets up AMD's repositories and checks whether it can succeed,
+# 2. completes an interrupted installation,
+# 3. fetches all packages,
+# 4. changes ROCm and, last, the driver.
+#
+# It can be restarted at any time. Each line of output names the next step; the last lines give the
+# reason of a failure.
 #
 #   kubectl -n ossci create configmap ossci-reimage --from-file=reimage.sh
 set -euo pipefail
 
-# What to install. The name of the installer's package has its own version, which is found below
-# https://repo.radeon.com/amdgpu-install/ (and in the quick start of each release of ROCm).
+# The release to install. The installer's package has a version of its own, listed below
+# https://repo.radeon.com/amdgpu-install/ (and in the quick start of each ROCm release).
 ROCM=${ROCM:-6.4.1}
 INSTALLER=${INSTALLER:-6.4.60401-1}
 PACKAGES=${PACKAGES:-amdgpu-dkms rocm}
-# The kernel that the next boot takes: the newest, where nobody says otherwise.
+# The kernel of the next boot; by default the newest one that is installed.
 BOOTS=${BOOTS:-}
-# Where AMD's packages are, or a mirror of it with the same paths, if the nodes have no way to the Internet.
+# The address of AMD's packages, or of a mirror with the same paths for nodes without Internet
+# access.
 AMD=https://repo.radeon.com
 REPOSITORY=${REPOSITORY:-$AMD}
-# What has to be free, in MB: all of ROCm is about 30 GB, downloads included 40; a driver goes into the initial RAM disk, too.
+# Free space that is needed, in MB. ROCm takes about 30 GB, with downloads 40 GB. The driver is also
+# part of the initial RAM disk in /boot.
 ROOT_MB=${ROOT_MB:-40000}
 BOOT_MB=${BOOT_MB:-200}
-# How long another program may hold the package manager, in seconds.
+# Timeout in seconds for another program that locks the package manager.
 LOCK_SECONDS=${LOCK_SECONDS:-300}
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
-# Nothing is to be restarted behind the kubelet's back.
+# needrestart must not restart services, such as the kubelet.
 export NEEDRESTART_SUSPEND=1
 KERNEL=$(uname -r)
 STATE=/var/lib/ossci/reimage
@@ -37,7 +46,7 @@ fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
-# What a command said is shown when it fails, and only then.
+# Runs a command and shows its output only if it fails.
 quiet() {
   local what=$1
   shift
@@ -48,7 +57,8 @@ quiet() {
 }
 apt() { apt-get --yes -o DPkg::Lock::Timeout="$LOCK_SECONDS" -o Dpkg::Options::=--force-confold "$@"; }
 
-# AMD's name for the distribution. Debian 12 takes what is made for Ubuntu 22.04, as AMD's quick start says.
+# Prints AMD's name for the distribution. Debian 12 uses the packages for Ubuntu 22.04, as AMD's
+# quick start says.
 codename() {
   local id version
   # shellcheck source=/dev/null
@@ -60,7 +70,7 @@ codename() {
   esac
 }
 
-# The process that holds one of the package manager's locks, if any.
+# Prints the process that holds one of the package manager's locks, if any.
 holder() {
   local file device inode place held
   held=$(for file in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
@@ -79,14 +89,15 @@ wait_for_lock() {
   done
 }
 
-# enough PLACE MB
+# enough PATH MB: fails if PATH has less free space.
 enough() {
   local free
   free=$(df --portability --block-size=1M "$1" | awk 'NR == 2 { print $4 }')
   ((free >= $2)) || fail "$1 has $free MB free, and needs $2"
 }
 
-# AMD's repositories have to be read; of the site's others what was known before will do, they may be broken.
+# AMD's repositories have to be readable. The site's other repositories may be broken: their cached
+# lists are enough.
 update() {
   local list
   for list in amdgpu.list rocm.list; do
@@ -97,8 +108,8 @@ update() {
   done
 }
 
-# The packages are taken from these repositories whatever is installed, a newer version too, and from no other that has AMD's:
-# another release's list would win, or contradict.
+# Installs AMD's packages from these repositories only, even over a newer version. Another release's
+# repository could offer a newer version or conflict with this one.
 pin() {
   local file
   printf 'Package: *\nPin: release o=repo.radeon.com\nPin-Priority: 1001\n' >"$STATE/preferences"
@@ -118,7 +129,7 @@ pin() {
 }
 install_from_amd() { apt --allow-downgrades --allow-change-held-packages --no-remove --fix-broken "$@"; }
 
-# The newest kernel that is installed.
+# Prints the newest kernel that is installed.
 newest() {
   local folder kernel
   for folder in /lib/modules/*/; do
@@ -127,8 +138,8 @@ newest() {
   done | sort --version-sort | tail -n 1
 }
 
-# Which of AMD's packages are installed in another version, have lost files, or were never finished. What else they need is
-# not looked at.
+# Prints AMD's packages that are installed in another version, have lost files, or were never
+# configured. Packages that they depend on from elsewhere are not checked.
 damaged() {
   local package status offers lost
   apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
@@ -137,7 +148,7 @@ damaged() {
     offers=$(apt-cache policy "$package")
     [[ $offers == *"$REPOSITORY"* ]] || continue
     case $status in
-    # A changed file of configuration is no damage.
+    # A changed configuration file is not damage.
     "installed ok")
       lost=$(dpkg --verify "$package" | grep -v ' c /' || true)
       lost+=$(dpkg --audit "$package")
@@ -150,7 +161,8 @@ damaged() {
   done || true
 }
 
-# A GPU that was partitioned is to be so again: the driver begins with the modes of the factory. One line for each GPU.
+# Saves the partition modes of the GPUs, one line per GPU, and restores them at boot: a new driver
+# starts with the factory modes.
 keep_partitions() {
   local device compute memory
   for device in /sys/bus/pci/drivers/amdgpu/*:*; do
@@ -158,15 +170,15 @@ keep_partitions() {
     memory=$(cat "$device/current_memory_partition" 2>/dev/null || echo -)
     echo "${device##*/} $compute $memory"
   done >"$STATE/partitions.new"
-  # A driver that is gone tells of no GPU; what an earlier run saw then stays.
+  # Without a driver no GPU is listed; the file of an earlier run is kept then.
   [[ -s $STATE/partitions.new ]] || return 0
   mv "$STATE/partitions.new" "$STATE/partitions"
   sync "$STATE/partitions" "$STATE"
   grep -qv ' SPX \(NPS1\|-\)$' "$STATE/partitions" || return 0
   cat >"$STATE/restore-partitions" <<'END'
 #!/bin/bash
-# Written by OSSCI Ops: gives every GPU the partitions that it had before the last reimage.
-# Sets what is not yet as it was, and says of which GPUs that was; $1 is memory or compute.
+# Written by OSSCI Ops: restores the partitions that each GPU had before the last reimage.
+# restore memory|compute: sets the modes that differ and prints the GPUs that it changed.
 restore() {
   local address compute memory wanted file
   while read -r address compute memory; do
@@ -175,7 +187,8 @@ restore() {
     [[ $wanted == - || $(cat "$file" 2>/dev/null) == "$wanted" ]] || { echo "$wanted" >"$file" && echo "$address"; }
   done </var/lib/ossci/reimage/partitions
 }
-# How the memory is divided is only noted; the driver does it when it is loaded the next time, and forgets the rest then.
+# The driver applies a new memory mode only when it is loaded again, and resets the compute mode
+# then.
 [[ -z $(restore memory) ]] || { modprobe --remove amdgpu && modprobe amdgpu; }
 restore compute
 END
@@ -203,7 +216,8 @@ mkdir -p "$STATE"
 chmod 700 "$STATE"
 [[ $EUID == 0 ]] || fail "this has to run as root"
 
-# What a site holds is held again when this ends, of a run that was cut off within the last day, too.
+# Restores the site's package holds on exit, including those of a run that was interrupted within
+# the last day.
 hold_again() {
   local deadline=$((SECONDS + 20))
   [[ -e $STATE/holds ]] || return 0
@@ -230,8 +244,8 @@ quiet "the installer's package cannot be fetched" \
 
 step "setting up AMD's repositories"
 wait_for_lock
-# It brings the lists and the key, also where somebody took them away, and depends on nothing; what is broken elsewhere does
-# not stop it.
+# This package brings the repository lists and the key, even if they were deleted. It has no
+# dependencies, so other broken packages do not stop it.
 quiet "the installer's package cannot be installed" dpkg --force-confnew,confmiss,confask --install "$STATE/$deb"
 wait_for_lock
 update
@@ -243,7 +257,7 @@ BOOTS=${BOOTS:-$(newest)}
 BOOTS=${BOOTS:-$KERNEL}
 mapfile -t kernels < <(printf '%s\n' "$KERNEL" "$BOOTS" | sort -u)
 for kernel in "${kernels[@]}"; do
-  # Ubuntu keeps what the driver builds on in a package of its own.
+  # Ubuntu ships some modules that the driver needs in a separate package.
   for package in "linux-modules-extra-$kernel" "linux-headers-$kernel"; do
     ! apt-cache show "$package" >/dev/null 2>&1 || headers+=("$package")
   done
@@ -256,9 +270,10 @@ wait_for_lock
 keep_partitions
 apt-mark showhold >>"$STATE/holds"
 sync "$STATE/holds" "$STATE"
-# A package in the middle of which dpkg was killed is installed again without others: apt loses its way where one that needs it
-# is to be installed again with it. Packages of two releases that contradict each other apt repairs only when it is asked for
-# nothing else; apt-get check does not tell of all of them. Each of the two may be what the other waits for.
+# Packages that dpkg was killed in are reinstalled on their own: apt fails to reinstall one together
+# with a package that depends on it. apt repairs conflicts between packages of two releases only
+# when no package is named, and apt-get check does not report all of them. Each of the two steps may
+# need the other one first, so both run twice.
 for _ in 1 2; do
   dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || true
   mapfile -t cut < <(dpkg-query --show --showformat='${Package} ${db:Status-Eflag}\n' | awk '$2 == "reinstreq" { print $1 }')
@@ -271,7 +286,7 @@ done
 step "looking for damaged packages"
 mapfile -t again < <(damaged)
 [[ ${#again[@]} == 0 ]] || echo "damaged: ${again[*]}"
-# The driver is always built again, and last: what goes wrong before leaves the one that is there.
+# The driver is always rebuilt, and last: an earlier failure leaves the installed driver in place.
 drivers=() rest=("${headers[@]}")
 for package in "${packages[@]}" "${again[@]}"; do
   if [[ $package == *-dkms ]]; then drivers+=("$package"); else rest+=("$package"); fi
@@ -281,13 +296,14 @@ step "fetching $PACKAGES"
 wait_for_lock
 quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
 
-# From here on what works changes.
+# From here on the working installation is changed.
 step "installing all but the driver"
 quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
 
 built() { modinfo --set-version "$BOOTS" --field filename amdgpu 2>/dev/null; }
 ours() { [[ $1 == */updates/* || $1 == */extra/* ]]; }
-# To install a driver is to remove the one that is there first: one that cannot be built is found before.
+# Installing a driver first removes the installed one, so a driver that does not build is detected
+# before.
 if ours "$(built)" && command -v dkms >/dev/null; then
   step "building the driver for kernel $BOOTS on trial"
   trial=$STATE/trial
@@ -310,7 +326,7 @@ ours "$module" || fail "the module amdgpu for kernel $BOOTS is the kernel's own 
 unfinished=$(dpkg --audit "${rest[@]}" "${drivers[@]}" || true)
 [[ -z $unfinished ]] || fail "the package manager still has unfinished packages: $(tail -n 1 <<<"$unfinished")"
 rm -f "$STATE"/*.deb
-# Somebody else may be at it by now, and that is no matter.
+# A failure is ignored: another program may hold the lock now.
 apt-get clean || true
 
 versions=$(dpkg-query --show --showformat='${Package} ${Version}, ' "${packages[@]}")

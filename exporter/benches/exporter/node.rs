@@ -187,7 +187,7 @@ impl Peer {
             Some(path) => path,
             None => {
                 let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("node_exporter");
-                let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tools/node_exporter");
+                let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/lab/tools/node_exporter");
                 let mut go = Command::new("go");
                 go.current_dir(module).env("CGO_ENABLED", "0").args([
                     "build",

@@ -1,4 +1,5 @@
-//! The two clients of the Kubernetes API: one for requests, one for watches. Both count every request.
+//! The two clients of the Kubernetes API: one for requests, one for watches. Both count every
+//! request; neither retries one.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -14,18 +15,20 @@ use tower::layer::layer_fn;
 use crate::metrics::{Call, Calls};
 use ossci_base::clock;
 
-/// A request that takes longer than this is tried again in another turn.
+/// Timeout of a request. The caller retries, not the client.
 const REQUEST: Duration = Duration::from_secs(10);
-/// A watch that is silent for longer than this is dead: the API server ends each of ours before 300 s.
+/// Read timeout of a watch. The API server closes each of our watches within 300 s, so a connection
+/// that is silent for longer is dead.
 const WATCH: Duration = Duration::from_secs(305);
 
-/// When the API server last granted what is asked of it again and again, each path by itself. A watch is ended and asked for again
-/// before 300 s are over, so a client of watches that one of them was not granted for longer is blind to what that one tells.
+/// The time of the last successful request for each path. A watch is closed and requested again
+/// within 300 s. If one path was refused for longer, this process misses its changes, even while
+/// other watches work.
 #[derive(Debug, Clone, Default)]
 pub struct Granted(Arc<Mutex<BTreeMap<String, Instant>>>);
 
 impl Granted {
-    /// Of one that was never granted it is the first request that counts.
+    /// Records a request for `path`. Until the first success, the time of the first request counts.
     fn note(&self, path: &str, granted: bool, now: Instant) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(path) {
@@ -39,7 +42,7 @@ impl Granted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().min().copied()
     }
 
-    /// Of what was not granted for longest.
+    /// Returns the time since the last success of the path that has failed for longest.
     pub fn age(&self) -> Duration {
         self.oldest().map_or(Duration::ZERO, |at| clock::monotonic().saturating_duration_since(at))
     }
@@ -50,24 +53,25 @@ async fn client(read_timeout: Duration, calls: &Calls, granted: Option<&Granted>
     config.connect_timeout = Some(REQUEST);
     config.read_timeout = Some(read_timeout);
     config.write_timeout = Some(REQUEST);
-    // A refused eviction is a 429 and a lost race a 409: each is an answer for the next turn, not for a retry below us.
+    // A refused eviction is a 429 and a lost race a 409. The reconcile handles both, so the client
+    // must not retry them.
     config.default_retry = false;
     let (calls, granted) = (calls.clone(), granted.cloned());
     let counted = layer_fn(move |service| Counted { service, calls: calls.clone(), granted: granted.clone() });
     Ok(ClientBuilder::try_from(config)?.with_layer(&counted).build())
 }
 
-/// For requests; each is counted in `calls`.
+/// Returns the client for requests; `calls` counts them.
 pub async fn requests(calls: &Calls) -> Result<kube::Client, kube::Error> {
     client(REQUEST, calls, None).await
 }
 
-/// For watches; what they are granted is noted in `granted`.
+/// Returns the client for watches; `granted` records their successful requests.
 pub async fn watches(calls: &Calls, granted: Option<&Granted>) -> Result<kube::Client, kube::Error> {
     client(WATCH, calls, granted).await
 }
 
-/// A service that counts what it is asked and what is answered.
+/// A tower service that counts requests by verb and status code.
 struct Counted<S> {
     service: S,
     calls: Calls,
@@ -107,7 +111,7 @@ where
     }
 }
 
-/// As Kubernetes names it, but that a list is a `get`.
+/// Returns the Kubernetes verb of a request, except that a list counts as `get`.
 fn verb<B>(request: &Request<B>) -> &'static str {
     let watches = request.uri().query().is_some_and(|query| query.contains("watch=true"));
     match *request.method() {
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_watch_that_is_granted_does_not_speak_for_another() {
+    fn granting_one_watch_does_not_count_for_another() {
         let (granted, begun) = (Granted::default(), clock::monotonic());
         let later = begun + WATCH;
         for (at, records) in [(begun, false), (later, false), (later, true)] {

@@ -1,5 +1,6 @@
-//! The ConfigMaps of our namespace that hold evidence: an agent makes one before each reboot and reimage, the controller
-//! attaches them to its mail and deletes the oldest. Each has one file, gzip of at most 64 KiB.
+//! ConfigMaps with evidence, in our namespace. An agent creates one before each reboot and reimage;
+//! the controller attaches them to its mail and deletes the oldest. Each has one gzip file of at
+//! most 64 KiB.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -8,50 +9,50 @@ use kube::{Client, ResourceExt};
 
 use crate::core::record::Record;
 
-/// The label by which they are known.
+/// The label of these ConfigMaps.
 pub const LABEL: &str = "ossci.amd.com/evidence";
-/// The annotation that says of which node.
+/// The annotation that names the node.
 pub const NODE: &str = "ossci.amd.com/node";
-/// The key of the one file.
+/// The key of the file.
 pub const FILE: &str = "evidence.txt.gz";
-/// So many are kept: 64 MB at most.
+/// Number of ConfigMaps that are not deleted: 64 MB at most.
 const KEPT: usize = 1_000;
-/// So many are listed in one answer.
+/// Page size of a list.
 const PAGE: u32 = 500;
 
-/// The name of an order's; `key` is [`crate::core::record::Order::key`].
+/// Returns the name of an order's ConfigMap; `key` is [`crate::core::record::Order::key`].
 pub fn name(node: &str, key: &str) -> String {
     format!("ossci-evidence-{node}-{key}")
 }
 
-/// Reads the file of one; `None`: it is gone.
+/// Returns the file of one ConfigMap, or `None` if the ConfigMap or its file does not exist.
 ///
 /// # Errors
-/// The API server does not answer.
+/// The API server refuses the request or does not answer.
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Vec<u8>>, kube::Error> {
     let map = maps(client, namespace).get_opt(name).await?;
     Ok(map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(FILE)).map(|file| file.0))
 }
 
-/// What an episode's captures left in the cluster, with the names of their files. What is gone is not waited for: a mail
-/// without it is better than none.
+/// Returns the evidence of an episode's steps, with file names. Evidence that is missing or cannot
+/// be read is left out: a mail without it is better than no mail.
 pub async fn files_of(client: &Client, namespace: &str, record: &Record) -> Vec<(String, Vec<u8>)> {
     let steps = record.repair.episode.iter().flat_map(|episode| &episode.steps);
     let mut files = Vec::new();
     for name in steps.filter_map(|step| step.evidence.as_ref()) {
         match read(client, namespace, name).await {
             Ok(Some(file)) => files.push((format!("{name}.txt.gz"), file)),
-            Ok(None) => tracing::warn!(name, "the evidence is gone"),
-            Err(error) => tracing::warn!(name, %error, "reading the evidence"),
+            Ok(None) => tracing::warn!(name, "evidence not found, left out of the mail"),
+            Err(error) => tracing::warn!(name, %error, "cannot read evidence, left out of the mail"),
         }
     }
     files
 }
 
-/// Deletes the oldest beyond what is kept; how many.
+/// Deletes the oldest ConfigMaps above the limit of 1,000; returns how many.
 ///
 /// # Errors
-/// The API server does not answer, or says no.
+/// The API server refuses a request or does not answer.
 pub async fn prune(client: &Client, namespace: &str) -> Result<usize, kube::Error> {
     let maps = maps(client, namespace);
     let (mut known, mut params) = (Vec::new(), ListParams::default().labels(LABEL).limit(PAGE));
@@ -77,7 +78,7 @@ pub async fn prune(client: &Client, namespace: &str) -> Result<usize, kube::Erro
 
 type Known = (Timestamp, String, Option<String>);
 
-/// The oldest beyond what is kept.
+/// Returns all but the newest [`KEPT`].
 fn surplus(mut known: Vec<Known>) -> Vec<Known> {
     known.sort();
     known.truncate(known.len().saturating_sub(KEPT));
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_go_first_and_no_more_than_has_to() {
+    fn only_the_oldest_above_the_limit_are_deleted() {
         let known = |number: i64| (Timestamp::from_second(1_000 - number).unwrap(), number.to_string(), None);
         let all: Vec<_> = (0..1_003).map(known).collect();
         let names: Vec<_> = surplus(all).into_iter().map(|(_, name, _)| name).collect();

@@ -1,5 +1,5 @@
-//! Requests to the Kubernetes API that the controller and the agent share: clients, guarded writes, and the objects that both
-//! know. Imports neither of the two.
+//! Requests to the Kubernetes API that the controller and the agent share: clients, guarded writes,
+//! common objects. Must not import either of the two.
 
 pub mod client;
 pub mod evidence_maps;

@@ -1,5 +1,6 @@
-//! How a NodeRepair is written: whole or not at all. A field that the cluster's CRD does not know, since it is older than this
-//! program, would be dropped without a word, and the next turn would decide as if it had never been written.
+//! Writes to a NodeRepair, with strict field validation. If the cluster's CRD is older than this
+//! program, the API server rejects the write. Without validation it would silently drop the unknown
+//! fields, and the next reconcile would decide as if they had never been written.
 
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
@@ -8,13 +9,13 @@ use serde_json::Value;
 use crate::api::request;
 use crate::wire::node_repair::NodeRepair;
 
-/// Before what the API server does not know.
+/// Precedes the unknown fields in the API server's message.
 const UNKNOWN: &str = "strict decoding error: ";
 
 /// Merges `change` into the record's `status`.
 ///
 /// # Errors
-/// The API server refuses it or does not answer.
+/// The API server refuses the request or does not answer.
 pub async fn status(repairs: &Api<NodeRepair>, name: &str, change: Value) -> Result<NodeRepair, kube::Error> {
     let whole = PatchParams::default().validation_strict();
     repairs.patch_status(name, &whole, &Patch::Merge(change)).await.map_err(in_short)
@@ -23,13 +24,14 @@ pub async fn status(repairs: &Api<NodeRepair>, name: &str, change: Value) -> Res
 /// Merges `change` into the record's `spec`.
 ///
 /// # Errors
-/// The API server refuses it or does not answer.
+/// The API server refuses the request or does not answer.
 pub async fn spec(repairs: &Api<NodeRepair>, name: &str, change: Value) -> Result<NodeRepair, kube::Error> {
     let whole = PatchParams::default().validation_strict();
     repairs.patch(name, &whole, &Patch::Merge(change)).await.map_err(in_short)
 }
 
-/// Creates the record of a node; creating it is the lock, so a twin's record is as good as ours.
+/// Creates the record of a node. Creation is the lock: if another replica was faster, its record is
+/// returned.
 pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair, kube::Error> {
     let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let repair = NodeRepair { metadata, ..NodeRepair::default() };
@@ -39,7 +41,8 @@ pub async fn create(repairs: &Api<NodeRepair>, name: &str) -> Result<NodeRepair,
     }
 }
 
-/// Of a record with a field that it does not know the API server says all of it, twice.
+/// Shortens the error about an unknown field to that field: the API server's message quotes the
+/// whole record, twice.
 fn in_short(mut error: kube::Error) -> kube::Error {
     if let kube::Error::Api(refusal) = &mut error
         && let Some((_, unknown)) = refusal.message.rsplit_once(UNKNOWN)
@@ -58,7 +61,7 @@ mod tests {
     use super::in_short;
 
     #[test]
-    fn a_field_that_the_crd_does_not_know_is_named_and_the_record_is_not_told() {
+    fn an_unknown_field_is_named_without_quoting_the_record() {
         let said = r#" "" is invalid: patch: Invalid value: "{\"kind\":\"NodeRepair\"}": strict decoding error: unknown field "status.new""#;
         let refused = Status::failure(said, "Invalid").with_code(422);
         let sentence = in_short(kube::Error::Api(Box::new(refused))).to_string();

@@ -1,5 +1,5 @@
-//! The script of a reimage, as it lies in a ConfigMap of our namespace. The controller says in its order which one it means
-//! by a hash, and the agent runs no other.
+//! The reimage script, stored in a ConfigMap of our namespace. The controller's order identifies it
+//! by its hash, and the agent must run no other.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -7,18 +7,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::core::record::Script;
 
-/// A script as it was read.
+/// A script as read from its ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReimageScript {
     pub text: String,
-    /// SHA-256 of the text, in 64 hexadecimal digits: what `sha256sum` prints of it.
+    /// SHA-256 of the text in 64 hexadecimal digits, as `sha256sum` prints it.
     pub sha256: String,
 }
 
-/// Reads a script; `None`: there is no such ConfigMap, or it has no such key.
+/// Reads a script; returns `None` if the ConfigMap or the key does not exist.
 ///
 /// # Errors
-/// The API server does not answer, or says that we may not read it.
+/// The API server refuses the request or does not answer.
 pub async fn read(
     client: &kube::Client,
     namespace: &str,
@@ -29,15 +29,16 @@ pub async fn read(
     Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(key)).map(of))
 }
 
-/// The text that an order means, or in one sentence why it is not there.
+/// Returns the text of the ordered script.
 ///
 /// # Errors
-/// The script was there neither then nor now, or is not what it was.
+/// The script was missing when it was ordered, is missing now, or has changed since. The error is
+/// one sentence for people.
 pub fn as_ordered(read: Option<ReimageScript>, ordered: &Script) -> Result<String, String> {
     let Script { config_map, key, sha256 } = ordered;
     match (read, sha256) {
         (Some(read), Some(sha256)) if read.sha256 == *sha256 => Ok(read.text),
-        (Some(_), Some(_)) => Err(format!("script {key} in ConfigMap {config_map} was changed after the order")),
+        (Some(_), Some(_)) => Err(format!("script {key} in ConfigMap {config_map} was changed after it was ordered")),
         (Some(_), None) => Err(format!("there was no script {key} in ConfigMap {config_map} when this was ordered")),
         (None, _) => Err(format!("there is no script {key} in ConfigMap {config_map}")),
     }

@@ -1,4 +1,5 @@
-//! What the loops of the controller share: the clients, the policy in force, and the state of each floor below.
+//! What the controller's tasks share: the client, the policy in force, and the state in memory. It
+//! decides nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::controller::state::time::ApiTime;
 use crate::controller::state::wakes::Wakes;
 use crate::metrics::Metrics;
 
-/// What every part of the controller shares.
+/// What the controller's tasks share.
 pub struct Context {
-    /// For requests: bounded, and never retried behind our back.
+    /// For requests: each has a timeout, and the client never retries one.
     pub client: kube::Client,
     /// The policy in force.
     pub sites: watch_channel::Sender<Arc<Site>>,
@@ -30,17 +31,17 @@ pub struct Context {
     pub leadership: Leadership,
     pub alerts: Alerts,
     pub evictions: Evictions,
-    /// How many nodes were reset by their BMCs lately.
+    /// The limit of BMC resets in 10 min.
     pub resets: Pace,
-    /// Deliveries whose complaints are being recorded.
+    /// Number of deliveries and polls whose complaints are being recorded.
     pub receiving: watch_channel::Sender<usize>,
     pub time: ApiTime,
-    /// New taints are decided one at a time: each counts against the next.
+    /// Held while a new taint is decided and recorded: each counts against the limit for the next.
     pub tainting: tokio::sync::Mutex<()>,
 }
 
 impl Context {
-    /// A controller that knows nothing yet.
+    /// Returns the context of a controller that has not read anything yet.
     pub fn new(
         client: kube::Client,
         namespace: String,
@@ -72,17 +73,18 @@ impl Context {
         Arc::clone(&self.sites.borrow())
     }
 
-    /// The time by which everything is decided.
+    /// Returns the time that decisions use.
     pub fn now(&self) -> jiff::Timestamp {
         self.time.now()
     }
 
-    /// How old the last word of an alert may be on record: an older one is written again, half a grace before it matters.
+    /// Returns the age at which a recorded alert that still fires is written again: half of
+    /// `complaintGraceSeconds`, so that the record is fresh enough when the grace ends.
     pub fn again(&self) -> Duration {
         self.site().policy.times.complaint_grace / 2
     }
 
-    /// Everything that anything is known of is looked at again.
+    /// Queues every node that has a record or a taint of ours.
     pub fn wake_all(&self) {
         for node in self.fleet.names() {
             self.wakes.wake(&node);

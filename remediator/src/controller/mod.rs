@@ -1,4 +1,4 @@
-//! The controller: what it is made of, and how the pieces hang together.
+//! The controller: its configuration and its tasks. It starts the tasks and decides nothing.
 
 mod context;
 mod inputs;
@@ -27,35 +27,38 @@ use ossci_base::clock;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// The policy file.
+    /// Path of the policy file.
     #[arg(long, env = "OSSCI_POLICY", default_value = "/etc/ossci/policy.yaml")]
     pub policy: PathBuf,
-    /// Where Alertmanager's webhook is received, with TLS.
+    /// Listen address of Alertmanager's webhook, with TLS.
     #[arg(long = "webhook.listen-address", env = "OSSCI_WEBHOOK_LISTEN_ADDRESS", default_value = "0.0.0.0:19402")]
     pub webhook_address: SocketAddr,
+    /// Path of the webhook's certificate (PEM).
     #[arg(long = "webhook.tls-cert", env = "OSSCI_WEBHOOK_TLS_CERT", default_value = "/etc/ossci/tls/tls.crt")]
     pub webhook_cert: PathBuf,
+    /// Path of the webhook's private key (PEM).
     #[arg(long = "webhook.tls-key", env = "OSSCI_WEBHOOK_TLS_KEY", default_value = "/etc/ossci/tls/tls.key")]
     pub webhook_key: PathBuf,
-    /// The file with the bearer token that Alertmanager sends. During a rotation it holds two, one a line; both are valid.
+    /// Path of the file with the bearer tokens that the webhook accepts, one per line. During a
+    /// rotation it has the old and the new one.
     #[arg(long = "webhook.token-file", env = "OSSCI_WEBHOOK_TOKEN_FILE", default_value = "/etc/ossci/webhook/token")]
     pub webhook_token: PathBuf,
-    /// Where metrics and health are served.
+    /// Listen address of metrics and health, without TLS.
     #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_LISTEN_ADDRESS", default_value = "0.0.0.0:19401")]
     pub metrics_address: SocketAddr,
-    /// The namespace of the budget object and of the Lease.
+    /// Namespace of the Lease and of the controller's ConfigMaps.
     #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
     pub namespace: String,
-    /// Who this replica is, in the Lease; a part that is new at each start is added.
+    /// Identity of this replica in the Lease; a suffix that is new at each start is added.
     #[arg(long = "leader-elect-identity", env = "HOSTNAME", default_value = "ossci-remediator")]
     pub identity: String,
-    /// How long the Lease is held after its last renewal.
+    /// Time after the last renewal at which another replica may take the Lease.
     #[arg(long = "leader-elect-lease-duration", default_value = "15s", value_parser = duration)]
     pub lease_duration: Duration,
-    /// How long the leader acts after its last renewal; less than the Lease's duration.
+    /// Time after its last renewal at which the leader stops acting; less than the lease duration.
     #[arg(long = "leader-elect-renew-deadline", default_value = "10s", value_parser = duration)]
     pub renew_deadline: Duration,
-    /// How often the Lease is renewed, or looked at.
+    /// Interval at which the leader renews the Lease and the other replicas read it.
     #[arg(long = "leader-elect-retry-period", default_value = "2s", value_parser = duration)]
     pub retry_period: Duration,
 }
@@ -69,26 +72,29 @@ impl Config {
         let (duration, acts_for, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
         anyhow::ensure!(
             retry < acts_for && acts_for < duration && duration.subsec_nanos() == 0,
-            "the lease's duration has to be whole seconds and longer than the renew deadline, and that longer than the \
-             retry period: {duration:?}, {acts_for:?}, {retry:?}"
+            "the lease duration must be whole seconds and longer than the renew deadline, which must be longer than \
+             the retry period: {duration:?}, {acts_for:?}, {retry:?}"
         );
         Ok(Terms { duration, acts_for, retry })
     }
 }
 
-/// `15s`, `1m`, `500ms`.
+/// Parses a duration like `15s`, `1m` or `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().map_err(|error| format!("{error}; write it like 15s"))?;
-    Duration::try_from(parsed).map_err(|_| "a time cannot be negative".to_owned())
+    let parsed = text.parse::<jiff::SignedDuration>().map_err(|error| format!("{error}; write a duration like 15s"))?;
+    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
-/// Runs until `stop` resolves or a part that should run for ever ends.
+/// Runs until `stop` resolves, and then releases the Lease.
+///
+/// # Errors
+/// The configuration is not valid, or a task failed or ended unexpectedly.
 pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
     let terms = config.lease_terms()?;
     let yaml = inputs::policy_file::read(&config.policy)?;
-    let site = Site::of(&yaml).with_context(|| format!("the policy file {}", config.policy.display()))?;
+    let site = Site::of(&yaml).with_context(|| format!("loading the policy file {}", config.policy.display()))?;
     if site.mailer.is_none() {
-        tracing::warn!("the policy names no mail server: escalations will wait for one");
+        tracing::warn!("the policy names no mail server, escalation mails are not sent until it does");
     }
 
     let metrics = Arc::new(Metrics::default());
@@ -113,7 +119,8 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(outputs::publish::follow(client.clone(), event_queue));
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));
     parts.spawn(async move {
-        // Whoever leads has asked what is silenced; without an answer it leads all the same.
+        // Poll Alertmanager before taking the Lease, so that the leader knows the silences. A
+        // failed poll does not prevent leadership.
         inputs::poll::ask(&leading).await;
         inputs::lease::run(leading, candidate).await
     });
@@ -131,7 +138,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
             Ok(())
         }
         Some(ended) = parts.join_next() => match ended {
-            Ok(Ok(())) => anyhow::bail!("a part of the controller ended by itself"),
+            Ok(Ok(())) => anyhow::bail!("a task of the controller ended unexpectedly"),
             Ok(Err(error)) => Err(error),
             Err(panic) => Err(panic.into()),
         },

@@ -1,5 +1,6 @@
-//! A small API server for unit tests: objects in memory, resource versions, guarded writes, a log of requests. The controller's
-//! own client talks to it, so the code under test is the code that ships. It knows nothing of reconciling.
+//! A small API server for unit tests: objects in memory, resource versions, guarded writes, a log
+//! of requests. The controller's own client sends requests to it, so the code under test is the
+//! code that ships. It knows nothing of reconciling.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,5 @@
-# An alert that is over before its group waited is told to nobody. One that was told is taken back when it is over. On
-# its way each step comes after the one before.
+# An alert that resolves early is never sent. It resolves within group_wait. An alert that was sent
+# is later sent as resolved. The strike, the alert, the webhook and the taint happen in this order.
 routes 10s 3s 600s
 node brief1 long1
 break brief1 slow-network until forever
@@ -7,7 +7,7 @@ await brief1 alert firing within 60s
 mend brief1
 await brief1 alert none within 30s
 
-# Its group waits from later on: when it is told, the first one had its chance.
+# The group of long1 starts to wait after that of brief1: once it is sent, brief1 had its chance.
 break long1 slow-network until forever
 await long1 strikes 3 within 60s
 await long1 webhook firing within 60s

@@ -1,11 +1,12 @@
-# A silenced alert is told to nobody, whichever Alertmanager was asked for silence. When the silence ends, it is told.
+# A silence delays the alert until it ends. It does not matter which Alertmanager the silence was
+# created in.
 routes 2s 3s 600s
 node hushed1 loud1
 silence hushed1
 break hushed1 slow-network until forever
 await hushed1 alert suppressed within 60s
 
-# The other node complains later and is heard: the silence is the only difference.
+# The other node complains later and is sent: the silence is the only difference.
 break loud1 slow-network until forever
 await loud1 webhook firing within 60s
 await loud1 taint slow-network within 30s

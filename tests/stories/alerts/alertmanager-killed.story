@@ -1,5 +1,5 @@
-# One of two Alertmanagers dies while an alert waits in both, then both die and forget: no alert is lost, and what is told
-# twice is one complaint.
+# A crash of Alertmanager loses no alert. One of two is killed while an alert waits in both; later
+# both are killed and lose their state. An alert that is sent twice is one complaint.
 routes 6s 3s 600s
 node one1 both1
 break one1 slow-network until forever

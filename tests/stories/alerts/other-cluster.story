@@ -1,4 +1,5 @@
-# An alert of another cluster about a node of the same name is answered 200 and counted, and nothing is done.
+# Alerts of another cluster are only counted. Its node has the same name as one of ours; the answer
+# is 200.
 routes 2s 3s 600s
 node twin1
 alert twin1 remediation=reboot check=rocm-smi severity=critical cluster=elsewhere

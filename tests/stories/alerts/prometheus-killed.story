@@ -1,5 +1,6 @@
-# Both Prometheis die in the middle of the strikes. Two strikes, a pass while they are gone and two more strikes are no
-# repair, and no group wait hides that; a third strike while they are gone is one.
+# A crash of Prometheus loses no strike. Both servers are killed. Two strikes, a pass during the
+# outage and two more strikes cause no repair, even with group_wait 0. A third strike during the
+# outage causes one.
 routes 0s 3s 600s
 node pass1 third1
 await pass1 seen 0 within 60s

@@ -1,5 +1,5 @@
-# Nobody listens at the webhook: both Alertmanagers try until somebody does, and both deliver. It is one complaint, and
-# one repair.
+# Alertmanager retries until the webhook answers. No remediator runs at first. Both deliver later:
+# this is one complaint and one repair.
 routes 2s 3s 600s
 node lost1
 kubectl scale deployment ossci-remediator --namespace ossci --replicas 0

@@ -1,4 +1,4 @@
-# A pod that its disruption budget does not let go: asked again and again, until a person lets it.
+# A PodDisruptionBudget blocks the drain. The eviction is retried until a person deletes the budget.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node stuck1

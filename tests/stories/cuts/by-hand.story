@@ -1,4 +1,4 @@
-# A person's taint starts the rung.
+# A taint that a person places starts the rung.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node taint1

@@ -1,4 +1,4 @@
-# A hold while a node waits, that is taken off again.
+# A person holds a waiting node, then removes the hold.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node wait1

@@ -1,4 +1,4 @@
-# Nothing heals it and a reimage is not allowed: a person is asked, once.
+# A reboot fails and a reimage is not allowed. A person is asked, once.
 routes 0s 1s 600s
 policy {pool: {mode: reboot}, times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node person1

@@ -1,4 +1,4 @@
-# A slow network, and its recovery.
+# A slow network recovers.
 routes 0s 1s 600s
 node slow1
 alert slow1 cluster=lab remediation=slow-network check=network

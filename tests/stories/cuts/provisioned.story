@@ -1,4 +1,4 @@
-# A reimage by the site's provisioning service heals.
+# A reimage by the site's provisioning service heals the node.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}, reimage: {service: PROVISIONING}}
 node served1

@@ -1,4 +1,4 @@
-# An alert, a pod that makes way, a reboot, a proof.
+# An alert leads to an eviction, a reboot and a proof.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node boot1

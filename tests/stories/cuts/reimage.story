@@ -1,4 +1,4 @@
-# A reboot that does not heal, a reimage that does.
+# The reboot fails and the reimage heals.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node image1

@@ -1,4 +1,4 @@
-# A fault that comes back after it was healed: the second repair begins with a reimage.
+# The second repair of a returning fault begins with a reimage.
 routes 0s 1s 600s
 policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node again1

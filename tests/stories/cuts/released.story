@@ -1,4 +1,4 @@
-# A person takes our taint off a node that waits.
+# A person removes our taint from a waiting node.
 routes 0s 1s 600s
 node hand1
 kubectl annotate node hand1 ossci.amd.com/hold=a-person-looks

@@ -1,5 +1,6 @@
-# The remediator cannot reach the API server for four lease durations, in each phase that api-down does not have. The agents
-# can: what they were told to do they finish. Nothing is done twice.
+# The remediator loses the API server in each phase. The outage lasts four lease durations; api-down
+# covers the other phases. The agents still reach the API server and finish their orders. Nothing is
+# done twice.
 node off-waits1 off-images1 off-settles1 off-proves1 off-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 break off-images1 reimage-hangs until forever

@@ -1,4 +1,4 @@
-# A Node is deleted in each phase: it has no repair any more, and nothing is done to a machine that nobody has.
+# Deleting a Node ends its repair in each phase. Nothing more is done to the machine.
 node de-waits1 de-drains1 de-images1 de-boots1 de-settles1 de-proves1 de-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-de-drains1 on de-drains1

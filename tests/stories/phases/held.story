@@ -1,5 +1,6 @@
-# A person says hold in each phase. What is not out yet waits; an order that no agent has taken is called back, also from an
-# agent that was cut off; what runs is finished; a proof and a mail go on. (Waiting: see by-hand.)
+# A person sets the hold in each phase. Actions that have not started wait. An order that no agent
+# has accepted is withdrawn, also from an agent that was unreachable. A running action finishes; a
+# proof and a mail continue. The story by-hand covers the waiting phase.
 node ho-drains1 ho-out1 ho-images1 ho-boots1 ho-settles1 ho-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-ho-drains1 on ho-drains1

@@ -1,5 +1,5 @@
-# A Node is deleted and created again on another boot, in each phase: it is proven before anything else. Whoever had it, a
-# person too, has it no more when it passes.
+# A Node recreated on another boot is proven first. This holds in each phase. When the proof passes,
+# the episode ends, even if a person had been asked.
 node ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-ot-drains1 on ot-drains1

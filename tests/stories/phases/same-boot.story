@@ -1,4 +1,5 @@
-# A Node is deleted and created again on the same boot, in each phase: it gets its taint back, and its repair goes on where it was.
+# A Node recreated on the same boot keeps its repair. This holds in each phase. The controller
+# places the taint again.
 node sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-sa-drains1 on sa-drains1

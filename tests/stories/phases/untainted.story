@@ -1,5 +1,5 @@
-# A person takes our taint off in each phase: the repair is over, and nothing more is ordered. What runs ends by itself: a
-# reimage that has begun is finished and no reboot follows it, a boot that ends has ended.
+# Removing our taint ends the repair in each phase. Nothing more is ordered. Running actions finish:
+# a reimage that has begun is completed and no reboot follows it, and a boot in progress completes.
 node un-drains1 un-images1 un-boots1 un-settles1 un-proves1 un-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-un-drains1 on un-drains1

@@ -1,4 +1,5 @@
-# A person's taint starts a rung. A hold keeps our hands off a broken node, and taking the taint off releases it.
+# A taint that a person places starts a rung. A hold stops every action on a broken node. Removing
+# the taint releases the node.
 node hand1 hand2
 kubectl taint node hand1 repair-reboot=:NoSchedule
 await hand1 phase Rebooting within 30s

@@ -1,4 +1,4 @@
-# The demo again, and the controller is killed five times on the way, at different moments. The ends are the same.
+# Kills of the controller change no outcome. It is killed five times, at different moments.
 node killed1 killed2 killed3 killed4 killed5
 break killed2 gpu-missing until reboot
 break killed3 gpu-missing until reimage

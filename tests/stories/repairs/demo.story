@@ -1,5 +1,5 @@
-# Five GPU nodes: one stays healthy, one is healed by a reboot, one by a reimage, one ends with a person, and one has a
-# slow network that recovers by itself.
+# Five GPU nodes show the five outcomes. One stays healthy, one is healed by a reboot, one by a
+# reimage, one is escalated to a person, and one has a slow network that recovers by itself.
 node node1 node2 node3 node4 node5
 
 say node2, node3 and node4 each lose a GPU; node5's network becomes slow

@@ -1,4 +1,4 @@
-# The GPU tools never end: the exporter goes on answering, and the node is rebooted.
+# Hung GPU tools lead to a reboot. The exporter still answers scrapes while they hang.
 node hung1
 break hung1 hung until reboot
 await hung1 taint repair-reboot within 90s

@@ -1,4 +1,4 @@
-# A GPU that does not answer until the next reboot; a pod of somebody else's makes way for it.
+# A reboot heals a GPU that does not respond. A pod of another user is evicted first.
 node heal1
 pod training-1 on heal1
 break heal1 gpu-not-responding until reboot

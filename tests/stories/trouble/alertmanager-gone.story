@@ -1,4 +1,5 @@
-# Nobody knows what is silenced: nothing disruptive starts until an Alertmanager answers again.
+# Unknown silences block every repair. Nothing disruptive starts without an Alertmanager. Silences
+# are unknown until one answers again.
 node gone1
 policy {alertmanager: {pollSeconds: 1}}
 kubectl annotate node gone1 ossci.amd.com/hold=until-nobody-answers

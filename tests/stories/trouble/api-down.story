@@ -1,5 +1,5 @@
-# The API server is out of reach for four lease durations, while pods are asked to leave and while the node reboots. Nothing is
-# done twice, and the repair goes on.
+# The repair survives an outage of the API server. The outage lasts four lease durations, during a
+# drain and during a reboot. Nothing is done twice.
 node down1 down2
 pod stays-1 on down1
 kubectl create poddisruptionbudget stays --selector=app=stays-1 --min-available=1

@@ -1,5 +1,5 @@
-# A machine that hangs in its shutdown: the agent took the order, no new boot comes, the kubelet is silent. Its BMC resets it,
-# and what heals it is the proof.
+# The BMC resets a machine that hangs during shutdown. The agent accepted the order, no new boot
+# follows and the kubelet is silent. The proof after the reset heals the node.
 node hangs1
 break hangs1 gpu-missing until reboot
 break hangs1 stays-dark until reboot

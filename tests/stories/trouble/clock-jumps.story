@@ -1,5 +1,6 @@
-# The remediator's clock jumps an hour ahead while a node reboots, and back while it is proven: no deadline is believed to be
-# past. One that starts with a wrong clock does nothing disruptive until it is right.
+# A clock jump expires no deadline. The remediator's clock jumps an hour ahead during a reboot, and
+# back during the proof. A remediator that starts with a wrong clock does nothing disruptive until
+# the clock is right.
 node jumps1 starts1
 clock +0s
 kubectl taint node jumps1 repair-reboot=:NoSchedule

@@ -1,5 +1,6 @@
-# A technician's mark, a cordon before anything starts, and one while pods are asked to leave: nothing disruptive starts, and
-# what has started but is not out yet stops. A budget of pods that never yields is overruled at the drain's deadline.
+# A maintenance taint or a cordon stops a repair. The cordon is set before anything starts on one
+# node, and during the drain on another. A PodDisruptionBudget that never allows an eviction is
+# overruled at the drain's deadline.
 node marked1 parked1 cordon1
 policy {maintenance: {taints: [site.example/technician]}}
 kubectl taint node marked1 site.example/technician=:NoSchedule

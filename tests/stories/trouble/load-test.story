@@ -1,5 +1,5 @@
-# The checks pass after the reboot, and the site's load test does not: that disproves the node as a failed check does. After the
-# reimage it passes.
+# A failed load test fails the proof. The checks pass after the reboot, and the site's load test
+# does not. The node gets a reimage, and then the load test passes.
 node loads1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, proof: {loadTest: {command: [/bin/false], seconds: 20}}}
 break loads1 gpu-missing until reboot

@@ -1,4 +1,4 @@
-# The policy is changed while a node waits: first only watched, then only tainted, then repaired.
+# The pool's mode changes while a node waits. The mode is first observe, then taint, then reboot.
 node mode1
 policy {pool: {mode: observe}}
 break mode1 gpu-missing until reboot

@@ -1,5 +1,5 @@
-# What could not be proven is a person's and no reason for a reimage: an exporter that is absent after the reboot, and a machine
-# that does not come back.
+# A proof that cannot finish goes to a person. It causes no reimage. The exporter of one node is
+# absent after the reboot; the other machine does not boot again.
 node blind1 dark1
 policy {budget: {atMostPercent: 100}, times: {bootSeconds: 20, stabiliseSeconds: 1, proofSeconds: 8}}
 break blind1 no-exporter until forever

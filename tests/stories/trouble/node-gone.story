@@ -1,5 +1,5 @@
-# A Node that is deleted has no repair. One that is deleted and created again keeps its repair: on the same boot it gets its
-# taint back, on another boot it is proven before anything else. One that is deleted gives back its place in the budget.
+# A recreated Node keeps its repair. A deleted one has none. On the same boot the Node gets its
+# taint back; on another boot it is proven first. A deleted Node frees its budget slot.
 node left1 same1 other1 goes1 next1
 kubectl annotate node left1 ossci.amd.com/hold=wait
 kubectl taint node left1 repair-reboot=:NoSchedule

@@ -1,5 +1,5 @@
-# A record that somebody edited into nonsense is left alone, and so is its node; so is one that cannot be read at all. Mended,
-# the repair goes on where it stood.
+# A node with an invalid record is left alone. One record was edited into an invalid one, the other
+# cannot be parsed at all. Once the record is fixed, the repair continues where it was.
 node odd1 unread1
 policy {pool: {mode: taint}}
 break odd1 gpu-missing until reboot

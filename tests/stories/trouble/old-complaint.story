@@ -1,5 +1,6 @@
-# While one node has the pool's only place, the complaints of two others grow old. When it is their turn they are checked once
-# more: one has recovered, and is not rebooted; the other still fails.
+# Old complaints are checked before a repair. One node holds the pool's only budget slot while the
+# complaints of two others grow old. One of the two has recovered and is not rebooted; the other
+# still fails.
 node first1 better1 still1
 policy {brakes: {stormPercent: 100}, times: {freshEvidenceSeconds: 3, drainSeconds: 120, stabiliseSeconds: 1}}
 pod stays-first1 on first1

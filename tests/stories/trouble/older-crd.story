@@ -1,6 +1,7 @@
-# The CRD of the cluster is older than the program (helm, for one, leaves a CRD as it is) and does not know what the record of a provisioning
-# service's reimage is. Dropped without a word, the next turn would know of no such reimage. It is refused instead, and nobody is
-# asked for anything until the CRD is applied.
+# An older CRD blocks provisioned reimages. The CRD does not know the field
+# status.episode.provisioning (helm, for one, never upgrades a CRD). If the API server pruned the
+# field silently, the next reconcile would not know of the reimage. The controller's write is
+# refused instead, and the service is not called until the CRD is applied.
 node oc1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {captureSeconds: 4, reimageSeconds: 60}, reimage: {service: PROVISIONING}}
 kubectl patch crd noderepairs.ossci.amd.com --type=json --patch=[{"op":"move","from":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/provisioning","path":"/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/episode/properties/later"}]

@@ -1,5 +1,5 @@
-# The policy is changed while pods are asked to leave: the pool is only tainted from now on, so what is not out yet stops, and
-# the place in the budget is free. When the pool may be rebooted again, it goes on.
+# A stricter mode stops a drain. The policy changes to mode taint during the drain: the drain stops
+# and the budget slot is free. When the policy allows reboots again, the repair continues.
 node middle1
 policy {times: {drainSeconds: 120, stabiliseSeconds: 1}}
 pod stays-middle1 on middle1

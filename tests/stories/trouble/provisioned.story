@@ -1,7 +1,8 @@
-# The site's provisioning service reimages, and the agent is not asked to: one node is healed by it, of one the Node goes with the
-# old system and comes with the new one, one fails, one never ends, one is back on its old boot. Nobody is reimaged twice, also when
-# the remediator is killed in the middle; one that a person holds before it is asked for is not asked for. A new disk remembers no GPUs:
-# the record does, so one that is still gone is missed.
+# A provisioning service reimages the nodes. The agent is not asked to. One node is healed. One Node
+# is deleted with the old system and registers again with the new one. One reimage fails, one never
+# finishes, and one node comes back on its old boot. No node is reimaged twice, even when the
+# controller is killed. A node that is held before the request is not requested. A new disk has no
+# cached number of GPUs. The record has it, so a GPU that is still missing is noticed.
 node pv-heals1 pv-rejoins1 pv-fails1 pv-ends1 pv-held1 pv-learned2
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {captureSeconds: 4, drainSeconds: 60, reimageSeconds: 40}, reimage: {service: PROVISIONING}}
 kubectl label node pv-learned2 ossci.amd.com/gpus-

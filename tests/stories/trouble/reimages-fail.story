@@ -1,5 +1,5 @@
-# Three reimages that heal nobody: the rung stops in the pool, for each a person is asked. Another node waits until a person lets
-# the rung go on.
+# Three failed reimages stop the rung. A person is asked for each of the three nodes. Another node
+# waits until a person resumes the rung.
 node images1 images2 images3 images4
 policy {budget: {atMostPercent: 100}, brakes: {failedAttempts: 3, stormPercent: 100}, times: {stabiliseSeconds: 1}}
 break images1 gpu-missing until forever

@@ -1,5 +1,5 @@
-# A fault that comes back within a day was not healed by a reboot: the next repair begins with a reimage. The third within a
-# week is a person's.
+# A fault that returns within a day skips the reboot. The second repair begins with a reimage. The
+# third repair within a week goes to a person.
 routes 1s 2s 600s
 node again1
 policy {times: {complaintGraceSeconds: 4}}

@@ -1,5 +1,5 @@
-# A person released a node, and it fails again. In the quiet time nothing starts; after it the repair begins with a reboot: a
-# release says nothing about what heals the node.
+# A released node that fails again is rebooted. Nothing starts within releasedQuietSeconds. Then the
+# repair begins with a reboot, because a release is not a failed reboot.
 routes 0s 1s 600s
 node freed1
 policy {times: {releasedQuietSeconds: 20, stabiliseSeconds: 1}}

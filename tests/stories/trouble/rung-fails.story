@@ -1,4 +1,4 @@
-# Three reboots that heal nobody: the rung stops in the pool. A person who has seen it lets it go on.
+# Three failed reboots stop the rung. A person resumes it.
 node fails1 fails2 fails3 fails4
 policy {pool: {mode: reboot}, brakes: {failedAttempts: 3}, budget: {atMostPercent: 100}}
 break fails1 gpu-missing until forever

@@ -1,5 +1,5 @@
-# An order of a reimage means the script that lay in the ConfigMap when it was written. What lies there when the agent takes the
-# order may be another or gone: neither is run, a person is asked.
+# A changed reimage script is not run. Nor is a deleted one. An order names the script by its hash
+# at the time of the order. The agent refuses another script, and a person is asked.
 node changes1 vanishes1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {captureSeconds: 2, reimageSeconds: 120, agentSilentSeconds: 600}, reimage: {key: other.sh}}
 kubectl -n ossci patch configmap ossci-reimage --type=merge --patch={"data":{"other.sh":"false"}}

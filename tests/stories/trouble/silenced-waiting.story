@@ -1,5 +1,5 @@
-# A silence that is set while a node waits stops its repair, although the alert was told before. When it ends, the repair
-# goes on.
+# A silence stops a waiting repair. The alert was already sent before the silence. When the silence
+# ends, the repair continues.
 node waits1
 policy {alertmanager: {pollSeconds: 1}}
 kubectl annotate node waits1 ossci.amd.com/hold=until-it-is-silenced

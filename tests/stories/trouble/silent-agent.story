@@ -1,5 +1,6 @@
-# A Ready node whose agent takes no order is a person's: nobody resets a machine that runs pods. And a GPU that is gone is missed
-# without a label that says how many there are: the exporter has learned it, so a reboot that does not bring it back heals nothing.
+# A Ready node with a silent agent is escalated. It is not reset, because it still runs pods. The
+# other node has no label with its number of GPUs: the exporter has learned the number, so a reboot
+# that leaves a GPU missing fails.
 node silent1 learned1
 policy {budget: {atMostPercent: 100}, times: {agentSilentSeconds: 5, drainSeconds: 60}}
 kubectl label node learned1 ossci.amd.com/gpus-

@@ -1,5 +1,5 @@
-# A node can be slow and broken at once. The repair has the order; the network is proven when no repair is open, also after a
-# person had the node. A slow network is never a reason for a reboot.
+# A node can be both slow and broken. The repair comes first. The network is proven when no repair
+# is open, also after a person had the node. A slow network is never a reason for a reboot.
 routes 0s 1s 600s
 node slowed1 broken1 person1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {stabiliseSeconds: 1}}

@@ -1,5 +1,5 @@
-# Four nodes of a pool ask within seconds. All are tainted, none is rebooted while the storm lasts. After it the first has to
-# heal before the second starts.
+# A storm taints all four nodes and reboots none. They complain within seconds. After the storm the
+# first node has to heal before the second reboot starts.
 node storm1 storm2 storm3 storm4
 policy {brakes: {stormSeconds: 40}, budget: {atMostPercent: 100}}
 kubectl -n ossci annotate configmap ossci-budget ossci.amd.com/pause=until-all-four-have-asked

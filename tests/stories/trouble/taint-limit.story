@@ -1,4 +1,4 @@
-# Half a pool is the most that our taints take out of service; the next one waits untainted until a place is free.
+# The taint limit is half of the pool. The next node stays untainted until a slot is free.
 node limit1 limit2
 policy {brakes: {taintPercent: 50}}
 kubectl annotate node limit1 ossci.amd.com/hold=keep-it-tainted

@@ -1,5 +1,6 @@
-# The leader stands still for longer than its lease, in the middle of a repair. The other one leads; then the first goes on,
-# and believes to lead until it looks. Nothing is done twice.
+# A leader that is frozen does nothing twice. It stops for longer than its lease during a repair,
+# and the other replica leads. Then the first one continues and believes that it leads until it
+# checks.
 node two1 two2
 kubectl taint node two1 repair-reboot=:NoSchedule
 await two1 phase Draining within 30s

@@ -1,4 +1,4 @@
-# No webhook ever comes, neither for the alert nor for its end: Alertmanager is asked, and says both.
+# Polling replaces lost webhooks. Neither the firing nor the resolved notification arrives.
 routes 600s 600s 600s
 policy {alertmanager: {pollSeconds: 2}, times: {complaintGraceSeconds: 5}}
 node lost1

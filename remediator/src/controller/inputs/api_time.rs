@@ -1,4 +1,4 @@
-//! Keeps the time that decisions are made by: asks the API server what time it is, at the start and each minute.
+//! Reader of the API server's time: at the start, and then every minute. Decides nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,30 +12,32 @@ use crate::controller::state::time::ApiTime;
 use crate::core::kept_time::Reading;
 use ossci_base::clock;
 
+/// Interval of the readings.
 const EVERY: Duration = Duration::from_secs(60);
-/// While the clocks disagree they are compared more often.
+/// Interval while the clocks disagree.
 const EVERY_SKEWED: Duration = Duration::from_secs(5);
+/// Interval of the attempts at the start.
 const AT_START: Duration = Duration::from_secs(1);
 
-/// Asks until the API server answers: without its time nothing is decided.
+/// Reads the API server's time. Retries until it answers, because every decision needs this time.
 pub async fn begin(client: &kube::Client) -> ApiTime {
     loop {
         match read(client).await {
             Ok(reading) => return ApiTime::begin(reading),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "asking the API server for its time"),
+            Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot read the API server's time, retrying"),
         }
         tokio::time::sleep(AT_START).await;
     }
 }
 
-/// Compares the clocks as long as the process runs.
+/// Compares the clocks for as long as the process runs. A failed reading is logged and retried.
 pub async fn follow(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(if context.time.skewed() { EVERY_SKEWED } else { EVERY }).await;
         let reading = match read(&client).await {
             Ok(reading) => reading,
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "asking the API server for its time");
+                tracing::warn!(error = format!("{error:#}"), "cannot read the API server's time, retrying");
                 continue;
             }
         };
@@ -44,18 +46,18 @@ pub async fn follow(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
         context.time.set(after);
         context.metrics.clock_skewed.set(i64::from(after.skewed()));
         if before.skewed() != after.skewed() {
-            tracing::warn!(api = %reading.api, wall = %reading.wall, skewed = after.skewed(), "clocks compared");
+            tracing::warn!(api = %reading.api, wall = %reading.wall, skewed = after.skewed(), "clock skew changed");
             context.wake_all();
         }
     }
 }
 
-/// The API server's `Date`, our wall clock and our monotonic one, at about one moment.
+/// Reads the API server's `Date`, our wall clock and our monotonic clock at about the same moment.
 async fn read(client: &kube::Client) -> anyhow::Result<Reading> {
-    let request = Request::get("/version").body(Body::empty()).context("a request without a body")?;
+    let request = Request::get("/version").body(Body::empty()).context("building the request for /version")?;
     let answer = client.send(request).await?;
-    let date = answer.headers().get(header::DATE).context("an answer without a Date")?;
-    let date = date.to_str().context("a Date that is no text")?;
-    let api = jiff::fmt::rfc2822::parse(date).with_context(|| format!("the Date {date:?}"))?.timestamp();
+    let date = answer.headers().get(header::DATE).context("the answer has no Date header")?;
+    let date = date.to_str().context("the Date header is not text")?;
+    let api = jiff::fmt::rfc2822::parse(date).with_context(|| format!("parsing the Date header {date:?}"))?.timestamp();
     Ok(Reading { api, wall: clock::now(), at: clock::monotonic() })
 }

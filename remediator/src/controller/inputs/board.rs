@@ -1,5 +1,5 @@
-//! The complaint boards in the Kubernetes API: what was told of a node is durable when this says so. Used by the webhook, and
-//! for what Alertmanager was asked.
+//! Writer of the complaint boards in the NodeRepairs, for the webhook and for the poll of
+//! Alertmanager. It must not report success before the complaint is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,15 +20,18 @@ use crate::metrics::Outcome;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
-/// Nodes whose complaints are written at the same time.
+/// Number of nodes whose complaints are written concurrently.
 const CONCURRENT: usize = 8;
-/// Whether so many nodes exist is asked for each of them; of more, one list of all names costs less. A delivery of thousands
-/// of alerts about nodes that do not exist would otherwise never come to its end within one answer, nor within the next.
+/// Up to this number, unknown node names are looked up one by one. Above it, one list of all node
+/// names is cheaper: a delivery of thousands of alerts about nodes that do not exist would
+/// otherwise time out, and so would each retry.
 const ASKED_SINGLY: usize = 16;
 
-/// Makes complaints durable, node by node; returns of how many nodes they could not be. What the records know already is durable:
-/// a delivery that did not come to its end within one answer goes on there with the next. That an alert was told again is
-/// recorded after that, within `refreshing`: what is left then is told again by the next poll.
+/// Makes complaints durable, node by node; returns for how many nodes that failed.
+///
+/// Complaints that are already recorded are skipped, so a retry continues where the last delivery
+/// timed out. The new `seen` times of recorded alerts are written last, within `refreshing`; the
+/// next poll repeats the ones that are left.
 pub async fn record_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>, refreshing: Duration) -> usize {
     let is_news = |node: &str, complaints: &[Complaint], again| {
         complaints.iter().any(|complaint| context.fleet.is_news(node, complaint, again))
@@ -44,7 +47,7 @@ pub async fn record_all(context: &Context, told: BTreeMap<String, Vec<Complaint>
         match names(context).await {
             Ok(names) => nobody(context, &strangers, |node| !names.contains(node), &mut told),
             Err(error) => {
-                tracing::error!(%error, "listing the names of all nodes");
+                tracing::error!(%error, "cannot list the node names, alerts about unknown nodes not recorded");
                 lost += strangers.len();
                 told.retain(|node, _| !strangers.contains(node));
             }
@@ -54,7 +57,7 @@ pub async fn record_all(context: &Context, told: BTreeMap<String, Vec<Complaint>
     lost + tokio::time::timeout(refreshing, write_all(context, again)).await.unwrap_or_default()
 }
 
-/// Returns of how many nodes the complaints could not be made durable.
+/// Makes complaints durable; returns for how many nodes that failed.
 async fn write_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>) -> usize {
     let writes = futures::stream::iter(told)
         .map(|(node, complaints)| complain(context, node, complaints))
@@ -63,7 +66,7 @@ async fn write_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>) ->
     writes.count().await
 }
 
-/// Counts in the deliveries that are being recorded, until it is dropped.
+/// Counts as one delivery in progress until it is dropped.
 struct Receiving<'a>(&'a watch::Sender<usize>);
 
 impl<'a> Receiving<'a> {
@@ -79,13 +82,14 @@ impl Drop for Receiving<'_> {
     }
 }
 
+/// Lists the names of all nodes.
 async fn names(context: &Context) -> Result<BTreeSet<String>, kube::Error> {
     let nodes: Api<SlimNode> = Api::all(context.client.clone());
     let list = nodes.list_metadata(&ListParams::default()).await?;
     Ok(list.items.into_iter().filter_map(|node| node.metadata.name).collect())
 }
 
-/// Takes out what was told of nodes that do not exist.
+/// Removes the complaints about nodes that do not exist; logs and counts them.
 fn nobody(
     context: &Context,
     strangers: &BTreeSet<String>,
@@ -94,7 +98,7 @@ fn nobody(
 ) {
     let nobody: Vec<&String> = strangers.iter().filter(|node| is_nobody(node)).collect();
     let Some(first) = nobody.first() else { return };
-    tracing::warn!(nodes = nobody.len(), first, "alerts ignored: there are no such nodes");
+    tracing::warn!(nodes = nobody.len(), first, "alerts ignored, the nodes do not exist");
     for node in nobody {
         told.remove(node);
         count_nobody(context);
@@ -106,7 +110,8 @@ fn count_nobody(context: &Context) {
     context.metrics.webhook_alerts.get_or_create_owned(&outcome).inc();
 }
 
-/// Makes the complaints of one node durable; `false` when that did not succeed.
+/// Makes the complaints of one node durable; returns `false` if that failed. Complaints about a
+/// node that does not exist are ignored, which is no failure.
 pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> bool {
     match write(context, &node, &told).await {
         Ok(true) => {
@@ -114,21 +119,22 @@ pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> 
             true
         }
         Ok(false) => {
-            tracing::warn!(node, "alert ignored: there is no such node");
+            tracing::warn!(node, "alerts ignored, the node does not exist");
             count_nobody(context);
             true
         }
         Err(error) => {
-            tracing::error!(node, %error, "recording a complaint");
+            tracing::error!(node, %error, "cannot record complaints");
             false
         }
     }
 }
 
-/// Tries until the guarded write wins; the caller bounds the time. `Ok(false)`: there is no such node.
+/// Retries the guarded write until it succeeds; the caller limits the time. Returns `Ok(false)` if
+/// there is no such node.
 async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
     let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    // What the watches know is tried first, unread: a write over anything older is refused.
+    // Try the cached board first: if it is stale, the API server rejects the write.
     let mut known = context.fleet.board(name);
     if known.is_none() && context.fleet.is_first_complaint(name) {
         known = Some(board(&records::create(&repairs, name).await?));
@@ -165,7 +171,7 @@ async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool
     }
 }
 
-/// The record, made where there is none of a node that is there.
+/// Reads the record; creates it if the Node exists without one.
 async fn read(context: &Context, repairs: &Api<NodeRepair>, name: &str) -> Result<Option<NodeRepair>, kube::Error> {
     if let Some(repair) = repairs.get_opt(name).await? {
         return Ok(Some(repair));

@@ -1,5 +1,6 @@
-//! Leadership: the Lease `ossci-remediator` of our namespace. It keeps two replicas from doing the same work; that nothing
-//! is done twice is the guarded writes' work.
+//! Leader election with the Lease `ossci-remediator` of our namespace. It spares two replicas from
+//! doing the same work. Safety does not depend on it: guarded writes prevent that a step is done
+//! twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,10 @@ use crate::core::lease::{Candidate, Held};
 use ossci_base::clock;
 
 const NAME: &str = "ossci-remediator";
-/// One request for the lease may not take longer than this, or the next comes too late.
+/// Timeout of one round, a read and a write; a slower one would delay the next renewal too much.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// Takes and keeps the lease for as long as the process runs.
+/// Acquires and renews the Lease for as long as the process runs.
 pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Result<()> {
     let mut led = false;
     loop {
@@ -26,15 +27,15 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
         match round.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if request::lost_race(&error) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "keeping the lease"),
-            Err(_) => tracing::warn!("keeping the lease: the API server does not answer"),
+            Ok(Err(error)) => tracing::warn!(%error, "cannot renew the Lease, retrying"),
+            Err(_) => tracing::warn!("cannot renew the Lease, retrying: the API server does not answer"),
         }
         if context.leadership.set(candidate.leads_until()) {
             context.wake_all();
         }
         let leads = context.leadership.leads();
         if leads != led {
-            tracing::info!(me = candidate.me(), leads, "leadership");
+            tracing::info!(me = candidate.me(), leads, "leadership changed");
             context.metrics.leader.set(i64::from(leads));
             led = leads;
         }
@@ -42,6 +43,7 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
     }
 }
 
+/// Reads the Lease; acquires or renews it if this replica may.
 async fn round(context: &Context, candidate: &mut Candidate) -> Result<(), kube::Error> {
     let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
     let lease = api.get_opt(NAME).await?;
@@ -62,7 +64,7 @@ async fn round(context: &Context, candidate: &mut Candidate) -> Result<(), kube:
     Ok(())
 }
 
-/// Gives the lease back, so that the other replica need not wait for its end.
+/// Releases the Lease, so that the other replica does not wait until it expires.
 pub async fn give_back(context: &Context, me: &str) {
     context.leadership.set(None);
     let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
@@ -76,8 +78,8 @@ pub async fn give_back(context: &Context, me: &str) {
     };
     match tokio::time::timeout(REQUEST, given).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "giving the lease back"),
-        Err(_) => tracing::warn!("giving the lease back: the API server does not answer"),
+        Ok(Err(error)) => tracing::warn!(%error, "cannot release the Lease, it expires by itself"),
+        Err(_) => tracing::warn!("cannot release the Lease, it expires by itself: the API server does not answer"),
     }
 }
 
@@ -91,7 +93,7 @@ fn held(lease: &Lease) -> Held {
     }
 }
 
-/// The lease with `holder` in it; refused by the API server when it changed since it was read.
+/// Returns the Lease with `holder` in it. The API server rejects it if the Lease has changed since.
 fn written(lease: Option<&Lease>, holder: &str, duration: Duration) -> Lease {
     let now = MicroTime(clock::now());
     let old = lease.and_then(|lease| lease.spec.clone()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What comes from outside: watches, alerts, the policy file, the Lease, the API server's time. Each fills the state and wakes
-//! nodes; none reconciles a node.
+//! Inputs of the controller: watches, alerts, the policy file, the Lease, the API server's time.
+//! They update the state and wake nodes; they never reconcile a node.
 
 pub mod api_time;
 pub mod board;

@@ -1,5 +1,5 @@
-//! What the site has decided, as the policy file says it now: read at the start, and again whenever the file changes. A file
-//! that cannot be used changes nothing and says so in a metric.
+//! The policy file: read at the start, and again whenever it changes. An invalid file must not
+//! replace the policy in force; a metric and a log line report it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,16 +14,17 @@ use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
 use ossci_base::clock;
 
-/// How often the file is looked at.
+/// How often the file is read.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Nodes in one page of a list.
 const PAGE: u32 = 500;
 
+/// Reads the policy file.
 pub fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("reading the policy file {}", path.display()))
 }
 
-/// Reads the file again whenever it changed.
+/// Reloads the policy whenever the file changes, for as long as the process runs.
 pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -37,14 +38,14 @@ pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> a
         };
         match Site::of(&now) {
             Ok(site) if site.names != context.site().names => {
-                refuse(&context, &anyhow::anyhow!("taintPrefix changed: nodes carry taints of the old name; restart"));
+                refuse(&context, &anyhow::anyhow!("taintPrefix changed: nodes have taints with the old one; restart"));
             }
             Ok(site) => {
-                tracing::info!(policy = %path.display(), pools = site.policy.pools.len(), "policy read again");
+                tracing::info!(policy = %path.display(), pools = site.policy.pools.len(), "policy reloaded");
                 context.sites.send_replace(Arc::new(site));
                 context.metrics.policy_read(Some(clock::now()));
                 if let Err(error) = look_at_nodes(&context).await {
-                    tracing::warn!(%error, "listing the nodes after the policy changed");
+                    tracing::warn!(%error, "cannot list the nodes after a policy change, their pools may be stale");
                 }
                 context.wake_all();
             }
@@ -54,12 +55,13 @@ pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> a
     }
 }
 
+/// Logs that the file is not used, and sets the metric.
 fn refuse(context: &Context, error: &anyhow::Error) {
-    tracing::error!(error = format!("{error:#}"), "the policy file is not used; the one before stays in force");
+    tracing::error!(error = format!("{error:#}"), "policy file rejected, the previous policy stays in force");
     context.metrics.policy_read(None);
 }
 
-/// Which pool a node is in may have changed with the policy.
+/// Lists all nodes again, because the new policy may select other pools for them.
 async fn look_at_nodes(context: &Context) -> Result<(), kube::Error> {
     let (api, site): (Api<SlimNode>, _) = (Api::all(context.client.clone()), context.site());
     let mut page = ListParams::default().limit(PAGE);

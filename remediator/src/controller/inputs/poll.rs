@@ -1,5 +1,6 @@
-//! Polls Alertmanager: every replica is asked for its alerts and silences at the start, each minute, and before each
-//! disruptive act. The webhook is a hint, this is the truth: a webhook or a `resolved` that was lost is made up for here.
+//! Poll of Alertmanager: every replica is asked for its alerts and silences at the start, every
+//! `alertmanager.pollSeconds`, and before each disruptive step. The webhook is only a hint: the
+//! poll corrects for a lost delivery or a lost `resolved`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crate::core::silence::Silence;
 use crate::metrics::Outcome;
 use crate::wire::alertmanager::{ListedAlert, ListedSilence, Meaning};
 
-/// An alert is gone when so many polls in a row did not have it, on any replica.
+/// A complaint is resolved after this number of polls in a row in which no replica listed its
+/// alert.
 const GONE: u32 = 2;
 
 /// The union of what the replicas list.
@@ -21,16 +23,17 @@ const GONE: u32 = 2;
 struct Union {
     /// Complaints that fire and are neither silenced nor inhibited, by node.
     told: BTreeMap<String, Vec<Complaint>>,
-    /// Fingerprints of all that is listed, whatever its state.
+    /// Fingerprints of all listed alerts, also silenced and inhibited ones.
     listed: BTreeSet<String>,
     silences: BTreeMap<String, Silence>,
     answers: usize,
-    /// Every replica answered, and each has the heartbeat: what is not listed does not fire.
+    /// Every replica answered and lists the heartbeat, so an alert that is not listed does not
+    /// fire.
     complete: bool,
 }
 
-/// Asks again and again. Who does not lead only keeps what it knows of silences fresh: a new leader that has not asked yet
-/// would take back what is not out, and begin it anew.
+/// Polls for as long as the process runs. A replica that does not lead only refreshes the silences.
+/// A new leader without them would withdraw steps that have not begun, and start them again later.
 pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     let mut absent: BTreeMap<(String, String), u32> = BTreeMap::new();
     let (mut leadership, mut sites) = (context.leadership.changes(), context.sites.subscribe());
@@ -55,8 +58,8 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     }
 }
 
-/// Asks now, for a disruptive act that is about to be done; whether anybody answered. Where nobody is to be asked, nobody has
-/// to answer.
+/// Polls now, before a disruptive step. Returns whether a replica answered, and `true` where no
+/// Alertmanager is configured.
 pub async fn ask(context: &Context) -> bool {
     match &context.site().alertmanager {
         Some(replicas) => ask_replicas(context, replicas).await.answers > 0,
@@ -64,6 +67,7 @@ pub async fn ask(context: &Context) -> bool {
     }
 }
 
+/// Polls every replica, and stores the silences if any answered.
 async fn ask_replicas(context: &Context, replicas: &Replicas) -> Union {
     let each = replicas.urls.iter().map(|url| async move {
         let alerts = replicas.get::<Vec<ListedAlert>>(url, "/api/v2/alerts?filter=remediation%3D~%22.%2B%22");
@@ -78,7 +82,7 @@ async fn ask_replicas(context: &Context, replicas: &Replicas) -> Union {
             Ok((alerts, silences)) => take(context, &mut union, &alerts, &silences),
             Err(error) => {
                 union.complete = false;
-                tracing::warn!(url, error = format!("{error:#}"), "Alertmanager does not answer");
+                tracing::warn!(url, error = format!("{error:#}"), "cannot poll Alertmanager");
             }
         }
     }
@@ -90,7 +94,7 @@ async fn ask_replicas(context: &Context, replicas: &Replicas) -> Union {
     union
 }
 
-/// One replica's answer.
+/// Adds one replica's answer to the union.
 fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: &[ListedSilence]) {
     let (site, now) = (context.site(), context.now());
     let mut heartbeat = false;
@@ -110,20 +114,20 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
     for silence in silences.iter().filter(|silence| silence.is_active()) {
         match silence.read() {
             Ok(read) => drop(union.silences.insert(silence.id.clone(), read)),
-            Err(error) => tracing::warn!(id = silence.id, %error, "a silence is not understood; it silences nothing"),
+            Err(error) => tracing::warn!(id = silence.id, %error, "cannot parse a silence, it is ignored"),
         }
     }
     union.answers += 1;
     union.complete &= heartbeat;
 }
 
-/// Complaints that the webhook did not bring.
+/// Records complaints that the webhook did not deliver.
 async fn learn(context: &Context, union: &Union) {
-    // What cannot be recorded now is asked for again.
+    // The next poll repeats what cannot be recorded now.
     board::record_all(context, union.told.clone(), Duration::MAX).await;
 }
 
-/// Complaints that no replica has any more.
+/// Resolves complaints whose alerts no replica lists any more.
 async fn forget(context: &Context, union: &Union, absent: &mut BTreeMap<(String, String), u32>) {
     if !union.complete {
         absent.clear();
@@ -135,7 +139,7 @@ async fn forget(context: &Context, union: &Union, absent: &mut BTreeMap<(String,
         let polls = absent.entry((node.clone(), complaint.fingerprint.clone())).or_default();
         *polls += 1;
         if *polls >= GONE {
-            tracing::info!(node, fingerprint = complaint.fingerprint, "no Alertmanager has this alert any more");
+            tracing::info!(node, fingerprint = complaint.fingerprint, "alert not listed any more, complaint resolved");
             let resolved = Complaint { firing: false, seen: context.now(), ..complaint };
             board::complain(context, node, vec![resolved]).await;
         }

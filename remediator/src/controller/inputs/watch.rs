@@ -1,4 +1,5 @@
-//! The watches: they tell the fleet what there is, and wake.
+//! Watches of NodeRepairs, Nodes and the budget object. They update the cache and wake nodes; they
+//! decide nothing.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -24,7 +25,7 @@ use ossci_base::clock;
 /// Nodes in one page of the first list.
 const PAGE: u32 = 50;
 
-/// Wakes a node when its record changes. One that cannot be read spoils no other.
+/// Wakes a node when its record changes. A record that cannot be read does not affect the others.
 pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<DeserializeGuard<NodeRepair>> = Api::all(client);
     let mut stream = watcher(api, watcher::Config::default()).default_backoff().boxed();
@@ -59,12 +60,12 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
                 wake_waiting(&context, Why::WaitingForBudget);
             }
             Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),
-            Err(error) => tracing::warn!(%error, "watching NodeRepair"),
+            Err(error) => tracing::warn!(%error, "watch of NodeRepair failed, retrying"),
         }
     }
 }
 
-/// Wakes whoever waits for a place when the places changed.
+/// Wakes the nodes that wait for a budget slot when the budget object changes.
 pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<ConfigMap> = Api::namespaced(client, &context.namespace);
     let one = watcher::Config::default().fields(&format!("metadata.name={}", budget::NAME));
@@ -86,30 +87,31 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
                 context.fleet.lost_places();
                 tracing::error!(
                     namespace = context.namespace,
-                    "there is no ConfigMap {}: no repair starts until deploy/budget.yaml is applied",
+                    "ConfigMap {} not found, no repair starts until deploy/budget.yaml is applied",
                     budget::NAME
                 );
             }
             Ok(None) => anyhow::bail!("the watch of the budget ended"),
-            Err(error) => tracing::warn!(%error, "watching the budget"),
+            Err(error) => tracing::warn!(%error, "watch of the budget failed, retrying"),
         }
     }
 }
 
-/// A place that is held for a repair that is over may be taken by whoever waits.
+/// Wakes the waiting nodes if this node holds a budget slot for an ended episode: they may take it.
 fn place_is_free(context: &Context, name: &str) {
     if context.fleet.holds_too_long(name) {
         wake_waiting(context, Why::WaitingForBudget);
     }
 }
 
+/// Wakes the nodes that wait for this reason.
 fn wake_waiting(context: &Context, why: Why) {
     for node in context.fleet.waiting_for(why) {
         context.wakes.wake(&node);
     }
 }
 
-/// What of a node can change a decision.
+/// The parts of a Node that can change a decision.
 #[derive(PartialEq, Eq)]
 struct Glance {
     uid: String,
@@ -117,7 +119,7 @@ struct Glance {
     ready: bool,
     taints: BTreeSet<TaintKey>,
     hands_off: (Option<String>, bool),
-    /// Of the labels, which say whose pool it is, and of the taints that are not ours.
+    /// Hash of the labels, which determine the pool, and of the taints that are not ours.
     marks: u64,
 }
 
@@ -136,10 +138,11 @@ impl From<NodeView> for Glance {
     }
 }
 
-/// Wakes a node when something changed that can change a decision; a heartbeat does not.
+/// Wakes a node when a change of its Node can change a decision; a heartbeat of the kubelet cannot.
 pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     let api: Api<SlimNode> = Api::all(client);
-    // A real Node is 10 kB: a page of them is what the first list costs in memory, and never gives back.
+    // A real Node is about 10 kB. The page size limits the memory of the first list, which is never
+    // returned to the system.
     let mut stream = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff().boxed();
     let mut known: HashMap<String, Glance> = HashMap::new();
     let mut listed: HashSet<String> = HashSet::new();
@@ -148,8 +151,9 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
         let view = slim_node::view(node, &site.names);
         let name = node.name_any();
         context.fleet.saw_node(node, &view, &site.policy, clock::monotonic());
-        // Of a node without a record and without a taint of ours there is nothing to decide: ten thousand of them at the start
-        // would each be read twice to find that out. A record that is not known yet wakes its node itself.
+        // A node without a record and without a taint of ours needs no decision. Waking it would
+        // cost two reads, for each of ten thousand nodes at the start. A record that is not cached
+        // yet wakes its node when the watch delivers it.
         let concerns_us = !view.taints.is_empty() || context.fleet.board(&name).is_some();
         let glance = Glance::from(view);
         let before = known.get(&name);
@@ -189,7 +193,7 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
                 context.wakes.wake(&node.name_any());
             }
             Ok(None) => anyhow::bail!("the watch of Node ended"),
-            Err(error) => tracing::warn!(%error, "watching Node"),
+            Err(error) => tracing::warn!(%error, "watch of Node failed, retrying"),
         }
     }
 }

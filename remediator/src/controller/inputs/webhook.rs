@@ -1,6 +1,7 @@
-//! Alertmanager's webhook: authenticate, bound, parse, make every complaint durable, and only then answer 200.
+//! Alertmanager's webhook: authenticate, limit the size, parse, make every complaint durable, and
+//! only then answer 200.
 //!
-//! Our own trouble is always answered 503, which Alertmanager tries again; a 4xx would be lost.
+//! It must answer our own errors with 503, which Alertmanager retries. A 4xx loses the delivery.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -31,15 +32,15 @@ use crate::metrics::{Code, Outcome};
 use crate::wire::alertmanager::{Alert, Meaning, Payload, VERSION};
 use ossci_base::clock;
 
-/// A delivery of some thousand alerts is below this.
+/// Limit of a request body; a delivery of some thousand alerts is smaller.
 const BODY_BYTES: usize = 16 << 20;
-/// From the head of the request to the answer. Alertmanager gives up after 10 s or so; what was written by then stays, and its
-/// retry finishes the rest.
+/// Timeout from the head of the request to the answer. Alertmanager gives up after about 10 s. What
+/// was recorded until then stays, and its retry delivers the rest.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
-/// Of these, so long for alerts that are only told again.
+/// The part of [`ANSWER_WITHIN`] for alerts that are already recorded.
 const REFRESHING: Duration = Duration::from_secs(3);
 
-/// How often the controller looks whether the certificate, the key or the token changed.
+/// How often the controller checks whether the certificate, the key or the token changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 struct Webhook {
@@ -47,24 +48,25 @@ struct Webhook {
     tokens: RwLock<Tokens>,
 }
 
-/// The files that stand before the webhook.
+/// The files with the webhook's certificate, key and tokens.
 #[derive(Debug, Clone)]
 pub struct DoorFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
-    /// Bearer tokens, one a line.
+    /// Bearer tokens, one per line.
     pub token: PathBuf,
 }
 
 impl DoorFiles {
-    /// The content of all three, to notice a change; a file that cannot be read counts as empty here.
+    /// Returns the content of all three, to detect a change. A file that cannot be read counts as
+    /// empty.
     fn content(&self) -> [Vec<u8>; 3] {
         [&self.cert, &self.key, &self.token].map(|path| std::fs::read(path).unwrap_or_default())
     }
 
     fn load(&self) -> anyhow::Result<(Arc<ServerConfig>, Tokens)> {
-        let tokens = Tokens::read(&self.token).context("the webhook's token")?;
-        let config = tls::server_config(&self.cert, &self.key).context("the webhook's certificate")?;
+        let tokens = Tokens::read(&self.token).context("loading the webhook's token")?;
+        let config = tls::server_config(&self.cert, &self.key).context("loading the webhook's certificate")?;
         Ok((Arc::new(config), tokens))
     }
 }
@@ -84,8 +86,8 @@ pub async fn serve(address: SocketAddr, files: DoorFiles, context: Arc<Context>)
     }
 }
 
-/// Puts a new certificate, key or token in force when the files change. Requests in flight finish on the old certificate.
-/// Files that cannot be used change nothing, and are reported once.
+/// Reloads the certificate, the key and the tokens when the files change. Requests in flight finish
+/// on the old certificate. Files that cannot be used change nothing, and are reported once.
 async fn follow(files: DoorFiles, mut content: [Vec<u8>; 3], tls: Tls, webhook: &Webhook) -> Infallible {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -100,7 +102,7 @@ async fn follow(files: DoorFiles, mut content: [Vec<u8>; 3], tls: Tls, webhook: 
                 tls.replace(config);
                 *webhook.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens;
                 webhook.context.metrics.webhook_files_read(Some(clock::now()));
-                tracing::info!(cert = %files.cert.display(), "the webhook's certificate and token were read again");
+                tracing::info!(cert = %files.cert.display(), "webhook files reloaded");
             }
             Err(error) => {
                 webhook.context.metrics.webhook_files_read(None);
@@ -117,9 +119,10 @@ async fn receive(State(webhook): State<Arc<Webhook>>, request: Request) -> Answe
     let known = webhook.tokens.read().unwrap_or_else(PoisonError::into_inner).accept(authorization);
     let answer = if known {
         let answer = tokio::time::timeout(ANSWER_WITHIN, answer(&webhook.context, request.into_body()));
-        answer.await.unwrap_or_else(|_| not_yet("not everything is recorded yet"))
+        answer.await.unwrap_or_else(|_| not_yet("not all complaints are recorded yet"))
     } else {
-        // Nothing of the body is read: a stranger cannot make us hold anything.
+        // Do not read the body: a client without a token must not make the controller allocate
+        // memory.
         (StatusCode::UNAUTHORIZED, "the bearer token is missing or wrong\n".to_owned())
     };
     webhook.context.metrics.webhook_requests.get_or_create_owned(&Code { code: answer.0.as_u16() }).inc();
@@ -134,11 +137,10 @@ async fn answer(context: &Context, body: Body) -> Answer {
     let body = match read(body).await {
         Ok(Some(body)) => body,
         Ok(None) => {
-            let text =
-                format!("more than {BODY_BYTES} bytes: let Alertmanager send fewer alerts at once (max_alerts)\n");
+            let text = format!("the body exceeds {BODY_BYTES} bytes: set a lower max_alerts in the webhook_config\n");
             return (StatusCode::PAYLOAD_TOO_LARGE, text);
         }
-        Err(error) => return not_yet(format_args!("the body did not come whole: {error}")),
+        Err(error) => return not_yet(format_args!("reading the body: {error}")),
     };
     let told = match understand(context, &body) {
         Ok(told) => told,
@@ -152,17 +154,18 @@ async fn answer(context: &Context, body: Body) -> Answer {
     }
 }
 
-/// The complaints of each node, or what is wrong with the body as a whole.
+/// Returns the complaints of each node, or what is wrong with the body as a whole.
 fn understand(context: &Context, body: &[u8]) -> Result<BTreeMap<String, Vec<Complaint>>, String> {
     let payload: Payload =
-        serde_json::from_slice(body).map_err(|error| format!("not a webhook of Alertmanager: {error}\n"))?;
+        serde_json::from_slice(body).map_err(|error| format!("not a webhook payload of Alertmanager: {error}\n"))?;
     if payload.version != VERSION {
         return Err(format!("payload version {:?} is not {VERSION}: use a webhook_config\n", payload.version));
     }
     Ok(sort(context, &payload))
 }
 
-/// `None`: it is too large. It is taken to its end all the same, or whoever sends it would not read the answer.
+/// Returns the body, or `None` if it is too large. Even then it is read to its end: a client that
+/// is still sending would not read the answer.
 async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
     let mut read = Some(Vec::new());
     while let Some(frame) = body.frame().await {
@@ -175,7 +178,7 @@ async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
     Ok(read)
 }
 
-/// The complaints of each node; what is not for us is counted, and logged once for each reason.
+/// Returns the complaints of each node. Other alerts are counted, and logged once for each reason.
 fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
     let mut told: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
     let mut ignored: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Keeps the evidence in the cluster within its bounds: the oldest goes first.
+//! Retention of evidence: the leader deletes the oldest ConfigMaps above the limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use crate::controller::context::Context;
 
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 
+/// Runs for as long as the process does. A failed round is logged and retried.
 pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -16,8 +17,8 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
         }
         match evidence_maps::prune(&context.client, &context.namespace).await {
             Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "the oldest evidence was deleted"),
-            Err(error) => tracing::warn!(%error, "deleting the oldest evidence"),
+            Ok(deleted) => tracing::info!(deleted, "oldest evidence deleted"),
+            Err(error) => tracing::warn!(%error, "cannot delete the oldest evidence, retrying in 10 min"),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the controller tells people and monitoring: metrics and health, Events, mails about a pool; and the end of old evidence.
+//! Outputs of the controller: metrics and health, Events, mails about a pool, retention of
+//! evidence. They never reconcile a node.
 
 pub mod evidence;
 pub mod notices;

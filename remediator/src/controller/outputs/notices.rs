@@ -1,5 +1,5 @@
-//! Tells people what stands of a pool as a whole, by one mail when it begins. That it was told is an annotation of the budget
-//! object, so the next leader does not tell it again.
+//! Notices about a whole pool: one mail when a state such as a brake begins. An annotation of the
+//! budget object records the mail, so that the next leader does not send it again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,17 +20,19 @@ use ossci_base::clock;
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// Runs for as long as the process does. A failed round is logged and retried.
 pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if context.leadership.leads()
             && let Err(error) = round(&context).await
         {
-            tracing::warn!(error = format!("{error:#}"), "telling people of a pool");
+            tracing::warn!(error = format!("{error:#}"), "cannot send or record a notice, retrying in 10 s");
         }
     }
 }
 
+/// Mails the notices that begin, and records them; removes the records of those that ended.
 async fn round(context: &Context) -> anyhow::Result<()> {
     let (site, now) = (context.site(), context.now());
     let counts = context.fleet.counts(&site.policy, now, clock::monotonic());

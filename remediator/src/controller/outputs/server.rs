@@ -1,4 +1,4 @@
-//! Metrics and health, in the clear: nothing here changes anything or tells a secret.
+//! HTTP server for metrics and health, without TLS. It is read-only and exposes no secret.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::metrics_server;
 use ossci_base::clock;
 use ossci_base::words::ClosedWord;
 
+/// Serves metrics and health on `address`.
 pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result<()> {
     let routes = Router::new()
         .route("/metrics", get(metrics))
@@ -32,7 +33,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
     metrics_server::page(context.metrics.page(&standings(&context)))
 }
 
-/// What nodes wait for: shown when nobody does, too, so that a rule finds the series.
+/// Reasons to wait. Each has a series even when no node waits, so that alerting rules find it.
 const WAITING: [Why; 14] = [
     Why::ObserveOnly,
     Why::NotManaged,
@@ -50,7 +51,7 @@ const WAITING: [Why; 14] = [
     Why::WaitingForBudget,
 ];
 
-/// Counts nodes and pools as the watches know them.
+/// Counts nodes and pools from the cache.
 fn standings(context: &Context) -> Standings {
     let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
     let shown = Standings::default();

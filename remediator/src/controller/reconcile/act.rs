@@ -21,7 +21,8 @@ use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 
-/// The longest time from recording a request to sending it. After that another writer may have changed the node.
+/// The longest time from recording a request to sending it. After that another writer may have
+/// changed the node.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 const NO_SERVICE: &str = "the policy no longer names a provisioning service";
@@ -128,7 +129,8 @@ fn kind(action: &Action) -> &'static str {
     }
 }
 
-/// Sends a reset only in the reconcile that put it on record, within 5 s, and while the node is still on the boot that it ends.
+/// Sends a reset only in the reconcile that put it on record, within 5 s, and while the node is
+/// still on the boot that it ends.
 async fn reset(acting: &Acting<'_>, boot_id: &str, at: Option<Instant>) -> Result<(ResetState, String), RequestError> {
     let Acting { context, site, sight, .. } = *acting;
     let name = &sight.name();
@@ -148,8 +150,9 @@ async fn reset(acting: &Acting<'_>, boot_id: &str, at: Option<Instant>) -> Resul
     Ok(bmc.reset(name, at + AT_ONCE, || context.leadership.leads()).await)
 }
 
-/// Sends a provisioning request in the reconcile that put it on record, within 5 s, and while the node is still on the boot to
-/// be ended. Any other reconcile asks first whether the service has the request.
+/// Sends a provisioning request in the reconcile that put it on record, within 5 s, and while the
+/// node is still on the boot to be ended. Any other reconcile asks first whether the service has
+/// the request.
 async fn start_provisioning(
     acting: &Acting<'_>,
     id: &str,
@@ -197,7 +200,8 @@ async fn still(
     Ok(view.filter(|view| view.boot_id == boot_id && view.hold.is_none()))
 }
 
-/// Sends the escalation mail. A mail that the server does not accept is sent again without end: a person has to hear of the node.
+/// Sends the escalation mail. A mail that the server does not accept is sent again without end: a
+/// person has to hear of the node.
 async fn mail(acting: &Acting<'_>, message_id: String) -> Outcome {
     let Acting { context, site, sight, seen, .. } = *acting;
     let node = sight.name();

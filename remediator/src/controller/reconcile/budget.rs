@@ -1,5 +1,6 @@
-//! Takes and gives back slots of the budget: ConfigMap `ossci-budget` in our namespace. Every change is a guarded write, so
-//! two controllers that both believe to lead never give out one slot twice.
+//! Takes and gives back slots of the budget: ConfigMap `ossci-budget` in our namespace. Every
+//! change is a guarded write, so two controllers that both believe to lead never give out one slot
+//! twice.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -24,8 +25,8 @@ pub struct Budget<'a> {
 }
 
 impl Budget<'_> {
-    /// Takes a slot for the record's episode if it is still its turn by the slots just read. Gives back, in the same write, slots
-    /// whose episode has ended.
+    /// Takes a slot for the record's episode if it is still its turn by the slots just read. Gives
+    /// back, in the same write, slots whose episode has ended.
     pub async fn take(
         &self,
         policy: &Policy,
@@ -64,7 +65,8 @@ impl Budget<'_> {
         self.patch(&map, data).await
     }
 
-    /// The cache may be older than an episode that has just taken its slot, so the record is read before the slot is taken away.
+    /// The cache may be older than an episode that has just taken its slot, so the record is read
+    /// before the slot is taken away.
     async fn is_over(&self, node: &str, holder: &Holder) -> Result<bool, RequestError> {
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
         let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a place's holder"))?;

@@ -1,5 +1,5 @@
-//! Two conditions: `OssciHealthy` on the Node, by server-side apply under our own field manager, so that no other condition
-//! is touched; and `Understood` on a record that once made no sense.
+//! Two conditions: `OssciHealthy` on the Node, by server-side apply under our own field manager, so
+//! that no other condition is touched; and `Understood` on a record that once made no sense.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime as Time;

@@ -1,5 +1,6 @@
-//! What is looked at next, and when. A wake-up carries a name and never data; webhook, watch, timer and start all lead to
-//! the same turn. Two turns of one node never overlap, and no node waits for another.
+//! Work queue: which node is reconciled next, and when. A wake-up carries a name and never data;
+//! webhook, watch, timer and start all lead to the same reconcile. Two reconciles of one node never
+//! overlap, and no node waits for another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,11 +13,12 @@ use crate::controller::reconcile::node;
 use crate::controller::state::wakes::Queue;
 use ossci_base::clock;
 
-/// So many turns at a time. Each holds a few requests to the API server at most.
+/// Number of concurrent reconciles. Each has a few requests to the API server in flight at most.
 const CONCURRENT: usize = 16;
-/// So many while complaints are being recorded: who complains is told of it within seconds, or has to say it all again.
+/// Number of concurrent reconciles while complaints are being recorded: Alertmanager waits only
+/// seconds for the answer to a delivery, and then repeats all of it.
 const WHILE_RECEIVING: usize = 1;
-/// A node is looked at again after this long, even when nothing woke it.
+/// A node is reconciled again after this time, even without a wake-up.
 const AT_LATEST: Duration = Duration::from_secs(60);
 
 /// What is due, what runs, and what was woken while it ran.
@@ -36,7 +38,7 @@ impl Agenda {
         }
     }
 
-    /// `at_once`: so many turns may run.
+    /// `at_once`: the number of reconciles that may run.
     fn start(&mut self, now: Instant, at_once: usize) -> Option<String> {
         if self.running.len() >= at_once {
             return None;
@@ -48,7 +50,8 @@ impl Agenda {
         Some(node)
     }
 
-    /// `wait`: when to look again; `None`: nothing is known of that node, forget it.
+    /// `wait`: when to reconcile again; `None`: nothing is known of the node, so it leaves the
+    /// queue.
     fn finish(&mut self, node: String, wait: Option<Duration>, now: Instant) {
         self.running.remove(&node);
         if self.again.remove(&node) {
@@ -63,7 +66,7 @@ impl Agenda {
     }
 }
 
-/// Takes turns until the other end is gone.
+/// Reconciles the nodes of the queue until it is closed.
 pub async fn dispatch(mut queue: Queue, context: Arc<Context>) -> anyhow::Result<()> {
     let mut agenda = Agenda::default();
     let mut turns = JoinSet::new();
@@ -98,18 +101,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_woken_while_its_turn_runs_is_looked_at_again() {
+    fn a_node_woken_during_its_reconcile_is_reconciled_again() {
         let (mut agenda, now) = (Agenda::default(), clock::monotonic());
         agenda.wake("a".into(), now);
         assert_eq!(agenda.start(now, CONCURRENT), Some("a".into()));
         agenda.wake("a".into(), now);
-        assert_eq!(agenda.start(now, CONCURRENT), None, "two turns of one node overlap");
+        assert_eq!(agenda.start(now, CONCURRENT), None, "two reconciles of one node overlap");
         agenda.finish("a".into(), None, now);
         assert_eq!(agenda.start(now, CONCURRENT), Some("a".into()));
     }
 
     #[test]
-    fn a_waiting_node_does_not_keep_another_from_its_turn() {
+    fn a_waiting_node_does_not_block_another() {
         let (mut agenda, now) = (Agenda::default(), clock::monotonic());
         agenda.wake("a".into(), now);
         agenda.start(now, CONCURRENT);

@@ -8,8 +8,8 @@ use crate::api::request::RequestError;
 use crate::controller::state::evictions::Evictions;
 use crate::core::observation::PodView;
 
-/// Asks for the eviction of each pod. A disruption budget's refusal (429) is an answer, not an error: the controller asks
-/// again until the drain's deadline.
+/// Asks for the eviction of each pod. A disruption budget's refusal (429) is an answer, not an
+/// error: the controller asks again until the drain's deadline.
 pub async fn evict(
     client: &kube::Client,
     evictions: &Evictions,

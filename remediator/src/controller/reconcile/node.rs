@@ -1,5 +1,5 @@
-//! Reconciles one node: observe, decide, record, act, report. A decision either changes the record or acts on it, so a
-//! reconcile goes round until nothing is to be done now.
+//! Reconciles one node: observe, decide, record, act, report. A decision either changes the record
+//! or acts on it, so a reconcile goes round until nothing is to be done now.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ const EVICTING: Duration = Duration::from_secs(2);
 /// How soon a refused mail is sent again.
 const MAILING: Duration = Duration::from_secs(30);
 
-/// Reconciles the node; returns when to look again, `None` when nothing is recorded of it or this replica does not lead.
+/// Reconciles the node; returns when to look again, `None` when nothing is recorded of it or this
+/// replica does not lead.
 pub async fn reconcile(context: &Context, node: &str) -> Option<Duration> {
     match rounds(context, node).await {
         Ok(wait) => wait,
@@ -134,7 +135,8 @@ async fn open(context: &Context, site: &Site, name: &str, held: &mut Held<'_>) -
             held.sight = Some(Sight { repair, node, pods: Vec::new(), kubelet_silent: false, script: None, has });
             Ok(Round::Goes)
         }
-        // Creating the record is the lock, so a record that another replica created first is as good as ours.
+        // Creating the record is the lock, so a record that another replica created first is as
+        // good as ours.
         Read::Unrecorded => {
             let created = records::create(&kube::Api::all(context.client.clone()), name).await;
             context.fleet.saw_record(&created.map_err(doing("creating the record"))?);
@@ -145,7 +147,8 @@ async fn open(context: &Context, site: &Site, name: &str, held: &mut Held<'_>) -
     }
 }
 
-/// Fetches what a plan is missing, in an order that is a safety property: lock, ask Alertmanager, then read, then decide again.
+/// Fetches what a plan is missing, in an order that is a safety property: lock, ask Alertmanager,
+/// then read, then decide again.
 async fn fetch<'a>(
     context: &'a Context,
     site: &Site,
@@ -201,7 +204,8 @@ async fn write(context: &Context, held: &mut Held<'_>, steps: Vec<Step>) -> Resu
     // The provisioning service's answer is still valid: it is asked once in a reconcile.
     held.answers = Answers { provisioned: held.answers.provisioned.take(), ..Answers::default() };
     (held.tainting, held.alerts_asked) = (None, false);
-    // The answer to our own write is as fresh as a read: the next guarded write fails if another writer was faster.
+    // The answer to our own write is as fresh as a read: the next guarded write fails if another
+    // writer was faster.
     let has = Needs { record: true, node: sight.has.node, ..Needs::default() };
     held.sight = Some(Sight { repair, has, ..sight });
     Ok(Round::Goes)
@@ -253,7 +257,8 @@ async fn rest(context: &Context, held: &mut Held<'_>, decision: Decision) -> Res
     Ok(Round::Ends(decision.look_again.or(Some(Duration::MAX))))
 }
 
-/// Shows on the record and on the node that the record cannot be read. Nothing else is done to either.
+/// Shows on the record and on the node that the record cannot be read. Nothing else is done to
+/// either.
 async fn unreadable(context: &Context, name: &str, metadata: &ObjectMeta, error: &str) -> Result<Round, RequestError> {
     let (client, now) = (&context.client, context.now());
     let why = Reason::new(Why::NotUnderstood, format!("the record cannot be read: {error}"));

@@ -1,5 +1,5 @@
-//! Step one: observe. Reads from the API server what the cache may not answer, and puts everything that is known into one
-//! [`Observation`]. Writes nothing.
+//! Step one: observe. Reads from the API server what the cache may not answer, and puts everything
+//! that is known into one [`Observation`]. Writes nothing.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,8 @@ pub enum Read {
         repair: Box<NodeRepair>,
         node: Option<Box<SlimNode>>,
     },
-    /// The Node carries a taint of ours and has no record: a person's `kubectl taint` starts a rung.
+    /// The Node carries a taint of ours and has no record: a person's `kubectl taint` starts a
+    /// rung.
     Unrecorded,
     /// No complaint was ever recorded for this node.
     Nothing,
@@ -41,7 +42,8 @@ pub enum Read {
     },
 }
 
-/// Reads the record and the Node: from the API server where `fresh` asks for it or the cache has nothing, else from the cache.
+/// Reads the record and the Node: from the API server where `fresh` asks for it or the cache has
+/// nothing, else from the cache.
 pub async fn read(
     client: &kube::Client,
     fleet: &Fleet,
@@ -56,12 +58,12 @@ pub async fn read(
         None => {
             has.record = true;
             let repairs: Api<DeserializeGuard<NodeRepair>> = Api::all(client.clone());
-            match repairs.get_opt(name).await.map_err(doing("reading the record"))?.map(|repair| repair.0) {
-                Some(Ok(repair)) => {
+            match repairs.get_opt(name).await.map_err(doing("reading the record"))? {
+                Some(DeserializeGuard(Ok(repair))) => {
                     fleet.saw_record(&repair);
                     Some(repair)
                 }
-                Some(Err(invalid)) => {
+                Some(DeserializeGuard(Err(invalid))) => {
                     let metadata = Box::new(invalid.metadata);
                     return Ok((Read::Unreadable { metadata, error: invalid.error }, has));
                 }
@@ -119,8 +121,8 @@ pub struct Surroundings<'a> {
 }
 
 impl Surroundings<'_> {
-    /// What the core decides on: the node, its pods, its pool, and the answers of other services. `record` is the record as the
-    /// decisions of this reconcile have left it so far.
+    /// What the core decides on: the node, its pods, its pool, and the answers of other services.
+    /// `record` is the record as the decisions of this reconcile have left it so far.
     pub fn observation(&self, sight: &Sight, record: &Record, answers: Answers) -> Observation {
         let Self { site, fleet, .. } = self;
         let name = &sight.repair.name_any();
@@ -135,7 +137,8 @@ impl Surroundings<'_> {
         let standing = if at_rest { None } else { fleet.standing(asking, None) };
         let seat = match &standing {
             Some(standing) => standing.seat,
-            // The node is in no pool any more, or deleted: the slot that it holds is to be given back.
+            // The node is in no pool any more, or deleted: the slot that it holds is to be given
+            // back.
             None => {
                 let held = |episode: &&Episode| fleet.holds_for(name, &fleet::holder(&uid, episode));
                 episode.filter(held).map(|_| Seat::Held)
@@ -205,7 +208,8 @@ pub async fn pods_to_leave(client: &kube::Client, name: &str) -> Result<Vec<PodV
 const GRACE: u64 = 30;
 
 fn pod_view(pod: &Pod) -> PodView {
-    // The grace period that the API server accepted with the eviction, or else the one in the pod's spec.
+    // The grace period that the API server accepted with the eviction, or else the one in the pod's
+    // spec.
     let spec = pod.spec.as_ref();
     let grace =
         pod.metadata.deletion_grace_period_seconds.or(spec.and_then(|spec| spec.termination_grace_period_seconds));

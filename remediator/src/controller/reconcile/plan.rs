@@ -1,5 +1,6 @@
-//! Step two: decide. Calls `decide` on its own result until an API write or an action is due, so that several small decisions
-//! become one patch. Pure: it says what it needs, and the caller fetches it.
+//! Step two: decide. Calls `decide` on its own result until an API write or an action is due, so
+//! that several small decisions become one patch. Pure: it says what it needs, and the caller
+//! fetches it.
 
 use jiff::Timestamp;
 
@@ -18,7 +19,8 @@ pub struct Step {
 
 /// What the record and the observation call for.
 pub struct Plan {
-    /// Written as one patch. At most the first of them changes a phase, so that each phase is on record.
+    /// Written as one patch. At most the first of them changes a phase, so that each phase is on
+    /// record.
     steps: Vec<Step>,
     /// The observation of the last decision, and that decision.
     seen: Observation,
@@ -38,7 +40,8 @@ pub enum Next {
 /// More decisions than this in one write would mean that they go in a circle.
 const STEPS: usize = 4;
 
-/// Decides on `record` and on what each decision leaves of it. `observe` returns what is known for a record.
+/// Decides on `record` and on what each decision leaves of it. `observe` returns what is known for
+/// a record.
 pub fn plan(
     mut record: Record,
     mut answers: Answers,
@@ -74,9 +77,10 @@ impl Plan {
 
     /// What the next write or action may not be carried out without.
     ///
-    /// Opening an episode, placing its first taint and updating its reason may use cached objects: a stale resourceVersion
-    /// makes the API server reject the write. What moves a repair on, ends it, or has no version to guard it is decided once
-    /// more on objects that were read for it. Before anything disruptive Alertmanager is asked, and both are read after that.
+    /// Opening an episode, placing its first taint and updating its reason may use cached objects:
+    /// a stale resourceVersion makes the API server reject the write. What moves a repair on, ends
+    /// it, or has no version to guard it is decided once more on objects that were read for it.
+    /// Before anything disruptive Alertmanager is asked, and both are read after that.
     pub fn needs(&self) -> Needs {
         let needs = if self.steps.is_empty() { self.action_needs() } else { self.write_needs() };
         Needs { taint_lock: self.intends_taint(), alerts: self.is_disruptive(), ..needs }
@@ -91,7 +95,8 @@ impl Plan {
     fn action_needs(&self) -> Needs {
         match &self.last.action {
             Some(Action::IssueOrder(order)) => Needs { script: order.script.is_some(), ..Needs::default() },
-            // Guarded by the versions that they were decided on, or a question that changes nothing.
+            // Guarded by the versions that they were decided on, or a question that changes
+            // nothing.
             None
             | Some(
                 Action::PlaceTaint { .. }
@@ -135,8 +140,8 @@ impl Step {
             .any(|phase| is(&self.decision.next, phase) && !is(&self.before, phase))
     }
 
-    /// The id of the BMC reset or provisioning request that this step puts on record. Only the reconcile that recorded it knows
-    /// that it was never sent.
+    /// The id of the BMC reset or provisioning request that this step puts on record. Only the
+    /// reconcile that recorded it knows that it was never sent.
     pub fn newly_asked(&self) -> Option<String> {
         self.new_reset().or_else(|| self.new_provisioning())
     }

@@ -1,4 +1,5 @@
-//! Step three: record. Writes the controller's part of the record as one guarded patch of what changed.
+//! Step three: record. Writes the controller's part of the record as one guarded patch of what
+//! changed.
 
 use kube::api::{Api, DeleteParams, Preconditions};
 use kube::{Resource, ResourceExt};
@@ -13,7 +14,8 @@ use crate::wire::merge;
 use crate::wire::node_repair;
 use crate::wire::node_repair::NodeRepair;
 
-/// Writes `next` over `repair`; the API server rejects it when the record changed since `repair` was read.
+/// Writes `next` over `repair`; the API server rejects it when the record changed since `repair`
+/// was read.
 pub async fn write(
     client: &kube::Client,
     fleet: &Fleet,

@@ -1,4 +1,5 @@
-//! Step five: report. One log line, one Event on the Node and the counters for each recorded decision.
+//! Step five: report. One log line, one Event on the Node and the counters for each recorded
+//! decision.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;

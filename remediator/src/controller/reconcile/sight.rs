@@ -1,4 +1,5 @@
-//! What one reconcile holds of a node: its record, the Node, and what was read beside them for this decision.
+//! What one reconcile holds of a node: its record, the Node, and what was read beside them for this
+//! decision.
 
 use kube::ResourceExt;
 
@@ -14,7 +15,8 @@ pub struct Sight {
     pub node: Option<SlimNode>,
     /// Pods that have to leave the node. Empty until `has.pods`.
     pub pods: Vec<PodView>,
-    /// The kubelet has not renewed its Lease for the policy's `deadSeconds`. `false` until `has.kubelet`.
+    /// The kubelet has not renewed its Lease for the policy's `deadSeconds`. `false` until
+    /// `has.kubelet`.
     pub kubelet_silent: bool,
     /// SHA-256 of the reimage script. `None` until `has.script`, and where there is no script.
     pub script: Option<String>,
@@ -28,8 +30,9 @@ impl Sight {
     }
 }
 
-/// What a decision may not be carried out without. `record` and `node` mean: read in this reconcile, or the answer to our own
-/// write. Otherwise the watch's cache will do, because the guarded write fails when the cache was stale.
+/// What a decision may not be carried out without. `record` and `node` mean: read in this
+/// reconcile, or the answer to our own write. Otherwise the watch's cache will do, because the
+/// guarded write fails when the cache was stale.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
     pub record: bool,

@@ -1,5 +1,5 @@
-//! Our four taints on the Node. `spec.taints` is one list that every controller and person writes, so each change reads it,
-//! edits our own entries, and writes it guarded by the resourceVersion.
+//! Our four taints on the Node. `spec.taints` is one list that every controller and person writes,
+//! so each change reads it, edits our own entries, and writes it guarded by the resourceVersion.
 
 use k8s_openapi::api::core::v1::Taint;
 use kube::api::{Api, Patch, PatchParams};
@@ -13,7 +13,8 @@ use crate::controller::state::fleet::{Fleet, Kind};
 use crate::core::taint::TaintKey;
 use crate::wire::slim_node::{SlimNode, TaintNames};
 
-/// Adds `key` and removes `replaces` in one write, so that the node is never without a taint in between.
+/// Adds `key` and removes `replaces` in one write, so that the node is never without a taint in
+/// between.
 pub async fn place(
     client: &kube::Client,
     fleet: &Fleet,

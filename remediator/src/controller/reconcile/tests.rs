@@ -1,4 +1,5 @@
-//! The reconcile loop and its steps against a small API server: what is written, in which order, and what a lost race does.
+//! The reconcile loop and its steps against a small API server: what is written, in which order,
+//! and what a lost race does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,7 +129,8 @@ async fn a_record_that_cannot_be_read_is_reported_and_left_alone() {
     assert_eq!(api.node("n1")["spec"]["taints"], json!([]));
 }
 
-/// An Alertmanager that knows no silence. Its requests stand among those of the API server, and `asked` runs at each.
+/// An Alertmanager that knows no silence. Its requests stand among those of the API server, and
+/// `asked` runs at each.
 async fn alertmanager(api: &ApiServer, asked: impl Fn(&ApiServer) + Clone + Send + Sync + 'static) -> String {
     let api = api.clone();
     let answer = move || {
@@ -144,9 +146,10 @@ async fn alertmanager(api: &ApiServer, asked: impl Fn(&ApiServer) + Clone + Send
     url
 }
 
-/// Lock, ask Alertmanager, then read, then decide: a silence or a hold that came in between is seen.
+/// Lock, ask Alertmanager, then read, then decide: a silence or a hold that came in between is
+/// seen.
 #[tokio::test]
-async fn before_anything_disruptive_alertmanager_is_asked_then_both_are_read() {
+async fn a_disruptive_step_asks_alertmanager_then_reads_both() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let api = ApiServer::default();
     let url = alertmanager(&api, |_| {}).await;
@@ -199,7 +202,7 @@ async fn a_hold_between_the_answer_and_the_write_is_seen() {
 }
 
 #[tokio::test]
-async fn a_slot_of_an_ended_episode_is_given_back_with_the_next_one_taken() {
+async fn a_slot_of_an_ended_episode_is_released_with_the_next_take() {
     let api = ApiServer::default();
     let context = controller(&api, &policy("reboot", ""));
     let mut budget = api.budget();

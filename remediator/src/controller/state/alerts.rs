@@ -1,4 +1,4 @@
-//! The silences that Alertmanager's replicas reported last, and when any of them last answered.
+//! Cached silences of Alertmanager, and the time of the last answer. Sends no request.
 
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
@@ -10,9 +10,9 @@ use crate::core::silence;
 use crate::core::silence::Silence;
 use ossci_base::clock;
 
-/// So many polls without any answer, and nobody knows any more what is silenced.
+/// After this number of poll intervals without any answer, the silences count as unknown.
 const MISSED: u32 = 3;
-/// What all replicas together said last.
+/// The union of the replicas' last answers.
 #[derive(Debug, Default)]
 struct Heard {
     /// When any replica last answered.
@@ -20,25 +20,26 @@ struct Heard {
     silences: Vec<Silence>,
 }
 
+/// The cached silences.
 #[derive(Debug, Default)]
 pub struct Alerts(RwLock<Heard>);
 
 impl Alerts {
-    /// Fingerprints of the complaints that are silenced, as far as was heard.
+    /// Returns the fingerprints of the complaints that a cached silence matches.
     pub fn silenced(&self, board: &[Complaint]) -> BTreeSet<String> {
         self.read(|heard| silence::silenced(board, &heard.silences))
     }
 
-    /// Whether nobody answered for so long that nothing is known.
+    /// Whether no replica has answered for `MISSED` poll intervals.
     pub fn unknown(&self, replicas: &Replicas) -> bool {
         self.age().is_none_or(|age| age > replicas.every * MISSED)
     }
 
-    /// Takes note of an answer; whether other silences are in force now.
+    /// Stores an answer; returns whether it is the first one or the silences in force changed.
     pub fn heard(&self, silences: Vec<Silence>) -> bool {
         let mut heard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let ids = |silences: &[Silence]| silences.iter().map(|silence| silence.id.clone()).collect::<BTreeSet<_>>();
-        // A silence that is edited gets another id.
+        // Editing a silence gives it another ID, so comparing IDs is enough.
         let changed = heard.at.is_none() || ids(&heard.silences) != ids(&silences);
         *heard = Heard { at: Some(clock::monotonic()), silences };
         changed

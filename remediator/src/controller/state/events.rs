@@ -4,16 +4,17 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::Event;
 use tokio::sync::mpsc;
 
-/// Events that wait to be published. When the queue is full, an Event is dropped: the record says the same.
+/// Capacity of the queue. When it is full, an Event is dropped: the record contains the same
+/// information.
 const QUEUED: usize = 4096;
 
 /// An Event, and the objects that it is published on.
 pub type QueuedEvent = (Event, [ObjectReference; 2]);
 
-/// The end of the queue at which Events come out.
+/// The receiving end of the queue.
 pub type EventQueue = mpsc::Receiver<QueuedEvent>;
 
-/// The end of the queue at which Events are appended.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub struct Events(mpsc::Sender<QueuedEvent>);
 

@@ -1,4 +1,5 @@
-//! Until when this process leads. A lost lease ends leadership by the monotonic clock, also when no request is answered.
+//! Leadership of this replica. It expires by the monotonic clock, even when the API server does not
+//! answer. Sends no request.
 
 use std::time::Instant;
 
@@ -6,7 +7,7 @@ use tokio::sync::watch;
 
 use ossci_base::clock;
 
-/// Until when this process leads.
+/// Until when this replica leads.
 #[derive(Debug, Default)]
 pub struct Leadership {
     until: watch::Sender<Option<Instant>>,
@@ -14,18 +15,18 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Whether this process may act now.
+    /// Whether this replica may act now.
     pub fn leads(&self) -> bool {
         self.until.borrow().is_some_and(|until| clock::monotonic() < until)
     }
 
-    /// Changes when leadership begins or ends.
+    /// Returns a channel that changes when leadership begins or ends.
     pub fn changes(&self) -> watch::Receiver<bool> {
         self.began.subscribe()
     }
 
-    /// Leads until then. Whether it begins with this: a renewal that came too late is a beginning too, since whoever had a turn
-    /// before it did not take it.
+    /// Sets until when this replica leads. Returns whether leadership begins: also with a late
+    /// renewal, because nodes that were due before it were not reconciled.
     pub fn set(&self, until: Option<Instant>) -> bool {
         let led = self.leads();
         self.until.send_replace(until);
@@ -42,12 +43,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_renewal_that_came_too_late_begins_anew() {
+    fn a_late_renewal_begins_leadership_again() {
         let (leadership, now) = (Leadership::default(), clock::monotonic());
         let renewed = |until| leadership.set(Some(until));
-        assert!(renewed(now + Duration::from_secs(60)), "the first");
-        assert!(!renewed(now + Duration::from_secs(61)), "in time");
-        assert!(!renewed(now), "it is over");
-        assert!(renewed(now + Duration::from_secs(62)), "too late");
+        assert!(renewed(now + Duration::from_secs(60)), "first renewal");
+        assert!(!renewed(now + Duration::from_secs(61)), "renewed in time");
+        assert!(!renewed(now), "expired");
+        assert!(renewed(now + Duration::from_secs(62)), "renewed too late");
     }
 }

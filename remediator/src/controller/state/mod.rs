@@ -1,4 +1,5 @@
-//! What the controller knows, in memory. Sends no request: the inputs fill it, the reconcile and the outputs read it.
+//! The controller's state in memory. The inputs update it; the reconcile and the outputs read it.
+//! It sends no request.
 
 pub mod alerts;
 pub mod events;

@@ -1,4 +1,4 @@
-//! What a site configured: one reading of the policy file, ready for use.
+//! The policy in force, with clients of the services that it names. Sends no request.
 
 use anyhow::Context as _;
 
@@ -10,23 +10,25 @@ use crate::mail::Mailer;
 use crate::wire::policy_file::PolicyFile;
 use crate::wire::slim_node::TaintNames;
 
-/// One reading of the policy file, ready for use.
+/// A parsed policy file. A reload creates a new one.
 pub struct Site {
     pub policy: Policy,
     pub names: TaintNames,
     pub cluster: Option<String>,
     pub mailer: Option<Mailer>,
-    /// Where Alertmanager is asked; `None`: nowhere.
+    /// The replicas of Alertmanager; `None`: none is polled.
     pub alertmanager: Option<Replicas>,
-    /// How dead nodes are reset; `None`: they are not.
+    /// The BMCs that reset dead nodes; `None`: none is reset.
     pub bmc: Option<Bmc>,
-    /// Who reimages; `None`: a script.
+    /// The service that reimages nodes; `None`: a script does.
     pub provisioning: Option<Service>,
 }
 
 impl Site {
+    /// Parses a policy file and reads the files that it names.
+    ///
     /// # Errors
-    /// The text is no policy, or what it names (a CA, a password file) cannot be read.
+    /// The text is not a valid policy, or a file that it names (a CA, a password) cannot be read.
     pub fn of(yaml: &str) -> anyhow::Result<Self> {
         let file = PolicyFile::parse(yaml)?;
         let names = file.taint_names();

@@ -1,4 +1,5 @@
-//! The time by which everything is decided: the API server's, kept between two readings by the monotonic clock.
+//! The time that decisions use: the API server's, advanced by the monotonic clock between two
+//! readings. Sends no request.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -15,11 +16,13 @@ impl ApiTime {
         Self(RwLock::new(KeptTime::begin(reading)))
     }
 
+    /// Returns the time now, in whole microseconds.
     pub fn now(&self) -> Timestamp {
         let now = self.kept().now(clock::monotonic());
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
+    /// Whether the clocks disagreed at the last comparison.
     pub fn skewed(&self) -> bool {
         self.kept().skewed()
     }

@@ -2,18 +2,19 @@
 
 use tokio::sync::mpsc;
 
-/// The end at which names are put in.
+/// The sending end of the queue.
 #[derive(Debug, Clone)]
 pub struct Wakes(mpsc::UnboundedSender<String>);
 
 impl Wakes {
+    /// Queues a reconcile of the node.
     pub fn wake(&self, node: &str) {
-        // The other end is gone only when the process ends.
+        // Sending fails only when the process exits.
         let _ = self.0.send(node.to_owned());
     }
 }
 
-/// The end at which names come out.
+/// The receiving end of the queue.
 #[derive(Debug)]
 pub struct Queue(pub mpsc::UnboundedReceiver<String>);
 

@@ -2,12 +2,13 @@
 //! the same one, and carries our taint. Then the phase decides.
 
 use super::moment::{Moment, Opinion};
+use super::taint_steps::{self, TaintEnd, Tainted};
 use super::transitions::{climb_to, stabilising, to};
 use super::{entry, phases, provisioning};
 use crate::core::complaints;
 use crate::core::observation::NodeView;
 use crate::core::record::{Episode, Phase, Rung};
-use crate::core::taint::{Taint, TaintState};
+use crate::core::taint::Taint;
 use crate::core::why::{Reason, Why};
 
 /// Returns the next step of the GPU repair.
@@ -27,7 +28,7 @@ fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
         return recreated(moment, episode, node);
     }
     if let Some(taint) = episode.taint
-        && let Some(opinion) = taint_moves(moment, episode, node, taint)
+        && let Some(opinion) = taint_steps::advance(moment, episode, node, taint)
     {
         return opinion;
     }
@@ -60,38 +61,23 @@ fn recreated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     stabilising(moment, next, node, why)
 }
 
-/// Advances the state of the taint. If a confirmed taint is missing, a person released the node.
-fn taint_moves(moment: Moment, episode: &Episode, node: &NodeView, taint: Taint) -> Option<Opinion<Episode>> {
-    let present = node.taints.contains(&taint.key);
-    let stays = |why, message: String| Some(Opinion { next: None, why: Reason::new(why, message), look_again: None });
-    match taint.state {
-        TaintState::Placing if present => {
-            let taint = Taint { state: TaintState::Confirmed, replaces: None, ..taint };
-            Some(Opinion {
-                next: Some(Episode { taint: Some(taint), ..episode.clone() }),
-                why: episode.why.clone(),
-                look_again: None,
-            })
-        }
-        TaintState::Placing if taint.replaces.is_some_and(|old| !node.taints.contains(&old)) => {
-            Some(released(moment, episode))
-        }
-        TaintState::Placing => stays(Why::PlacingTaint, format!("placing the taint {}", taint.key)),
-        TaintState::Confirmed if present => None,
-        TaintState::Confirmed => Some(released(moment, episode)),
-        TaintState::Removing if present => stays(Why::RemovingTaint, format!("removing the taint {}", taint.key)),
-        TaintState::Removing => {
-            let next = Episode { taint: None, ..episode.clone() };
+impl Tainted for Episode {
+    fn why(&self) -> &Reason {
+        &self.why
+    }
+
+    fn with_taint(&self, taint: Option<Taint>) -> Self {
+        Self { taint, ..self.clone() }
+    }
+
+    fn end(self, moment: Moment, how: TaintEnd) -> Opinion<Self> {
+        match how {
+            TaintEnd::Released => to(moment, &self, Phase::Released, taint_steps::released()),
             // Proven healthy while it waited: nothing was repaired, so it did not heal.
-            let end = if episode.phase == Phase::Waiting { Phase::Recovered } else { Phase::Healed };
-            Some(to(moment, &next, end, episode.why.clone()))
+            TaintEnd::Removed if self.phase == Phase::Waiting => to(moment, &self, Phase::Recovered, self.why.clone()),
+            TaintEnd::Removed => to(moment, &self, Phase::Healed, self.why.clone()),
         }
     }
-}
-
-fn released(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let why = Reason::new(Why::ReleasedByHand, "a person removed our taint from the node");
-    to(moment, &Episode { taint: None, ..episode.clone() }, Phase::Released, why)
 }
 
 /// Moves to a higher rung if one is asked for before anything disruptive was ordered.

@@ -16,6 +16,7 @@ mod phases;
 mod provisioning;
 #[cfg(test)]
 mod table;
+mod taint_steps;
 mod transitions;
 mod waiting;
 mod wanted;

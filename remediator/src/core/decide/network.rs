@@ -3,8 +3,8 @@
 
 use super::agent_report;
 use super::moment::{Moment, Opinion};
+use super::taint_steps::{self, TaintEnd, Tainted};
 use crate::core::complaints;
-use crate::core::observation::NodeView;
 use crate::core::policy::Mode;
 use crate::core::record::{NetworkPhase, NetworkTrack, Proof};
 use crate::core::taint::{Taint, TaintKey, TaintState};
@@ -91,7 +91,7 @@ fn open(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
         return to(moment, &next, NetworkPhase::Slow, why);
     }
     if let Some(taint) = track.taint
-        && let Some(opinion) = taint_moves(moment, track, node, taint)
+        && let Some(opinion) = taint_steps::advance(moment, track, node, taint)
     {
         return opinion;
     }
@@ -107,24 +107,19 @@ fn open(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
     }
 }
 
-fn taint_moves(moment: Moment, track: &NetworkTrack, node: &NodeView, taint: Taint) -> Option<Opinion<NetworkTrack>> {
-    let present = node.taints.contains(&taint.key);
-    match taint.state {
-        TaintState::Placing if present => {
-            let next = NetworkTrack { taint: Some(Taint { state: TaintState::Confirmed, ..taint }), ..track.clone() };
-            Some(Opinion { next: Some(next), why: track.why.clone(), look_again: None })
-        }
-        TaintState::Placing => Some(stays(Why::PlacingTaint, "placing the taint slow-network")),
-        TaintState::Confirmed if present => None,
-        TaintState::Confirmed => {
-            let why = Reason::new(Why::ReleasedByHand, "a person removed our taint from the node");
-            let next = NetworkTrack { taint: None, ..track.clone() };
-            Some(to(moment, &next, NetworkPhase::Released, why))
-        }
-        TaintState::Removing if present => Some(stays(Why::RemovingTaint, "removing the taint slow-network")),
-        TaintState::Removing => {
-            let next = NetworkTrack { taint: None, ..track.clone() };
-            Some(to(moment, &next, NetworkPhase::Recovered, track.why.clone()))
+impl Tainted for NetworkTrack {
+    fn why(&self) -> &Reason {
+        &self.why
+    }
+
+    fn with_taint(&self, taint: Option<Taint>) -> Self {
+        Self { taint, ..self.clone() }
+    }
+
+    fn end(self, moment: Moment, how: TaintEnd) -> Opinion<Self> {
+        match how {
+            TaintEnd::Released => to(moment, &self, NetworkPhase::Released, taint_steps::released()),
+            TaintEnd::Removed => to(moment, &self, NetworkPhase::Recovered, self.why.clone()),
         }
     }
 }

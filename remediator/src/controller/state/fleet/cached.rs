@@ -1,4 +1,5 @@
-//! The nodes that something is to be done with, and their records, whole: what a turn may decide on without a read.
+//! Cache of complete objects: the Nodes that need work, and their records. A reconcile may decide
+//! on them without a read. An older Node never replaces a newer one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,11 +10,12 @@ use crate::controller::state::fleet::number;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
+/// The cached objects, by node.
 #[derive(Debug, Default)]
 pub struct Cached {
-    /// Those that are not at rest.
+    /// Records that are not at rest.
     records: HashMap<String, Arc<NodeRepair>>,
-    /// Those of whom there is a record here.
+    /// Nodes whose record is in `records`.
     nodes: HashMap<String, Arc<SlimNode>>,
 }
 
@@ -22,7 +24,7 @@ impl Cached {
         (self.records.get(name).cloned(), self.nodes.get(name).cloned())
     }
 
-    /// The caller has seen to it that none is newer.
+    /// Caches a record, or drops one that is at rest. The caller checks that none is newer.
     pub fn record(&mut self, repair: &NodeRepair, at_rest: bool) {
         let name = repair.name_any();
         if at_rest {
@@ -32,7 +34,8 @@ impl Cached {
         }
     }
 
-    /// Keeps it unless a later one is known; `seen` is the version that the watch has told of.
+    /// Caches a Node unless a newer one is known. `seen`: the version that the watch last
+    /// delivered.
     pub fn node(&mut self, node: &SlimNode, seen: Option<u64>) {
         let (name, version) = (node.name_any(), number(node.metadata.resource_version.as_deref()));
         let kept = self.nodes.get(&name).map(|kept| number(kept.metadata.resource_version.as_deref()));
@@ -63,22 +66,22 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_kept_while_there_is_something_to_do_and_never_an_older_one() {
+    fn a_node_is_cached_while_its_record_is_and_never_an_older_one() {
         let mut kept = Cached::default();
         let version = |kept: &Cached| kept.of("n1").1.and_then(|node| node.metadata.resource_version.clone());
         kept.node(&node("10"), Some(10));
-        assert_eq!(version(&kept), None, "nothing is to be done with it");
+        assert_eq!(version(&kept), None, "it has no record");
         let mut repair = NodeRepair::default();
         repair.metadata.name = Some("n1".into());
         kept.record(&repair, false);
         kept.node(&node("9"), Some(10));
-        assert_eq!(version(&kept), None, "the watch has told of a later one");
+        assert_eq!(version(&kept), None, "the watch has delivered a newer one");
         kept.node(&node("12"), Some(10));
         kept.node(&node("11"), Some(11));
-        assert_eq!(version(&kept).as_deref(), Some("12"), "the watch comes after a read");
+        assert_eq!(version(&kept).as_deref(), Some("12"), "the watch is behind a read");
         kept.node(&node("100"), Some(100));
-        assert_eq!(version(&kept).as_deref(), Some("100"), "versions are numbers");
+        assert_eq!(version(&kept).as_deref(), Some("100"), "versions compare as numbers");
         kept.record(&repair, true);
-        assert_eq!((kept.of("n1").0, version(&kept)), (None, None), "nothing is to be done any more");
+        assert_eq!((kept.of("n1").0, version(&kept)), (None, None), "its record is at rest");
     }
 }

@@ -1,6 +1,6 @@
-//! What the watches know of all nodes and all records: little of each, for what is decided about one node in the light of
-//! the others (the budget, the brakes). It is as old as the watches are; what it is used for is guarded by a write that the
-//! API server orders.
+//! Cached summaries of all nodes and records, for decisions about one node that depend on the
+//! others (the budget, the brakes). The cache may be as stale as the watches; guarded writes
+//! protect what is decided from it. Sends no request.
 
 pub mod cached;
 mod pool;
@@ -27,31 +27,33 @@ use crate::wire::slim_node::SlimNode;
 use self::cached::Cached;
 pub use self::pool::{Asking, Counts, Standing};
 
+/// The cached summary of a Node.
 #[derive(Debug)]
 struct NodeGlance {
-    /// Of the Node that the watch last told of.
+    /// Of the Node that the watch last delivered.
     version: Option<u64>,
     pool: Option<String>,
     ready: bool,
-    /// Since when we have seen it cordoned.
+    /// When the controller first saw it cordoned.
     cordoned: Option<Instant>,
     manual: bool,
     /// It carries a taint of ours.
     tainted: bool,
 }
 
+/// The cached summary of a record.
 #[derive(Debug)]
 struct RepairGlance {
     holder: Option<Holder>,
-    /// The episode needs no place any more.
+    /// The episode needs no budget slot any more.
     over: bool,
-    /// It waits for a place.
+    /// It is queued for a budget slot.
     waits: Option<Waiter>,
     open: Option<(Rung, Phase, Why)>,
-    /// The record can be read, and makes no sense.
+    /// The record can be read, but contradicts itself.
     nonsense: bool,
     slow: bool,
-    /// A taint is on its way to the node, or there.
+    /// A taint is recorded for the node, whether it is on the Node yet or not.
     placing: bool,
     past: Past,
     board: Board,
@@ -63,7 +65,7 @@ impl RepairGlance {
     }
 }
 
-/// A complaint board, and the object that a guarded write over it has to find.
+/// A complaint board, with the UID and resourceVersion that guard a write to it.
 #[derive(Debug, Clone)]
 pub struct Board {
     pub uid: Option<String>,
@@ -72,18 +74,19 @@ pub struct Board {
 }
 
 impl Board {
-    /// Of the same object.
+    /// Whether both are of the same object and this one is newer.
     fn is_newer(&self, other: &Self) -> bool {
         self.uid == other.uid && number(self.version.as_deref()) > number(other.version.as_deref())
     }
 }
 
-/// As the API server numbers its writes (Kubernetes: resource versions are numbers that grow).
+/// Parses a resourceVersion. The API server increments it with every write, so two versions of one
+/// object can be compared.
 fn number(version: Option<&str>) -> Option<u64> {
     version?.parse().ok()
 }
 
-/// Which of a node's two objects.
+/// The two objects of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     Node,
@@ -93,7 +96,7 @@ pub enum Kind {
 #[derive(Debug, Default)]
 struct Known {
     switches: Switches,
-    /// The versions of objects that our own last writes made.
+    /// The versions that our own last writes produced.
     written: HashMap<(Kind, String), String>,
     nodes: HashMap<String, NodeGlance>,
     cached: Cached,
@@ -105,11 +108,12 @@ struct Known {
     repairs_listed: bool,
 }
 
-/// All nodes and records, as the watches last told.
+/// All nodes and records, as last delivered by the watches.
 #[derive(Debug, Default)]
 pub struct Fleet(RwLock<Known>);
 
 impl Fleet {
+    /// Stores a Node of the watch or of a list; `now` starts the time of a new cordon.
     pub fn saw_node(&self, node: &SlimNode, view: &NodeView, policy: &Policy, now: Instant) {
         let name = &view.name;
         self.write(|known| {
@@ -127,21 +131,22 @@ impl Fleet {
         });
     }
 
-    /// A Node was read, or is the answer to a write of ours: it may be newer than what the watch told.
+    /// Stores a Node that was read or written: it may be newer than the watch's.
     pub fn read_node(&self, node: &SlimNode) {
         self.write(|known| known.keep(node));
     }
 
-    /// What is kept of a node that something is to be done with, as fresh as the watches are.
+    /// Returns the cached record and Node of a node that needs work. They may be stale.
     pub fn cached(&self, name: &str) -> (Option<Arc<NodeRepair>>, Option<Arc<SlimNode>>) {
         self.read(|known| known.cached.of(name))
     }
 
-    /// What is kept of it lost a race: the next turn reads both.
+    /// Drops the cached objects after a lost race, so that the next reconcile reads both.
     pub fn forget(&self, name: &str) {
         self.write(|known| known.cached.forget(name));
     }
 
+    /// Removes a deleted Node.
     pub fn lost_node(&self, name: &str) {
         self.write(|known| {
             known.nodes.remove(name);
@@ -150,6 +155,7 @@ impl Fleet {
         });
     }
 
+    /// Stores a record of the watch or of a write, unless a newer one is known.
     pub fn saw_record(&self, repair: &NodeRepair) {
         let (name, uid, record) = (&repair.name_any(), repair.uid(), repair.record());
         let board =
@@ -171,7 +177,7 @@ impl Fleet {
             board,
         };
         self.write(|known| {
-            // The answer to a write of ours can come after the watch has told of a later one.
+            // The answer to our own write can arrive after the watch delivered a newer record.
             if known.repairs.get(name).is_some_and(|repair| repair.board.is_newer(&glance.board)) {
                 return;
             }
@@ -181,7 +187,7 @@ impl Fleet {
         });
     }
 
-    /// There is a record, and it cannot be read: what was known of it stays.
+    /// Marks a record that exists but cannot be read. Its cached summary stays.
     pub fn saw_unreadable(&self, name: &str) {
         self.write(|known| {
             known.unreadable.insert(name.to_owned());
@@ -189,6 +195,7 @@ impl Fleet {
         });
     }
 
+    /// Removes a deleted record.
     pub fn lost_record(&self, name: &str) {
         self.write(|known| {
             known.repairs.remove(name);
@@ -198,51 +205,53 @@ impl Fleet {
         });
     }
 
+    /// Stores the budget slots in use.
     pub fn saw_places(&self, places: Places) {
         self.write(|known| known.places = Some(places));
     }
 
-    /// What people were told of the pools; `None` before the budget object was seen.
+    /// Returns the notices that are recorded as mailed; `None` without a budget object.
     pub fn told(&self) -> Option<Vec<String>> {
         self.read(|known| known.places.as_ref().map(|_| known.switches.told.clone()))
     }
 
-    /// Whether people switched anything.
+    /// Stores the annotations of the budget object; returns whether any of them changed.
     pub fn saw_switches(&self, switches: Switches) -> bool {
         self.write(|known| std::mem::replace(&mut known.switches, switches.clone()) != switches)
     }
 
-    /// An object's version comes from a write of ours.
+    /// Records the version that our own write produced.
     pub fn wrote(&self, kind: Kind, node: &str, version: Option<String>) {
         self.write(|known| drop(known.written.insert((kind, node.to_owned()), version.unwrap_or_default())));
     }
 
-    /// Whether it does: then the turn that wrote it goes on anyway.
+    /// Whether this version is from our own last write. The reconcile that wrote it continues by
+    /// itself and needs no wake-up.
     pub fn is_ours(&self, kind: Kind, node: &str, version: Option<&str>) -> bool {
         self.read(|known| known.written.get(&(kind, node.to_owned())).map(String::as_str) == version)
     }
 
-    /// Whether there is a Node or a record of this name, as far as the watches have come.
+    /// Whether a Node or a record of this name is cached.
     pub fn knows(&self, name: &str) -> bool {
         self.read(|known| known.nodes.contains_key(name) || known.repairs.contains_key(name))
     }
 
-    /// Whether there is this Node and no record of it, as far as the watches have come.
+    /// Whether the Node is cached, all records were listed, and it has none.
     pub fn is_first_complaint(&self, name: &str) -> bool {
         self.read(|known| known.repairs_listed && known.nodes.contains_key(name) && !known.repairs.contains_key(name))
     }
 
-    /// The node's board, as far as the watches have come.
+    /// Returns the node's cached complaint board.
     pub fn board(&self, name: &str) -> Option<Board> {
         self.read(|known| known.repairs.get(name).map(|repair| repair.board.clone()))
     }
 
-    /// Whether the node holds a place in the budget.
+    /// Whether the node holds a budget slot.
     pub fn holds(&self, node: &str) -> bool {
         self.read(|known| known.places.as_ref().is_some_and(|places| places.contains_key(node)))
     }
 
-    /// Whether it holds one for this very episode.
+    /// Whether the node holds a budget slot for this episode.
     pub fn holds_for(&self, node: &str, holder: &Holder) -> bool {
         self.read(|known| {
             let place = known.places.as_ref().and_then(|places| places.get(node));
@@ -250,7 +259,7 @@ impl Fleet {
         })
     }
 
-    /// Every node that something is known of beyond its being there: a record, or a taint of ours.
+    /// Returns the nodes that have a record or a taint of ours.
     pub fn names(&self) -> BTreeSet<String> {
         self.read(|known| {
             let tainted = known.nodes.iter().filter(|(_, node)| node.tainted).map(|(name, _)| name);
@@ -258,7 +267,8 @@ impl Fleet {
         })
     }
 
-    /// Whether the record of the node does not know this of the alert yet, or was not told so since `again`.
+    /// Whether the node's record lacks this state of the alert, or received it `again` ago or
+    /// earlier.
     pub fn is_news(&self, node: &str, complaint: &Complaint, again: Duration) -> bool {
         self.read(|known| {
             let mut board = known.repairs.get(node).into_iter().flat_map(|repair| &repair.board.complaints);
@@ -270,7 +280,7 @@ impl Fleet {
         })
     }
 
-    /// Complaints that fire by the records and are not among the `listed` fingerprints.
+    /// Returns the recorded complaints that fire and whose fingerprints are not in `listed`.
     pub fn firing_but(&self, listed: &BTreeSet<String>) -> Vec<(String, Complaint)> {
         self.read(|known| {
             let all = known.repairs.iter().flat_map(|(name, repair)| repair.firing().map(move |c| (name, c)));
@@ -279,17 +289,17 @@ impl Fleet {
         })
     }
 
-    /// There is no budget object: nobody may take a place.
+    /// Records that there is no budget object: no node may take a budget slot.
     pub fn lost_places(&self) {
         self.write(|known| known.places = None);
     }
 
-    /// The first list of all nodes is complete.
+    /// Records that the first list of all nodes is complete.
     pub fn listed_nodes(&self) {
         self.write(|known| known.nodes_listed = true);
     }
 
-    /// A list of all records is complete; returns those that are gone.
+    /// Records that a list of all records is complete; returns the cached ones that are deleted.
     pub fn listed_records(&self, listed: &BTreeSet<String>) -> Vec<String> {
         self.write(|known| {
             known.repairs_listed = true;
@@ -297,7 +307,7 @@ impl Fleet {
         })
     }
 
-    /// Nodes that wait for this.
+    /// Returns the nodes that wait for this reason.
     pub fn waiting_for(&self, why: Why) -> Vec<String> {
         self.read(|known| {
             let waiting = known.repairs.iter().filter(|(_, repair)| {
@@ -307,8 +317,10 @@ impl Fleet {
         })
     }
 
-    /// What the pool means for a node, by the places just read, or else as the watch last told them: then a place whose episode
-    /// seems to be over counts as free, and whoever takes it sees to that.
+    /// Returns the node's standing in its pool; `None` if it is in none.
+    ///
+    /// With `places`: from these budget slots, just read. Without: from the cache. There, a slot
+    /// whose episode seems to have ended counts as free, because taking it reads that record first.
     pub fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
         self.read(|known| match places {
             Some(places) => known.standing(asking, Some(places)),
@@ -316,17 +328,17 @@ impl Fleet {
         })
     }
 
-    /// How many nodes are where, and how each pool stands.
+    /// Returns the counts for the metrics and the notices.
     pub fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
         self.read(|known| known.counts(policy, now, at))
     }
 
-    /// Whether the episode that holds this place seems to be over, as far as the watch has come.
+    /// Whether the episode that holds this budget slot has ended, by the cached record.
     pub fn is_over(&self, node: &str, holder: &Holder) -> bool {
         self.read(|known| known.is_over(node, holder))
     }
 
-    /// Whether the node holds a place for an episode that seems to be over.
+    /// Whether the node holds a budget slot for an episode that seems to have ended.
     pub fn holds_too_long(&self, node: &str) -> bool {
         self.read(|known| {
             let place = known.places.as_ref().and_then(|places| places.get(node));
@@ -344,13 +356,15 @@ impl Fleet {
 }
 
 impl Known {
+    /// `false` until all records were listed, and while the record cannot be read.
     fn is_over(&self, node: &str, holder: &Holder) -> bool {
         self.repairs_listed
             && !self.unreadable.contains(node)
             && self.repairs.get(node).is_none_or(|repair| repair.over || repair.holder.as_ref() != Some(holder))
     }
 
-    /// The places without those of others whose episodes seem to be over: nobody else may be there to give them back.
+    /// Returns the budget slots in use, without those of other nodes' ended episodes. If such a
+    /// record was deleted, no reconcile of that node gives its slot back.
     fn places_in_use(&self, asks: &str) -> Option<Places> {
         let used = |(node, place): &(&String, &Place)| *node == asks || !self.is_over(node, &place.holder);
         let places = self.places.as_ref()?.iter().filter(used);
@@ -358,25 +372,26 @@ impl Known {
     }
 
     fn keep(&mut self, node: &SlimNode) {
-        // A Node that the watch has not told of, or told that it is gone, is read each time.
+        // Do not cache a Node that the watch has not delivered, or has reported deleted.
         if let Some(seen) = self.nodes.get(&node.name_any()) {
             self.cached.node(node, seen.version);
         }
     }
 }
 
-/// An episode that needs no place any more: it is over, or a person has the node.
+/// Whether an episode needs no budget slot any more: it has ended, or a person has the node.
 pub fn is_done(episode: &Episode) -> bool {
     episode.phase.is_over() || episode.rung == Rung::Manual
 }
 
-/// Waits for a place, or for what keeps the whole pool from starting: when that ends they are served in their order, and not as
-/// they happen to look. Each looks again within a minute, so nobody who has no turn any more holds the others up.
+/// Whether an episode that waits for this reason is queued for a budget slot. A brake or a pause
+/// stops the whole pool, so its nodes stay queued and resume in their order. A node that stops
+/// waiting does not block the others: each is reconciled within a minute.
 fn stands_in_line(why: Why) -> bool {
     matches!(why, Why::WaitingForBudget | Why::StormBrake | Why::Paused)
 }
 
-/// Who an episode is, in the budget.
+/// Returns the identity of an episode in the budget.
 pub fn holder(uid: &str, episode: &Episode) -> Holder {
     Holder { repair_uid: uid.to_owned(), episode: episode.number }
 }
@@ -392,7 +407,7 @@ mod tests {
     use crate::wire::node_repair::NodeRepairStatus;
 
     #[test]
-    fn an_answer_that_comes_late_does_not_undo_what_the_watch_told() {
+    fn a_late_answer_does_not_replace_a_newer_record() {
         let told = |uid: &str, version: &str| {
             let mut repair = NodeRepair::default();
             repair.metadata.name = Some("n1".into());
@@ -424,34 +439,34 @@ mod tests {
     }
 
     #[test]
-    fn what_the_record_knows_of_an_alert_is_news_only_when_it_is_old() {
+    fn a_recorded_alert_is_news_when_it_changed_or_is_old() {
         let fleet = Fleet::default();
         let mut repair = NodeRepair::default();
         repair.metadata.name = Some("n1".into());
         let status = NodeRepairStatus { complaints: vec![complaint(true, 100, 110)], ..Default::default() };
         repair.status = Some(status);
         let news = |told| fleet.is_news("n1", &told, Duration::from_secs(300));
-        assert!(news(complaint(true, 100, 110)), "nothing is known of the node");
+        assert!(news(complaint(true, 100, 110)), "the node has no record");
         fleet.saw_record(&repair);
-        assert!(!news(complaint(true, 100, 170)), "told again a minute later");
-        assert!(news(complaint(true, 100, 410)), "told again after five");
-        assert!(news(complaint(false, 100, 170)), "it is over");
+        assert!(!news(complaint(true, 100, 170)), "repeated after one minute");
+        assert!(news(complaint(true, 100, 410)), "repeated after five minutes");
+        assert!(news(complaint(false, 100, 170)), "resolved");
         assert!(news(complaint(true, 160, 170)), "another firing");
     }
 
     #[test]
-    fn a_place_that_nobody_is_left_to_give_back_is_not_in_use() {
+    fn a_slot_of_a_deleted_record_is_not_in_use() {
         let fleet = Fleet::default();
         let holder = Holder { repair_uid: "u".into(), episode: 1 };
         let place = Place { holder, pool: "gpu".into(), since: Timestamp::UNIX_EPOCH };
         fleet.saw_places(Places::from([("gone".to_owned(), place)]));
         let used = |asks| fleet.read(|known| known.places_in_use(asks).expect("places").len());
-        assert_eq!(used("other"), 1, "the records are not known yet");
+        assert_eq!(used("other"), 1, "the records are not listed yet");
         fleet.listed_records(&BTreeSet::new());
         assert_eq!(used("other"), 0, "there is no such record");
         assert!(fleet.holds_too_long("gone"));
-        assert_eq!(used("gone"), 1, "its own is given back by itself");
+        assert_eq!(used("gone"), 1, "a node's own slot is given back by its reconcile");
         fleet.saw_unreadable("gone");
-        assert_eq!(used("other"), 1, "nobody can say whether it is over");
+        assert_eq!(used("other"), 1, "the record cannot be read");
     }
 }

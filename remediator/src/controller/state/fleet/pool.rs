@@ -1,4 +1,4 @@
-//! Pools: what all nodes of one come to, for the node that asks and for the metrics.
+//! Sums over the nodes of a pool, for one node's decisions and for the metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,24 +15,25 @@ use crate::core::policy::Policy;
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
 
-/// A node that has been cordoned for longer than this is a person's, and no longer counts.
+/// A node that was cordoned for longer than this is left to a person and no longer counts.
 const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
 
-/// What the other nodes of its pool mean for one node.
+/// The state of a node's pool, as far as it affects this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Where it stands in its pool's budget; `None` until everything was listed once.
+    /// Whether it holds a budget slot, or where it is queued. `None` without an episode, and until
+    /// all nodes and records were listed.
     pub seat: Option<Seat>,
     pub storm: Storm,
     pub rung_fails: bool,
     pub taints_full: bool,
     pub many_slow: bool,
-    /// So many of its nodes are not Ready that it is not the nodes' fault.
+    /// More nodes of the pool are not Ready than faults of single nodes explain.
     pub many_down: bool,
     pub paused: Option<String>,
 }
 
-/// Who asks, by what rules, at what time.
+/// The node whose standing is requested, with the policy and the time.
 #[derive(Clone, Copy)]
 pub struct Asking<'a> {
     pub node: &'a str,
@@ -44,19 +45,19 @@ pub struct Asking<'a> {
     pub at: Instant,
 }
 
-/// How many nodes are where.
+/// The counts for the metrics and the notices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     pub repairs: BTreeMap<(Rung, Phase), i64>,
     pub waiting: BTreeMap<Why, i64>,
     pub slow: i64,
     pub paused: bool,
-    /// Records that cannot be read, or make no sense.
+    /// Records that cannot be read or contradict themselves.
     pub not_understood: i64,
     pub pools: BTreeMap<String, PoolStanding>,
 }
 
-/// What all nodes of a pool come to.
+/// The sums over a pool.
 struct Pooled {
     size: u32,
     past: Past,
@@ -66,7 +67,7 @@ struct Pooled {
 }
 
 impl Known {
-    /// Sums a pool up; the taint of `asks` is not counted.
+    /// Returns the sums over a pool; the taint of the node `asks` is not counted.
     fn pooled(&self, pool: &str, asks: Option<&str>) -> Pooled {
         let mut pooled = Pooled { size: 0, past: Past::default(), slow: 0, down: 0, tainted: 0 };
         for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
@@ -82,7 +83,7 @@ impl Known {
         pooled
     }
 
-    /// Who waits for a place in the pool's budget.
+    /// Returns the nodes that are queued for a budget slot of the pool.
     fn waiters(&self, pool: &str) -> impl Iterator<Item = &Waiter> {
         let waiters = self.repairs.values().filter_map(|repair| repair.waits.as_ref());
         waiters
@@ -125,7 +126,7 @@ impl Known {
         counts
     }
 
-    /// `None`: the node is in no pool.
+    /// Returns `None` if the node is in no pool.
     pub(super) fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
         let Asking { node, record, policy, now, .. } = asking;
         let episode = record.repair.episode.as_ref();
@@ -157,7 +158,8 @@ impl Known {
         Some(budget::seat(node, &holder(uid, episode), pool, places, &waiting, limit))
     }
 
-    /// A node under a repair of ours is not down for other reasons; neither is the one that asks.
+    /// Counts the members of a pool, and those that are down. A node that holds a budget slot is
+    /// down because of our repair and does not count as down; neither does the node `asks`.
     fn census(&self, pool: &str, asks: &str, places: &Places, now: Instant) -> Census {
         let mut census = Census::default();
         for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {

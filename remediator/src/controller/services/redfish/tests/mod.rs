@@ -184,8 +184,8 @@ async fn a_machine_that_is_off_is_switched_on() {
 
 #[tokio::test]
 async fn a_machine_that_was_reset_just_now_is_left_alone() {
-    let lately = clock::now() - Duration::from_secs(5);
-    let system = json!({ "PowerState": "On", "LastResetTime": lately.to_string() });
+    let recent = clock::now() - Duration::from_secs(5);
+    let system = json!({ "PowerState": "On", "LastResetTime": recent.to_string() });
     let world = World::start(Vendor { system, ..Vendor::default() }).await;
     let (state, text) = reset(&world).await;
     assert!(state == Unknown && text.contains("starting already: it was reset "), "{text}");

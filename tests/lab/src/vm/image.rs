@@ -75,7 +75,7 @@ async fn make(debian: &DebianRoot, kubelet: &Path, home: &Path) -> Result<()> {
     let made = debian.script("mmdebstrap")?.args(["--quiet", "--mode=root", "--variant=minbase"]).args(exclude);
     run(made.arg(format!("--include={PACKAGES}")).arg("bookworm").arg(root)).await?;
 
-    let ours = environment::repository().join("tests/vm/root");
+    let ours = environment::repository().join("tests/lab/vm/root");
     run(tool("cp")?.args(["--recursive", "--no-target-directory"]).arg(&ours).arg(root)).await?;
     for tool in SAID {
         let said = root.join("opt/rocm/said").join(tool);
@@ -146,7 +146,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 fn key(kubelet: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("{PACKAGES} {MASKED:?} {ENABLED:?} {SAID:?} {SIZE} {}", kubelet.display()));
-    let mut folders = vec![environment::repository().join("tests/vm/root")];
+    let mut folders = vec![environment::repository().join("tests/lab/vm/root")];
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();

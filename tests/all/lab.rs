@@ -1,16 +1,17 @@
-//! The lab's own promises: it listens to nobody outside, and it leaves nothing behind.
+//! Tests of the lab's isolation: it listens on loopback only, and leaves no process or mount
+//! behind.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ossci_tests::wait;
+use ossci_lab::wait;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{TestLab, lab, part};
 
-/// Processes that name the directory in their command line or environment, the lab's own among them.
+/// Processes with the directory in their command line or environment, including the lab itself.
 fn processes_of(dir: &Path) -> Vec<u32> {
     let dir = dir.display().to_string();
     let mut found = Vec::new();
@@ -25,7 +26,7 @@ fn processes_of(dir: &Path) -> Vec<u32> {
     found
 }
 
-/// Addresses that a process listens on, other than loopback, as the kernel writes them.
+/// Addresses other than loopback on which a process listens, in the kernel's notation.
 fn open_to_others(process: u32) -> Vec<String> {
     let links = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let sockets: BTreeSet<String> = links
@@ -53,7 +54,7 @@ async fn no_process_of_the_lab_listens_on_anything_but_loopback() {
     let lab = lab();
     lab.result("demo").await;
     let processes = processes_of(&lab.dir);
-    assert!(processes.len() > 10, "only {} processes of the lab are seen", processes.len());
+    assert!(processes.len() > 10, "only {} processes of the lab were found", processes.len());
     for process in processes {
         let open = open_to_others(process);
         let command = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default().replace('\0', " ");
@@ -62,8 +63,8 @@ async fn no_process_of_the_lab_listens_on_anything_but_loopback() {
 }
 
 #[tokio::test]
-async fn a_lab_that_is_ended_in_any_way_leaves_no_process_and_no_mount() {
-    let _part = part("a lab is ended in three ways");
+async fn a_stopped_lab_leaves_no_process_and_no_mount() {
+    let _part = part("a lab is stopped in three ways");
     for (name, signal) in [("int", Some(Signal::INT)), ("kill", Some(Signal::KILL)), ("rope", None)] {
         let mut lab = TestLab::start(name, &["/dev/null".into()], &[]);
         lab.facts().await;
@@ -73,7 +74,7 @@ async fn a_lab_that_is_ended_in_any_way_leaves_no_process_and_no_mount() {
         }
         lab.child.wait().unwrap();
         let dir = &lab.dir;
-        let gone = wait::until("nothing is left", Duration::from_secs(20), || async move {
+        let gone = wait::until("the lab has left nothing behind", Duration::from_secs(20), || async move {
             let left = processes_of(dir);
             anyhow::ensure!(left.is_empty(), "processes {left:?}");
             let mounts = fs::read_to_string("/proc/self/mountinfo")?;
@@ -81,7 +82,7 @@ async fn a_lab_that_is_ended_in_any_way_leaves_no_process_and_no_mount() {
             Ok(())
         });
         gone.await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        // Killed without a word, the outer process cannot remove its files; every other end does.
+        // After SIGKILL the outer process cannot remove its files; it does in the other two cases.
         assert_eq!(lab.dir.exists(), signal == Some(Signal::KILL), "{name}: {}", lab.dir.display());
         let _ = fs::remove_dir_all(&lab.dir);
     }

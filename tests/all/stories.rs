@@ -1,17 +1,18 @@
-//! Each story ends as its golden file says, and breaks no invariant. `tests/build.rs` writes a test for each story file.
+//! Tests of the stories: each one has the results of its golden file and violates no invariant.
+//! `tests/build.rs` writes one test for each story file.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use ossci_tests::story::Story;
-use ossci_tests::{environment, verdict};
+use ossci_lab::story::Story;
+use ossci_lab::{environment, verdict};
 
 use crate::support::{TestLab, files, lab, note, troubled_lab};
 
 include!(concat!(env!("OUT_DIR"), "/stories.rs"));
 
-/// Waits for the result of a story that this lab plays, and fails with the reason that the lab gives.
+/// Waits for the result of a story that this lab plays. Fails with the lab's reason.
 pub async fn passed(lab: &TestLab, story: &str) {
     let result = lab.result(story).await;
     let (took, verdict) = result.split_once('\n').unwrap();
@@ -20,7 +21,7 @@ pub async fn passed(lab: &TestLab, story: &str) {
 }
 
 #[tokio::test]
-async fn killed_at_sampled_durable_writes_each_cut_story_ends_the_same() {
+async fn cut_stories_end_the_same_when_killed_at_sampled_writes() {
     passed(&troubled_lab(), "cuts").await;
 }
 
@@ -34,14 +35,14 @@ fn the_demo_ends_the_same_when_the_controller_is_killed() {
 }
 
 #[tokio::test]
-async fn the_escalation_mail_names_the_node_its_gpus_and_the_release_command() {
+async fn the_escalation_mail_names_node_gpus_and_release_command() {
     let lab = lab();
     lab.result("demo").await;
     let mails =
         fs::read_dir(lab.dir.join("mail")).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
     let about: Vec<String> = mails.filter(|mail| mail.contains("Subject: [OSSCI] node4 ")).collect();
     let [mail] = about.as_slice() else { panic!("{} mails about node4", about.len()) };
-    // Quoted-printable breaks long lines.
+    // Quoted-printable encoding breaks long lines.
     let mail = mail.replace("=\r\n", "");
     let needed = [
         "name: node4",
@@ -53,11 +54,12 @@ async fn the_escalation_mail_names_the_node_its_gpus_and_the_release_command() {
         "repair-manual-",
     ];
     for words in needed {
-        assert!(mail.contains(words), "the mail does not say {words:?}:\n{mail}");
+        assert!(mail.contains(words), "the mail does not contain {words:?}:\n{mail}");
     }
 }
 
-/// Stories of one lab run on one cluster: two stories with a node of the same name would disturb each other.
+/// The stories of one lab share a cluster: two stories with a node of the same name would disturb
+/// each other.
 #[test]
 fn no_two_stories_of_one_lab_share_a_node() {
     for folders in [vec!["alerts", "repairs", "phases"], vec!["trouble"]] {

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use ossci_base::log;
-use ossci_tests::cuts::{Choice, crew};
-use ossci_tests::facts::Facts;
-use ossci_tests::fault::{Broken, Fault, Faults, Until};
-use ossci_tests::node_dir::NodeDir;
-use ossci_tests::sim_host::SimHost;
-use ossci_tests::{bench, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
+use ossci_lab::cuts::{Choice, crew};
+use ossci_lab::facts::Facts;
+use ossci_lab::fault::{Broken, Fault, Faults, Until};
+use ossci_lab::node_dir::NodeDir;
+use ossci_lab::sim_host::SimHost;
+use ossci_lab::{bench, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]

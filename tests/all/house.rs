@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ossci_tests::environment;
+use ossci_lab::environment;
 use regex::Regex;
 
 /// One crate: its folder, the name that other crates know it by, and its floors from top to bottom. A file belongs to the
@@ -74,9 +74,9 @@ const PURE: [&str; 18] = [
     "remediator/src/agent/redact.rs",
     "remediator/src/core",
     "remediator/src/mail/compose.rs",
-    "tests/src/audit.rs",
-    "tests/src/story.rs",
-    "tests/src/verdict.rs",
+    "tests/lab/src/audit.rs",
+    "tests/lab/src/story.rs",
+    "tests/lab/src/verdict.rs",
 ];
 
 /// What a pure file does not name: clients, clocks, the environment, files, processes, sockets, other tasks.

@@ -1,14 +1,15 @@
-//! `deploy/`: what is applied to the lab is what is shipped, and our programs live by what it allows them.
+//! Tests of `deploy/`: the lab applies the shipped manifests, and our programs work with the
+//! permissions in them.
 
 use std::path::Path;
 use std::time::Duration;
 
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use ossci_lab::facts::Facts;
+use ossci_lab::process::Program;
+use ossci_lab::{environment, golden, kubeconfig, setup};
 use ossci_remediator::wire::node_repair::NodeRepair;
-use ossci_tests::facts::Facts;
-use ossci_tests::process::Program;
-use ossci_tests::{environment, golden, kubeconfig, setup};
 
 use crate::support::{lab, part, run};
 
@@ -24,13 +25,13 @@ pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow:
 }
 
 #[tokio::test]
-async fn the_crd_is_the_one_that_the_type_makes() {
+async fn the_crd_is_generated_from_the_rust_type() {
     let printed = run("ossci-remediator crd", &environment::our_program("ossci-remediator").unwrap(), &["crd"]).await;
     golden::check(&environment::repository().join("deploy/crd.yaml"), &printed).unwrap();
 }
 
 #[tokio::test]
-async fn a_real_api_server_takes_every_manifest_and_has_nothing_to_change() {
+async fn the_api_server_accepts_every_manifest() {
     let lab = lab();
     let facts = lab.facts().await;
     let deploy = environment::repository().join("deploy");
@@ -60,7 +61,8 @@ async fn each_program_runs_as_its_own_service_account() {
     }
 }
 
-/// What the agent of node2 is answered when it changes the status of a record. Nothing is stored.
+/// Returns the API server's answer when the agent of node2 changes the status of a record. A dry
+/// run: nothing is stored.
 async fn agent_changes(facts: &Facts, node: &str, status: serde_json::Value) -> String {
     let agent = kubeconfig::client(&facts.dir.join("nodes/node2/secrets/agent.kubeconfig")).await.unwrap();
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
@@ -70,7 +72,7 @@ async fn agent_changes(facts: &Facts, node: &str, status: serde_json::Value) -> 
 }
 
 #[tokio::test]
-async fn an_agent_says_what_it_did_in_its_own_record_and_nothing_else() {
+async fn an_agent_writes_only_status_agent_of_its_own_record() {
     use serde_json::json;
     let lab = lab();
     lab.result("demo").await;
@@ -89,7 +91,7 @@ async fn an_agent_says_what_it_did_in_its_own_record_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn nobody_but_the_controller_may_taint() {
+async fn only_the_controller_may_taint_nodes() {
     let lab = lab();
     lab.result("demo").await;
     let facts = lab.facts().await;
@@ -110,9 +112,9 @@ async fn nobody_but_the_controller_may_taint() {
     }
 }
 
-/// Nodes run it as root.
+/// The agent runs the script as root on every node, so it has to be clean.
 #[tokio::test]
-async fn shellcheck_has_nothing_to_say_about_the_reimage() {
+async fn shellcheck_finds_no_fault_in_the_reimage_script() {
     let _part = part("shellcheck");
     let script = environment::repository().join("deploy/reimage/reimage.sh").display().to_string();
     run("shellcheck", &setup::tool("shellcheck").unwrap(), &["--severity=style", &script]).await;

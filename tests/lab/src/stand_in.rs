@@ -19,7 +19,7 @@ enum Act {
 
 macro_rules! recorded {
     ($file:literal) => {
-        include_str!(concat!("../../exporter/testdata/", $file))
+        include_str!(concat!("../../../exporter/testdata/", $file))
     };
 }
 

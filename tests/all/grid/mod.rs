@@ -1,8 +1,9 @@
-//! Three strikes that are exactly three: a grid of stories under promtool, and expressions that look right and are not,
-//! which the grid has to see through.
+//! Tests of the strike rule with a grid of simulated nodes under promtool, and of plausible but
+//! wrong expressions, which the grid has to reject.
 //!
-//! Every node of a grid is one story: a pattern of runs, a phase, what went wrong with the scrapes. One promtool test holds
-//! all nodes with the same scrape and evaluation intervals, and asserts the full set of alerts at every evaluation.
+//! Every node of a grid has one timeline: a pattern of runs, a phase, and a fault of the scrapes.
+//! One promtool test holds all nodes with the same scrape and evaluation intervals. It asserts the
+//! full set of alerts at every evaluation.
 
 mod timeline;
 
@@ -10,8 +11,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ossci_tests::environment;
-use ossci_tests::process::Program;
+use ossci_lab::environment;
+use ossci_lab::process::Program;
 
 use crate::support::{part, tool};
 use timeline::Event::{self, Failed, Passed, Reboot, Restart, Unknown};
@@ -19,10 +20,10 @@ use timeline::{INTERVAL, Sample, TAIL, Timeline, due};
 
 const SCRAPES: [i64; 4] = [15, 25, 40, 90];
 const EVALUATIONS: [i64; 2] = [15, 60];
-/// The first run's time, through one interval.
+/// Times of the first run, in seconds, spread over one check interval.
 const PHASES: [i64; 6] = [0, 5, 11, 16, 22, 29];
 
-/// The rule under test, in the file that ships it, and what its alert says.
+/// The file with the rule under test, the rule's alert and its check.
 const RULES: &str = "alerts/strikes.yml";
 const ALERT: &str = "GPUCheckFailing";
 const CHECK: &str = "rocm-smi";
@@ -43,7 +44,8 @@ struct Node {
     samples: Vec<Sample>,
 }
 
-/// All nodes of one scrape interval, and how many of them had three strikes in a row that no scrape saw.
+/// All nodes of one scrape interval. `unseen` counts those with three strikes in a row that no
+/// scrape saw.
 struct Grid {
     scrape: i64,
     until: i64,
@@ -51,7 +53,7 @@ struct Grid {
     unseen: usize,
 }
 
-/// The pattern itself, and with a restart of the exporter after each of its runs.
+/// Returns the pattern itself, and copies with a restart of the exporter after each of its runs.
 fn variants(pattern: &[Event]) -> Vec<Vec<Event>> {
     let with_restart = |at| {
         let mut events = pattern.to_vec();
@@ -68,7 +70,8 @@ fn grid(scrape: i64) -> Grid {
         .enumerate()
         .flat_map(|(p, pattern)| variants(pattern).into_iter().enumerate().map(move |(v, events)| (p, v, events)))
         .flat_map(|(p, v, events)| {
-            // Every story begins with a pass, so that the third strike is not the first thing ever seen.
+            // Every timeline begins with a pass, so that the third strike is never the first
+            // sample.
             let events: Vec<Event> = std::iter::once(Passed).chain(events).collect();
             PHASES.map(|phase| (format!("p{p}v{v}s{phase}"), v > 0, Timeline::play(&events, phase)))
         })
@@ -87,7 +90,7 @@ fn grid(scrape: i64) -> Grid {
             grid.nodes.push(node);
         };
         add(String::new(), &[]);
-        // Restarts and lost scrapes at the same time are the soak's: five times as many stories.
+        // Only a soak combines restarts with lost scrapes: that is five times as many timelines.
         if restarted && environment::variable("OSSCI_SOAK").is_none() {
             continue;
         }
@@ -107,7 +110,8 @@ impl Node {
         self.samples.iter().any(|sample| matches!(sample, Sample::Shown { count: 3.., .. }))
     }
 
-    /// The three series that the rule reads, and the counter that it does not, as promtool writes series.
+    /// Appends the three series that the rule reads, and the counter that it does not read, in
+    /// promtool's notation.
     fn series(&self, into: &mut String) {
         let value = |pick: fn(&Sample) -> String| self.samples.iter().map(pick).collect::<Vec<_>>().join(" ");
         let counts = value(|sample| match sample {
@@ -145,10 +149,10 @@ impl Node {
     }
 }
 
-/// So many nodes in one test: promtool's engine refuses to load more than 10,000 samples at a time.
+/// Nodes per test: promtool's engine refuses to load more than 10,000 samples at a time.
 const NODES: usize = 800;
 
-/// One promtool test file: all nodes, the full set of alerts at each evaluation.
+/// Builds one promtool test file: all nodes, and the full set of alerts at each evaluation.
 fn test_file(rules: &Path, grid: &Grid, evaluation: i64) -> (String, usize) {
     let mut text = format!("rule_files: ['{}']\nevaluation_interval: {evaluation}s\ntests:\n", rules.display());
     let times = (0..=grid.until).step_by(usize::try_from(evaluation).unwrap());
@@ -193,7 +197,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn an_alert_is_due_at_the_first_evaluation_whose_newest_fresh_sample_is_at_least_three() {
+async fn an_alert_fires_at_the_first_fresh_sample_of_three() {
     let _part = part("the grid of three strikes");
     let folder = folder("exact");
     let rules = environment::repository().join(RULES);
@@ -215,11 +219,11 @@ async fn an_alert_is_due_at_the_first_evaluation_whose_newest_fresh_sample_is_at
             }
         }
     }
-    println!("{nodes} stories, {asserted} assertions; in {unseen} no scrape saw the third strike: silence is right");
+    println!("{nodes} nodes, {asserted} assertions; for {unseen} no scrape saw the third strike, so no alert is right");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// Expressions that a tired person would write. Each of them is wrong somewhere in the grid.
+/// Plausible expressions. Each of them is wrong for some node of the grid.
 const TEMPTING: [(&str, &str, &str); 6] = [
     ("increase of the failures counted", "increase(ossci_check_failures_total{check=\"rocm-smi\"}[2m]) >= 3", "0s"),
     ("a 0/1 gauge for a while", "ossci_check_consecutive_failures{check=\"rocm-smi\"} >= 1", "90s"),
@@ -243,7 +247,7 @@ const TEMPTING: [(&str, &str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn the_grid_sees_through_each_tempting_expression() {
+async fn the_grid_rejects_each_plausible_wrong_expression() {
     let folder = folder("tempting");
     let grid = grid(15);
     for (n, (name, expression, lasting)) in TEMPTING.iter().enumerate() {
@@ -258,7 +262,7 @@ async fn the_grid_sees_through_each_tempting_expression() {
         std::fs::write(&file, test_file(&rules, &grid, 15).0).unwrap();
         let said = promtool_agrees(&tool("promtool"), &file).await;
         let error = said.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        assert!(error.contains("alertname"), "the grid does not see that this is wrong: {name}: {error:.500}");
+        assert!(error.contains("alertname"), "the grid accepts a wrong expression: {name}: {error:.500}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -22,8 +22,8 @@ pub fn cache_dir() -> Result<PathBuf> {
 
 /// The checkout that this binary was built from.
 pub fn repository() -> PathBuf {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests).to_path_buf()
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    lab.ancestors().nth(2).unwrap_or(lab).to_path_buf()
 }
 
 /// One of our own programs: cargo puts all binaries of the workspace into one directory.

@@ -1,30 +1,31 @@
-//! The objects for the Prometheus operator, as its own definitions see them in a real API server.
+//! Tests of the objects for the Prometheus operator against its own CRDs in a real API server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ossci_tests::facts::Facts;
-use ossci_tests::sources::SOURCES;
-use ossci_tests::{environment, wait};
+use ossci_lab::facts::Facts;
+use ossci_lab::sources::SOURCES;
+use ossci_lab::{environment, wait};
 
 use crate::manifests::kubectl;
 use crate::support::{files, lab, part};
 
-/// What the API server says of a file, as if it were applied.
+/// Applies a file as a dry run and returns the API server's answer.
 async fn tried(facts: &Facts, file: &Path) -> anyhow::Result<String> {
     let args = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", &file.display().to_string()];
     kubectl(facts, &facts.kubeconfig, &args).await
 }
 
-/// Installs the operator's definitions.
+/// Installs the operator's CRDs.
 async fn define(facts: &Facts) {
     for source in &SOURCES {
         for file in source.paths().unwrap() {
             let file = file.display().to_string();
             let said = kubectl(facts, &facts.kubeconfig, &["apply", "--server-side", "-f", &file]).await;
             said.unwrap_or_else(|error| panic!("{error:#}\n`make setup` fetches what is missing"));
-            // A definition that is younger than its first status has no conditions to wait for.
-            let established = wait::until("it is established", Duration::from_secs(30), || async {
+            // A new CRD has no conditions until its first status update, so `kubectl wait` may fail
+            // at first.
+            let established = wait::until("the CRD is established", Duration::from_secs(30), || async {
                 let args = ["wait", "--for=condition=established", "--timeout=10s", "-f", &file];
                 kubectl(facts, &facts.kubeconfig, &args).await
             });
@@ -34,7 +35,7 @@ async fn define(facts: &Facts) {
 }
 
 #[tokio::test]
-async fn the_operators_own_definitions_accept_every_object_and_no_unknown_field() {
+async fn the_operators_crds_accept_our_objects_and_no_unknown_field() {
     let _part = part("objects of the Prometheus operator");
     let lab = lab();
     let facts = lab.facts().await;

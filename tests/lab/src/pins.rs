@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::environment;
 
-/// One Go module below `tests/tools`, and what is built from it.
+/// One Go module below `tests/lab/tools`, and what is built from it.
 #[derive(Debug)]
 pub struct Pin {
     pub name: &'static str,
@@ -100,7 +100,7 @@ pub const PEERS: [Pin; 2] = [
 impl Pin {
     /// Where go.mod and go.sum lie.
     pub fn module(&self) -> PathBuf {
-        environment::repository().join("tests/tools").join(self.name)
+        environment::repository().join("tests/lab/tools").join(self.name)
     }
 
     /// Arguments of `go` that build this module's programs into `out`.

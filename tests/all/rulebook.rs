@@ -1,17 +1,17 @@
-//! What every alert has to have: severity, words for people, a runbook that exists, metrics that somebody exports, and a
-//! route. Each fault is one sentence that names the file and the line.
+//! Tests of what every alert has to have: a severity, annotations, a runbook that exists, exported
+//! metrics, and a route. Each fault is one sentence that names the file and the line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use ossci_lab::{environment, wait};
 use ossci_remediator::metrics::{ByPool, ByPoolAndRung, ByWhy, Metrics, Standings};
-use ossci_tests::{environment, wait};
 use regex::Regex;
 
 use crate::support::{files, lab, run, tool};
 
-/// One alert as it stands in a rule file.
+/// One alert of a rule file.
 #[derive(Debug, Default)]
 struct Alert {
     name: String,
@@ -21,7 +21,8 @@ struct Alert {
     annotations: Vec<String>,
 }
 
-/// Reads the rendered form line by line: it is our own, and the line is what a reader needs.
+/// Parses the rendered rules line by line: we control the format, and a reader needs the line
+/// number.
 fn alerts_in(file: &str, text: &str) -> Vec<Alert> {
     let mut alerts: Vec<Alert> = Vec::new();
     let mut section = "";
@@ -57,7 +58,7 @@ impl Alert {
         self.labels.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// What is missing, one sentence each.
+    /// Returns what is missing, one sentence each.
     fn faults(&self, runbooks: &Path) -> Vec<String> {
         let Self { name, file, line, .. } = self;
         let mut faults = Vec::new();
@@ -98,18 +99,18 @@ fn rule_files() -> Vec<(String, String)> {
         .collect()
 }
 
-/// Names of metrics in rules that nobody exports, one sentence each.
+/// Returns the metrics in a rule file that no program exports, one sentence each.
 fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String> {
     let metric = Regex::new(r"\b(?:ossci_[a-z0-9_]+)\b").unwrap();
     let recorded = Regex::new(r"[a-z_]+:ossci_[a-z0-9_:]+").unwrap();
     let mut faults = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let bare = recorded.replace_all(line, "");
-        // Comments and words for people name metrics too, and have to be right as well.
+        // Comments and annotations name metrics too, and those have to exist as well.
         for found in metric.find_iter(&bare) {
             if !exported.contains(found.as_str()) {
                 faults.push(format!(
-                    "{file}:{}: nobody exports {}; correct the name or export it",
+                    "{file}:{}: no program exports {}; correct the name or export it",
                     at + 1,
                     found.as_str()
                 ));
@@ -124,7 +125,7 @@ fn exported() -> BTreeSet<String> {
     let mut names: BTreeSet<String> =
         ossci_exporter::show::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
     let metrics = Metrics::default();
-    // A family is on the page when there is something to show.
+    // A metric family is on the page only when it has a series.
     let standings = Standings::default();
     let pool = ByPool { pool: "gpu".to_owned() };
     for family in [&standings.storm_brake, &standings.pool_taints_full, &standings.budget_places] {
@@ -143,7 +144,7 @@ fn exported() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_alert_has_its_words_and_its_runbook() {
+fn every_alert_has_its_annotations_and_its_runbook() {
     let runbooks = environment::repository().join("docs/runbooks");
     let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
     assert!(alerts.len() > 10, "{alerts:#?}");
@@ -159,7 +160,8 @@ fn every_alert_has_its_words_and_its_runbook() {
     assert!(orphans.is_empty(), "docs/runbooks has pages of alerts that do not exist: {orphans:?}");
 }
 
-/// Where the tests of the rules assert that an alert is silent, and where that it fires: places in the text, by name.
+/// Positions in the rule tests where an alert is asserted silent, and where it is asserted firing,
+/// by alert name.
 fn asserted(tests: &str) -> BTreeMap<String, (Vec<usize>, Vec<usize>)> {
     let evaluation = Regex::new(r"alertname: (\w+)[,\n]").unwrap();
     let mut places: BTreeMap<String, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
@@ -173,28 +175,28 @@ fn asserted(tests: &str) -> BTreeMap<String, (Vec<usize>, Vec<usize>)> {
     places
 }
 
-/// Alerts that no test sees silent first and firing then, one sentence each.
+/// Alerts that no test asserts silent first and firing later, one sentence each.
 fn untested(alerts: &[Alert], tests: &str) -> Vec<String> {
     let places = asserted(tests);
     let faults = alerts.iter().filter_map(|Alert { name, file, line, .. }| {
         let (silences, firings) = places.get(name).cloned().unwrap_or_default();
-        // One is there to fire always.
+        // OssciHeartbeat always fires, so it is never silent.
         let fired =
             firings.iter().any(|fired| name == "OssciHeartbeat" || silences.iter().any(|silent| silent < fired));
-        (!fired).then(|| format!("{file}:{line}: no test sees {name} silent first and firing then; write one"))
+        (!fired).then(|| format!("{file}:{line}: no test asserts {name} silent first and firing later; write one"))
     });
     faults.collect()
 }
 
 #[test]
-fn every_alert_is_seen_silent_and_then_firing() {
+fn every_alert_is_tested_silent_and_then_firing() {
     let tests: String =
         files("alerts", ".test.yml").iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
     let faults = untested(&alerts, &tests);
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     let without = tests.replace("  - {alertname: GPUHot,", "  - {alertname: Other,");
-    assert_eq!(untested(&alerts, &without).len(), 1, "an alert that is never seen silent is not found");
+    assert_eq!(untested(&alerts, &without).len(), 1, "an alert that is never tested silent is not found");
 }
 
 #[test]
@@ -205,18 +207,18 @@ fn every_metric_in_a_rule_is_exported() {
 }
 
 #[test]
-fn a_fault_is_told_with_its_file_and_line() {
+fn a_fault_names_its_file_and_line() {
     let text =
         "groups:\n- name: g\n  rules:\n  - alert: Bare\n    expr: ossci_nothing > 1\n    labels:\n      check: x\n";
     let faults = alerts_in("alerts/g.yml", text)[0].faults(Path::new("/nonexistent"));
     assert!(faults.iter().any(|fault| fault == "alerts/g.yml:4: alert Bare has no label severity; give it one"));
     assert!(faults.iter().any(|fault| fault.contains("alerts/g.yml:4") && fault.contains("runbook_url")));
     let strangers = strangers("alerts/g.yml", text, &exported());
-    assert_eq!(strangers, ["alerts/g.yml:5: nobody exports ossci_nothing; correct the name or export it"]);
+    assert_eq!(strangers, ["alerts/g.yml:5: no program exports ossci_nothing; correct the name or export it"]);
 }
 
 #[tokio::test]
-async fn amtool_routes_every_alert_where_it_belongs() {
+async fn amtool_routes_every_alert_to_its_receiver() {
     let alerts: Vec<Alert> = rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).collect();
     for alert in &alerts {
         let expected = match (alert.label("remediation"), alert.label("severity")) {
@@ -237,13 +239,13 @@ async fn amtool_routes_every_alert_where_it_belongs() {
 }
 
 #[tokio::test]
-async fn a_running_repair_inhibits_what_it_explains_and_never_what_asks_for_a_remediation() {
+async fn a_running_repair_never_inhibits_remediation_alerts() {
     let lab = lab();
-    // From then on no story kills an Alertmanager, which would forget the alerts.
+    // After this story no other one kills an Alertmanager, which would lose its alerts.
     lab.result("alertmanager-killed").await;
     let facts = lab.facts().await;
     let url = format!("--alertmanager.url={}", facts.alertmanager);
-    // A node that no story knows: the remediator counts the alert as one of an unknown node.
+    // No story has this node: the remediator counts the alert as one of an unknown node.
     let alerts: [&[&str]; 4] = [
         &["alertname=RepairRunning", "severity=none"],
         &["alertname=ExporterSilent", "severity=warning"],

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use ossci_tests::environment;
+use ossci_lab::environment;
 use regex::Regex;
 
 use crate::house::rust_files;
@@ -65,7 +65,7 @@ const IDIOM: [(&str, &str); 12] = [
 ];
 
 /// Files that may quote the idiom: this one, and the history.
-const QUOTES: [&str; 3] = ["tests/tests/all/style.rs", "docs/CHANGELOG.md", "docs/decisions"];
+const QUOTES: [&str; 3] = ["tests/all/style.rs", "docs/CHANGELOG.md", "docs/decisions"];
 
 /// What a person reads: source, documents, rules, manifests.
 fn prose() -> Vec<PathBuf> {

@@ -1,7 +1,8 @@
-//! The one test target: everything that says whether the repository is true.
+//! The only test target of the package: everything that checks the repository as a whole.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
 mod dashboards;
+mod door;
 mod evidence;
 mod exporter;
 mod grid;

@@ -1,17 +1,17 @@
-//! The alert rules and Alertmanager's file, as Prometheus's own tools see them.
+//! Tests of the alert rules and of Alertmanager's configuration with Prometheus' own tools.
 
 use std::path::Path;
 
-use ossci_tests::environment;
-use ossci_tests::parts::prometheus::rule_files;
-use ossci_tests::parts::{self};
+use ossci_lab::environment;
+use ossci_lab::parts::prometheus::rule_files;
+use ossci_lab::parts::{self};
 
 use crate::support::{files, lab, part, run, tool};
 
 #[tokio::test]
 async fn promtool_accepts_every_rule() {
     let rules = rule_files(&environment::repository().join("alerts")).unwrap();
-    assert!(!rules.is_empty(), "alerts/ has no rules");
+    assert!(!rules.is_empty(), "alerts/ has no rule files");
     let rules: Vec<String> = rules.iter().map(|file| file.display().to_string()).collect();
     let mut args = vec!["check", "rules", "--lint=all", "--lint-fatal"];
     args.extend(rules.iter().map(String::as_str));
@@ -19,10 +19,10 @@ async fn promtool_accepts_every_rule() {
 }
 
 #[tokio::test]
-async fn rules_fire_when_and_only_when_their_tests_say() {
+async fn promtool_passes_the_tests_of_the_rules() {
     let _part = part("promtool test rules");
     let tests = files("alerts", ".test.yml");
-    assert!(!tests.is_empty(), "alerts/ has no tests");
+    assert!(!tests.is_empty(), "alerts/ has no test files");
     let tests: Vec<String> = tests.iter().map(|file| file.display().to_string()).collect();
     let mut args = vec!["test", "rules"];
     args.extend(tests.iter().map(String::as_str));
@@ -32,7 +32,7 @@ async fn rules_fire_when_and_only_when_their_tests_say() {
 }
 
 #[tokio::test]
-async fn pint_finds_nothing_to_say() {
+async fn pint_finds_no_fault() {
     let _part = part("pint");
     let rules = rule_files(&environment::repository().join("alerts")).unwrap();
     let rules: Vec<String> = rules.iter().map(|file| file.display().to_string()).collect();
@@ -47,7 +47,7 @@ async fn amtool_accepts_the_shipped_file() {
 }
 
 #[tokio::test]
-async fn the_exporters_page_pleases_promtool() {
+async fn promtool_accepts_the_exporters_page() {
     let lab = lab();
     lab.result("demo").await;
     let facts = lab.facts().await;

@@ -1,4 +1,5 @@
-//! What the tests share: one lab in which all stories are played, and a clock for the slowest parts.
+//! Helpers that the tests share: the labs that play the stories, and the timing of the slowest
+//! parts.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -6,16 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use ossci_tests::clock::Stopwatch;
-use ossci_tests::facts::Facts;
-use ossci_tests::process::{self, Program};
-use ossci_tests::setup::Tools;
-use ossci_tests::{environment, wait};
+use ossci_lab::clock::Stopwatch;
+use ossci_lab::facts::Facts;
+use ossci_lab::process::{self, Program};
+use ossci_lab::setup::Tools;
+use ossci_lab::{environment, wait};
 
-/// All stories together, on a slow machine.
+/// Timeout for all stories together, on a slow machine.
 const STORIES: Duration = Duration::from_secs(2100);
 
-/// A lab in a process of its own, which goes away with the handle or with this process.
+/// A lab in its own process. It stops when the handle is dropped or when this process exits.
 pub struct TestLab {
     pub dir: PathBuf,
     pub child: std::process::Child,
@@ -23,15 +24,15 @@ pub struct TestLab {
 }
 
 impl TestLab {
-    /// Starts a lab that plays these stories, then a sample of cuts of those, and stays.
+    /// Starts a lab that plays these stories, then a sample of cuts of `cuts`, and stays up.
     pub fn start(name: &str, stories: &[PathBuf], cuts: &[PathBuf]) -> Self {
-        // The first test that comes here installs it for all.
+        // The first caller installs the provider for all tests.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let unique = format!("ossci-lab-test-{name}-{}", std::process::id());
         let dir = environment::temp_dir().join(&unique);
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{name}.log"));
-        let child = Program::new("the lab", env!("CARGO_BIN_EXE_ossci-lab"))
-            // Tests look at the nodes of the demo when it has ended.
+        let child = Program::new("the lab", environment::our_program("ossci-lab").unwrap())
+            // Tests look at the nodes of the demo after it has finished.
             .args(["story", "--stay", "--nodes-stay=demo", "--state-dir"])
             .arg(&dir)
             .args(stories)
@@ -43,12 +44,12 @@ impl TestLab {
         Self { dir, child, log }
     }
 
-    /// The lab's own output so far.
+    /// Returns the last 60 lines of the lab's output.
     pub fn said(&self) -> String {
         process::tail(&self.log, 60)
     }
 
-    /// Waits until it is up.
+    /// Waits until the lab is up.
     pub async fn facts(&self) -> Facts {
         let up = wait::until("the lab is up", Duration::from_secs(180), || async {
             self.check_alive()?;
@@ -57,11 +58,11 @@ impl TestLab {
         up.await.unwrap_or_else(|error| panic!("{error:#}\n{}", self.said()))
     }
 
-    /// Waits for what came of one story.
+    /// Waits for the result of one story.
     pub async fn result(&self, story: &str) -> String {
         let file = self.dir.join("stories").join(format!("{story}.result"));
         let file = &file;
-        let told = wait::until(format!("story {story} is told"), STORIES, || async move {
+        let told = wait::until(format!("story {story} has a result"), STORIES, || async move {
             if let Ok(text) = fs::read_to_string(file) {
                 return Ok(text);
             }
@@ -73,21 +74,22 @@ impl TestLab {
 
     fn check_alive(&self) -> anyhow::Result<()> {
         if !Path::new(&format!("/proc/{}/root", self.child.id())).exists() {
-            panic!("the lab has ended:\n{}", self.said());
+            panic!("the lab has exited:\n{}", self.said());
         }
         Ok(())
     }
 }
 
 impl Drop for TestLab {
-    /// The rope is let go, and the lab has time to leave nothing behind.
+    /// Closes the lab's standard input, which stops it, and waits until it has cleaned up.
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 }
 
-/// The lab in which the stories of repairs, of the way of an alert and of each phase are played. It lives as long as a test holds it.
+/// The lab that plays the stories of repairs, of alerts and of each phase. It lives as long as a
+/// test holds the handle.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
     let stories: Vec<PathBuf> = ["alerts", "repairs", "phases"]
@@ -99,14 +101,14 @@ pub fn lab() -> Arc<TestLab> {
 
 static TROUBLED: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
 
-/// The lab of the stories in which something keeps a repair from going its way, and of the cuts.
+/// The lab that plays the stories in which something disturbs a repair, and the cuts.
 pub fn troubled_lab() -> Arc<TestLab> {
     let cuts = files("tests/stories/cuts", ".story");
     shared(&TROUBLED, || TestLab::start("trouble", &files("tests/stories/trouble", ".story"), &cuts))
 }
 
-/// The lab in which strangers and nonsense come to the webhook; nothing is played in it. It comes after the stories: three labs
-/// at a time are too much for two cores.
+/// The lab for invalid requests to the webhook; it plays no story. It starts after the stories,
+/// because two cores are too few for three labs at a time.
 pub async fn bare_lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
     let troubled = TROUBLED.lock().unwrap().upgrade();
@@ -125,7 +127,8 @@ fn shared(lab: &Mutex<Weak<TestLab>>, start: impl FnOnce() -> TestLab) -> Arc<Te
     })
 }
 
-/// Files of one folder of the repository whose name ends so, by name. A missing folder fails the test.
+/// Files of one folder of the repository with this ending, sorted by name. A missing folder fails
+/// the test.
 pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let folder = environment::repository().join(folder);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -135,18 +138,18 @@ pub fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A pinned tool, or how to get it.
+/// Returns the path of a pinned tool, or panics with how to get it.
 pub fn tool(name: &str) -> PathBuf {
     Tools::find().and_then(|tools| tools.get(name)).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// Runs a program in the repository and fails the test with what it said.
+/// Runs a program in the repository. A failure fails the test with the program's output.
 pub async fn run(name: &str, program: &Path, args: &[&str]) -> String {
     let program = Program::new(name, program).args(args).dir(environment::repository());
     program.output(Duration::from_secs(900)).await.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// Measures a part of the test run: at the end the ten slowest are told.
+/// Measures one part of the test run; `make test` prints the ten slowest.
 pub struct Part {
     name: &'static str,
     watch: Stopwatch,
@@ -162,7 +165,7 @@ impl Drop for Part {
     }
 }
 
-/// Notes how long a part took that measured itself.
+/// Records the duration of a part that measured itself.
 pub fn note(seconds: f64, name: &str) {
     let Some(file) = environment::variable("OSSCI_PARTS") else { return };
     if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file) {

@@ -1,5 +1,6 @@
-//! Nonsense, floods and strangers at the webhook: what Alertmanager sent wrong is refused, the rest of it is taken, and nobody
-//! who has nothing to say keeps anybody out.
+//! Tests of the webhook with invalid requests, large deliveries and idle connections: invalid
+//! alerts are refused, valid ones in the same delivery are recorded, and idle connections block no
+//! other client.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,11 +11,11 @@ use futures::StreamExt;
 use futures::future::join_all;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use ossci_lab::facts::Facts;
+use ossci_lab::paper_nodes::Size;
+use ossci_lab::sender::{Sender, alert};
+use ossci_lab::{kubeconfig, paper_nodes, parts, wait};
 use ossci_remediator::wire::node_repair::NodeRepair;
-use ossci_tests::facts::Facts;
-use ossci_tests::paper_nodes::Size;
-use ossci_tests::sender::{Sender, alert};
-use ossci_tests::{kubeconfig, paper_nodes, parts, wait};
 use reqwest::StatusCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::pem::PemObject;
@@ -27,10 +28,11 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{bare_lab, part};
 
-/// Alertmanager tries again until the next flush of the group; the machine may be slow.
+/// Timeout of a delivery. Alertmanager retries until the next flush of the group; the machine may
+/// be slow.
 const DELIVERED: Duration = Duration::from_secs(120);
 
-/// The replica to which everything is sent.
+/// The replica that receives all requests.
 struct Target {
     facts: Facts,
     admin: Client,
@@ -38,7 +40,7 @@ struct Target {
 }
 
 impl Target {
-    /// The second test's nodes are not the first one's.
+    /// Creates nodes with this prefix, so that two tests never share a node.
     async fn new(prefix: &str, nodes: usize) -> Self {
         let facts = bare_lab().await.facts().await;
         let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
@@ -47,7 +49,7 @@ impl Target {
         Self { facts, admin, sender }
     }
 
-    /// Alerts received so far, by what they were.
+    /// Counts of the alerts received so far, by outcome.
     async fn outcomes(&self) -> BTreeMap<String, f64> {
         let url = format!("http://{}/metrics", self.facts.remediator_metrics[0]);
         let page = parts::page(&parts::http().unwrap(), &url).await.unwrap();
@@ -64,7 +66,7 @@ impl Target {
     }
 }
 
-/// An alert about an existing node, changed.
+/// Returns an alert about an existing node, with one change.
 fn changed(node: &str, change: impl FnOnce(&mut Value)) -> Value {
     let mut alert = alert(node, "changed");
     change(&mut alert);
@@ -72,8 +74,8 @@ fn changed(node: &str, change: impl FnOnce(&mut Value)) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint() {
-    let _part = part("nonsense at the webhook");
+async fn an_invalid_alert_does_not_block_the_valid_ones() {
+    let _part = part("invalid requests to the webhook");
     let lab = bare_lab().await;
     let to = Target::new("sense", 12).await;
     let delivery = |version: Value, alerts: Value| json!({"version": version, "alerts": alerts}).to_string();
@@ -92,7 +94,7 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
         assert_eq!(status, expected, "{body:.60}");
     }
 
-    // Each in one body with an alert that makes sense.
+    // Each body also holds one valid alert.
     let name = |number| paper_nodes::name("sense", number);
     let node = |name: &str| changed("sense00000", |alert| alert["labels"]["node"] = json!(name));
     let nonsense = [
@@ -103,7 +105,7 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
         vec![changed("sense00000", |alert| alert["startsAt"] = json!("9999-12-31T23:59:59Z"))],
         vec![changed("sense00000", |alert| alert["startsAt"] = json!(7))],
         vec![changed("sense00000", |alert| alert["status"] = json!("burning"))],
-        vec![alert("nobody-of-this-name", "x")],
+        vec![alert("unknown-node", "x")],
     ];
     let mut expected: BTreeSet<String> = BTreeSet::new();
     for (number, alerts) in nonsense.into_iter().enumerate() {
@@ -118,7 +120,7 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
         assert_eq!(outcomes.get(outcome), Some(&count), "{outcome}: {outcomes:?}");
     }
 
-    // Odd, and still complaints: one node, one fingerprint, one complaint each.
+    // Unusual alerts that still are complaints: one node and one fingerprint make one complaint.
     let odd = |number: usize, alerts: Vec<Value>| (name(number), alerts);
     let over = |node: &str| {
         changed(node, |alert| {
@@ -141,9 +143,9 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
         expected.insert(node);
     }
 
-    // More than can be asked for one by one, and a node that is there among them.
+    // More unknown nodes than are looked up one by one, and one existing node among them.
     let before = to.outcomes().await;
-    let mut many: Vec<Value> = (0..20_000).map(|number| alert(&format!("nobody-{number:05}"), "x")).collect();
+    let mut many: Vec<Value> = (0..20_000).map(|number| alert(&format!("unknown-{number:05}"), "x")).collect();
     many.push(alert("sense00000", "x"));
     to.sender.deliver(&many, DELIVERED).await.unwrap();
     expected.insert(name(0));
@@ -158,12 +160,11 @@ async fn what_is_nonsense_is_refused_or_ignored_and_costs_nobody_his_complaint()
     drop(lab);
 }
 
-/// What a connection that only listens hears until it is ended by the other side.
-/// As many nodes as no single answer has the time for, at least under a debug build and beside other tests.
+/// More nodes than one request can record before its timeout, in a debug build beside other tests.
 const LARGE: usize = 1_500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_too_large_for_one_answer_goes_on_where_the_last_try_ended() {
+async fn a_retry_of_a_large_delivery_continues_where_it_stopped() {
     let _part = part("a large delivery to the webhook");
     let _lab = bare_lab().await;
     let to = Target::new("large", LARGE).await;
@@ -183,7 +184,8 @@ async fn listen(mut stream: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&heard).into_owned()
 }
 
-/// What a connection hears that says one more byte now and then, for as long as the other side takes it.
+/// Sends one byte every 250 ms until the server closes the connection, and returns what it
+/// received.
 async fn drip(stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
     let (reads, mut writes) = tokio::io::split(stream);
     let drops = async {
@@ -205,7 +207,7 @@ fn tls(facts: &Facts) -> TlsConnector {
     TlsConnector::from(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Files that the remediator with this webhook has open.
+/// Number of files that the remediator with this webhook has open.
 fn open_files(webhook: &str) -> usize {
     let sign = format!("--webhook.listen-address={webhook}\0");
     let processes = fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
@@ -216,7 +218,7 @@ fn open_files(webhook: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_thousand_that_say_nothing_keep_nobody_out() {
+async fn two_thousand_idle_connections_block_no_delivery() {
     let _part = part("idle connections at the webhook");
     let lab = bare_lab().await;
     let limit = getrlimit(Resource::Nofile);
@@ -226,7 +228,8 @@ async fn two_thousand_that_say_nothing_keep_nobody_out() {
     let tls = tls(&to.facts);
     let name = ServerName::try_from("localhost").unwrap();
 
-    // Those that never come to the end of their head, and those that know the token and never come to the end of the body.
+    // Half of these never finish their request's header; half know the token and never finish the
+    // body.
     let head = |end: &str| format!("POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n{end}");
     let known = format!("Authorization: Bearer {}\r\n\r\n", to.sender.token());
     let mut drips = Vec::new();
@@ -236,7 +239,7 @@ async fn two_thousand_that_say_nothing_keep_nobody_out() {
         stream.write_all(head(if number % 2 == 0 { "X-Slow: " } else { &known }).as_bytes()).await.unwrap();
         drips.push(tokio::spawn(drip(stream)));
     }
-    // Fifty at a time come in, and each stays until it is ended.
+    // Fifty connect at a time, and each stays until the server closes it.
     let strangers = futures::stream::iter(0..2_000).map(|number| {
         let (tls, name) = (tls.clone(), name.clone());
         let address = if number % 4 == 0 { &metrics } else { &webhook };
@@ -259,20 +262,20 @@ async fn two_thousand_that_say_nothing_keep_nobody_out() {
         let node = paper_nodes::name("idle", number);
         to.sender.deliver(&[alert(&node, "x")], DELIVERED).await.unwrap();
         assert_eq!(to.repair(&node).await.record().complaints.len(), 1, "{node}");
-        let healthy = wait::until("it says that it is healthy", Duration::from_secs(30), || async {
+        let healthy = wait::until("the remediator reports that it is healthy", Duration::from_secs(30), || async {
             parts::page(&http, &format!("http://{metrics}/-/healthy")).await
         });
         healthy.await.unwrap();
         assert!(open_files(&webhook) < 800, "{} files are open", open_files(&webhook));
     }
-    assert!(open_files(&webhook) > 20, "its files are not seen");
+    assert!(open_files(&webhook) > 20, "the open files of the remediator were not found");
 
-    // Nobody can stay for ever.
+    // The server closes every idle connection.
     let all =
         tokio::time::timeout(Duration::from_secs(60), async { (join_all(strangers).await, join_all(drips).await) });
     let (strangers, drips) = all.await.expect("some are still connected");
     assert_eq!(strangers.len(), 2_000);
     let answered = drips.iter().filter(|heard| heard.as_ref().unwrap().starts_with("HTTP/1.1 503")).count();
-    assert!(answered >= 15, "our own patience is no fault of Alertmanager's: {drips:?}");
+    assert!(answered >= 15, "a timeout of ours must be answered with 503, so that Alertmanager retries: {drips:?}");
     drop(lab);
 }

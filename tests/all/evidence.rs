@@ -1,16 +1,17 @@
-//! Evidence in the cluster is bounded, and an agent makes no other ConfigMap than its own node's.
+//! Tests of the evidence ConfigMaps: their number is limited, and an agent creates only those of
+//! its own node.
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams, PostParams};
+use ossci_lab::kubeconfig;
 use ossci_remediator::api::evidence_maps;
-use ossci_tests::kubeconfig;
 use serde_json::json;
 
 use crate::support::{bare_lab, part};
 
 const NAMESPACE: &str = "ossci";
-/// So many are kept.
+/// Number of evidence ConfigMaps that are retained.
 const KEPT: usize = 1_000;
 
 fn evidence(number: usize) -> ConfigMap {
@@ -22,14 +23,14 @@ fn evidence(number: usize) -> ConfigMap {
 }
 
 #[tokio::test]
-async fn the_oldest_evidence_goes_when_there_is_too_much() {
+async fn the_oldest_evidence_is_deleted_above_the_limit() {
     let _part = part("a thousand pieces of evidence");
     let lab = bare_lab().await;
     let facts = lab.facts().await;
     let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
     let maps = &Api::<ConfigMap>::namespaced(admin, NAMESPACE);
     let make = |number| async move { maps.create(&PostParams::default(), &evidence(number)).await };
-    // What is made in one second is taken in the order of the names.
+    // ConfigMaps created in the same second are pruned in the order of their names.
     for part in [0..3, 3..KEPT + 3] {
         futures::stream::iter(part).map(make).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
     }
@@ -50,10 +51,10 @@ async fn the_oldest_evidence_goes_when_there_is_too_much() {
 }
 
 #[tokio::test]
-async fn an_agent_makes_nobody_elses_config_map() {
+async fn an_agent_creates_only_the_config_maps_of_its_own_node() {
     let lab = bare_lab().await;
     let facts = lab.facts().await;
-    // Without a token of its pod it is no node's.
+    // This token is not bound to a pod, so it belongs to no node.
     let agent = kubeconfig::client_as(&facts.kubeconfig, "ossci-agent").await.unwrap();
     let maps = Api::<ConfigMap>::namespaced(agent, NAMESPACE);
     let refused = maps.create(&PostParams::default(), &evidence(99_999)).await.unwrap_err().to_string();

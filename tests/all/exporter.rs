@@ -1,22 +1,23 @@
-//! The exporter alone among the parts that it is made for: both lines of Prometheus, the parser of OpenMetrics, and a clock that jumps.
+//! Tests of the exporter without the other programs: scrapes by both supported Prometheus versions,
+//! the OpenMetrics parser, and clock jumps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use ossci_tests::node_dir::NodeDir;
-use ossci_tests::parts::{self, flag};
-use ossci_tests::process::{Process, Program};
-use ossci_tests::{environment, ports, wait};
+use ossci_lab::node_dir::NodeDir;
+use ossci_lab::parts::{self, flag};
+use ossci_lab::process::{Process, Program};
+use ossci_lab::{environment, ports, wait};
 use serde_json::{Value, json};
 
 use crate::support::tool;
 
-/// For one fact; far above what any takes.
+/// Timeout for one expected value; far longer than any takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A healthy node with the exporter on it, and nothing else.
+/// A healthy node that runs the exporter and no other program.
 struct Alone {
     node: NodeDir,
     address: String,
@@ -31,7 +32,7 @@ impl Drop for Alone {
     }
 }
 
-/// A check each half second.
+/// Starts the exporter with a check interval of half a second.
 fn start(name: &str, with: impl FnOnce(Program) -> Program) -> Alone {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let folder = environment::temp_dir().join(format!("ossci-exporter-{name}-{}", std::process::id()));
@@ -59,12 +60,12 @@ impl Alone {
         value.with_context(|| format!("no {series}"))?.parse().context("a value")
     }
 
-    /// Waits until the value of a series is so.
+    /// Waits until the value of a series satisfies `is`.
     async fn wait(&self, series: &str, is: impl Fn(f64) -> bool) -> f64 {
         let is = &is;
         let so = wait::until(series, PATIENCE, || async move {
             let value = self.value(series).await?;
-            anyhow::ensure!(is(value), "it is {value}");
+            anyhow::ensure!(is(value), "its value is {value}");
             Ok(value)
         });
         so.await.unwrap()
@@ -79,7 +80,7 @@ impl Alone {
 }
 
 #[tokio::test]
-async fn the_parser_of_openmetrics_understands_the_page() {
+async fn the_openmetrics_parser_accepts_the_page() {
     let alone = start("openmetrics", |program| program);
     alone.is_healthy().await;
     let page = alone.page("application/openmetrics-text;version=1.0.0").await.unwrap();
@@ -89,7 +90,7 @@ async fn the_parser_of_openmetrics_understands_the_page() {
                   print(sum(len(family.samples) for family in parse(open(sys.argv[1]).read())))";
     let said = python(&["-c", script, &file.display().to_string()]).await;
     assert!(said.trim().parse::<u32>().unwrap() > 100, "{said}");
-    // The parser refuses what is not so; it must not be one that accepts everything.
+    // The parser rejects an invalid page, so it does not accept everything.
     fs::write(&file, "# TYPE a counter\na 1\n# EOF\n").unwrap();
     assert!(
         Program::new("python", "python3")
@@ -102,7 +103,7 @@ async fn the_parser_of_openmetrics_understands_the_page() {
     );
 }
 
-/// Where Python finds prometheus-client.
+/// The folder in which Python finds prometheus-client.
 fn client() -> PathBuf {
     tool("prometheus_client").ancestors().nth(2).unwrap().to_owned()
 }
@@ -113,7 +114,7 @@ async fn python(args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn both_lines_of_prometheus_scrape_it_and_give_the_values_back() {
+async fn both_prometheus_versions_scrape_and_return_the_values() {
     let alone = start("prometheus", |program| program);
     alone.is_healthy().await;
     for name in ["prometheus-2", "prometheus"] {
@@ -153,7 +154,7 @@ async fn both_lines_of_prometheus_scrape_it_and_give_the_values_back() {
     }
 }
 
-/// The clock of the exporter: the real one, so many hours off.
+/// Sets the exporter's clock to the real time plus `hours`.
 fn set_clock(file: &Path, hours: i64) {
     let new = file.with_extension("new");
     fs::write(&new, format!("{:+}h\n", hours)).unwrap();
@@ -161,7 +162,7 @@ fn set_clock(file: &Path, hours: i64) {
 }
 
 #[tokio::test]
-async fn a_clock_that_jumps_neither_adds_strikes_nor_stops_the_checks() {
+async fn a_clock_jump_neither_adds_strikes_nor_stops_the_checks() {
     const STRIKES: &str = "ossci_check_consecutive_failures{check=\"rocm-smi\"}";
     const RUNS: &str = "ossci_check_runs_total{check=\"rocm-smi\"}";
     const LAST: &str = "ossci_check_last_run_timestamp_seconds{check=\"rocm-smi\"}";
@@ -170,7 +171,8 @@ async fn a_clock_that_jumps_neither_adds_strikes_nor_stops_the_checks() {
     set_clock(&clock, 0);
     let alone = start("clock", |program| {
         let program = program.env("LD_PRELOAD", tool("libfaketime")).env("FAKETIME_TIMESTAMP_FILE", &clock);
-        // As a real jump: the monotonic clock goes on, and the new time holds at once.
+        // As in a real jump, the monotonic clock continues and the new time takes effect
+        // immediately.
         program.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1")
     });
     alone.is_healthy().await;
@@ -179,16 +181,17 @@ async fn a_clock_that_jumps_neither_adds_strikes_nor_stops_the_checks() {
         set_clock(&clock, hours);
         let offset = hours as f64 * 3600.0;
         alone.wait(LAST, |last| (last - real - offset).abs() < 600.0).await;
-        // The next runs come at their pace: no slot of the skipped hours is caught up, none is waited for.
-        let (before, watch) = (alone.value(RUNS).await.unwrap(), ossci_tests::clock::Stopwatch::start());
+        // The next runs keep their interval: no run of the skipped hours is repeated or waited for.
+        let (before, watch) = (alone.value(RUNS).await.unwrap(), ossci_lab::clock::Stopwatch::start());
         alone.wait(RUNS, |runs| runs >= before + 4.0).await;
         let runs = alone.value(RUNS).await.unwrap() - before;
         let most = watch.elapsed().as_secs_f64() / 0.25 + 2.0;
         assert!(runs <= most, "{runs} runs in {:?}", watch.elapsed());
         assert_eq!(alone.value(STRIKES).await.unwrap(), 0.0);
     }
-    // A pause ends when the node's clock says so, forwards, and a clock set back brings it back; strikes stay what they are.
-    let until = ossci_tests::clock::now() + jiff::SignedDuration::from_hours(4);
+    // A pause expires by the node's clock. Setting the clock back pauses the checks again; strikes
+    // do not change.
+    let until = ossci_lab::clock::now() + jiff::SignedDuration::from_hours(4);
     fs::write(alone.node.run().join("pause"), format!("{until}\n")).unwrap();
     alone.wait(PAUSED, |paused| paused == 1.0).await;
     set_clock(&clock, 6);

@@ -1,8 +1,9 @@
-//! pint against the lab's Prometheus: whether the series that a rule names exist with the labels that it names, whether
-//! both sides of a join ever meet, how many alerts a rule would have fired, and what it costs.
+//! Tests of the alert rules with pint against the lab's Prometheus: whether the series of a rule
+//! exist with its labels, whether both sides of a join ever match, how many alerts a rule would
+//! have fired, and what it costs.
 //!
-//! What no simulated node has (an `amd-smi`, a fault of the memory, a check that says nothing) comes from recorded outputs:
-//! the real exporter makes its page of them, and Prometheus scrapes that.
+//! Some series come from no simulated node: `amd-smi`, memory faults, unknown checks. The real
+//! exporter renders recorded outputs into a page, and Prometheus scrapes that page.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -12,21 +13,23 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Path as UrlPath;
 use axum::routing::get;
-use ossci_tests::facts::Facts;
-use ossci_tests::parts::prometheus::rule_files;
-use ossci_tests::process::{Finished, Program};
-use ossci_tests::{environment, parts, wait};
+use ossci_lab::facts::Facts;
+use ossci_lab::parts::prometheus::rule_files;
+use ossci_lab::process::{Finished, Program};
+use ossci_lab::{environment, parts, wait};
 use serde_json::{Value, json};
 
 use crate::support::{lab, part, tool};
 
-/// Recorded outputs of `amd-smi`; beside each, `rocminfo` says nothing that is understood and `iperf3` finds nobody.
+/// Recorded outputs of `amd-smi`. Beside each, the output of `rocminfo` cannot be parsed and
+/// `iperf3` finds no server.
 const RECORDED: [&str; 2] = ["throttled", "uncorrectable"];
-/// There once Prometheus has scraped all of them.
+/// Series that exist once Prometheus has scraped all recorded pages.
 const SEEN: [&str; 2] =
     [r#"ossci_gpu_throttled{cause="prochot"}"#, r#"ossci_check_result_info{reason="ecc-uncorrectable"}"#];
 
-/// What pint asks, and from when on its answers are faults. The lab has some dozens of nodes that break on purpose.
+/// pint's checks, and the limits at which its findings count as faults. The lab has some dozens of
+/// nodes that break on purpose.
 const ASKED: &str = r#"
 rule {
   alerts {
@@ -45,7 +48,7 @@ rule {
 }
 "#;
 
-/// What the real exporter shows of one recorded output.
+/// Returns the real exporter's page for one recorded output.
 async fn page(folder: &Path, recorded: &str) -> String {
     let samples = environment::repository().join("exporter/testdata");
     let script = |name: &str, sample: &str| {
@@ -62,13 +65,13 @@ async fn page(folder: &Path, recorded: &str) -> String {
         .arg(format!("--tool.iperf3={}", script("iperf3", "iperf3/312-refused.json")))
         .args([format!("--path.state-dir={own}"), format!("--path.run-dir={own}"), "--network.target=127.0.0.1".into()])
         .arg(format!("--web.probe-socket={own}/socket"));
-    let finished = once.finish(Duration::from_secs(60)).await.unwrap().expect("it did not end");
-    // The last lines of its log are on the other stream; a check that failed is exit status 1.
+    let finished = once.finish(Duration::from_secs(60)).await.unwrap().expect("ossci-exporter --once did not exit");
+    // The last lines of its log are on the other stream; a failed check is exit status 1.
     assert!(finished.stdout.contains("ossci_check_result_info{"), "{}", finished.said());
     finished.stdout
 }
 
-/// Lets the lab's Prometheis scrape pages of recorded outputs until it is dropped.
+/// Recorded pages that the lab's Prometheis scrape until this is dropped.
 struct Recorded {
     target: PathBuf,
     server: tokio::task::JoinHandle<()>,
@@ -120,13 +123,13 @@ async fn pint(config: &Path, rules: &[PathBuf]) -> Finished {
         .finish(Duration::from_secs(120))
         .await
         .unwrap()
-        .expect("pint did not end")
+        .expect("pint did not exit")
 }
 
 #[tokio::test]
-async fn every_rule_reads_series_that_are_there_and_costs_little() {
+async fn every_rule_reads_existing_series_and_costs_little() {
     let lab = lab();
-    // From then on no story kills a Prometheus, and every kind of node has been seen.
+    // After this story no other one kills a Prometheus, and every kind of node has been scraped.
     lab.result("prometheus-killed").await;
     lab.result("demo").await;
     let _part = part("pint against the lab's Prometheus");
@@ -152,7 +155,8 @@ async fn every_rule_reads_series_that_are_there_and_costs_little() {
     let said = pint(&config, &rules).await;
     assert!(said.status.success(), "{}", said.said());
 
-    // It sees a value that no series has, a join whose sides never meet, and a rule that fires for everything.
+    // pint detects a label value that no series has, a join whose sides never match, and a rule
+    // that fires for every GPU.
     for (name, expression, told) in [
         ("value", r#"ossci_check_success{check="nvidia-smi"} == 0"#, "promql/series"),
         ("join", "ossci_gpu_temperature_celsius and on (gpu) ossci_check_success", "promql/vector_matching"),

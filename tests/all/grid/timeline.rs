@@ -1,54 +1,55 @@
-//! One node's story in a grid: what its exporter shows at each scrape, and when an alert is due. Knows no PromQL.
+//! Timeline of one simulated node: what its exporter exposes at each scrape, and when an alert is
+//! due. Contains no PromQL.
 
-/// A check's interval, seconds.
+/// The check's interval, in seconds.
 pub const INTERVAL: i64 = 30;
-/// Three strikes.
+/// Number of strikes that ask for a repair.
 const STRIKES: u32 = 3;
-/// A count is fresh while its last run is younger than so many intervals.
+/// A count is fresh while its last run is younger than this number of intervals.
 const FRESH_INTERVALS: i64 = 10;
-/// Prometheus looks back so far for a sample, seconds.
+/// Prometheus' lookback for a sample, in seconds.
 const LOOKBACK: i64 = 300;
-/// How long the exporter is away: a restart, a reboot.
+/// Seconds that the exporter is down for a restart or a reboot.
 const RESTART: i64 = 4;
 const REBOOT: i64 = 75;
-/// What follows the last run is silence for this long, so that a count grows old.
+/// Seconds without a run after the last one, so that the count becomes stale.
 pub const TAIL: i64 = 360;
 
-/// What happens in a slot of the check's interval, or between two slots.
+/// An event within a check interval, or between two intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     Failed,
     Passed,
-    /// Neither a strike nor a pass.
+    /// A run that is neither a strike nor a pass.
     Unknown,
-    /// The exporter is away for a moment after the last run; its count survives.
+    /// The exporter restarts after the last run; its count survives.
     Restart,
-    /// The node is away; the count ends with the boot.
+    /// The node reboots; the count starts at zero.
     Reboot,
 }
 
-/// What one scrape brings.
+/// The result of one scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sample {
-    /// The count, the time of the last run, where there was one in this boot, and all failures since the exporter
-    /// started (no rule reads it; a tempting one would).
+    /// The count, the time of the last run (if this boot had one), and the number of failures since
+    /// the exporter started. No rule reads that last number; a plausible wrong expression would.
     Shown { count: u32, last_run: Option<i64>, failures: u32 },
     /// The target is down: Prometheus marks its series stale.
     Stale,
-    /// No scrape happened at all (Prometheus itself was away).
+    /// No scrape happened at all, because Prometheus itself was down.
     Missing,
 }
 
-/// What the exporter shows at any time: the last change at or before it holds.
+/// The exporter's samples over time: the last change at or before a time applies.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     changes: Vec<(i64, Sample)>,
-    /// When the last event is over.
+    /// The time at which the last event has finished.
     pub end: i64,
 }
 
 impl Timeline {
-    /// Plays the events; the first run begins at `phase` seconds.
+    /// Builds the timeline of these events; the first run begins at `phase` seconds.
     pub fn play(events: &[Event], phase: i64) -> Self {
         let (mut count, mut last_run, mut failures) = (0, None, 0);
         let mut changes = vec![(0, Sample::Shown { count, last_run, failures })];
@@ -86,7 +87,7 @@ impl Timeline {
         Self { changes, end: latest }
     }
 
-    /// Whether there ever were three strikes in a row.
+    /// Whether there were ever three strikes in a row.
     pub fn strikes(&self) -> bool {
         self.changes.iter().any(|(_, sample)| matches!(sample, Sample::Shown { count: STRIKES.., .. }))
     }
@@ -95,13 +96,13 @@ impl Timeline {
         self.changes.iter().rev().find(|(since, _)| *since <= time).map_or(Sample::Stale, |(_, sample)| *sample)
     }
 
-    /// What scrapes at the multiples of `scrape` bring until `until`.
+    /// Results of the scrapes at the multiples of `scrape`, up to `until`.
     pub fn scraped(&self, scrape: i64, until: i64) -> Vec<Sample> {
         (0..=until / scrape).map(|n| self.at(n * scrape)).collect()
     }
 }
 
-/// The count that an alert shows at `time`, when one is due: the newest sample is at least three, and fresh.
+/// The count that a due alert shows at `time`: the newest sample is fresh and at least three.
 pub fn due(samples: &[Sample], scrape: i64, time: i64) -> Option<u32> {
     let newest = (0..=time / scrape).rev().find_map(|n| {
         let sample = samples.get(usize::try_from(n).unwrap()).copied().unwrap_or(Sample::Missing);
@@ -123,14 +124,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restart_keeps_the_count_and_a_reboot_ends_it() {
+    fn a_restart_preserves_the_count_and_a_reboot_resets_it() {
         let end = |events: &[Event]| Timeline::play(events, 5).at(1_000);
         assert!(matches!(end(&[Failed, Failed, Restart, Failed]), Sample::Shown { count: 3, .. }));
         assert!(matches!(end(&[Failed, Failed, Reboot, Failed]), Sample::Shown { count: 1, .. }));
     }
 
     #[test]
-    fn an_alert_is_due_with_the_third_strike_and_until_its_count_is_old() {
+    fn an_alert_is_due_from_the_third_strike_until_it_is_stale() {
         let samples = Timeline::play(&[Failed, Failed, Failed], 0).scraped(15, 600);
         assert_eq!(due(&samples, 15, 45), None);
         assert_eq!(due(&samples, 15, 60), Some(3));

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::clock::Stopwatch;
 use crate::{environment, process};
 
-/// Files of one module, pinned below `tests/tools`.
+/// Files of one module, pinned below `tests/lab/tools`.
 #[derive(Debug)]
 pub struct Source {
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub const SOURCES: [Source; 1] = [Source {
 
 impl Source {
     fn pinned(&self) -> PathBuf {
-        environment::repository().join("tests/tools").join(self.name)
+        environment::repository().join("tests/lab/tools").join(self.name)
     }
 
     /// The folder in the cache; its name says which version it holds.

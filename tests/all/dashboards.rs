@@ -1,8 +1,9 @@
-//! Grafana's dashboards: each of their queries returns data from the lab's Prometheus once every story is told.
+//! Tests of Grafana's dashboards: each query returns data from the lab's Prometheus once all
+//! stories have finished.
 
 use std::time::Duration;
 
-use ossci_tests::{parts, wait};
+use ossci_lab::{parts, wait};
 use serde_json::Value;
 
 use crate::support::{files, lab};
@@ -39,10 +40,10 @@ async fn every_query_of_every_dashboard_returns_data() {
             answered.await.unwrap_or_else(|error| panic!("{}: {query}: {error:#}", file.display()));
         }
     }
-    assert!(asked > 0, "no dashboard asks anything");
+    assert!(asked > 0, "no dashboard has a query");
 }
 
-/// Every `expr` of a panel, and every query of a variable.
+/// Collects every `expr` of a panel and every query of a variable.
 fn collect(value: &Value, queries: &mut Vec<String>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| match value {
@@ -54,7 +55,7 @@ fn collect(value: &Value, queries: &mut Vec<String>) {
     }
 }
 
-/// Grafana's own variables have values only in Grafana.
+/// Replaces Grafana's own variables, which have values only in Grafana.
 fn filled_in(query: &str) -> String {
     let mut query = query.replace("$__rate_interval", "5m").replace("$__interval", "1m").replace("$__range", "1h");
     for variable in
