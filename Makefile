@@ -61,6 +61,7 @@ check: toolchain
 # The fastest to fail run first, then the control plane and the stories. There are more threads than
 # cores, because most tests wait for a story.
 test: root fresh-parts check setup build
+	@$(call timed,cargo deny,$(LAB) deny)
 	@$(call timed,every input of decide,cargo test --quiet --locked --package ossci-remediator --lib -- every_input)
 	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
 	@$(call timed,virtual machines,$(LAB) vm reboot-heals order-doubled packages-heal)

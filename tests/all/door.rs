@@ -1,5 +1,5 @@
-//! The doors of the running programs: what strangers can hold at each of the four ports, and files that change under a running
-//! controller.
+//! Tests of the HTTP servers of the running programs: idle connections at each of the four ports,
+//! and certificate and token files that change while a controller runs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,14 +20,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{bare_lab, lab, part};
 
-/// Connections of strangers at one port.
+/// Number of idle connections to one port.
 const STRANGERS: usize = 400;
-/// Bytes of the unfinished head that each of them sends.
+/// Bytes of the unfinished header that each of them sends.
 const HEAD_BYTES: usize = 400 << 10;
-/// What strangers may cost a program, kB.
+/// Limit of the memory that idle connections may cost a program, in kB.
 const MEMORY_KB: u64 = 20 << 10;
 
-/// Takes any certificate: these tests look at it themselves.
+/// Accepts any certificate: these tests compare it themselves.
 #[derive(Debug)]
 struct AnyCertificate;
 
@@ -71,7 +71,7 @@ fn connector() -> TlsConnector {
     TlsConnector::from(Arc::new(builder.with_no_client_auth()))
 }
 
-/// The process that listens at this port of loopback.
+/// The process that listens on this port of the loopback.
 fn listener(port: &str) -> u32 {
     let port: u16 = port.parse().unwrap();
     let table = fs::read_to_string("/proc/net/tcp").unwrap() + &fs::read_to_string("/proc/net/tcp6").unwrap();
@@ -91,7 +91,7 @@ fn listener(port: &str) -> u32 {
     process.unwrap_or_else(|| panic!("no process holds {socket}"))
 }
 
-/// Ports of loopback at which the process listens.
+/// Ports of the loopback on which the process listens.
 fn ports_of(process: u32) -> BTreeSet<u16> {
     let links = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
     let sockets: BTreeSet<String> = links
@@ -107,7 +107,7 @@ fn ports_of(process: u32) -> BTreeSet<u16> {
     listens.collect()
 }
 
-/// Resident memory, kB.
+/// Resident memory, in kB.
 fn resident(process: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -125,7 +125,7 @@ async fn connect(address: &str, tls: Option<&TlsConnector>) -> Result<Box<dyn St
     })
 }
 
-/// Sends a head that has no end, then waits until the server closes the connection.
+/// Sends an unfinished header, then waits until the server closes the connection.
 async fn stranger(address: String, tls: Option<TlsConnector>) {
     let Ok(mut stream) = connect(&address, tls.as_ref()).await else { return };
     let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Long: ").await;
@@ -137,7 +137,8 @@ async fn stranger(address: String, tls: Option<TlsConnector>) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
 }
 
-/// Four hundred strangers at a port: memory stays, health answers meanwhile, and all are gone after the time for a head.
+/// Opens four hundred idle connections to a port: memory stays bounded, the health page answers,
+/// and the server closes all of them after its header timeout.
 async fn holds(what: &str, address: &str, tls: Option<TlsConnector>, health: &str) {
     let process = listener(address.rsplit(':').next().unwrap());
     let before = resident(process);
@@ -171,7 +172,7 @@ async fn four_hundred_strangers_cost_no_port_more_than_20_mb() {
     holds("agent", &agent, None, &agent).await;
 }
 
-/// Where the agent of a node serves its metrics.
+/// The metrics address of a node's agent.
 fn agent(facts: &Facts, node: &str) -> String {
     let sign = format!("--node-name={node}\0");
     let processes = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
@@ -185,7 +186,7 @@ fn agent(facts: &Facts, node: &str) -> String {
     format!("127.0.0.1:{port}")
 }
 
-/// A controller of its own beside those of the lab, with files that this test changes.
+/// A controller beside those of the lab, with files that this test changes.
 struct Controller {
     dir: PathBuf,
     webhook: String,
@@ -212,7 +213,7 @@ impl Controller {
         Self { dir, webhook, metrics, child }
     }
 
-    /// The certificate that the webhook shows.
+    /// The certificate that the webhook presents.
     async fn certificate(&self) -> Result<Vec<u8>> {
         let stream = TcpStream::connect(&self.webhook).await?;
         let stream = connector().connect(ServerName::try_from("localhost")?, stream).await?;
@@ -285,7 +286,7 @@ async fn a_running_controller_takes_a_new_token_certificate_and_key() {
     status("old-token", "200").await.unwrap();
     status("new-token", "401").await.unwrap();
 
-    // A request that began under the old certificate and token finishes.
+    // A request that began with the old certificate and token finishes.
     let mut before = connect(&controller.webhook, Some(&connector())).await.unwrap();
     let whole = request("old-token");
     let (head, rest) = whole.split_at(40);
@@ -310,7 +311,7 @@ async fn a_running_controller_takes_a_new_token_certificate_and_key() {
     });
     shown.await.unwrap();
 
-    // Broken files change nothing, and a metric says so.
+    // Invalid files change nothing, and a metric reports them.
     fs::write(controller.dir.join("tls.crt"), "rubbish").unwrap();
     let refused = wait::until("the metric is 0", WITHIN, || async {
         ensure!(controller.metric(IN_FORCE).await? == 0.0, "it is 1");

@@ -1,5 +1,6 @@
-//! The house: which floor may import which, no import circle, and pure floors that touch nothing. Read off the `use` lines and
-//! the paths that are written in full. docs/ARCHITECTURE.md describes the floors.
+//! The house: which floor may import which, no import circle, and pure floors that touch nothing.
+//! Read off the `use` lines and the paths that are written in full. docs/ARCHITECTURE.md describes
+//! the floors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +9,9 @@ use std::path::{Path, PathBuf};
 use ossci_lab::environment;
 use regex::Regex;
 
-/// One crate: its folder, the name that other crates know it by, and its floors from top to bottom. A file belongs to the
-/// longest prefix that fits; it imports its own floor and those below, never one above.
+/// One crate: its folder, the name that other crates know it by, and its floors from top to bottom.
+/// A file belongs to the longest prefix that fits; it imports its own floor and those below, never
+/// one above.
 struct House {
     folder: &'static str,
     floors: &'static [&'static [&'static str]],
@@ -79,7 +81,8 @@ const PURE: [&str; 18] = [
     "tests/lab/src/verdict.rs",
 ];
 
-/// What a pure file does not name: clients, clocks, the environment, files, processes, sockets, other tasks.
+/// What a pure file does not name: clients, clocks, the environment, files, processes, sockets,
+/// other tasks.
 const TOUCHES: [&str; 15] = [
     "kube::",
     "tokio",
@@ -185,7 +188,8 @@ fn paths(tree: &str) -> Vec<String> {
     }
 }
 
-/// The modules that a file names. A folder's `mod.rs` is wiring to what lies in the folder: it shows it under its own name.
+/// The modules that a file names. A folder's `mod.rs` is wiring to what lies in the folder: it
+/// shows it under its own name.
 fn imports(source: &Source, modules: &BTreeSet<String>) -> BTreeSet<String> {
     let statement = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))? )?use ([^;]+);").unwrap();
     let inline = Regex::new(r"\b(?:crate|super|self)(?:::\w+)+").unwrap();

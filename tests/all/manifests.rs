@@ -25,7 +25,7 @@ pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow:
 }
 
 #[tokio::test]
-async fn the_crd_is_generated_from_the_rust_type() {
+async fn the_crd_is_the_one_that_the_type_makes() {
     let printed = run("ossci-remediator crd", &environment::our_program("ossci-remediator").unwrap(), &["crd"]).await;
     golden::check(&environment::repository().join("deploy/crd.yaml"), &printed).unwrap();
 }

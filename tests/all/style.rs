@@ -29,7 +29,8 @@ fn every_file_says_what_it_is() {
 /// Comments wrap here; code has rustfmt's 120 columns.
 const COMMENT_COLUMNS: usize = 100;
 
-/// Lines of comments that are wider, as far as a line could be broken: an address or a table cannot.
+/// Lines of comments that are wider, as far as a line could be broken: an address or a table
+/// cannot.
 fn wide(text: &str) -> impl Iterator<Item = (usize, usize)> {
     let lines = text.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
     let wide = lines.filter(|(_, line)| line.chars().count() > COMMENT_COLUMNS);
@@ -48,7 +49,8 @@ fn comments_wrap_at_100_columns() {
     assert!(found.is_empty(), "{} comments are too wide:\n{}", found.len(), found.join("\n"));
 }
 
-/// Words of our former idiom, and what to write instead. A pattern sees words, not sentences: each of these was always wrong.
+/// Words of our former idiom, and what to write instead. A pattern sees words, not sentences: each
+/// of these was always wrong.
 const IDIOM: [(&str, &str); 12] = [
     (r"\b[Tt]he word of\b", "name what was received: the alert, the watch, the report"),
     (r"\b(?:is|was|are|were|be|been) told (?:of|so|again|by|to)\b", "say who reports, sends or records it"),

@@ -44,7 +44,7 @@ impl Target {
     async fn new(prefix: &str, nodes: usize) -> Self {
         let facts = bare_lab().await.facts().await;
         let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
-        paper_nodes::create(&admin, prefix, 0..nodes, "nobodys", Size::Small).await.unwrap();
+        paper_nodes::create(&admin, prefix, 0..nodes, "unmanaged", Size::Small).await.unwrap();
         let sender = Sender::to(&facts, &facts.remediator_webhooks[0]).unwrap();
         Self { facts, admin, sender }
     }

@@ -6,9 +6,10 @@
 //! cargo bench -p ossci-exporter --bench exporter -- quick   small counts, to see that it works
 //! ```
 //!
-//! Peers: node_exporter, from `NODE_EXPORTER=PATH` or built by go from tests/lab/tools/node_exporter;
-//! Python with prometheus-client, from `PYTHON=PATH` of an interpreter that has it. A missing peer
-//! is reported as missing. The D state needs root and loop devices.
+//! Peers: node_exporter, from `NODE_EXPORTER=PATH` or built by go from
+//! tests/lab/tools/node_exporter; Python with prometheus-client, from `PYTHON=PATH` of an
+//! interpreter that has it. A missing peer is reported as missing. The D state needs root and loop
+//! devices.
 #![allow(clippy::disallowed_methods, reason = "this program starts programs and watches the clock")]
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on stops")]
 

@@ -1,4 +1,5 @@
-//! Any bytes at all as the output of one tool: its parser returns, and never panics. `OSSCI_FUZZ_TOOL` names the tool.
+//! Any bytes at all as the output of one tool: its parser returns, and never panics.
+//! `OSSCI_FUZZ_TOOL` names the tool.
 #![no_main]
 
 use std::sync::LazyLock;

@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn an_invalid_value_is_refused_with_valid_ones() {
         for (flag, right) in [
-            ("--network.tool=wget", "write iperf3, speedtest"),
+            ("--network.tool=wget", "write speedtest, speedtest-cli, librespeed-cli or iperf3"),
             ("--network.max-loss=5", "between 0 and 1"),
             ("--web.telemetry-path=metrics", "write a path such as /metrics"),
             ("--network.bytes=lots", "such as 8M"),

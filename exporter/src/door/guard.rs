@@ -14,7 +14,7 @@ use super::web_config::{ClientCertificates, WebConfig};
 const REMEMBERED: usize = 64;
 
 /// Compared with if the user is unknown, so that the answer takes as long as for a known user.
-const NOBODY: &str = "$2b$10$MQmyZb7YwSqfy1GhuKZ.tuSWe4qt.OLVa6/qmqUZJ9yKIU9cQXKZi";
+const UNKNOWN_USER: &str = "$2b$10$MQmyZb7YwSqfy1GhuKZ.tuSWe4qt.OLVa6/qmqUZJ9yKIU9cQXKZi";
 
 /// Decides who may see the pages.
 #[derive(Debug)]
@@ -47,7 +47,8 @@ impl Guard {
         }
         let Some((user, password)) = credentials(authorization) else { return false };
         let hash = self.users.get(&user);
-        let right = bcrypt::verify(password, hash.map_or(NOBODY, String::as_str)).unwrap_or(false) && hash.is_some();
+        let right =
+            bcrypt::verify(password, hash.map_or(UNKNOWN_USER, String::as_str)).unwrap_or(false) && hash.is_some();
         if right {
             let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
             if passed.len() >= REMEMBERED {
@@ -86,6 +87,6 @@ mod tests {
 
     #[test]
     fn the_hash_for_unknown_users_is_valid() {
-        assert_eq!(bcrypt::verify("anything", NOBODY).ok(), Some(false));
+        assert_eq!(bcrypt::verify("anything", UNKNOWN_USER).ok(), Some(false));
     }
 }

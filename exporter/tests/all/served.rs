@@ -208,7 +208,8 @@ fn only_users_with_a_password_may_probe_over_tcp() {
     assert_eq!(get("/probe?check=gpu", "prometheus:secret").0, 200);
     assert_eq!(exporter.probe("check=gpu").0, 429, "the socket needs no password");
 
-    // Another password is used without a restart and without a signal; a broken file changes nothing.
+    // Another password is used without a restart and without a signal; a broken file changes
+    // nothing.
     let users = |password: &str| format!("basic_auth_users:\n  prometheus: {}\n", bcrypt::hash(password, 4).unwrap());
     std::fs::write(&file, users("renewed")).unwrap();
     wait_for("the new password", || (get("/metrics", "prometheus:renewed").0 == 200).then_some(()));

@@ -134,7 +134,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     tokio::select! {
         () = stop => {
             parts.shutdown().await;
-            inputs::lease::give_back(&context, &me).await;
+            inputs::lease::give_back(&context.client, &context.namespace, &context.leadership, &me).await;
             Ok(())
         }
         Some(ended) = parts.join_next() => match ended {

@@ -1,4 +1,5 @@
-//! The alerting half of a lab: two Prometheis, two Alertmanagers, and the tap before the remediator's webhook.
+//! The alerting half of a lab: two Prometheis, two Alertmanagers, and the tap before the
+//! remediator's webhook.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -20,11 +21,11 @@ pub struct Alerting {
     shortened: bool,
 }
 
-/// How long a silence lasts that nobody ends: longer than any story.
+/// Duration of a silence that a story does not delete: longer than any story.
 const SILENCE: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
 impl Alerting {
-    /// `webhook` (host:port) is the remediator's.
+    /// Starts everything. `webhook` (host:port) is the remediator's.
     pub async fn start(site: &Site, pki: &Pki, webhook: &str, token: &str) -> Result<Self> {
         let alerts = environment::repository().join("alerts");
         let address = || Ok::<_, anyhow::Error>(format!("127.0.0.1:{}", ports::free()?));
@@ -41,11 +42,11 @@ impl Alerting {
         Ok(Self { prometheus, alertmanager, tap, client: parts::http()?, shortened: false })
     }
 
-    /// kill -9; it stays dead until it is started.
+    /// Kills a replica with SIGKILL; it stays down until a story starts it.
     pub async fn kill(&mut self, name: &str) -> Result<()> {
         let replica = self.replica(name)?;
         if !replica.lives() {
-            bail!("{name} is dead already");
+            bail!("{name} is already down");
         }
         replica.kill().await;
         Ok(())
@@ -60,7 +61,8 @@ impl Alerting {
         self.alertmanager.route(Some(routes)).await
     }
 
-    /// Whatever a story did to it is undone, so that the next one finds everything as shipped.
+    /// Undoes what a story did to the alerting half, so that the next story finds the shipped
+    /// setup.
     pub async fn restore(&mut self) -> Result<()> {
         for replica in self.replicas() {
             replica.start().await?;
@@ -71,7 +73,7 @@ impl Alerting {
         Ok(())
     }
 
-    /// Whether every living Alertmanager sees the node's alerts that ask for something so.
+    /// Whether every running Alertmanager has the node's remediation alerts in this state.
     pub async fn stands(&self, node: &str, standing: Standing) -> Result<bool> {
         for url in self.alertmanagers() {
             let url = reqwest::Url::parse_with_params(
@@ -92,7 +94,8 @@ impl Alerting {
         Ok(true)
     }
 
-    /// Whether every living Prometheus has scraped so many strikes of a node lately.
+    /// Whether every running Prometheus has scraped at least this number of strikes of a node
+    /// within 2 min.
     pub async fn has_seen(&self, node: &str, strikes: u32) -> Result<bool> {
         let query = format!("max_over_time(ossci_check_consecutive_failures{{node=\"{node}\"}}[2m]) >= {strikes}");
         for replica in self.prometheus.replicas.iter().filter(|replica| replica.lives()) {
@@ -105,7 +108,7 @@ impl Alerting {
         Ok(true)
     }
 
-    /// Posts an alert of somebody else's about a node to every Alertmanager.
+    /// Posts a foreign alert about a node to every Alertmanager.
     pub async fn post(&self, node: &str, labels: &[(String, String)]) -> Result<()> {
         let mut alert = json!({"labels": {"alertname": "SomebodyElses", "node": node}, "annotations": {}});
         for (name, value) in labels {
@@ -117,7 +120,8 @@ impl Alerting {
         Ok(())
     }
 
-    /// Posts an alert about each of these nodes that asks for a reboot and fires for hours, to every Alertmanager.
+    /// Posts one alert for each of these nodes to every Alertmanager. It asks for a reboot and
+    /// fires for hours.
     pub async fn complain(&self, nodes: &[String]) -> Result<()> {
         let ends = clock::now() + jiff::SignedDuration::from_hours(6);
         let alerts: Vec<Value> = nodes
@@ -134,7 +138,7 @@ impl Alerting {
         Ok(())
     }
 
-    /// Silences everything about a node, at one Alertmanager: the other one hears of it by gossip.
+    /// Silences all alerts of a node at one Alertmanager; the other one learns of it by gossip.
     pub async fn silence(&self, node: &str) -> Result<()> {
         let now = clock::now();
         let silence = json!({
@@ -142,13 +146,13 @@ impl Alerting {
             "startsAt": now.to_string(), "endsAt": (now + SILENCE).to_string(),
             "createdBy": "a person", "comment": "a story",
         });
-        let url = self.alertmanagers().next().context("no Alertmanager lives")?;
+        let url = self.alertmanagers().next().context("no Alertmanager runs")?;
         self.send(&format!("{url}/api/v2/silences"), &silence).await
     }
 
-    /// Ends every silence of a node before its time.
+    /// Expires every silence of a node.
     pub async fn unsilence(&self, node: &str) -> Result<()> {
-        let url = self.alertmanagers().next().context("no Alertmanager lives")?;
+        let url = self.alertmanagers().next().context("no Alertmanager runs")?;
         let all: Vec<Value> =
             serde_json::from_str(&parts::page(&self.client, &format!("{url}/api/v2/silences")).await?)?;
         let of_node = |silence: &&Value| {
@@ -157,7 +161,7 @@ impl Alerting {
         for silence in all.iter().filter(of_node) {
             let id = silence["id"].as_str().context("a silence without id")?;
             let answer = self.client.delete(format!("{url}/api/v2/silence/{id}")).send().await.context("deleting")?;
-            answer.error_for_status().context("ending a silence")?;
+            answer.error_for_status().context("expiring a silence")?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! The chronicle: what the API server's audit log says of each node, as sequences. Pure.
+//! The chronicle: the writes to each node in the API server's audit log, as sequences. Pure.
 //!
-//! The audit log is the one witness that none of our programs can talk to: every write to a Node or a NodeRepair, who
-//! wrote it, and the object that came of it.
+//! The audit log is independent of our programs. It has every write to a Node or a NodeRepair, its
+//! author, and the resulting object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The taints of the ladder and of the network, lowest rung first.
+/// The taints of the ladder, lowest rung first.
 pub const LADDER: [&str; 3] = ["repair-reboot", "repair-reimage", "repair-manual"];
 const NETWORK: &str = "slow-network";
-/// Reasons that stop a repair until somebody changes something. A golden file shows them beside their phase; other
-/// reasons depend on how fast the machine is.
+/// Reasons that block a repair until a person changes something. A golden file shows them beside
+/// their phase. Other reasons depend on the speed of the machine.
 const HOLDS: [&str; 10] = [
     "Cordoned",
     "DrainBlocked",
@@ -26,7 +26,7 @@ const HOLDS: [&str; 10] = [
     "TaintLimit",
     "UnderMaintenance",
 ];
-/// The prefix of the service accounts of our programs.
+/// The prefix of our programs' service accounts.
 pub const OURS: &str = "system:serviceaccount:ossci:";
 
 /// One successful write.
@@ -67,7 +67,7 @@ struct Status {
     code: Option<u16>,
 }
 
-/// Reads one line; `None` for a write that was refused, and for what is not a write of an object.
+/// Parses one line. Returns `None` for a refused write, and for anything but a write of an object.
 pub fn parse(line: &str) -> Option<Write> {
     let line: Line = serde_json::from_str(line).ok()?;
     let code = line.response_status?.code?;
@@ -78,7 +78,7 @@ pub fn parse(line: &str) -> Option<Write> {
     (200..300).contains(&code).then_some(Write { at, user, resource, name, resource_version, object })
 }
 
-/// Our taints of a node, before and after one write.
+/// Our taints on a node, before and after one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaintChange {
     pub at: Timestamp,
@@ -91,7 +91,7 @@ pub struct PhaseChange {
     pub at: Timestamp,
     pub rung: String,
     pub phase: String,
-    /// The reasons of `HOLDS` that the record gave in this phase, each once.
+    /// The reasons of `HOLDS` that the record had in this phase, each once.
     pub holds: Vec<String>,
 }
 
@@ -102,35 +102,36 @@ pub struct OrderSeen {
     pub boot_id: String,
 }
 
-/// One node's own story.
+/// The history of one node.
 #[derive(Debug, Clone, Default)]
 pub struct NodeStory {
     pub taints: Vec<TaintChange>,
     pub phases: Vec<PhaseChange>,
     pub network: Vec<PhaseChange>,
     pub orders: Vec<OrderSeen>,
-    /// Every alert that was ever on the board, by its fingerprint.
+    /// The fingerprint of every alert that the record ever contained.
     pub complaints: BTreeSet<String>,
-    /// What our programs changed that is not theirs.
+    /// Changes that our programs made to fields that they do not own.
     pub foreign: Vec<String>,
-    /// Captures that were done and left no evidence in the cluster, by their orders' ids.
+    /// The order IDs of captures that finished without evidence in the cluster.
     pub without_evidence: BTreeSet<String>,
-    /// Disruptive orders that an agent began when their repair stood for them no longer.
+    /// Disruptive orders that an agent began after their repair had left the phase.
     pub called_back: BTreeSet<String>,
-    /// The newest reason, for people: of the episode, or of the network track when no episode is open.
+    /// The newest reason: of the episode, or of the network repair if no episode is open.
     pub why: String,
-    /// What the agent says of the order that is out.
+    /// The state that the agent reports for the current order.
     pub agent: String,
     node: Option<(u64, Value)>,
     repair: Option<(u64, Value)>,
 }
 
-/// All nodes' stories.
+/// The histories of all nodes.
 #[derive(Debug, Clone, Default)]
 pub struct Chronicle(BTreeMap<String, NodeStory>);
 
 impl Chronicle {
-    /// The chronicle of writes in the order of their versions: the log has them in the order of their answers.
+    /// Builds the chronicle from writes in the order of their resource versions. The log has them
+    /// in the order of their responses.
     pub fn of(writes: &[Write]) -> Self {
         let mut sorted: Vec<&Write> = writes.iter().collect();
         sorted.sort_by_key(|write| write.resource_version);
@@ -215,7 +216,7 @@ impl NodeStory {
         if self.agent == "Done" && text("/spec/order/kind") == "capture" && text("/status/agent/evidence").is_empty() {
             self.without_evidence.insert(id.clone());
         }
-        // What the provisioning service is asked for is an order to nobody on the node.
+        // A request to the provisioning service counts as an order, although no agent receives it.
         let asked =
             ("provisioning".to_owned(), text("/status/episode/provisioning/id"), text("/status/episode/bootID"));
         for (kind, id, boot_id) in [(text("/spec/order/kind"), id, text("/spec/order/bootID")), asked] {
@@ -231,7 +232,8 @@ impl NodeStory {
     }
 }
 
-/// Appends `change` unless it names the phase that the record is in already, and adds `why` to that phase's holds.
+/// Appends `change` unless the record is in that phase already. Adds `why` to the holds of the
+/// phase.
 fn push_changed(changes: &mut Vec<PhaseChange>, change: PhaseChange, why: &str) {
     if change.phase.is_empty() {
         return;
@@ -258,7 +260,8 @@ fn our_taints(node: &Value) -> BTreeSet<String> {
     ours.filter_map(|taint| taint.pointer("/key").and_then(Value::as_str)).map(str::to_owned).collect()
 }
 
-/// A Node without what is ours to change: our taints, our condition, and the marks that every write leaves.
+/// A Node without the fields that we may change: our taints, our condition, and the metadata that
+/// every write changes.
 fn stripped(node: &Value) -> Value {
     let mut node = node.clone();
     let kept = |list: Option<&Value>, ours: fn(&Value) -> bool| {

@@ -1,5 +1,5 @@
-//! The BMCs of the lab's machines, behind one address: as much of Redfish as a reset takes. A reset really resets the
-//! simulated machine.
+//! The BMCs of the lab's machines behind one address: the part of Redfish that a reset needs. A
+//! reset really resets the simulated machine.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct Bmcs {
 }
 
 impl Bmcs {
-    /// Listens as long as the lab lives. `folder` is for the password.
+    /// Listens while the lab runs. `folder` receives the password file.
     pub async fn start(folder: &std::path::Path, pki: &Pki) -> Result<Self> {
         let pair = pki.server("bmc")?;
         let tls = RustlsConfig::from_pem_file(&pair.cert, &pair.key).await.context("reading the BMCs' certificate")?;
@@ -70,11 +70,11 @@ impl Bmcs {
     }
 }
 
-/// What a client with this password sends, as the client library itself writes it.
+/// The Authorization header for this password, as the client library writes it.
 fn basic(password: &str) -> Result<String> {
     let request = reqwest::Client::new().get("http://localhost").basic_auth(USERNAME, Some(password)).build()?;
     let value = request.headers().get(header::AUTHORIZATION).context("no credentials in the request")?;
-    Ok(value.to_str().context("credentials that are no text")?.to_owned())
+    Ok(value.to_str().context("the credentials are not valid text")?.to_owned())
 }
 
 async fn system(
@@ -84,7 +84,7 @@ async fn system(
 ) -> Result<Json<Value>, StatusCode> {
     bmcs.machine(&headers, &node)?;
     let path = format!("/redfish/v1/Systems/{node}");
-    // A machine that hangs in its shutdown has power.
+    // A machine that hangs during shutdown still has power.
     Ok(Json(json!({
         "@odata.id": path, "@odata.type": "#ComputerSystem.v1_20_0.ComputerSystem", "Id": node, "Name": node,
         "PowerState": "On",

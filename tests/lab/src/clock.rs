@@ -1,16 +1,16 @@
-//! The lab's only clock.
+//! The lab's only access to the clock.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// The wall clock, for what is written down.
+/// The wall clock, for recorded times.
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Time that passed since a moment, on the monotonic clock: for deadlines and for the times that are printed.
+/// Time since a moment on the monotonic clock, for deadlines and printed durations.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
@@ -24,7 +24,7 @@ impl Stopwatch {
         self.0.elapsed()
     }
 
-    /// "46.4 s", for people.
+    /// The elapsed time as text, such as "46.4 s".
     pub fn read(&self) -> String {
         format!("{:.1} s", self.elapsed().as_secs_f64())
     }

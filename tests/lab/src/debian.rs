@@ -1,4 +1,5 @@
-//! Tools of an older line, out of Debian's packages: what sites still run. A package is unpacked, never installed.
+//! Older versions of tools from Debian's packages, as sites still run them. A package is unpacked,
+//! never installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use anyhow::{Context, Result, bail};
 use crate::clock::Stopwatch;
 use crate::{environment, process};
 
-/// A package of Debian 12, and what is taken out of it.
+/// A package of Debian 12, and the programs that are taken from it.
 #[derive(Debug)]
 pub struct Package {
     pub name: &'static str,
-    /// The version line that Debian 12 has; part of the cache's key.
+    /// The version in Debian 12, a part of the cache key.
     line: &'static str,
-    /// The program in the package, and what it is called here.
+    /// The programs in the package, and their names in the lab.
     programs: &'static [(&'static str, &'static str)],
 }
 
@@ -24,9 +25,11 @@ pub const PACKAGES: [Package; 4] = [
         line: "2.42",
         programs: &[("usr/bin/prometheus", "prometheus-2"), ("usr/bin/promtool", "promtool-2")],
     },
-    // A clock that tests set: preloaded into a program, which keeps its monotonic one.
+    // A clock that tests set: preloaded into a program, without changing the program's monotonic
+    // clock.
     Package { name: "libfaketime", line: "0.9.10", programs: &[(FAKETIME, "libfaketime")] },
-    // The parser of the people who wrote OpenMetrics down, and the peer of a benchmark. Pure Python: any python3 runs it.
+    // The OpenMetrics authors' parser, and the baseline of a benchmark. It is pure Python, so any
+    // python3 runs it.
     Package { name: "python3-prometheus-client", line: "0.16", programs: &[(PROMETHEUS_CLIENT, "prometheus_client")] },
     Package { name: "shellcheck", line: "0.9", programs: &[("usr/bin/shellcheck", "shellcheck")] },
 ];
@@ -48,13 +51,13 @@ impl Package {
         Ok(self.programs.iter().all(|(path, _)| home.join(path).is_file()))
     }
 
-    /// What the programs are called here, and where they are.
+    /// The names of the programs in the lab, and their paths.
     pub fn programs(&self) -> Result<Vec<(&'static str, PathBuf)>> {
         let home = self.home()?;
         Ok(self.programs.iter().map(|(path, name)| (*name, home.join(path))).collect())
     }
 
-    /// Downloads and unpacks it.
+    /// Downloads and unpacks the package.
     pub fn fetch(&self) -> Result<()> {
         let watch = Stopwatch::start();
         let home = self.home()?;
@@ -66,11 +69,11 @@ impl Package {
         let log = home.with_extension("log");
         let package = format!("{}/bookworm", self.name);
         if !apt(&["download", &package], &unfinished, &log)?.success() {
-            // Most likely there is no package list yet, or an old one; making one needs root.
+            // The package list is probably missing or old. Updating it needs root.
             apt(&["update"], &unfinished, &log)?;
             if !apt(&["download", &package], &unfinished, &log)?.success() {
                 bail!(
-                    "{} of Debian 12 could not be downloaded; `apt-get download {package}` says why:\n{}",
+                    "{} of Debian 12 could not be downloaded; `apt-get download {package}` shows the reason:\n{}",
                     self.name,
                     process::tail(&log, 5)
                 );
@@ -100,7 +103,7 @@ pub fn unpack(deb: &Path, into: &Path, log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs `apt-get`, its output in a file.
+/// Runs `apt-get` with its output in a file.
 pub fn apt(args: &[&str], dir: &Path, log: &Path) -> Result<std::process::ExitStatus> {
     let apt = environment::on_path("apt-get").context("`apt-get` is missing: the lab needs a Debian machine")?;
     process::run_logged(&apt, args, &[], dir, log)

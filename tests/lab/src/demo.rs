@@ -1,4 +1,4 @@
-//! `ossci-lab demo`: a story played for people, and its summary.
+//! The command `ossci-lab demo`: plays a story with a live table, and prints a summary.
 
 use std::path::Path;
 
@@ -36,12 +36,12 @@ pub async fn run(dir: &Path, keep: bool, mut end: watch::Receiver<bool>) -> Resu
     };
     summary(&outcome, &lab.facts, &watch)?;
     let expected = file.with_extension("golden");
-    let arrived = crate::golden::check(&expected, &outcome.told).context("not every node arrived where it should");
+    let arrived = crate::golden::check(&expected, &outcome.told).context("not every node has the expected outcome");
     if arrived.is_ok() && outcome.violations.is_empty() {
-        println!("every node arrived where it should, and no rule was broken");
+        println!("every node has the expected outcome, and no invariant was violated");
     }
     for violation in &outcome.violations {
-        println!("broken rule: {violation}");
+        println!("violated invariant: {violation}");
     }
     if keep {
         if let Err(error) = &arrived {
@@ -56,7 +56,7 @@ pub async fn run(dir: &Path, keep: bool, mut end: watch::Receiver<bool>) -> Resu
     }
     arrived?;
     if !outcome.violations.is_empty() {
-        bail!("{} rules were broken", outcome.violations.len());
+        bail!("{} invariants were violated", outcome.violations.len());
     }
     Ok(())
 }
@@ -101,7 +101,7 @@ fn between(from: Option<Timestamp>, to: Option<Timestamp>) -> String {
     }
 }
 
-/// What a person can do with a lab that is kept.
+/// Commands for a lab that stays up.
 fn commands(facts: &Facts) -> Result<String> {
     let lab = environment::this_program()?;
     let (lab, kubectl, config) = (lab.display(), facts.kubectl.display(), facts.kubeconfig.display());

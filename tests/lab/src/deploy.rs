@@ -1,4 +1,4 @@
-//! Applies manifests with the pinned kubectl, as a person would.
+//! Applies manifests with the pinned kubectl, as an administrator does.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::setup::Tools;
 use crate::wait;
 
-/// How long the API server may take to serve a new kind of object.
+/// Timeout for the API server to serve a new kind of object.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
 /// kubectl with the administrator's identity.
@@ -35,18 +35,18 @@ impl Kubectl {
             .await
     }
 
-    /// A file, or all manifests of a folder by their names.
+    /// Applies a file, or all manifests of a folder in the order of their names.
     pub async fn apply(&self, file: &Path) -> Result<String> {
         let name = file.display().to_string();
         self.run(&["apply", "--server-side", "-f", &name]).await.with_context(|| format!("applying {name}"))
     }
 }
 
-/// Applies all of `deploy/` with the one command that README names.
+/// Applies all of `deploy/` with the command from the README.
 pub async fn apply_all(kubectl: &Kubectl, deploy: &Path) -> Result<()> {
     kubectl.apply(deploy).await?;
     let crd = &deploy.join("crd.yaml").display().to_string();
-    // kubectl gives up at once on an object that has no conditions yet.
+    // kubectl fails immediately for an object without conditions.
     wait::until("the CRD is established", ESTABLISHED, || async move {
         kubectl.run(&["wait", "--for=condition=established", "--timeout=5s", "-f", crd]).await.map(drop)
     })

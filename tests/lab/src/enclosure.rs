@@ -1,8 +1,9 @@
-//! The enclosure: a lab runs as process 1 of its own pid namespace, with its own /proc.
+//! The enclosure: a lab runs as process 1 of its own PID namespace, with its own /proc.
 //!
-//! Whatever ends it (Ctrl-C, a panic, kill -9 of the inner or of the outer process) ends every process in it, and the
-//! namespaces and the mount go with the last one. The outer process waits, passes on a wish to end, and removes the
-//! state directory. The rope between the two is a pipe: the inner one goes when it reads its end.
+//! Ctrl-C, a panic, or SIGKILL of the inner or the outer process stops every process in the
+//! enclosure. The namespaces and the mount vanish with the last process. The outer process waits,
+//! forwards a request to stop, and removes the state directory. The rope between the two processes
+//! is a pipe: the inner process exits when it reads the end of it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -18,10 +19,10 @@ use tokio::sync::{mpsc, watch};
 use crate::{environment, process};
 
 const INSIDE: &str = "OSSCI_LAB_STATE_DIR";
-/// How long the inner process may take to say goodbye.
+/// Timeout for the inner process to exit.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The state directory, when this process runs inside an enclosure.
+/// The state directory, if this process runs inside an enclosure.
 pub fn inside() -> Option<PathBuf> {
     (std::process::id() == 1).then(|| environment::variable(INSIDE)).flatten().map(PathBuf::from)
 }
@@ -31,7 +32,7 @@ pub async fn enter(state_dir: Option<&Path>, keep: bool) -> Result<i32> {
     attend(Enclosed::start(state_dir, Stdio::inherit())?, keep).await
 }
 
-/// The same with a network of its own, in which nothing is up yet.
+/// Like `enter`, with a network namespace of its own, in which no interface is up yet.
 pub async fn enter_alone(state_dir: Option<&Path>, keep: bool) -> Result<i32> {
     attend(Enclosed::start_with(state_dir, &["--net"], Stdio::inherit())?, keep).await
 }
@@ -51,7 +52,8 @@ async fn attend(mut enclosed: Enclosed, keep: bool) -> Result<i32> {
     Ok(code)
 }
 
-/// This program with the same arguments in an enclosure. It goes away when its standard input is closed.
+/// This program with the same arguments in an enclosure. It exits when its standard input is
+/// closed.
 pub struct Enclosed {
     pub child: tokio::process::Child,
     dir: PathBuf,
@@ -77,7 +79,7 @@ impl Enclosed {
             }
         };
         if dir.join("lab.json").exists() {
-            bail!("{} holds another lab: remove it or choose another --state-dir", dir.display());
+            bail!("{} belongs to another lab: remove it or choose another --state-dir", dir.display());
         }
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
         let dir = dir.canonicalize().with_context(|| format!("finding {}", dir.display()))?;
@@ -87,7 +89,7 @@ impl Enclosed {
         Ok(Self { child, dir })
     }
 
-    /// Waits for its end, when that has not come yet, and takes away what it left unless that is to be kept.
+    /// Waits until it has exited, and removes its state directory unless `keep` is set.
     pub async fn end(mut self, status: Option<ExitStatus>, keep: bool) -> Result<()> {
         drop(self.child.stdin.take());
         if status.is_none() && tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
@@ -101,7 +103,7 @@ impl Enclosed {
     }
 }
 
-/// Somebody outside wants it to end.
+/// Signals from outside that ask the lab to stop.
 pub struct Interrupts([Signal; 3]);
 
 impl Interrupts {
@@ -123,12 +125,12 @@ impl Interrupts {
     }
 }
 
-/// Inside: turns true when the lab should end.
+/// Inside: the receiver becomes true when the lab should stop.
 pub fn end_wanted() -> Result<watch::Receiver<bool>> {
     Ok(jobs()?.end)
 }
 
-/// What comes of the work, unless the lab should end before.
+/// Returns the result of the work, unless the lab is asked to stop first.
 pub async fn unless_ended<T>(end: &mut watch::Receiver<bool>, work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
@@ -136,14 +138,14 @@ pub async fn unless_ended<T>(end: &mut watch::Receiver<bool>, work: impl Future<
     }
 }
 
-/// What comes through the rope, a line each, until it is let go.
+/// The lines from the rope, until its other end is closed.
 pub struct Jobs {
     pub lines: mpsc::UnboundedReceiver<String>,
-    /// Turns true when the lab should end.
+    /// Becomes true when the lab should stop.
     pub end: watch::Receiver<bool>,
 }
 
-/// Inside: listens to the rope.
+/// Inside: reads the rope.
 pub fn jobs() -> Result<Jobs> {
     let (send, end) = watch::channel(false);
     let (line_send, lines) = mpsc::unbounded_channel();
@@ -154,15 +156,15 @@ pub fn jobs() -> Result<Jobs> {
         by_signal.send_replace(true);
     });
     std::thread::spawn(move || {
-        // Where nobody takes lines, there are none.
+        // If the receiver is dropped, the lines are discarded.
         std::io::stdin().lines().map_while(Result::ok).for_each(|line| drop(line_send.send(line)));
         send.send_replace(true);
     });
     Ok(Jobs { lines, end })
 }
 
-/// Outside, when a test holds the other end of our standard input: its end is ours. A terminal, a file or /dev/null
-/// says nothing.
+/// Outside: waits for the end of standard input if a test holds its other end. A terminal, a file
+/// or /dev/null is ignored.
 async fn rope_end() {
     use rustix::fs::{FileType, fstat};
     let is_pipe = fstat(std::io::stdin()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);

@@ -1,4 +1,4 @@
-//! The lab's only reader of the environment, and the places that follow from it.
+//! The lab's only access to the environment, and the paths that follow from it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where built tools are kept, for all clones on this machine.
+/// The cache of built tools, shared by all clones on this machine.
 pub fn cache_dir() -> Result<PathBuf> {
     let base = match (variable("XDG_CACHE_HOME"), variable("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),
         (None, Some(home)) => Path::new(&home).join(".cache"),
-        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: set one, the built tools are kept there"),
+        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: set one for the cache of built tools"),
     };
     Ok(base.join("ossci-ops"))
 }
@@ -26,11 +26,11 @@ pub fn repository() -> PathBuf {
     lab.ancestors().nth(2).unwrap_or(lab).to_path_buf()
 }
 
-/// One of our own programs: cargo puts all binaries of the workspace into one directory.
+/// The path of one of our programs: cargo puts all binaries of the workspace into one directory.
 pub fn our_program(name: &str) -> Result<PathBuf> {
     let me = this_program()?;
     let beside = me.parent().unwrap_or(Path::new("/"));
-    // A test binary lies one folder deeper than the programs.
+    // A test binary is in a subfolder of the programs' folder.
     for dir in [beside, beside.parent().unwrap_or(beside)] {
         let program = dir.join(name);
         if program.is_file() {

@@ -1,4 +1,5 @@
-//! `lab.json`: where everything of a running lab is, for people and for commands at another terminal.
+//! `lab.json`: the addresses and paths of a running lab, for people and for commands in another
+//! terminal.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,12 +25,13 @@ pub struct Facts {
     pub smtp: String,
     pub inbox: String,
     pub mail_dir: PathBuf,
-    /// host:port of the remediator's webhook (TLS), the file with the token that it wants, and each replica's own addresses.
+    /// host:port of the remediator's webhook (TLS), the file with its token, and the addresses of
+    /// each replica.
     pub webhook: String,
     pub webhook_token: PathBuf,
     pub remediator_webhooks: Vec<String>,
     pub remediator_metrics: Vec<String>,
-    /// node name to host:port
+    /// Node name to host:port
     pub exporters: BTreeMap<String, String>,
 }
 
@@ -48,7 +50,7 @@ impl Facts {
         serde_json::from_str(&text).with_context(|| format!("understanding {}", path.display()))
     }
 
-    /// The lab that a command means: the one it names, or the only one there is.
+    /// The lab of a command: the named one, or the only one that runs.
     pub fn find(named: Option<&Path>) -> Result<Self> {
         if let Some(dir) = named {
             return Self::read(dir);

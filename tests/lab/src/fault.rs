@@ -1,39 +1,39 @@
-//! What is broken on a simulated node, and until when. Pure; `node_dir` keeps it in a file.
+//! The faults of a simulated node, and how long each lasts. Pure; `node_dir` stores them in a file.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-/// A way in which a node can be broken.
+/// A fault of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// One of eight GPUs has gone: both GPU tools see seven.
+    /// One of eight GPUs is missing: both GPU tools show seven.
     GpuMissing,
-    /// All GPUs are there, one does not answer.
+    /// All GPUs are present, but one does not respond.
     GpuNotResponding,
-    /// The GPU tools never end.
+    /// The GPU tools hang.
     Hung,
-    /// The network test finds a small fraction of the speed.
+    /// The network test measures a small fraction of the usual speed.
     SlowNetwork,
-    /// A machine that goes down does not come up again.
+    /// A machine that shuts down does not boot again.
     StaysDark,
-    /// A reimage does not come to its end.
+    /// A reimage hangs.
     ReimageHangs,
-    /// A reimage comes to nothing.
+    /// A reimage fails.
     ReimageFails,
-    /// The exporter is not started any more, as when its image cannot be had.
+    /// The exporter does not start any more, as if its image could not be pulled.
     NoExporter,
 }
 
-/// What mends a fault. A person can mend each of them by hand.
+/// The event that removes a fault. A person can remove each fault by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Until {
     Reboot,
-    /// A reimage, once the reboot after it has made it effective.
+    /// A reimage, once the following reboot has made it effective.
     Reimage,
     Forever,
-    /// Two runs of the tool that shows it: two strikes, and no third.
+    /// Two runs of the tool that shows the fault: two strikes, and no third.
     TwoRuns,
     #[value(skip)]
     OneRun,
@@ -45,7 +45,7 @@ pub struct Broken {
     pub until: Until,
 }
 
-/// Everything that is broken on one node.
+/// All faults of one node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Faults(Vec<Broken>);
@@ -55,27 +55,27 @@ impl Faults {
         self.0.iter().any(|broken| broken.fault == fault)
     }
 
-    /// What the kernel says of them, one line each.
+    /// The kernel log of these faults, one line each.
     pub fn kernel_log(&self) -> String {
         let line = |broken: &Broken| match broken.fault {
             Fault::GpuMissing => "amdgpu 0000:c5:00.0: device lost from bus\n",
             Fault::GpuNotResponding => "amdgpu 0000:c5:00.0: SMU is not responding\n",
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
-            // Of these the kernel knows nothing.
+            // These leave no trace in the kernel log.
             Fault::StaysDark | Fault::ReimageHangs | Fault::ReimageFails | Fault::NoExporter => "",
         };
         self.0.iter().map(line).collect()
     }
 
-    /// Breaks it; the same fault again changes its end.
+    /// Adds a fault. The same fault again replaces its duration.
     pub fn with(mut self, broken: Broken) -> Self {
         self.0.retain(|other| other.fault != broken.fault);
         self.0.push(broken);
         self
     }
 
-    /// What is still broken after a reboot.
+    /// The faults that remain after a reboot.
     pub fn after_reboot(mut self, reimaged: bool) -> Self {
         self.0.retain(|broken| match broken.until {
             Until::Reboot => false,
@@ -85,7 +85,7 @@ impl Faults {
         self
     }
 
-    /// What is still broken after a run of the tool that shows these faults.
+    /// The faults that remain after a run of the tool that shows these faults.
     pub fn after_run(mut self, shown: &[Fault]) -> Self {
         self.0.retain(|broken| broken.until != Until::OneRun || !shown.contains(&broken.fault));
         for broken in self.0.iter_mut().filter(|broken| broken.until == Until::TwoRuns) {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_lasts_as_long_as_it_says() {
+    fn each_fault_lasts_until_its_event() {
         for (until, reimaged, mended) in [
             (Until::Reboot, false, true),
             (Until::Reboot, true, true),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_two_runs_shows_in_two_runs_of_its_own_tool() {
+    fn a_two_runs_fault_shows_in_two_runs_of_its_tool() {
         let runs = |shown: &[Fault], times: usize| {
             (0..times).fold(broken(Until::TwoRuns), |faults, _| faults.after_run(shown)).has(Fault::GpuMissing)
         };
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_fault_again_changes_its_end() {
+    fn the_same_fault_again_replaces_its_duration() {
         let faults = broken(Until::Forever).with(Broken { fault: Fault::GpuMissing, until: Until::Reboot });
         assert!(!faults.after_reboot(false).has(Fault::GpuMissing));
     }

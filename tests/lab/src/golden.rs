@@ -1,4 +1,4 @@
-//! Golden files of stories: compared, or rewritten when UPDATE_EXPECTED=1.
+//! Golden files of stories: compared, or rewritten with UPDATE_EXPECTED=1.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ pub fn check(path: &Path, found: &str) -> Result<()> {
     golden::check(path, found).map_err(anyhow::Error::msg)
 }
 
-/// Compares what `form` makes of both texts, also when golden files are rewritten.
+/// Compares both texts after `form`, also when golden files are rewritten.
 pub fn compare_as(path: &Path, found: &str, form: impl Fn(&str) -> String) -> Result<()> {
     let expected =
         fs::read_to_string(path).with_context(|| format!("reading {}; UPDATE_EXPECTED=1 writes it", path.display()))?;

@@ -1,4 +1,4 @@
-//! What the webhook was told of a node: deliveries as they came, and as a golden file tells them. Pure.
+//! Deliveries to the webhook about a node: as they arrived, and as text for a golden file. Pure.
 
 use std::collections::BTreeSet;
 
@@ -8,25 +8,25 @@ use serde_json::Value;
 /// One alert in one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// When the request arrived.
+    /// The time at which the request arrived.
     pub at: Timestamp,
     /// The Alertmanager that sent it.
     pub by: String,
     pub node: String,
     pub remediation: String,
     pub firing: bool,
-    /// When the alert began.
+    /// The alert's `startsAt`.
     pub since: Timestamp,
-    /// How the request was answered.
+    /// The HTTP status of the response.
     pub code: u16,
 }
 
-/// What can be waited for.
+/// A kind of delivery that a story can wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     Firing,
     Resolved,
-    /// An answer other than success.
+    /// A delivery that was answered with an error.
     Refused,
 }
 
@@ -61,13 +61,14 @@ impl Delivery {
     }
 }
 
-/// By how many Alertmanagers the word came.
+/// Number of Alertmanagers that sent this kind of delivery.
 pub fn senders(heard: &[Delivery], word: Word) -> usize {
     heard.iter().filter(|delivery| delivery.is(word)).map(|delivery| &delivery.by).collect::<BTreeSet<_>>().len()
 }
 
-/// `reboot firing resolved`, one for each remediation: each word that was accepted once, in the order of the first times.
-/// A replica that could not deliver for a while may say `firing` after the other has said `resolved`.
+/// Text such as `reboot firing resolved`, one for each remediation. It has each kind of accepted
+/// delivery once, in the order of the first ones. A replica that could not deliver for a while may
+/// send `firing` after the other one sent `resolved`.
 pub fn told(heard: &[Delivery]) -> String {
     let remediations: BTreeSet<&str> = heard.iter().map(|delivery| delivery.remediation.as_str()).collect();
     let told = remediations.into_iter().filter_map(|remediation| {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_are_told_once_and_refusals_not_at_all() {
+    fn repeated_deliveries_count_once_and_refused_ones_never() {
         let heard = [
             delivery("a", "firing", 503),
             delivery("a", "firing", 200),

@@ -1,4 +1,4 @@
-//! The inbox: every mail that the mail server received, also as a file.
+//! The inbox: the mails that the mail server received, each also saved as a file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::pki::write_secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub subject: String,
-    /// The sender's own name of the mail: what was sent twice after a crash is still one mail.
+    /// The sender's Message-ID: a mail that was sent twice after a crash is still one mail.
     pub message_id: String,
-    /// The whole message as received.
+    /// The raw message as received.
     pub raw: String,
     pub file: PathBuf,
 }
@@ -58,7 +58,7 @@ impl Inbox {
         self.order.iter().filter_map(|id| self.mails.get(id))
     }
 
-    /// Fetches and saves what is new.
+    /// Fetches and saves the new mails.
     pub async fn look(&mut self) -> Result<()> {
         let list = parts::page(&self.client, &format!("{}/api/v1/messages?limit=1000", self.url)).await?;
         let list: Page = serde_json::from_str(&list).context("reading the mail server's list")?;
@@ -75,11 +75,11 @@ impl Inbox {
         Ok(())
     }
 
-    /// Saves mails for as long as nobody stops it, for a lab that a person plays with.
+    /// Saves mails until the task is aborted, for a lab that a person uses.
     pub async fn keep_looking(mut self) {
         loop {
             if let Err(error) = self.look().await {
-                tracing::debug!("looking into the inbox: {error:#}");
+                tracing::debug!("reading the inbox: {error:#}");
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

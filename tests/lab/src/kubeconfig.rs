@@ -1,4 +1,4 @@
-//! Kubeconfig files: one for each identity of the lab.
+//! Kubeconfig files, one for each identity of the lab.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::pki::{Pair, write_secret};
 
-/// Where the API server is and who vouches for it.
+/// The address of the API server, and the CA of its certificate.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     pub server: String,
@@ -20,7 +20,7 @@ pub fn with_certificate(path: &Path, cluster: &Cluster, pair: &Pair) -> Result<(
     write(path, cluster, json!({"client-certificate": pair.cert, "client-key": pair.key}))
 }
 
-/// Writes a kubeconfig for an identity whose token is kept fresh in a file.
+/// Writes a kubeconfig for an identity whose token is renewed in a file.
 pub fn with_token(path: &Path, cluster: &Cluster, token_file: &Path) -> Result<()> {
     write(path, cluster, json!({"tokenFile": token_file}))
 }
@@ -30,7 +30,8 @@ pub async fn client(path: &Path) -> Result<kube::Client> {
     Ok(kube::Client::try_from(config(path).await?)?)
 }
 
-/// A client with the rights of one of our ServiceAccounts, for who may act as others.
+/// A client that impersonates one of our ServiceAccounts; the kubeconfig's user needs that
+/// permission.
 pub async fn client_as(path: &Path, account: &str) -> Result<kube::Client> {
     let mut config = config(path).await?;
     config.auth_info.impersonate = Some(format!("system:serviceaccount:ossci:{account}"));
@@ -42,7 +43,7 @@ async fn config(path: &Path) -> Result<kube::Config> {
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .with_context(|| format!("understanding {}", path.display()))?;
-    // A machine's HTTP proxy has no business between two processes on the loopback.
+    // The host's HTTP proxy must not be used between two processes on the loopback.
     config.proxy_url = None;
     Ok(config)
 }

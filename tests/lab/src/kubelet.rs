@@ -1,4 +1,5 @@
-//! The stand-in kubelet's half that speaks of the node: registration, Lease, status. Under the node's own identity.
+//! The node half of the stand-in kubelet: registration, Lease and status, with the node's own
+//! identity.
 
 use std::time::Duration;
 
@@ -15,19 +16,19 @@ use crate::clock;
 use crate::machine::Power;
 use crate::site_policy::STORY;
 
-/// How often a kubelet renews its Lease; the node is given up after 40 s of silence.
+/// Interval at which a kubelet renews its Lease; the node counts as lost after 40 s of silence.
 const LEASE_EVERY: Duration = Duration::from_secs(10);
 
-/// What a node says of itself.
+/// The properties that a node reports.
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub name: String,
     pub address: String,
-    /// GPUs that the node is sold with; a node without is there for the controller.
+    /// Number of installed GPUs; a node without GPUs runs the controller.
     pub gpus: u32,
-    /// The story that the node is of.
+    /// The story of the node.
     pub story: String,
-    /// How long its first status of a new boot holds, which says NotReady.
+    /// How long the first status of a new boot, NotReady, lasts.
     pub not_ready: Duration,
 }
 
@@ -43,7 +44,7 @@ impl Kubelet {
         Self { identity, client, power, ready_since: clock::now() }
     }
 
-    /// Creates the Node and its Lease, and says Ready.
+    /// Creates the Node and its Lease, and reports Ready.
     pub async fn register(&self) -> Result<()> {
         let name = &self.identity.name;
         let boot_id = self.power.borrow().boot_id.clone();
@@ -55,14 +56,14 @@ impl Kubelet {
         self.post(&boot_id, true).await
     }
 
-    /// Speaks for the node as long as the lab lives; silent while the machine is dark.
+    /// Reports the node's status while the lab runs; silent while the machine is dark.
     pub async fn run(mut self) {
         let mut boot_id = self.power.borrow_and_update().boot_id.clone();
         loop {
             let power = self.power.borrow_and_update().clone();
             if power.on {
                 if power.boot_id != boot_id {
-                    // A kubelet's first status after a boot brings the new boot id together with NotReady.
+                    // A kubelet's first status after a boot has both the new boot ID and NotReady.
                     boot_id = power.boot_id;
                     self.ready_since = clock::now();
                     self.say(&boot_id, false).await;
@@ -86,7 +87,7 @@ impl Kubelet {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let status = Patch::Strategic(json!({"status": self.status(boot_id, ready)}));
         match nodes.patch_status(name, &PatchParams::default(), &status).await {
-            // Somebody deleted the Node: a story says when it is registered again.
+            // The Node was deleted: a story decides when it is registered again.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             other => other.context("posting the node's status")?,
         };

@@ -1,18 +1,21 @@
-//! The lab: real parts, simulated GPU nodes, stories.
+//! The lab: a real control plane and alerting, simulated GPU nodes, and stories.
 //!
 //! ```text
-//! setup (pins -> cache) ---> lab: parts/ (etcd, API server, Prometheus, ...) in an enclosure
-//!                             |-- one simulated node: machine (boots), kubelet (Node, Lease), pods (our programs)
-//!                             |      agent on sim_host --reboot request--> machine      exporter on stand_in tools
-//! story --play--> faults, kills     |
-//!  alerting: 2 Prometheus --> 2 Alertmanager --> tap --> the remediator's webhook
-//!                  witness (audit log, inbox) --> audit (chronicle) --> verdict (invariants, golden text)
+//! setup (pins -> cache) -> lab: parts/ (etcd, API server, Prometheus, ...) in an enclosure
+//!                           |
+//!                           |-- one simulated node: machine (boots), kubelet (Node, Lease),
+//!                           |     pods (our programs: agent on sim_host, which asks the machine
+//! story -> play             |     for a reboot; exporter on stand_in tools)
+//!          (faults, kills) -|
+//!  alerting: 2 Prometheus -> 2 Alertmanager -> tap -> the remediator's webhook
+//!  witness (audit log, inbox) -> audit (chronicle) -> verdict (invariants, golden text)
 //! ```
 
 pub mod alerting;
 pub mod audit;
 pub mod bench;
 pub mod bmc;
+pub mod cargo_deny;
 pub mod clock;
 pub mod cuts;
 pub mod debian;

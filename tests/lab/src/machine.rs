@@ -1,4 +1,4 @@
-//! A simulated machine: power and boots. It knows nothing of Kubernetes.
+//! A simulated machine: power and boots. It has no access to Kubernetes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::fault::Fault;
 use crate::node_dir::{BootEnd, NodeDir};
 use crate::{clock, process};
 
-/// How often it looks what is asked of it.
+/// Interval at which it polls for requests.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What everybody on the node lives by.
+/// The power state that every process of the node follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Power {
     pub on: bool,
@@ -41,7 +41,7 @@ impl Machine {
         self.power.subscribe()
     }
 
-    /// Carries out the reboots that are asked for, until the lab ends.
+    /// Carries out the requested reboots until the lab stops.
     pub async fn run(self) {
         loop {
             let carried_out = async {
@@ -62,7 +62,7 @@ impl Machine {
         let _one_at_a_time = self.rebooting.lock().await;
         let boot_id = self.dir.boot_id().context("reading the boot id")?;
         self.power.send_replace(Power { on: false, boot_id: boot_id.clone() });
-        // Whoever asks now asks a machine that is going down anyway.
+        // A further request is void: the machine is going down already.
         self.dir.record_boot_end(&BootEnd { at: clock::now(), boot_id, by: by.to_owned() })?;
         self.end_processes();
         tokio::time::sleep(self.downtime).await;
@@ -78,7 +78,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A reset by hardware: it ends this boot, or brings up a machine that hangs in its shutdown.
+    /// A hardware reset: it ends this boot, or boots a machine that hangs during shutdown.
     pub async fn force(&self) -> Result<()> {
         if self.power.borrow().on {
             return self.reboot("bmc").await;
@@ -90,13 +90,14 @@ impl Machine {
         Ok(self.dir.faults()?.has(fault))
     }
 
-    /// The power goes, and the machine comes up with a new system that remembers nothing of the old one.
+    /// Cuts the power, then boots a new system without the data of the old one.
     pub async fn install(&self, by: &str) -> Result<()> {
         self.dir.mark_new_disk()?;
         self.reboot(by).await
     }
 
-    /// Every process of this node names the node's directory in its command line or environment.
+    /// Kills the processes of this node. Each has the node's directory in its command line or
+    /// environment.
     pub fn end_processes(&self) {
         let root = self.dir.path().display().to_string();
         process::kill_all(|text| {

@@ -1,4 +1,4 @@
-//! `ossci-lab`: sets up, plays, and breaks things by hand.
+//! The program `ossci-lab`: sets up the tools, plays stories, and breaks nodes by hand.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use ossci_lab::facts::Facts;
 use ossci_lab::fault::{Broken, Fault, Faults, Until};
 use ossci_lab::node_dir::NodeDir;
 use ossci_lab::sim_host::SimHost;
-use ossci_lab::{bench, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
+use ossci_lab::{bench, cargo_deny, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -25,11 +25,13 @@ struct Arguments {
 enum Command {
     /// Builds the pinned tools into the cache
     Setup,
-    /// Prints where a tool of the cache lies
+    /// Prints the path of a tool in the cache
     Tool { name: String },
+    /// Checks the licences and sources of the crates that we build from (deny.toml)
+    Deny,
     /// Plays the demo: five nodes break and are repaired
     Demo {
-        /// Leave the lab running until Ctrl-C, and its files after it
+        /// Leave the lab running until Ctrl-C, and keep its files
         #[arg(long, env = "KEEP", num_args = 0, value_parser = clap::builder::FalseyValueParser::new())]
         keep: bool,
         #[command(flatten)]
@@ -47,7 +49,7 @@ enum Command {
         /// Leave the lab running until Ctrl-C
         #[arg(long)]
         stay: bool,
-        /// The nodes of this story go on running when it has ended; may be repeated
+        /// Leave the nodes of this story running after it; may be repeated
         #[arg(long, value_name = "STORY")]
         nodes_stay: Vec<String>,
         /// Keep the state directory
@@ -60,12 +62,12 @@ enum Command {
     Cuts {
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// Play all cuts that this file does not have yet, and note them in it
+        /// Play all cuts that are not in this file, and record them there
         #[arg(long, conflicts_with = "sample")]
         ledger: Option<PathBuf>,
         #[command(flatten)]
         sample: Sample,
-        /// In how many labs side by side
+        /// Number of labs in parallel
         #[arg(long, default_value_t = 2)]
         labs: usize,
         #[command(flatten)]
@@ -76,9 +78,9 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Plays the stories of real machines: virtual ones, each with systemd, containerd and a kubelet
+    /// Plays stories on virtual machines, each with systemd, containerd and a kubelet
     Vm {
-        /// Play these; all by default
+        /// Play only these; default: all
         #[arg(value_parser = clap::builder::PossibleValuesParser::new(vm::stories()))]
         stories: Vec<String>,
         /// Keep the state directory
@@ -89,7 +91,7 @@ enum Command {
     },
     /// Runs the reimage script on a disk on which dpkg was killed, at each of its steps
     DpkgCuts {
-        /// At every second, third, .. step only
+        /// Only at every second, third, .. step
         #[arg(long, default_value_t = 1)]
         every: usize,
         #[command(flatten)]
@@ -99,19 +101,19 @@ enum Command {
     Break {
         node: String,
         fault: Fault,
-        /// What mends it
+        /// The event that removes the fault
         #[arg(long)]
         until: Until,
         #[command(flatten)]
         lab: Which,
     },
-    /// Mends everything that is broken on a node of a running lab
+    /// Removes all faults of a node of a running lab
     Mend {
         node: String,
         #[command(flatten)]
         lab: Which,
     },
-    /// Benchmarks: a line for each figure, `met` or `MISSED`
+    /// Runs a benchmark: one line per figure, `met` or `MISSED`
     Bench {
         what: Measured,
         #[command(flatten)]
@@ -127,7 +129,7 @@ enum Command {
         #[command(flatten)]
         logging: ossci_remediator::logging::Logging,
     },
-    /// A client that watches what an agent watches, and does nothing (a benchmark starts it beside the agent)
+    /// A client that watches what an agent watches, and does nothing else (a benchmark starts it)
     #[command(hide = true)]
     IdleClient {
         #[arg(long)]
@@ -156,40 +158,40 @@ enum Command {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Measured {
-    /// What the alert rules cost one Prometheus
+    /// The cost of the alert rules in one Prometheus
     Rules,
-    /// How long a third strike takes to the webhook
+    /// The time from a third strike to the webhook
     Routing,
-    /// What the remediator costs beside the raw API
+    /// The cost of the remediator beside the raw API
     Remediator,
-    /// What a large fleet costs the remediator
+    /// The cost of a large fleet for the remediator
     Fleet,
-    /// What an agent costs its node, and thousands of them the API server
+    /// The cost of an agent for its node, and of thousands for the API server
     Agents,
-    /// How long an order takes to systemd, on a virtual machine
+    /// The time from an order to systemd, on a virtual machine
     Orders,
 }
 
 #[derive(Args)]
 struct Place {
-    /// Where the lab keeps everything; a new folder among the temporary files by default
+    /// State directory of the lab; default: a new temporary folder
     #[arg(long)]
     state_dir: Option<PathBuf>,
 }
 
 #[derive(Args)]
 struct Sample {
-    /// How many cuts are played
+    /// Number of cuts
     #[arg(long, default_value_t = 4)]
     sample: usize,
-    /// Which ones
+    /// Seed that chooses the cuts
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
 #[derive(Args)]
 struct Which {
-    /// The lab's state directory; not needed when one lab is running
+    /// The lab's state directory; not needed if one lab runs
     #[arg(long)]
     lab: Option<PathBuf>,
 }
@@ -208,7 +210,7 @@ fn main() -> ExitCode {
         Err(error) => return end(Err(error.into())),
     };
     let result = runtime.block_on(run(command));
-    // A thread that waits for the end of standard input must not keep the process.
+    // A thread that waits for the end of standard input must not block the exit.
     runtime.shutdown_background();
     end(result)
 }
@@ -230,7 +232,8 @@ async fn run(command: Command) -> Result<i32> {
     }
     match command {
         Command::Setup => setup::run()?,
-        // Behind what building it had to say.
+        Command::Deny => cargo_deny::check()?,
+        // On a line of its own, after the output of a build.
         Command::Tool { name } => println!("\n{}", setup::tool(&name)?.display()),
         Command::Demo { keep, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), keep).await,
@@ -295,7 +298,7 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => {
                 let met = match what {
-                    // Those have places of their own.
+                    // These run outside a lab.
                     Measured::Rules | Measured::Orders => return Ok(1),
                     Measured::Routing => bench::routing::run(&dir).await?,
                     Measured::Remediator => bench::remediator::run(&dir, enclosure::end_wanted()?).await?,
@@ -315,6 +318,6 @@ async fn run(command: Command) -> Result<i32> {
 fn node_of(lab: &Which, name: &str) -> Result<NodeDir> {
     let facts = Facts::find(lab.lab.as_deref())?;
     let known: Vec<&str> = facts.exporters.keys().map(String::as_str).collect();
-    facts.exporters.get(name).with_context(|| format!("there is no node {name}; there are {}", known.join(", ")))?;
+    facts.exporters.get(name).with_context(|| format!("there is no node {name}; known nodes: {}", known.join(", ")))?;
     Ok(NodeDir::of(&facts.dir, name))
 }

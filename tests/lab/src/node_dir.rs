@@ -1,5 +1,5 @@
-//! The directory of one simulated node: its files are all that the lab, the node's processes and a person at another
-//! terminal share.
+//! The directory of one simulated node. Its files are the only state that the lab, the node's
+//! processes and a person in another terminal share.
 
 use std::fs;
 use std::io::Write;
@@ -28,7 +28,7 @@ pub struct BootEnd {
     pub by: String,
 }
 
-/// What the agent asked of the machine.
+/// The agent's request to the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebootRequest {
@@ -45,7 +45,8 @@ impl NodeDir {
         Self(lab.join("nodes").join(node))
     }
 
-    /// Makes the directory of a node that boots for the first time. Its tools are `stand_in`, which is `ossci-lab`.
+    /// Creates the directory of a node before its first boot. `stand_in`, which is `ossci-lab`,
+    /// provides its tools.
     pub fn create(lab: &Path, node: &str, stand_in: &Path) -> Result<Self> {
         let dir = Self::of(lab, node);
         for folder in ["proc/sys/kernel/random", "run", "state", "bin", "logs", "secrets"] {
@@ -111,7 +112,7 @@ impl NodeDir {
         Ok(fs::read_to_string(self.boot_id_file())?.trim().to_owned())
     }
 
-    /// Gives the machine a new boot id.
+    /// Gives the machine a new boot ID.
     pub fn begin_boot(&self) -> Result<String> {
         let id = uuid::Uuid::new_v4().to_string();
         replace(&self.boot_id_file(), &format!("{id}\n"))?;
@@ -151,24 +152,24 @@ impl NodeDir {
         self.0.join("reboot-request.json")
     }
 
-    /// The disk is another one at the next boot.
+    /// Marks that the next boot has a new disk.
     pub fn mark_new_disk(&self) -> Result<()> {
         replace(&self.0.join("new-disk"), "")
     }
 
-    /// Whether there is a new disk, with nothing on it that our programs had written; asking takes the mark away.
+    /// Whether the disk is new, without our programs' files. Removes the mark.
     pub fn take_new_disk(&self) -> Result<bool> {
         let mark = self.0.join("new-disk");
         let there = mark.exists();
         if there {
-            fs::remove_dir_all(self.state()).context("taking the old disk away")?;
-            fs::create_dir(self.state()).context("putting a new disk in")?;
+            fs::remove_dir_all(self.state()).context("removing the old disk")?;
+            fs::create_dir(self.state()).context("creating the new disk")?;
         }
         remove_if_there(&mark)?;
         Ok(there)
     }
 
-    /// Whether a reimage has run since the last reboot; asking takes the mark away.
+    /// Whether a reimage has run since the last reboot. Removes the mark.
     pub fn take_reimaged(&self) -> Result<bool> {
         let mark = self.0.join("reimaged");
         let there = mark.exists();
@@ -191,7 +192,7 @@ impl NodeDir {
         replace(&self.kernel_log_file(), &format!("{said}{}", faults.kernel_log()))
     }
 
-    /// What the kernel of this boot has said.
+    /// The kernel log of this boot.
     pub fn kernel_log(&self) -> Result<String> {
         Ok(read_if_there(&self.kernel_log_file())?.unwrap_or_default())
     }
@@ -205,7 +206,7 @@ impl NodeDir {
     }
 }
 
-/// Writes by rename: a reader sees the old text or the new one.
+/// Writes a file by rename: a reader sees the old or the new text.
 fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, text).and_then(|()| fs::rename(&new, path)).with_context(|| format!("writing {}", path.display()))

@@ -1,19 +1,19 @@
-//! How fast a lab's world goes: the times that are the world's own and not the policy's.
+//! Speed of a lab's simulated world: the times that are not in the policy.
 
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// How long the remediator's Lease lasts, whole seconds.
+    /// Duration of the remediator's Lease, in whole seconds.
     pub lease_seconds: u32,
     /// How long a simulated reboot keeps a machine dark.
     pub downtime: Duration,
-    /// Between the first status of a new boot, which says NotReady, and the next, which says Ready.
+    /// Time between the first status of a new boot, NotReady, and the next one, Ready.
     pub not_ready: Duration,
 }
 
 impl Pace {
-    /// For stories that are watched, or that share the machine with a compiler.
+    /// For stories that a person watches, or that run beside a compiler.
     pub const ORDINARY: Self =
         Self { lease_seconds: 3, downtime: Duration::from_millis(2500), not_ready: Duration::from_millis(800) };
     /// For stories that are played hundreds of times.

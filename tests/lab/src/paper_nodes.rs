@@ -1,4 +1,5 @@
-//! Node objects as large as real ones (9.8 kB: 20 images, 20 labels), many of them, with nobody behind them.
+//! Node objects without a kubelet, as large as real ones (9.8 kB: 20 images, 20 labels), in large
+//! numbers.
 
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use serde_json::{Value, json};
 use crate::site_policy::STORY;
 use crate::wait;
 
-/// Requests at the same time.
+/// Number of parallel requests.
 pub const CONNECTIONS: usize = 8;
 
 pub fn name(prefix: &str, number: usize) -> String {
     format!("{prefix}{number:05}")
 }
 
-/// How large a Node object is.
+/// Size of a Node object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// As on a site: 20 images.
@@ -28,7 +29,7 @@ pub enum Size {
     Small,
 }
 
-/// Creates nodes `PREFIX00000` and so on, all Ready.
+/// Creates the nodes `PREFIX00000` and so on, all Ready.
 pub async fn create(
     client: &Client,
     prefix: &str,
@@ -52,7 +53,7 @@ pub async fn create(
         .await
 }
 
-/// Until all of them carry the taint of a reboot.
+/// Waits until all of them carry the taint of a reboot.
 pub async fn tainted(client: &Client, prefix: &str, numbers: std::ops::Range<usize>, patience: Duration) -> Result<()> {
     let api: &Api<Node> = &Api::all(client.clone());
     wait::until(format!("{} nodes {prefix} are tainted", numbers.len()), patience, || {

@@ -1,4 +1,4 @@
-//! The pins: which tools the lab needs, out of which module each is built, and the key under which the result is kept.
+//! The pins: the tools that the lab needs, the Go module of each, and the cache key of the result.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::environment;
 
-/// One Go module below `tests/lab/tools`, and what is built from it.
+/// One Go module below `tests/lab/tools`, and the programs that are built from it.
 #[derive(Debug)]
 pub struct Pin {
     pub name: &'static str,
@@ -17,7 +17,7 @@ pub struct Pin {
     tags: &'static str,
     /// Version variables that the project's own release build would set.
     versions: &'static str,
-    /// How long the first build takes on two cores, for the progress line.
+    /// Duration of the first build on two cores, for the progress line.
     pub about: &'static str,
 }
 
@@ -43,7 +43,8 @@ pub const PINS: [Pin; 6] = [
         name: "prometheus",
         packages: &["github.com/prometheus/prometheus/cmd/prometheus", "github.com/prometheus/prometheus/cmd/promtool"],
         programs: &["prometheus", "promtool"],
-        // File discovery stays; the cloud providers' clients are most of the download and of the build.
+        // File discovery remains; the clients of cloud providers are most of the download and of
+        // the build.
         tags: "remove_all_sd",
         versions: "-X github.com/prometheus/common/version.Version=3.16.0",
         about: "3 min",
@@ -77,7 +78,7 @@ pub const PINS: [Pin; 6] = [
     },
 ];
 
-/// What only a benchmark or a VM node wants; built when it asks.
+/// Pins for benchmarks and VM nodes only; built on demand.
 pub const PEERS: [Pin; 2] = [
     Pin {
         name: "node_exporter",
@@ -98,7 +99,7 @@ pub const PEERS: [Pin; 2] = [
 ];
 
 impl Pin {
-    /// Where go.mod and go.sum lie.
+    /// The folder with go.mod and go.sum.
     pub fn module(&self) -> PathBuf {
         environment::repository().join("tests/lab/tools").join(self.name)
     }
@@ -113,7 +114,7 @@ impl Pin {
         args
     }
 
-    /// The folder in the cache that holds this pin's programs: its name says what they were built from.
+    /// The cache folder of this pin's programs: its name has the hash of what they were built from.
     pub fn home(&self) -> Result<PathBuf> {
         Ok(environment::cache_dir()?.join("tools").join(format!("{}-{}", self.name, self.key()?)))
     }
@@ -145,7 +146,7 @@ impl Pin {
     }
 }
 
-/// "1.26.8" as numbers; what is missing is 0.
+/// "1.26.8" as numbers; missing parts are 0.
 pub fn version(text: &str) -> (u32, u32, u32) {
     let mut parts = text.trim().split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();

@@ -1,5 +1,5 @@
-//! The lab's certificates: one CA, one server certificate for everything that listens, a client certificate for each
-//! identity that has no token.
+//! The lab's certificates: one CA, a server certificate for every listener, and a client
+//! certificate for each identity without a token.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
-/// Names under which the lab's servers are reached: by address, and by the names they have in a real cluster.
+/// Addresses and names of the lab's servers; the names are those of a real cluster.
 const SERVER_NAMES: [&str; 8] = [
     "127.0.0.1",
     "10.96.0.1",
@@ -23,7 +23,7 @@ const SERVER_NAMES: [&str; 8] = [
     "ossci-remediator.ossci.svc.cluster.local",
 ];
 
-/// A certificate authority with a directory for what it has issued.
+/// A certificate authority, and the directory of its certificates.
 pub struct Pki {
     dir: PathBuf,
     ca_pem: String,
@@ -68,7 +68,7 @@ impl Pki {
         self.issue(name, params)
     }
 
-    /// A certificate by which the API server knows a user and his group.
+    /// A client certificate that identifies a user and a group to the API server.
     pub fn client(&self, file: &str, user: &str, group: Option<&str>) -> Result<Pair> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);
@@ -79,7 +79,7 @@ impl Pki {
         self.issue(file, params)
     }
 
-    /// The key pair with which ServiceAccount tokens are signed: private part, public part.
+    /// The key pair that signs ServiceAccount tokens: private part, public part.
     pub fn service_account_keys(&self) -> Result<Pair> {
         let key = KeyPair::generate()?;
         let pair = Pair { cert: self.dir.join("sa.pub"), key: self.dir.join("sa.key") };
@@ -99,7 +99,8 @@ impl Pki {
     }
 }
 
-/// Writes a file that only its owner can read, by rename: nobody ever reads half of it.
+/// Writes a file that only its owner can read. It is renamed into place, so no reader sees half of
+/// it.
 pub fn write_secret(path: &Path, text: &str) -> Result<()> {
     let context = || format!("writing {}", path.display());
     let new = path.with_extension("new");

@@ -1,4 +1,4 @@
-//! Plays a story in a lab, and judges it.
+//! Plays a story in a lab and judges the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,26 +19,26 @@ use crate::verdict::{self, POWER};
 use crate::witness::Witness;
 use crate::{heard, parts};
 
-/// How often the player looks.
+/// Interval at which the player polls.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
-/// Somebody who watches: the demo's table, or nobody.
+/// An observer of the story, such as the demo's table.
 pub trait Audience {
     fn step(&mut self, line: &str, step: &Step);
     fn look(&mut self, chronicle: &Chronicle);
 }
 
-/// What came of a story.
+/// The result of a story.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The nodes' stories in words, for the golden file.
+    /// The nodes' histories as text, for the golden file.
     pub told: String,
-    /// Broken invariants.
+    /// Violated invariants.
     pub violations: Vec<String>,
     pub times: BTreeMap<String, Times>,
 }
 
-/// One node's times, as far as it came.
+/// The times of one node, as far as they have happened.
 #[derive(Debug, Clone, Default)]
 pub struct Times {
     pub broken: Option<Timestamp>,
@@ -48,7 +48,7 @@ pub struct Times {
     pub rest: Option<(Timestamp, String)>,
 }
 
-/// How far the story has been told, for each node.
+/// The point of a node's history that the story has reached.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cursor {
     phases: usize,
@@ -64,7 +64,7 @@ struct Player<'a> {
     nodes: Vec<String>,
     cursors: BTreeMap<String, Cursor>,
     broken: BTreeMap<String, Timestamp>,
-    /// When the check that had three strikes first had ended its third run.
+    /// The end of the third failed run of the first check with three strikes.
     struck: BTreeMap<String, Timestamp>,
     client: reqwest::Client,
 }
@@ -131,7 +131,7 @@ impl Player<'_> {
             Step::Alert { node, labels } => self.lab.alerting.post(node, labels).await?,
             Step::Unheard { node } => {
                 let heard = self.lab.alerting.tap.heard(node);
-                ensure!(heard.is_empty(), "the webhook has heard of {node}: {heard:?}");
+                ensure!(heard.is_empty(), "the webhook has received alerts of {node}: {heard:?}");
             }
             Step::Order { node, moments } => self.in_order(node, moments)?,
         }
@@ -152,13 +152,13 @@ impl Player<'_> {
                 return Ok(());
             }
             if watch.elapsed() > within {
-                bail!("it did not come within {} s; so far:\n{}", within.as_secs(), self.told(node)?);
+                bail!("it did not happen within {} s; so far:\n{}", within.as_secs(), self.told(node)?);
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Whether the fact has come true since the last one that was awaited of this node.
+    /// Whether the fact became true after the last fact that was awaited of this node.
     async fn holds(&mut self, node: &str, fact: &Fact) -> Result<bool> {
         if let Fact::PodGone(pod) = fact {
             let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
@@ -208,7 +208,8 @@ impl Player<'_> {
         })
     }
 
-    /// Whether the check that has most strikes has exactly so many; the time of the third is kept.
+    /// Whether the highest number of strikes of any check is exactly `count`; stores the time of
+    /// the third strike.
     async fn has_strikes(&mut self, node: &str, count: u32) -> Result<bool> {
         let strikes = self.lab.strikes(node).await?;
         let Some((most, last_run)) = strikes.into_iter().max_by_key(|(most, _)| *most) else { return Ok(false) };
@@ -220,7 +221,7 @@ impl Player<'_> {
 
     fn in_order(&self, node: &str, moments: &[Moment]) -> Result<()> {
         let heard = self.lab.alerting.tap.heard(node);
-        let first = heard.first().context("the webhook has heard nothing")?;
+        let first = heard.first().context("the webhook has received nothing")?;
         let mut before: Option<(Moment, Timestamp)> = None;
         for moment in moments {
             let at = match moment {
@@ -233,7 +234,7 @@ impl Player<'_> {
             if let Some((earlier, time)) = before
                 && at < time
             {
-                bail!("{moment:?} came at {at}, before {earlier:?} at {time}");
+                bail!("{moment:?} happened at {at}, before {earlier:?} at {time}");
             }
             before = Some((*moment, at));
         }
@@ -261,7 +262,7 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// A pod of somebody else's that runs on the node.
+    /// Creates a foreign pod that runs on the node.
     async fn pod(&mut self, name: &str, node: &str) -> Result<()> {
         let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
         let pod = serde_json::from_value(json!({

@@ -1,5 +1,6 @@
-//! The stand-in kubelet's half that runs pods: ours as real processes with tokens of their own ServiceAccounts, all
-//! others as far as eviction needs (Ready, deletions finished). Under the node's own identity.
+//! The pod half of the stand-in kubelet, with the node's own identity. Our pods are real processes
+//! with tokens of their ServiceAccounts. All other pods exist as far as an eviction needs them:
+//! Ready, and finished deletions.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,17 +24,17 @@ use crate::node_dir::NodeDir;
 use crate::pki::write_secret;
 use crate::process::{Process, Program};
 
-/// How often processes are looked after.
+/// Interval at which processes are checked.
 const TICK: Duration = Duration::from_millis(250);
-/// How long an ended container waits for its next start: a kubelet starts it at once the first time.
+/// Delay before an exited container is restarted; a real kubelet does not delay the first restart.
 const BACKOFF: Duration = Duration::from_millis(200);
-/// How long a deleted container may take to say goodbye.
+/// Grace period of a deleted container.
 const GRACE: Duration = Duration::from_secs(2);
-/// The shortest lifetime that the API server grants, as a kubelet asks it for.
+/// The shortest lifetime that the API server grants; a kubelet asks for it too.
 const TOKEN_SECONDS: i64 = 3607;
 const TOKEN_RENEWED_AFTER: Duration = Duration::from_secs(1800);
 
-/// Which of our programs a pod stands for.
+/// Our program in a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum App {
     Exporter,
@@ -52,7 +53,8 @@ impl App {
             .find_map(|(prefix, app)| name.starts_with(prefix).then_some(app))
     }
 
-    /// By what in its command line a process of it is known from all others: the flag that says for which node it runs.
+    /// The part of its command line that identifies a process of this program: the flag with its
+    /// node.
     pub fn sign(self) -> &'static str {
         match self {
             Self::Exporter => "\0--web.probe-socket=",
@@ -61,7 +63,7 @@ impl App {
         }
     }
 
-    /// By what the process of it on one node is known.
+    /// The part of its command line that identifies the process on one node.
     pub fn sign_on(self, node: &NodeDir) -> String {
         let whose = match self {
             Self::Exporter => node.socket().display().to_string(),
@@ -71,7 +73,7 @@ impl App {
         format!("{}{whose}\0", self.sign())
     }
 
-    /// The sub-command or program word by which its process is found again.
+    /// The sub-command or program name in its command line.
     pub fn word(self) -> &'static str {
         match self {
             Self::Exporter => "exporter",
@@ -81,7 +83,8 @@ impl App {
     }
 }
 
-/// Turns one of our pods into a command line. `kubeconfig` is an identity of the pod's ServiceAccount.
+/// Turns one of our pods into a command line. `kubeconfig` has the identity of the pod's
+/// ServiceAccount.
 pub trait Launch: Send + Sync {
     fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &std::path::Path) -> Program;
 }
@@ -90,11 +93,11 @@ pub trait Launch: Send + Sync {
 struct Running {
     pod: Pod,
     process: Option<Process>,
-    /// When the process ended; it starts again after the back-off.
+    /// The time since the process exited; it is restarted after the delay.
     ended: Option<Stopwatch>,
     token_age: Option<Stopwatch>,
     restarts: i32,
-    /// The boot under which it was last reported as running.
+    /// The boot and restart count of the last status.
     reported: Option<(String, i32)>,
 }
 
@@ -109,7 +112,7 @@ pub struct Pods<L> {
 }
 
 impl<L: Launch> Pods<L> {
-    /// Runs this node's pods as long as the lab lives.
+    /// Runs this node's pods while the lab runs.
     pub async fn run(mut self) {
         let api: Api<Pod> = Api::all(self.client.clone());
         let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node_name));
@@ -130,7 +133,7 @@ impl<L: Launch> Pods<L> {
             let power = self.power.borrow().clone();
             for running in pods.values_mut() {
                 if !power.on {
-                    // A dark machine runs nothing and says nothing.
+                    // A dark machine runs nothing and reports nothing.
                     if let Some(mut process) = running.process.take() {
                         process.kill().await;
                         running.ended = None;
@@ -168,7 +171,7 @@ impl<L: Launch> Pods<L> {
         }
     }
 
-    /// One look at one pod.
+    /// Reconciles one pod.
     async fn sync(&self, running: &mut Running, power: &Power) -> Result<()> {
         if running.pod.metadata.deletion_timestamp.is_some() {
             return self.finish(running).await;
@@ -230,7 +233,7 @@ impl<L: Launch> Pods<L> {
         }}))?;
         let granted = accounts.create_token_request(&account, &PostParams::default(), &request).await;
         let granted = granted.with_context(|| format!("asking for a token of {namespace}/{account}"))?;
-        let token = granted.status.and_then(|status| status.token).context("a token request without an answer")?;
+        let token = granted.status.and_then(|status| status.token).context("the token request returned no token")?;
         let file = self.node.secrets().join(format!("{}.token", app.word()));
         write_secret(&file, &token)?;
         kubeconfig::with_token(&config, &self.cluster, &file)?;

@@ -5,24 +5,26 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-/// Below the range from which the kernel takes ports for outgoing connections, so that none of ours is taken between
-/// being chosen and being listened on.
+/// Below the range that the kernel uses for outgoing connections, so that none of our ports is
+/// taken between choice and use.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
-/// Every process has a block of its own, so that two labs that start at the same moment are not in each other's way.
+/// Ports per block. Every process has its own block, so that labs that start at the same moment do
+/// not conflict.
 const BLOCK: u16 = 400;
 
 /// The block of this process.
 struct Block {
-    /// Its first port, listened on for as long as the process lives: whoever finds it taken goes on to the next block.
+    /// The block's first port, on which this process listens. Another process that finds it taken
+    /// tries the next block.
     _taken: TcpListener,
     first: u16,
-    /// How many ports were given away.
+    /// Number of ports that were given away.
     given: u16,
 }
 
 static OURS: Mutex<Option<Block>> = Mutex::new(None);
 
-/// A port on 127.0.0.1 that nobody listens on and that this process has not given away for a long time.
+/// A port on 127.0.0.1 without a listener, which this process has not given away recently.
 pub fn free() -> Result<u16> {
     let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
     if ours.is_none() {

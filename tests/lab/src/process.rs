@@ -1,8 +1,8 @@
-//! The only place of the lab that starts and ends processes.
+//! The only module of the lab that starts and stops processes.
 //!
-//! Long-running ones log to a file of their own in the state directory and die with their handle. Everything a lab
-//! starts lives in the lab's own pid namespace (see `enclosure`), so an end of the lab that runs no destructor ends
-//! them too.
+//! Long-running processes log to their own file in the state directory and die with their handle.
+//! Every process of a lab runs in the lab's own PID namespace (see `enclosure`), so it also dies if
+//! the lab exits without running destructors.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -63,7 +63,7 @@ impl Program {
         command
     }
 
-    /// Starts it in the background, its output appended to `log`.
+    /// Starts it in the background, with its output appended to `log`.
     pub fn start(self, log: &Path) -> Result<Process> {
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -83,18 +83,18 @@ impl Program {
         Ok(Process { name: self.name, log: log.to_owned(), child })
     }
 
-    /// Starts it in the background, to go on whatever becomes of this process.
+    /// Starts it in the background; it survives this process.
     pub fn detach(self, log: &Path) -> Result<()> {
         self.start_alone(log, |command| command.stdin(Stdio::null()).process_group(0)).map(drop)
     }
 
-    /// Starts it with a pipe as standard input, which the caller holds: a lab that is started so goes away when the
-    /// caller does.
+    /// Starts it with a pipe as standard input, which the caller holds. A lab that is started this
+    /// way exits when the caller does.
     pub fn hold(self, log: &Path) -> Result<std::process::Child> {
         self.start_alone(log, |command| command.stdin(Stdio::piped()))
     }
 
-    /// Starts it with a new `log`; nobody here ends it.
+    /// Starts it with a new `log`; the caller has to stop it.
     #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
     fn start_alone(
         self,
@@ -111,18 +111,19 @@ impl Program {
         change(&mut command).spawn().with_context(|| format!("starting {} ({})", self.name, self.path.display()))
     }
 
-    /// Runs it to its end; its standard output when it succeeded, otherwise an error with what it said.
+    /// Runs it and returns its standard output. If it fails, the error has its output.
     pub async fn output(self, deadline: Duration) -> Result<String> {
         let Some(finished) = self.finish(deadline).await? else {
             bail!("{} took longer than {} s", self.name, deadline.as_secs());
         };
         if !finished.status.success() {
-            bail!("{} ended with {}: {}", self.name, finished.status, finished.said());
+            bail!("{} exited with {}: {}", self.name, finished.status, finished.said());
         }
         Ok(finished.stdout)
     }
 
-    /// Runs it to its end, whatever the end is; `None` when it was ended at the deadline, with its process group.
+    /// Runs it, whatever its exit status. Returns `None` if it was killed at the deadline, with its
+    /// process group.
     pub async fn finish(&self, deadline: Duration) -> Result<Option<Finished>> {
         let child = self
             .command()
@@ -151,7 +152,7 @@ impl Program {
     }
 }
 
-/// What came of a program that ran to its end.
+/// The result of a program that has exited.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
@@ -160,7 +161,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What it said last: its errors, or its output where it had none.
+    /// Its last output: standard error, or standard output if that is empty.
     pub fn said(&self) -> &str {
         if self.stderr.trim().is_empty() { self.stdout.trim() } else { self.stderr.trim() }
     }
@@ -179,7 +180,7 @@ impl Process {
         &self.name
     }
 
-    /// How it ended; `None` while it runs.
+    /// Its exit status; `None` while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         match self.child.try_wait() {
             Ok(status) => status,
@@ -187,13 +188,13 @@ impl Process {
         }
     }
 
-    /// Ends it, with everything in its process group, without asking.
+    /// Kills it and its process group.
     pub async fn kill(&mut self) {
         signal_group(self.child.id(), Signal::KILL);
         let _ = tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await;
     }
 
-    /// Asks it to end, and ends it when it has not within `patience`.
+    /// Asks it to exit, and kills it after `patience`.
     pub async fn stop(&mut self, patience: Duration) {
         if let Some(pid) = self.child.id().and_then(pid) {
             let _ = kill_process(pid, Signal::TERM);
@@ -203,7 +204,8 @@ impl Process {
         }
     }
 
-    /// Waits until `probe` answers; gives up at the deadline or when the process has ended, with the end of its log.
+    /// Waits until `probe` succeeds. Fails at the deadline or when the process has exited, with the
+    /// end of its log.
     pub async fn ready<T, F, Fut>(&mut self, deadline: Duration, probe: F) -> Result<T>
     where
         F: Fn() -> Fut,
@@ -216,7 +218,7 @@ impl Process {
         let result = tokio::select! {
             result = answers => result,
             status = child.wait() => Err(match status {
-                Ok(status) => anyhow!("it ended with {status}"),
+                Ok(status) => anyhow!("it exited with {status}"),
                 Err(error) => anyhow!(error),
             }),
         };
@@ -231,15 +233,16 @@ pub fn tail(log: &Path, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// Kills every process of this pid namespace whose command line or environment satisfies the test, and collects
-/// those that became ours by losing their parent. Returns how many there were.
+/// Kills every process of this PID namespace whose command line or environment satisfies the test,
+/// and reaps those that became our children. Returns their number.
 ///
-/// This is how a simulated machine loses its power: tools that hang have no parent left that would end them.
+/// This is how a simulated machine loses its power: hung tools have no parent left that would kill
+/// them.
 pub fn kill_all(belongs: impl Fn(&str) -> bool) -> usize {
     signal_all(Signal::KILL, belongs)
 }
 
-/// What /proc says in this file of each process whose command line or environment is one of them.
+/// The content of one /proc file of each process whose command line or environment matches.
 pub fn texts_of(belongs: impl Fn(&str) -> bool, file: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let all = entries.flatten().filter_map(|entry| {
@@ -249,7 +252,7 @@ pub fn texts_of(belongs: impl Fn(&str) -> bool, file: &str) -> Vec<String> {
     all.collect()
 }
 
-/// The same with another signal; returns how many got it.
+/// Sends a signal to the matching processes; returns their number.
 pub fn signal_all(signal: Signal, belongs: impl Fn(&str) -> bool) -> usize {
     let me = std::process::id();
     let mut reached = 0;
@@ -269,8 +272,8 @@ pub fn signal_all(signal: Signal, belongs: impl Fn(&str) -> bool) -> usize {
     reached
 }
 
-/// Collects orphans that ended: the lab is process 1 of its namespace, so it inherits them. What the lab started itself
-/// is left to the runtime, which waits for it.
+/// Reaps orphans that exited: the lab is process 1 of its namespace, so it inherits them. Processes
+/// that the lab started are left to the runtime, which waits for them.
 pub fn collect_orphans() {
     if std::process::id() != 1 {
         return;
@@ -288,14 +291,15 @@ pub fn collect_orphans() {
     }
 }
 
-/// The ids of everything that `Program` started.
+/// The IDs of all processes that `Program` started.
 fn started() -> MutexGuard<'static, BTreeSet<u32>> {
     static STARTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
     STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Runs this program again inside new pid and mount namespaces (and `further` ones) that die with it. Its standard input is a pipe: when
-/// the returned child's end of it closes, for whatever reason, the inner program goes away by itself.
+/// Runs this program again inside new PID and mount namespaces (and `further` ones) that die with
+/// it. Its standard input is a pipe: the inner program exits when the returned child's end of it
+/// closes.
 #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
 pub fn enclosed(
     unshare: &Path,
@@ -319,7 +323,7 @@ pub fn enclosed(
         .context("starting unshare")
 }
 
-/// Runs a build or a check in the foreground of a blocking caller, its output in a file.
+/// Runs a build or a check in the foreground, with its output in a file. Blocks the caller.
 #[expect(clippy::disallowed_methods, reason = "this is the module that starts processes")]
 pub fn run_logged(program: &Path, args: &[&str], env: &[(&str, &str)], dir: &Path, log: &Path) -> Result<ExitStatus> {
     let out = File::create(log).with_context(|| format!("creating {}", log.display()))?;

@@ -1,4 +1,4 @@
-//! The command lines of our own programs in a lab: ordinary flags only, shortened times among them.
+//! The command lines of our own programs in a lab: ordinary flags only, with shortened times.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,12 +14,13 @@ use crate::pki::Pair;
 use crate::pods::{App, Launch};
 use crate::process::Program;
 
-/// Our programs as they were when the lab began: a build beside a running lab changes nothing in it.
+/// A copy of our programs from the start of the lab: a build beside a running lab does not change
+/// them.
 #[derive(Debug, Clone)]
 pub struct Binaries(PathBuf);
 
 impl Binaries {
-    /// Puts them into the lab's own folder, as links where that is possible.
+    /// Copies them into the lab's own folder, as hard links where possible.
     pub fn take(folder: &Path) -> Result<Self> {
         for name in ["ossci-exporter", "ossci-remediator", "ossci-lab"] {
             let program = environment::our_program(name)?;
@@ -44,18 +45,18 @@ pub struct Programs {
     pub controller: Arc<Controller>,
 }
 
-/// What the controller is started with; the same on whichever node its pod lands.
+/// The controller's arguments, the same on every node.
 #[derive(Debug)]
 pub struct Controller {
     pub policy: PathBuf,
-    /// Where the replica on each node listens.
+    /// The addresses of the replica on each node.
     pub replicas: BTreeMap<String, Addresses>,
     pub tls: Pair,
     pub token_file: PathBuf,
-    /// How wrong its clock is, in seconds; where this file is not, it has the machine's.
+    /// A file with the offset of its clock in seconds. Without the file it has the machine's clock.
     pub clock: PathBuf,
     pub faketime: PathBuf,
-    /// How long the leader's Lease lasts.
+    /// Duration of the leader's Lease.
     pub lease_seconds: u32,
 }
 
@@ -92,7 +93,7 @@ impl Programs {
             .args(["agent".into(), flag("node-dir", node.path()), format!("--node-name={node_name}")])
             .args([flag("exporter-socket", &node.socket()), flag("run-dir", &node.run())])
             .arg(flag("state-dir", &node.state()))
-            // All nodes are one host here.
+            // All nodes share one host here.
             .arg("--metrics.listen-address=127.0.0.1:0")
     }
 
@@ -104,7 +105,7 @@ impl Programs {
         });
         let program = Program::new("controller", self.binaries.get("ossci-remediator"));
         let program = if clock.exists() {
-            // As a real jump: the monotonic clock goes on.
+            // As in a real jump, the monotonic clock continues.
             let program = program.env("LD_PRELOAD", faketime).env("FAKETIME_TIMESTAMP_FILE", clock);
             program.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1")
         } else {

@@ -1,6 +1,6 @@
-//! The provisioning service of the lab's site: one address for each reimage. It installs a new system on the simulated machine
-//! and starts it, on its own power, and forgets nothing. `reimage-hangs` on a machine keeps it from its end;
-//! `reimage-fails` makes it fail.
+//! The provisioning service of the lab's site, with one address for each reimage. It installs a new
+//! system on the simulated machine and boots it, and remembers every reimage. The fault
+//! `reimage-hangs` of a machine keeps it from finishing; `reimage-fails` makes it fail.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +20,7 @@ use crate::fault::Fault;
 use crate::machine::Machine;
 use crate::pki::{Pki, write_secret};
 
-/// How long a machine's disk takes.
+/// Time to install a machine's disk.
 const INSTALLS: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -32,12 +32,12 @@ pub struct Provisioning {
     ca_file: PathBuf,
     authorization: String,
     machines: Arc<Mutex<BTreeMap<String, Machine>>>,
-    /// What is said of each reimage, by node and name.
+    /// The status of each reimage, by node and name.
     reimages: Arc<Mutex<BTreeMap<(String, String), Value>>>,
 }
 
 impl Provisioning {
-    /// Listens as long as the lab lives. `folder` is for the token.
+    /// Listens while the lab runs. `folder` receives the token file.
     pub async fn start(folder: &std::path::Path, pki: &Pki) -> Result<Self> {
         let pair = pki.server("provisioning")?;
         let tls = RustlsConfig::from_pem_file(&pair.cert, &pair.key).await.context("reading its certificate")?;
@@ -60,7 +60,7 @@ impl Provisioning {
         Ok(service)
     }
 
-    /// The section of a policy by which the remediator finds it.
+    /// The policy section with which the remediator finds the service.
     pub fn policy(&self) -> Value {
         let url = format!("https://{}/reimages/{{node}}/{{id}}", self.address);
         json!({"url": url, "tokenFile": self.token_file, "caFile": self.ca_file, "pollSeconds": 1})
@@ -79,7 +79,8 @@ impl Provisioning {
         lock(&self.reimages).insert(key.clone(), json!({"state": state, "message": message}));
     }
 
-    /// The new system is on the disk when the machine starts; whether it comes up is not the service's affair.
+    /// The new system is on the disk when the machine boots; the service does not check that it
+    /// comes up.
     async fn carry_out(&self, key: &(String, String), machine: &Machine) -> Result<()> {
         tokio::time::sleep(INSTALLS).await;
         while machine.has(Fault::ReimageHangs)? {

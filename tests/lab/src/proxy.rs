@@ -1,5 +1,6 @@
-//! The way from the remediator to the API server, which a story may cut: for good until it is joined again, or at one
-//! committed write, before or after its answer. Whatever passes, passes as it is.
+//! The proxy between the remediator and the API server. A story may cut the connection until it is
+//! restored, or at one committed write, before or after the response. The proxy changes nothing in
+//! requests and responses.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +17,15 @@ use crate::pki::Pki;
 use crate::pods::App;
 use crate::{ports, process};
 
-/// The largest request of the remediator is far below this.
+/// Size limit of a request; the remediator's largest is far below it.
 const REQUEST_BYTES: usize = 1 << 20;
 
-/// When the line breaks with regard to the answer of a write that the API server has committed.
+/// Which side of the response the cut is on, for a write that the API server has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
-    /// The writer never learns what came of it.
+    /// The writer never receives the response.
     Before,
-    /// The writer has the answer in its hands when it dies.
+    /// The writer has received the response when it is killed.
     After,
 }
 
@@ -40,7 +41,7 @@ impl std::fmt::Display for Side {
 #[derive(Debug, Default)]
 struct Line {
     down: bool,
-    /// Durable writes that passed since the count began: those of records, nodes and the budget.
+    /// Durable writes since the count began: those of records, nodes and the budget.
     committed: u32,
     cut: Option<(u32, Side)>,
 }
@@ -76,12 +77,13 @@ impl Proxy {
         Ok(Self { url: format!("https://{address}"), line })
     }
 
-    /// Nothing passes any more, or everything does again.
+    /// Cuts the connection, or restores it.
     pub fn set_down(&self, down: bool) {
         lock(&self.line).down = down;
     }
 
-    /// Counts durable writes from now on, and kills the remediator at the one that `cut` names.
+    /// Restarts the count of durable writes, and kills the remediator at the write that `cut`
+    /// names.
     pub fn count(&self, cut: Option<(u32, Side)>) {
         *lock(&self.line) = Line { cut, ..Line::default() };
     }
@@ -96,7 +98,7 @@ fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Every process of the remediator at once.
+/// Kills every process of the remediator.
 fn kill_remediator() {
     process::kill_all(|text| text.contains(App::Controller.sign()));
 }
@@ -104,7 +106,7 @@ fn kill_remediator() {
 async fn pass(State(way): State<Way>, request: Request) -> Response<Body> {
     let down = || lock(&way.line).down;
     if down() {
-        return refusal("the line is cut");
+        return refusal("the connection is cut");
     }
     let durable = is_durable(request.method(), request.uri().path());
     let answer = match forward(&way, request).await {
@@ -119,7 +121,7 @@ async fn pass(State(way): State<Way>, request: Request) -> Response<Body> {
             return refusal("cut before the answer");
         }
         Some(Side::After) => {
-            // The answer is on its way when the writer is killed a moment later.
+            // The response is on its way when the writer is killed a moment later.
             tokio::spawn(async {
                 tokio::task::yield_now().await;
                 kill_remediator();
@@ -130,16 +132,16 @@ async fn pass(State(way): State<Way>, request: Request) -> Response<Body> {
     for (name, value) in answer.headers().iter().filter(|(name, _)| *name != header::TRANSFER_ENCODING) {
         response = response.header(name, value);
     }
-    // A watch ends when the line is cut.
+    // A watch fails when the connection is cut.
     let line = Arc::clone(&way.line);
     let body = answer.bytes_stream().map_err(std::io::Error::other).and_then(move |bytes| {
         let cut = lock(&line).down;
-        std::future::ready(if cut { Err(std::io::Error::other("the line is cut")) } else { Ok(bytes) })
+        std::future::ready(if cut { Err(std::io::Error::other("the connection is cut")) } else { Ok(bytes) })
     });
     response.body(Body::from_stream(body)).unwrap_or_else(|error| refusal(&error.to_string()))
 }
 
-/// Counts a committed write, and says whether the line is cut at it.
+/// Counts a committed write, and returns the side of the cut if it is at this write.
 fn at_cut(line: &Mutex<Line>) -> Option<Side> {
     let mut line = lock(line);
     line.committed += 1;
@@ -147,7 +149,7 @@ fn at_cut(line: &Mutex<Line>) -> Option<Side> {
     (line.committed == at).then_some(side)
 }
 
-/// What the remediator's memory is made of: not its Lease, not its Events.
+/// Whether this is a write of the remediator's persistent state: neither its Lease nor its Events.
 fn is_durable(method: &Method, path: &str) -> bool {
     let writes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method);
     let kept = ["/noderepairs", "/nodes/", "/configmaps/", "/eviction"];

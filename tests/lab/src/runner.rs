@@ -1,5 +1,5 @@
-//! `ossci-lab story`: plays stories one after the other in one lab, each with nodes of its own, and says of each
-//! whether it was told as its golden file tells it.
+//! The command `ossci-lab story`: plays stories one after the other in one lab, each with its own
+//! nodes, and compares each with its golden file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,22 +22,22 @@ pub fn read(file: &Path) -> Result<Story> {
     Story::parse(&name, &text)
 }
 
-/// What is played.
+/// What to play.
 #[derive(Debug)]
 pub struct Program {
     pub stories: Vec<PathBuf>,
-    /// Stories that are played once more with the remediator killed in them; none: nothing is.
+    /// Stories that are played once more with the remediator killed; may be empty.
     pub cuts: Vec<PathBuf>,
-    /// How many cuts, and the seed that chooses them.
+    /// Number of cuts, and the seed that chooses them.
     pub sample: (usize, u64),
-    /// The lab remains until it is stopped from outside.
+    /// The lab stays up until it is stopped from outside.
     pub stay: bool,
-    /// Stories whose nodes go on running when the story has ended.
+    /// Stories whose nodes keep running afterwards.
     pub nodes_stay: Vec<String>,
 }
 
-/// Runs inside an enclosure. The result of each story is left in `stories/NAME.result` of the state directory,
-/// that of the cuts in `stories/cuts.result`.
+/// Runs inside an enclosure. Writes the result of each story to `stories/NAME.result` of the state
+/// directory, and that of the cuts to `stories/cuts.result`.
 pub async fn run(dir: &Path, program: &Program, mut end: watch::Receiver<bool>) -> Result<()> {
     let results = dir.join("stories");
     fs::create_dir_all(&results).with_context(|| format!("creating {}", results.display()))?;
@@ -69,7 +69,7 @@ pub async fn run(dir: &Path, program: &Program, mut end: watch::Receiver<bool>) 
     Ok(())
 }
 
-/// Says and keeps what came of a story; returns its name when it failed.
+/// Prints and stores the result of a story; returns its name if it failed.
 fn note(results: &Path, name: &str, watch: &Stopwatch, result: Result<()>) -> Result<Option<String>> {
     let word = if result.is_ok() { "ok" } else { "FAILED" };
     println!("story {name} ... {word} ({})", watch.read());
@@ -86,18 +86,18 @@ fn note(results: &Path, name: &str, watch: &Stopwatch, result: Result<()>) -> Re
     Ok(result.err().map(|_| name.to_owned()))
 }
 
-/// Plays one story and compares it with its golden file. Its nodes are switched off at its end: their checks would load
-/// the machine under the stories after it.
+/// Plays one story and compares it with its golden file. Its nodes are switched off afterwards:
+/// their checks would load the machine during the next stories.
 async fn tell(lab: &mut Lab, file: &Path, nodes_stay: bool) -> Result<()> {
     let story = read(file)?;
-    let played = play::play(lab, &story, &mut Nobody).await;
-    lab.restore().await.context("undoing what the story did to the lab")?;
+    let played = play::play(lab, &story, &mut NoAudience).await;
+    lab.restore().await.context("restoring the lab after the story")?;
     if !nodes_stay {
         lab.switch_off(&story.nodes()).await.context("switching off the story's nodes")?;
     }
     let Outcome { told, violations, .. } = played?;
     if !violations.is_empty() {
-        bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
+        bail!("invariants were violated:\n{}\n{told}", violations.join("\n"));
     }
     if story.nodes().is_empty() {
         return Ok(());
@@ -105,10 +105,10 @@ async fn tell(lab: &mut Lab, file: &Path, nodes_stay: bool) -> Result<()> {
     golden::check(&file.with_extension("golden"), &told)
 }
 
-/// Nobody watches.
-pub struct Nobody;
+/// No observer.
+pub struct NoAudience;
 
-impl Audience for Nobody {
+impl Audience for NoAudience {
     fn step(&mut self, _: &str, _: &Step) {}
     fn look(&mut self, _: &Chronicle) {}
 }

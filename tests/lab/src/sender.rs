@@ -1,4 +1,4 @@
-//! Sends to the remediator's webhook as Alertmanager does, whatever the lab wants to be sent.
+//! A client of the remediator's webhook that sends what Alertmanager would send, or any other body.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clock::{self, Stopwatch};
 use crate::facts::Facts;
 
-/// Alertmanager's own patience is about as long.
+/// Timeout of a request, similar to Alertmanager's own.
 const ANSWER: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// To the webhook of one replica, host:port.
+    /// A client of one replica's webhook, host:port.
     pub fn to(facts: &Facts, webhook: &str) -> Result<Self> {
         let ca = fs::read(facts.dir.join("pki/ca.crt")).context("reading the lab's CA")?;
         let builder = Client::builder().no_proxy().timeout(ANSWER).tls_certs_only([Certificate::from_pem(&ca)?]);
@@ -37,18 +37,18 @@ impl Sender {
         &self.token
     }
 
-    /// Anything.
+    /// Sends any body.
     pub async fn send(&self, body: impl Into<Body>) -> Result<StatusCode> {
         let request = self.http.post(&self.url).bearer_auth(&self.token).body(body);
         Ok(request.send().await.context("posting to the webhook")?.status())
     }
 
-    /// One delivery of these alerts.
+    /// Sends these alerts in one delivery.
     pub async fn try_alerts(&self, alerts: &[Value]) -> Result<StatusCode> {
         self.send(json!({"version": "4", "status": "firing", "alerts": alerts}).to_string()).await
     }
 
-    /// The same, expected to be taken at once.
+    /// Sends these alerts in one delivery, which has to succeed.
     pub async fn alerts(&self, alerts: &[Value]) -> Result<()> {
         match self.try_alerts(alerts).await? {
             status if status.is_success() => Ok(()),
@@ -56,14 +56,14 @@ impl Sender {
         }
     }
 
-    /// As Alertmanager does it: again and again while the answer is a 5xx, or there is none.
+    /// Retries like Alertmanager, while the response is a 5xx or missing.
     pub async fn deliver(&self, alerts: &[Value], deadline: Duration) -> Result<()> {
         let watch = Stopwatch::start();
         loop {
             let obstacle = match self.try_alerts(alerts).await {
                 Ok(status) if status.is_success() => return Ok(()),
                 Ok(status) if !status.is_server_error() => {
-                    bail!("the webhook answered {status}, which nobody tries again")
+                    bail!("the webhook answered {status}, which Alertmanager does not retry")
                 }
                 Ok(status) => status.to_string(),
                 Err(error) => format!("{error:#}"),

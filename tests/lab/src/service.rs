@@ -1,5 +1,5 @@
-//! A Service in miniature: one address for several pods, as kube-proxy gives them. A connection goes to the next pod that
-//! accepts it.
+//! A minimal Service: one address for several pods, like kube-proxy's. A connection goes to the
+//! next pod that accepts it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// Forwards what comes to `address` to one of `pods` (host:port each) for as long as the future is polled.
+/// Forwards connections to `address` to one of `pods` (host:port each) while the future is polled.
 pub async fn serve(address: String, pods: Vec<String>) -> Result<()> {
     let listener = TcpListener::bind(&address).await.with_context(|| format!("listening on {address}"))?;
     let (pods, turn) = (Arc::new(pods), Arc::new(AtomicUsize::new(0)));
@@ -20,7 +20,7 @@ pub async fn serve(address: String, pods: Vec<String>) -> Result<()> {
             let first = turn.fetch_add(1, Ordering::Relaxed);
             for pod in pods.iter().cycle().skip(first % pods.len()).take(pods.len()) {
                 if let Ok(mut to) = TcpStream::connect(pod).await {
-                    // Either side may end it: that is theirs to tell.
+                    // Either side may close the connection; both sides report their own errors.
                     let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
                     return;
                 }

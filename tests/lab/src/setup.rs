@@ -1,7 +1,8 @@
-//! `ossci-lab setup`: pins to programs in the cache.
+//! The command `ossci-lab setup`: builds the pinned programs into the cache.
 //!
-//! Each pin is built into a folder of its own beside its final place and moved there when it is complete, so an
-//! interrupted setup leaves nothing that looks finished; Go's own build cache keeps what was compiled until then.
+//! Each pin is built in a temporary folder and moved into place when complete, so an interrupted
+//! setup leaves nothing that looks finished. Go's build cache holds what was compiled before the
+//! interruption.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -15,7 +16,7 @@ use crate::pins::{PEERS, PINS, Pin, version};
 use crate::sources::SOURCES;
 use crate::{environment, process};
 
-/// What a first setup needs for downloads, Go's build cache and the results.
+/// Disk space of a first setup: downloads, Go's build cache and the results.
 const DISK_NEEDED_GB: u64 = 15;
 
 /// The built tools.
@@ -23,7 +24,7 @@ const DISK_NEEDED_GB: u64 = 15;
 pub struct Tools(Vec<(&'static str, PathBuf)>);
 
 impl Tools {
-    /// The tools of the cache, or a sentence that says how to get them.
+    /// Finds the tools of the cache; the error says how to build them.
     pub fn find() -> Result<Self> {
         let mut all = Vec::new();
         for pin in &PINS {
@@ -35,7 +36,7 @@ impl Tools {
         }
         for package in &PACKAGES {
             if !package.is_there()? {
-                bail!("{} of Debian 12 is not there yet: run `make setup`", package.name);
+                bail!("{} of Debian 12 is not downloaded yet: run `make setup`", package.name);
             }
             all.extend(package.programs()?);
         }
@@ -53,7 +54,7 @@ pub fn run() -> Result<()> {
     let watch = Stopwatch::start();
     if environment::on_path("unshare").is_none() {
         bail!(
-            "`unshare` is missing, the lab lives in its own namespaces: install it with `apt-get install util-linux`"
+            "`unshare` is missing, and the lab needs its own namespaces: install it with `apt-get install util-linux`"
         );
     }
     let missing: Vec<&Pin> = PINS
@@ -100,7 +101,8 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-/// Where a tool lies. One that only a benchmark wants is built first; the way there is told on the standard output.
+/// The path of a tool. A tool for benchmarks only is built first, with its progress on the standard
+/// output.
 pub fn tool(name: &str) -> Result<PathBuf> {
     let Some(pin) = PEERS.iter().find(|pin| pin.programs.contains(&name)) else { return Tools::find()?.get(name) };
     if !is_built(pin)? {
@@ -139,7 +141,8 @@ fn build(pin: &Pin, go: &Path, step: &str) -> Result<()> {
     let log = home.with_extension("log");
     let args = pin.build_args(&unfinished);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    // No cgo: the programs run on any machine of the kind; no toolchain download: the pins say which Go they need.
+    // No cgo: the programs run on any machine of the same architecture. No toolchain download: the
+    // pins name the Go version that they need.
     let env = [("CGO_ENABLED", "0"), ("GOTOOLCHAIN", "local"), ("GOFLAGS", ""), ("GOWORK", "off")];
     let status = process::run_logged(go, &args, &env, &pin.module(), &log)?;
     if !status.success() {
@@ -151,14 +154,14 @@ fn build(pin: &Pin, go: &Path, step: &str) -> Result<()> {
     Ok(())
 }
 
-/// One sentence out of what `go build` said.
+/// Returns one sentence that explains the output of `go build`.
 fn explain(pin: &Pin, log: &Path) -> String {
     let said = fs::read_to_string(log).unwrap_or_default();
     let no_network =
         ["dial tcp", "no such host", "i/o timeout", "connection refused", "network is unreachable", "proxyconnect"];
     if let Some(line) = said.lines().find(|line| no_network.iter().any(|sign| line.contains(sign))) {
         return format!(
-            "{} could not be downloaded (no network, or GOPROXY is wrong: {line}); run `make setup` again when it is there",
+            "{} could not be downloaded (no network, or GOPROXY is wrong: {line}); then run `make setup` again",
             pin.name
         );
     }
@@ -191,7 +194,7 @@ fn check_go() -> Result<PathBuf> {
 fn check_disk(dir: &Path, missing: usize) -> Result<()> {
     let stat = rustix::fs::statvfs(dir).with_context(|| format!("asking for the free space of {}", dir.display()))?;
     let free_gb = stat.f_bavail * stat.f_frsize / 1_000_000_000;
-    // A few missing tools need their share.
+    // A few missing tools need a proportional share.
     let needed = DISK_NEEDED_GB * missing as u64 / PINS.len() as u64;
     if free_gb < needed {
         bail!(
@@ -202,12 +205,12 @@ fn check_disk(dir: &Path, missing: usize) -> Result<()> {
     Ok(())
 }
 
-/// One setup at a time on a machine; the lock ends with this process.
+/// One setup at a time per machine; the lock ends with this process.
 fn lock(tools: &Path) -> Result<File> {
     let path = tools.join("lock");
     let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     if file.try_lock().is_err() {
-        println!("setup: another setup is at work on this machine, waiting for it");
+        println!("setup: another setup runs on this machine, waiting for it");
         file.lock().with_context(|| format!("waiting for {}", path.display()))?;
     }
     Ok(file)
@@ -218,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_download_that_fails_is_told_in_one_sentence() {
+    fn a_failed_download_is_explained_in_one_sentence() {
         let log = environment::temp_dir().join(format!("ossci-setup-test-{}", std::process::id()));
         fs::write(&log, "go: x: Get \"https://proxy\": dial tcp: lookup proxy: no such host\n").unwrap();
         let sentence = explain(&PINS[0], &log);

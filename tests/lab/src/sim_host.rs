@@ -1,7 +1,7 @@
-//! The simulated host: the second implementation of the agent's seam.
+//! The simulated host: the second implementation of the agent's host interface.
 //!
-//! It asks the machine (the lab) for a reboot through a file and does not wait for it, as a real shutdown does not wait
-//! for whoever asked. Scripts are really run.
+//! It asks the machine (the lab) for a reboot through a file and does not wait for it: a real
+//! shutdown does not wait for the agent either. Scripts are really run.
 
 use std::io;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use ossci_remediator::agent::script_files::ScriptFiles;
 use crate::node_dir::{NodeDir, RebootRequest};
 use crate::process::{self, Program};
 
-/// How often a script is looked at.
+/// Interval at which a script is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub struct SimHost {
@@ -59,7 +59,7 @@ impl Host for SimHost {
         Ok(ScriptOutcome { exit_status, too_long: finished.is_none(), tail })
     }
 
-    /// It ends with whoever waits for it.
+    /// Nothing to do: the load test ends when its waiter is dropped.
     async fn end_load_test(&self, _key: &str) -> Result<(), HostError> {
         Ok(())
     }
@@ -80,9 +80,9 @@ impl Host for SimHost {
         let mut absent = 0;
         loop {
             let runs = !process::texts_of(|text| text.contains(&path), "comm").is_empty();
-            // Looked at after the process: one that ended in between has left its result.
+            // Read after the process list: a process that exited in between has left its result.
             let outcome = files.outcome().map_err(|source| HostError::Read { path: path.clone(), source })?;
-            // One that has just been started shows its command line a moment later.
+            // A process that has just started shows its command line a moment later.
             absent = if runs { 0 } else { absent + 1 };
             if outcome.is_some() || absent > 2 {
                 return Ok(outcome);

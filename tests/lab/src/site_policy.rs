@@ -1,5 +1,6 @@
-//! The lab's policy file: ordinary settings, shortened, with a pool for each story, so that what one story did says nothing
-//! about another one's nodes; and what a story changes in it while it is played.
+//! The lab's policy file: ordinary settings with shortened times, a pool for each story, and the
+//! changes of the current story. Separate pools keep one story's failures from affecting another
+//! one's nodes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,16 +11,16 @@ use serde_json::{Value, json};
 /// The label by which a story's nodes are a pool.
 pub const STORY: &str = "lab.example/story";
 
-/// The pools of earlier stories that stay: what their nodes still do is theirs.
+/// Number of pools that stay: the nodes of earlier stories may still be busy.
 const POOLS: usize = 4;
 
 #[derive(Debug)]
 pub struct SitePolicy {
     file: PathBuf,
-    /// Without pools.
+    /// The settings without pools.
     base: Value,
     pools: Vec<Value>,
-    /// The file is of an earlier story.
+    /// The file still belongs to an earlier story.
     stale: bool,
 }
 
@@ -27,8 +28,8 @@ impl SitePolicy {
     /// `base` is YAML without pools.
     pub fn write(file: PathBuf, base: &str) -> Result<Self> {
         let base = serde_saphyr::from_str(base).context("reading the lab's policy")?;
-        // The remediator wants one pool at least; this one has no nodes.
-        let mut policy = Self { file, base, pools: vec![pool("nobody")], stale: true };
+        // The remediator needs at least one pool; this one has no nodes.
+        let mut policy = Self { file, base, pools: vec![pool("empty")], stale: true };
         policy.settle()?;
         Ok(policy)
     }
@@ -37,7 +38,7 @@ impl SitePolicy {
         &self.file
     }
 
-    /// A pool for the nodes of a story. The file has it when it is settled or changed.
+    /// Adds a pool for the nodes of a story. It is written to the file by `settle` or `change`.
     pub fn begin(&mut self, story: &str) {
         self.pools.retain(|known| known["name"] != story);
         self.pools.push(pool(story));
@@ -46,12 +47,13 @@ impl SitePolicy {
         self.stale = true;
     }
 
-    /// A story that changes nothing has the policy of every story.
+    /// Writes the file for a story that changes nothing.
     pub fn settle(&mut self) -> Result<()> {
         if self.stale { self.put(&json!({})) } else { Ok(()) }
     }
 
-    /// Merges what a story changes into the policy: its key `pool` into the pool of the story that was begun last.
+    /// Merges a story's changes into the policy; its key `pool` goes into the pool of the newest
+    /// story.
     pub fn change(&mut self, yaml: &str) -> Result<()> {
         let change = serde_saphyr::from_str(yaml).with_context(|| format!("reading {yaml}"))?;
         self.put(&change)
@@ -68,7 +70,7 @@ impl SitePolicy {
         let new = self.file.with_extension("new");
         let text = serde_json::to_string_pretty(&policy).context("writing the policy")?;
         self.stale = false;
-        // Who reads it looks for another text: the same one would be waited for in vain.
+        // A waiter expects the text to change: writing the same text would make it wait in vain.
         if fs::read_to_string(&self.file).is_ok_and(|known| known == text) {
             return Ok(());
         }
@@ -97,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_changes_its_own_pool_and_nothing_of_another() {
+    fn a_story_changes_only_its_own_pool() {
         let dir = std::env::temp_dir().join(format!("ossci-policy-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&dir).unwrap();
         let mut policy =

@@ -1,4 +1,4 @@
-//! Files that are taken out of a Go module as they are: nothing is built. The module's go.sum says what they are.
+//! Files that are taken from a Go module without a build. The module's go.sum verifies them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ impl Source {
         environment::repository().join("tests/lab/tools").join(self.name)
     }
 
-    /// The folder in the cache; its name says which version it holds.
+    /// The folder in the cache; its name has the version.
     fn home(&self) -> Result<PathBuf> {
         let path = self.pinned().join("go.mod");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
@@ -40,7 +40,7 @@ impl Source {
         Ok(environment::cache_dir()?.join("tools").join(format!("{}-{version}", self.name)))
     }
 
-    /// Where the files are, in the order in which they are listed.
+    /// The paths of the files, in the order of `files`.
     pub fn paths(&self) -> Result<Vec<PathBuf>> {
         let home = self.home()?;
         let name = |file: &&str| home.join(Path::new(file).file_name().unwrap_or_default());
@@ -51,7 +51,7 @@ impl Source {
         Ok(self.paths()?.iter().all(|path| path.is_file()))
     }
 
-    /// Downloads the module, which go.sum checks, and copies the files.
+    /// Downloads the module, which go.sum verifies, and copies the files.
     pub fn fetch(&self, go: &Path) -> Result<()> {
         let watch = Stopwatch::start();
         let home = self.home()?;
@@ -64,11 +64,11 @@ impl Source {
             && run(&["list", "-m", "-f", "{{.Dir}}", self.module])?.success();
         let said = fs::read_to_string(&log).unwrap_or_default();
         if !found {
-            bail!("{} could not be downloaded: {}; run `make setup` again when the network is there", self.name, said);
+            bail!("{} could not be downloaded: {}; run `make setup` again when the network works", self.name, said);
         }
         for file in self.files {
             let (from, name) = (Path::new(said.trim()).join(file), Path::new(file).file_name().unwrap_or_default());
-            // Read and written: a copy would keep the module cache's read-only mode.
+            // Read and written: a copy would preserve the module cache's read-only mode.
             let text = fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
             fs::write(unfinished.join(name), text)
                 .with_context(|| format!("writing below {}", unfinished.display()))?;

@@ -1,6 +1,6 @@
-//! Stand-ins for the tools of a GPU node: they print recorded outputs according to what is broken.
+//! Stand-ins for the tools of a GPU node: they print recorded outputs that match the node's faults.
 //!
-//! They know nothing of checks and verdicts: the real exporter judges what they print.
+//! They contain no checks or verdicts: the real exporter judges their output.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::fault::{Fault, Faults};
 use crate::node_dir::NodeDir;
 
-/// What a tool does.
+/// The behaviour of a tool.
 #[derive(Debug, PartialEq, Eq)]
 enum Act {
     Print(&'static str),
@@ -38,7 +38,7 @@ pub fn run(tool: &str, node: &NodeDir) -> Result<()> {
     }
 }
 
-/// The faults whose runs are this tool's runs, where several show one.
+/// The faults whose runs this tool counts, if several tools show the fault.
 fn counted(tool: &str) -> &'static [Fault] {
     match tool {
         "rocm-smi" => &[Fault::GpuMissing, Fault::GpuNotResponding, Fault::Hung],

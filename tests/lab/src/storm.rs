@@ -1,6 +1,7 @@
-//! `ossci-lab storm`: 400, then 700 of a thousand nodes complain. Two of them are simulated machines with an agent, the others
-//! paper. All of 400 are tainted, of 700 as many as the half; the others are told of by condition, record and mail; and when
-//! the brake is over the first has to heal before the second starts.
+//! The command `ossci-lab storm`: 400, then 700 of a thousand nodes complain. Two of them are
+//! simulated machines with an agent; the others are only Node objects. All of the 400 are tainted;
+//! of the 700 only half of the pool. The rest get a condition, a record and a mail. After the brake
+//! the first node has to heal before the second repair starts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,18 +26,18 @@ use crate::{enclosure, parts, process, verdict, wait};
 /// The pool's name.
 const STORM: &str = "storm";
 const NODES: usize = 1_000;
-/// They complain first, so they are let go first.
+/// These complain first, so they are repaired first.
 const MACHINES: [&str; 2] = ["storm-a", "storm-b"];
 const FIRST: usize = 400;
 const ALL: usize = 700;
-/// Of the pool, in percent: the ordinary settings.
+/// The taint limit in percent of the pool: the default.
 const TAINTED: usize = 50;
 const REPAIRED: usize = 10;
 /// Longer than all of them take to complain, on any machine.
 const BRAKE: &str = "{brakes: {stormSeconds: 7200, taintPercent: 50}}";
 const TAKES: Duration = Duration::from_secs(400);
 
-/// Runs inside an enclosure; prints what is seen.
+/// Runs inside an enclosure; prints its observations.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<()> {
     enclosure::unless_ended(&mut end, storm(dir)).await
 }
@@ -46,14 +47,14 @@ async fn storm(dir: &Path) -> Result<()> {
     lab.begin(STORM);
     lab.change_policy(BRAKE).await?;
     lab.add_nodes(&MACHINES.map(str::to_owned)).await?;
-    // Nobody is behind a paper node, and nobody is to find that out.
+    // These nodes have no kubelet: the stopped controller manager does not mark them as silent.
     process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
     paper_nodes::create(&lab.admin, STORM, 0..NODES - MACHINES.len(), STORM, Size::Small).await?;
-    println!("{NODES} nodes are there");
+    println!("{NODES} nodes exist");
 
     let mut names = MACHINES.map(str::to_owned).to_vec();
     names.extend((0..NODES - MACHINES.len()).map(|number| paper_nodes::name(STORM, number)));
-    // Two alone are no storm.
+    // Two nodes alone are not a storm.
     let pause = "ossci.amd.com/pause";
     lab.kubectl
         .run(&["-n", "ossci", "annotate", "configmap", "ossci-budget", &format!("{pause}=until-400-asked")])
@@ -69,14 +70,14 @@ async fn storm(dir: &Path) -> Result<()> {
     lab.alerting.complain(&names[FIRST..ALL]).await?;
     let tainted = NODES * TAINTED / 100;
     standing(&lab, tainted, ALL - tainted, "StormBrake").await?;
-    println!("{ALL} complained: {tainted} are tainted, {} are told of only", ALL - tainted);
+    println!("{ALL} complained: {tainted} are tainted, {} are only reported", ALL - tainted);
 
     let mut witness = Witness::new(&lab.facts)?;
     told_by_mail(&mut witness).await?;
     let drained = drained_before_a_heal(&witness);
     ensure!(drained.is_empty(), "drained while the storm lasted: {drained:?}");
 
-    // It has lasted long enough: the second wave alone is one, and began that long ago.
+    // The window now ends after the second wave, which is a storm of its own.
     let window = clock::now().duration_since(second).as_secs() + 1;
     lab.change_policy(&format!("{{brakes: {{stormSeconds: {window}, taintPercent: 50}}}}")).await?;
     wait::until("both machines are healed", TAKES, || async {
@@ -96,10 +97,10 @@ async fn storm(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits until so many nodes carry the taint and wait for this, so many may not be tainted any more, and everybody who
-/// complained is told of.
+/// Waits until `tainted` nodes carry the taint and wait for `why`, `kept` nodes are at the taint
+/// limit, and every complaint is recorded.
 async fn standing(lab: &Lab, tainted: usize, kept: usize, why: &str) -> Result<()> {
-    // To list a thousand nodes again and again would be the storm's own weather: the remediator is asked first.
+    // Repeated lists of a thousand nodes would add load: the remediator's metrics are polled first.
     let http = &parts::http()?;
     let metrics = format!("http://{}/metrics", lab.facts.remediator_metrics[0]);
     wait::until(format!("{tainted} wait for {why} and {kept} for TaintLimit"), TAKES, || async {
@@ -126,7 +127,7 @@ async fn standing(lab: &Lab, tainted: usize, kept: usize, why: &str) -> Result<(
         let limited = whys.iter().filter(|why| **why == "TaintLimit").count();
         let waiting = whys.iter().filter(|known| **known == why).count();
         let seen = (with.count(), waiting, limited, told.count());
-        ensure!(seen == (tainted, tainted, kept, tainted + kept), "tainted, waiting, at the limit, told of: {seen:?}");
+        ensure!(seen == (tainted, tainted, kept, tainted + kept), "tainted, waiting, at the limit, recorded: {seen:?}");
         Ok(())
     })
     .await
@@ -141,12 +142,13 @@ async fn told_by_mail(witness: &mut Witness) -> Result<()> {
         if told("too many nodes ask for a repair at once") && told("the limit of tainted nodes is reached") {
             return Ok(());
         }
-        ensure!(watch.elapsed() < TAKES, "people were told only {subjects:?}");
+        ensure!(watch.elapsed() < TAKES, "only these mails were sent: {subjects:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Who was drained before anybody was healed, in the order of the writes: their times are those of the answers.
+/// Nodes that were drained before any node was healed, in the order of the writes; the audit log's
+/// times are those of the responses.
 fn drained_before_a_heal(witness: &Witness) -> BTreeSet<&str> {
     let phase =
         |write: &Write| write.object.pointer("/status/episode/phase").and_then(Value::as_str).map(str::to_owned);
@@ -154,7 +156,8 @@ fn drained_before_a_heal(witness: &Witness) -> BTreeSet<&str> {
     before.filter(|write| phase(write).as_deref() == Some("Draining")).map(|write| write.name.as_str()).collect()
 }
 
-/// The budget was never exceeded, one was repaired before the second started, and nothing of anybody else's was changed.
+/// Checks that the budget was never exceeded, that one node was repaired before the second started,
+/// and that no foreign field was changed.
 fn judge(witness: &Witness, names: &[String]) -> Result<()> {
     let pool: Vec<&str> = names.iter().map(String::as_str).collect();
     let chronicle = &witness.whole();
@@ -165,7 +168,7 @@ fn judge(witness: &Witness, names: &[String]) -> Result<()> {
             wrong.push(format!("never-silent: {name} has no reason"));
         }
     }
-    // They complained in one breath: which of them was recorded first is open.
+    // They complained at the same time: any of them may have been recorded first.
     let drained = drained_before_a_heal(witness);
     if drained.len() != 1 || !MACHINES.iter().any(|name| drained.contains(name)) {
         wrong.push(format!("before the first was healed, these were drained: {drained:?}"));

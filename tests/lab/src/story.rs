@@ -1,46 +1,52 @@
-//! Stories: text scripts of what happens to a lab and what must come of it. Pure; `play` plays them.
+//! Stories: text scripts of what happens to a lab, and of the expected facts. Pure; `play` plays
+//! them.
 //!
-//! One command a line, `#` begins a comment:
+//! One command per line, `#` begins a comment:
 //! ```text
 //! say TEXT
 //! node NAME...
-//! break NODE gpu-missing|gpu-not-responding|hung|slow-network|stays-dark|reimage-hangs|reimage-fails|no-exporter until reboot|reimage|forever|two-runs
+//! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-network,
+//!                                    stays-dark, reimage-hangs, reimage-fails, no-exporter
+//!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
-//! await NODE phase PHASE within 60s            (of the ladder, or of the network track)
+//! await NODE phase PHASE within 60s  (of the ladder, or of the network repair)
 //! await NODE taint KEY|none within 60s
 //! await NODE why REASON within 60s
-//! await NODE order KIND within 60s             (the newest order in its record is of this kind)
-//! await NODE agent STATE within 60s            (what the agent says of the order that it has)
+//! await NODE order KIND within 60s   (the kind of the newest order in its record)
+//! await NODE agent STATE within 60s  (the state that the agent reports for its order)
 //! await NODE mail within 60s
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
-//! power NODE...                                (a power failure: the boot ends without an order)
-//! api down | api up                            (from where the remediator stands)
-//! freeze leader | thaw leader                  (the leading remediator stands still, and goes on believing)
+//! power NODE...                      (a power failure: the boot ends without an order)
+//! api down | api up                  (for the remediator only)
+//! freeze leader | thaw leader        (stops the leading remediator, which still believes it leads)
 //! freeze agent NODE | thaw agent NODE
-//! clock +3600s | clock -60s                    (the remediator's own clock is wrong by so much; the first time it starts again)
-//! register NODE...                             (its Node was deleted: the kubelet creates it again)
+//! clock +3600s | clock -60s          (sets the remediator's clock ahead or back; the first time
+//!                                    restarts the remediator)
+//! register NODE...                   (the kubelet creates the deleted Node again)
 //! kubectl ARGUMENTS
-//! policy YAML                                  (merged into the policy; `pool` is the story's own pool, PROVISIONING the
-//!                                               section of the lab's provisioning service)
-//! quiet 5s                                     (nothing may change in the chronicle of any node of the story)
+//! policy YAML                        (is merged into the policy; `pool` is the story's own pool,
+//!                                    PROVISIONING the section of the lab's provisioning service)
+//! quiet 5s                           (the chronicle of the story's nodes must not change)
 //! ```
 //!
-//! Of the way of an alert. A story that asks what the webhook heard is about that way: its golden file also tells what it
-//! heard and how many complaints the record had.
+//! Commands for the path of an alert. The golden file of a story that awaits a webhook delivery
+//! also has the deliveries and the number of complaints.
 //! ```text
-//! routes 2s 4s 600s                            (group wait, group interval, repeat interval, shortened)
-//! kill prometheus-1 | start prometheus-1       (or -2, or alertmanager-1, -2; a dead one stays dead until the end)
+//! routes 2s 4s 600s                  (group wait, group interval, repeat interval)
+//! kill prometheus-1 | start prometheus-1    (or -2, alertmanager-1, alertmanager-2; a killed one
+//!                                    stays down until it is started, at most until the story ends)
 //! silence NODE | unsilence NODE
-//! alert NODE LABEL=VALUE...                    (somebody else's alert about the node)
-//! await NODE strikes 2 within 60s              (exactly so many, of the check that has most)
-//! await NODE seen 2 within 60s                 (every Prometheus that lives has scraped so many strikes; 0: it scrapes the node)
-//! await NODE alert firing|suppressed|none within 60s        (at every Alertmanager that lives)
+//! alert NODE LABEL=VALUE...          (posts a foreign alert about the node)
+//! await NODE strikes 2 within 60s    (exactly 2, by the check with the most strikes)
+//! await NODE seen 2 within 60s       (every running Prometheus has scraped 2 strikes; 0: it
+//!                                    scrapes the node)
+//! await NODE alert firing|suppressed|none within 60s    (at every running Alertmanager)
 //! await NODE webhook firing|resolved|refused [by both] within 60s
-//! await NODE ignored another cluster within 60s             (the remediator counted an alert so)
-//! unheard NODE                                 (the webhook has heard nothing of it)
-//! order NODE strike alert webhook taint        (they came in this order)
+//! await NODE ignored another cluster within 60s    (the remediator counted an alert as ignored)
+//! unheard NODE                       (the webhook has received no alert of the node)
+//! order NODE strike alert webhook taint    (these happened in this order)
 //! ```
 
 use std::time::Duration;
@@ -53,7 +59,7 @@ use crate::heard::Word;
 use crate::parts::alertmanager::Routes;
 use crate::pods::App;
 
-/// A story that a reader can hold in the head.
+/// The most lines of a story that a reader can follow.
 const LONGEST: usize = 40;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +92,7 @@ pub enum Step {
     Api {
         down: bool,
     },
-    /// The leading remediator stops, or goes on.
+    /// Stops the leading remediator, or lets it continue.
     Freeze {
         stop: bool,
     },
@@ -94,7 +100,7 @@ pub enum Step {
         node: String,
         stop: bool,
     },
-    /// How many seconds the remediator's clock is ahead.
+    /// Seconds that the remediator's clock is ahead.
     Clock(i64),
     Register {
         nodes: Vec<String>,
@@ -129,15 +135,15 @@ pub enum Fact {
     Phase(String),
     Taint(String),
     NoTaint,
-    /// The reason that the record gives now.
+    /// The current reason in the record.
     Why(String),
     /// The kind of the newest order.
     Order(String),
-    /// What the agent says of its order.
+    /// The state that the agent reports for its order.
     Agent(String),
     Mail,
     PodGone(String),
-    /// Of the check that has most of them.
+    /// The highest number of strikes of any check.
     Strikes(u32),
     Seen(u32),
     Alert(Standing),
@@ -145,11 +151,11 @@ pub enum Fact {
         word: Word,
         by_both: bool,
     },
-    /// The remediator counted an alert that it ignored, for this reason.
+    /// The remediator counted an alert as ignored, for this reason.
     Ignored(String),
 }
 
-/// How Alertmanager sees the alerts of a node that ask for something.
+/// The state of a node's remediation alerts in Alertmanager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Standing {
     Firing,
@@ -157,14 +163,14 @@ pub enum Standing {
     None,
 }
 
-/// The moments on the way from a failed run to a taint, in the order in which they have to come.
+/// The moments between a failed run and a taint, in the order in which they have to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Moment {
     /// The third failed run ended.
     Strike,
-    /// Prometheus let the alert fire.
+    /// The alert began to fire in Prometheus.
     Alert,
-    /// The webhook heard of it.
+    /// The webhook received the alert.
     Webhook,
     Taint,
 }
@@ -172,10 +178,10 @@ pub enum Moment {
 /// The parts that a story may kill and start.
 const REPLICAS: [&str; 4] = ["prometheus-1", "prometheus-2", "alertmanager-1", "alertmanager-2"];
 
-/// The share of a pool that the remediator repairs at a time unless it is told otherwise.
+/// The default budget of the remediator, in percent of a pool.
 const BUDGET_PERCENT: u64 = 10;
 
-/// A script, with the line that each step was written as.
+/// A script, with the source line of each step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
     pub name: String,
@@ -186,7 +192,7 @@ impl Story {
     pub fn parse(name: &str, text: &str) -> Result<Self> {
         let lines = text.lines().count();
         if lines > LONGEST {
-            bail!("story {name} has {lines} lines; {LONGEST} are the most that a reader will follow");
+            bail!("story {name} has {lines} lines; at most {LONGEST} are allowed");
         }
         let mut steps = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -199,7 +205,7 @@ impl Story {
         Ok(Self { name: name.to_owned(), steps })
     }
 
-    /// The same story with other nodes: each has the mark behind its name.
+    /// Returns the same story with other nodes: each name gets the mark as suffix.
     pub fn marked(&self, mark: &str) -> Result<Self> {
         let nodes = self.nodes();
         let word = |word: &str| {
@@ -223,7 +229,7 @@ impl Story {
         named.flatten().map(String::as_str).collect()
     }
 
-    /// The share of the story's pool that may be under disruptive repair at a time, where it changes that.
+    /// The budget of the story's pool in percent, if the story changes it.
     pub fn budget_percent(&self) -> usize {
         let policies = self.steps.iter().filter_map(|(_, step)| match step {
             Step::Policy(yaml) => serde_saphyr::from_str::<serde_json::Value>(yaml).ok(),
@@ -233,7 +239,7 @@ impl Story {
         usize::try_from(said.unwrap_or(BUDGET_PERCENT)).unwrap_or(usize::MAX)
     }
 
-    /// Whether the golden file tells the way of the alerts, too.
+    /// Whether the golden file also contains the webhook's deliveries.
     pub fn tells_the_way(&self) -> bool {
         self.steps.iter().any(|(_, step)| match step {
             Step::Order { .. } => true,
@@ -274,7 +280,7 @@ fn step(line: &str) -> Result<Step> {
         ["unsilence", node] => Step::Unsilence { node: owned(node) },
         ["alert", node, labels @ ..] if !labels.is_empty() => {
             let pair = |label: &&str| label.split_once('=').map(|(name, value)| (owned(name), owned(value)));
-            let labels = labels.iter().map(pair).collect::<Option<_>>().context("labels are written like cluster=x")?;
+            let labels = labels.iter().map(pair).collect::<Option<_>>().context("a label has the form cluster=x")?;
             Step::Alert { node: owned(node), labels }
         }
         ["unheard", node] => Step::Unheard { node: owned(node) },
@@ -288,7 +294,7 @@ fn step(line: &str) -> Result<Step> {
         ["thaw", "agent", node] => Step::FreezeAgent { node: owned(node), stop: false },
         ["clock", offset] => {
             let seconds = offset.strip_suffix('s').filter(|number| number.starts_with(['+', '-']));
-            Step::Clock(seconds.and_then(|number| number.parse().ok()).context("a clock is set like +3600s")?)
+            Step::Clock(seconds.and_then(|number| number.parse().ok()).context("a clock offset has the form +3600s")?)
         }
         ["register", nodes @ ..] if !nodes.is_empty() => Step::Register { nodes: all(nodes) },
         ["api", "down"] => Step::Api { down: true },
@@ -326,7 +332,7 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["webhook", said] => webhook(said, false)?,
         ["webhook", said, "by", "both"] => webhook(said, true)?,
         ["ignored", reason @ ..] => Fact::Ignored(reason.join(" ")),
-        _ => bail!("what is awaited is not known"),
+        _ => bail!("the awaited fact is unknown"),
     })
 }
 
@@ -341,8 +347,8 @@ fn word<T: ValueEnum>(text: &str) -> Result<T> {
 }
 
 fn seconds(text: &str) -> Result<Duration> {
-    let digits = text.strip_suffix('s').context("times are written like 60s")?;
-    Ok(Duration::from_secs(digits.parse().context("times are written like 60s")?))
+    let digits = text.strip_suffix('s').context("a time has the form 60s")?;
+    Ok(Duration::from_secs(digits.parse().context("a time has the form 60s")?))
 }
 
 #[cfg(test)]
@@ -350,7 +356,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_story_reads_as_it_is_written() {
+    fn a_story_is_parsed_line_by_line() {
         let text = "# told\nnode a b\nbreak a gpu-missing until reboot\nawait a taint none within 9s # soon\nkill controller\n";
         let story = Story::parse("x", text).unwrap();
         assert_eq!(story.nodes(), ["a", "b"]);
@@ -366,14 +372,15 @@ mod tests {
         assert_eq!(other.nodes(), ["a1-7", "b1-7"]);
         assert_eq!(other.steps[2].1, Step::Pod { name: "job-b1-7".into(), node: "b1-7".into() });
         assert_eq!((other.name.as_str(), other.steps.len()), ("x", story.steps.len()));
-        // A name that ends a word of the command itself spoils it: that is said, and no line is lost.
+        // A node name that is also a word of the command breaks it: this is an error, and no line
+        // is dropped.
         let error =
             Story::parse("x", "node boot\nbreak boot gpu-missing until reboot\n").unwrap().marked("-7").unwrap_err();
         assert!(format!("{error:#}").contains("until reboot-7"), "{error:#}");
     }
 
     #[test]
-    fn a_mistake_is_told_with_its_line() {
+    fn an_error_names_its_line() {
         for (text, told) in [
             ("\nbreak a gpu-lost until reboot", "gpu-missing, gpu-not-responding"),
             ("await a phase Healed within 9", "60s"),

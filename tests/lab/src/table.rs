@@ -1,4 +1,4 @@
-//! The demo's picture: a live table in a terminal, plain lines elsewhere.
+//! The demo's output: a live table in a terminal, plain lines elsewhere.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -60,7 +60,7 @@ pub struct Table {
     live: bool,
     nodes: Vec<String>,
     shown: BTreeMap<String, Row>,
-    /// Lines of the live table on the screen, to be drawn over.
+    /// Lines of the live table on the screen, which the next draw overwrites.
     drawn: usize,
 }
 
@@ -110,7 +110,7 @@ impl Audience for Table {
             Step::Say(text) => self.say(text),
             Step::Nodes(names) => self.nodes.extend(names.iter().cloned()),
             Step::Await { .. } | Step::Pod { .. } | Step::Quiet(_) | Step::Unheard { .. } | Step::Order { .. } => {}
-            // Whatever is done to the lab.
+            // All other commands are printed as they are.
             _ => self.say(line),
         }
     }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_nobody_complained_of_is_healthy() {
+    fn a_node_without_a_complaint_is_healthy() {
         let line = Row::of("node1", None).line(Timestamp::UNIX_EPOCH);
         assert!(line.contains("node1") && line.contains("Healthy"), "{line}");
     }

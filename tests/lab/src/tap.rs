@@ -1,5 +1,5 @@
-//! The tap on the line between the Alertmanagers and the remediator's webhook: it passes every request on as it came
-//! and every answer back as it is, and remembers what passed. It decides nothing.
+//! The tap between the Alertmanagers and the remediator's webhook. It forwards every request and
+//! response unchanged, and records them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,10 +18,10 @@ use crate::clock;
 use crate::heard::Delivery;
 use crate::pki::Pki;
 
-/// Longer than Alertmanager waits itself.
+/// Timeout of a request: longer than Alertmanager's own.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The ears of a running tap.
+/// The deliveries of a running tap.
 #[derive(Debug, Clone, Default)]
 pub struct Tap {
     heard: Arc<Mutex<Vec<Delivery>>>,
@@ -37,7 +37,7 @@ struct Line {
 }
 
 impl Tap {
-    /// Listens on `address` and passes on to `webhook`, both host:port, as long as the lab lives.
+    /// Listens on `address` and forwards to `webhook`, both host:port, while the lab runs.
     pub async fn start(address: &str, webhook: &str, pki: &Pki, senders: Vec<(String, String)>) -> Result<Self> {
         let pair = pki.server("tap")?;
         let tls = RustlsConfig::from_pem_file(&pair.cert, &pair.key).await.context("reading the tap's certificate")?;
@@ -54,7 +54,7 @@ impl Tap {
         Ok(tap)
     }
 
-    /// What passed about one node, in the order of its answers.
+    /// The deliveries about one node, in the order of their responses.
     pub fn heard(&self, node: &str) -> Vec<Delivery> {
         self.lock().iter().filter(|delivery| delivery.node == node).cloned().collect()
     }
@@ -74,12 +74,12 @@ async fn pass(State(line): State<Line>, headers: HeaderMap, body: Bytes) -> (Sta
     }
     let answer = match request.send().await {
         Ok(answer) => (answer.status(), answer.text().await.unwrap_or_default()),
-        // Nobody is there: what a proxy says then, and what Alertmanager tries again.
+        // No remediator listens: a proxy answers so, and Alertmanager retries.
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error}\n")),
     };
     let payload: Value = serde_json::from_slice(&body).unwrap_or_default();
     let sender = payload["externalURL"].as_str().unwrap_or_default();
-    // Its own URL is made of the machine's name and its port.
+    // Its own URL has the machine's name and its port.
     let port = sender.rsplit(':').next().unwrap_or_default();
     let by = line.senders.iter().find(|(_, address)| address.ends_with(&format!(":{port}")));
     let by = by.map(|(name, _)| name.as_str()).unwrap_or(sender);

@@ -1,5 +1,5 @@
-//! What is true of every story, whatever it tells: the invariants, asserted on the chronicle and on the machines' own
-//! lists of boots. Pure.
+//! The invariants of every story, asserted on the chronicle and on the machines' own lists of
+//! boots. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::node_dir::BootEnd;
 /// A boot that the lab itself ended, as a power failure would.
 pub const POWER: &str = "power";
 
-/// What is wrong with one node's story; empty when nothing is.
+/// Violations in the history of one node; empty if there are none.
 pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<String> {
     let mut wrong: Vec<String> = story.foreign.iter().map(|what| format!("never-foreign: {name}: {what}")).collect();
     let mut ended = BTreeSet::new();
@@ -49,10 +49,11 @@ pub fn violations(name: &str, story: &NodeStory, boots: &[BootEnd]) -> Vec<Strin
     wrong
 }
 
-/// A repair in one of these phases keeps its node from work.
+/// The phases in which a repair keeps its node out of service.
 const DISRUPTIVE: [&str; 5] = ["Draining", "Reimaging", "Rebooting", "Stabilising", "Proving"];
 
-/// Whether more nodes of a pool than so many percent (and one) were ever under disruptive repair at the same time.
+/// Violations of the budget: more nodes of a pool than `percent` (at least one) were under
+/// disruptive repair at the same time.
 pub fn crowds(chronicle: &Chronicle, pool: &[&str], percent: usize) -> Vec<String> {
     let at_most = (pool.len() * percent / 100).max(1);
     let mut changes: Vec<_> = chronicle
@@ -64,7 +65,8 @@ pub fn crowds(chronicle: &Chronicle, pool: &[&str], percent: usize) -> Vec<Strin
     let mut under: BTreeMap<&str, &str> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (at, name, change) in changes {
-        // On its way to the next rung a repair keeps its place; one that waits again on its own rung gave it back.
+        // A repair that moves to the next rung holds its budget slot; one that waits again on the
+        // same rung has released it.
         let moving = change.phase == "Waiting" && under.get(name).is_some_and(|rung| *rung != change.rung);
         if change.rung != "manual" && (moving || DISRUPTIVE.contains(&change.phase.as_str())) {
             under.insert(name, &change.rung);
@@ -81,7 +83,7 @@ pub fn crowds(chronicle: &Chronicle, pool: &[&str], percent: usize) -> Vec<Strin
     wrong
 }
 
-/// From one rung's taint to the next in one write, never two rungs at once, never down.
+/// The error of a taint change. Valid are: one rung at a time, upwards, each step in one write.
 fn step_wrong(change: &TaintChange) -> Option<String> {
     let rung = |taints: &BTreeSet<String>| LADDER.iter().rposition(|rung| taints.contains(*rung));
     let count = LADDER.iter().filter(|rung| change.after.contains(**rung)).count();
@@ -92,12 +94,12 @@ fn step_wrong(change: &TaintChange) -> Option<String> {
         (Some(before), Some(after)) if after < before => {
             Some(format!("from {} down to {}", LADDER[before], LADDER[after]))
         }
-        // Up over a rung is right where nothing could be proven: straight to a person.
+        // Skipping a rung is valid if nothing could be proven: the node goes directly to a person.
         _ => None,
     }
 }
 
-/// One node's story in words without times: what a golden file holds.
+/// The history of one node as text without times: the content of a golden file.
 pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) -> String {
     let taints = story.taints.iter().map(taint_words).collect::<Vec<_>>().join(" ");
     let mut phases = String::new();
@@ -130,7 +132,7 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
     text
 }
 
-/// A phase, and in brackets what stopped the repair in it: `Waiting(OnHold)`.
+/// A phase, followed in brackets by the reasons that blocked the repair: `Waiting(OnHold)`.
 fn phase_words(change: &PhaseChange) -> String {
     match change.holds.as_slice() {
         [] => change.phase.clone(),
@@ -138,7 +140,7 @@ fn phase_words(change: &PhaseChange) -> String {
     }
 }
 
-/// A golden text without the reasons in brackets behind the phases. A killed controller need not have recorded each.
+/// Removes the reasons in brackets. A killed controller need not have recorded each.
 pub fn without_holds(told: &str) -> String {
     let lines = told.lines().map(|line| {
         if !line.starts_with("  phases: ") && !line.starts_with("  network: ") {
@@ -152,7 +154,7 @@ pub fn without_holds(told: &str) -> String {
     lines.collect()
 }
 
-/// An order's id without the time that a provisioning service's has at its end.
+/// An order's ID without the time at the end of a provisioning service's ID.
 fn untimed(id: &str) -> &str {
     let is_time = |end: &str| end.len() > 9 && end.bytes().all(|byte| byte.is_ascii_digit());
     id.rsplit_once('-').filter(|(_, end)| is_time(end)).map_or(id, |(id, _)| id)
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn each_broken_rule_is_named() {
+    fn each_violated_invariant_is_named() {
         let order =
             |id: &str, kind: &str, boot: &str| OrderSeen { id: id.into(), kind: kind.into(), boot_id: boot.into() };
         let orders = vec![order("1-reboot-1", "reboot", "a"), order("1-prove-1", "prove", "b")];
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_stand_behind_their_phase_and_can_be_left_out() {
+    fn holds_follow_their_phase_and_can_be_removed() {
         let change = |phase: &str, holds: &[&str]| PhaseChange {
             at: Timestamp::UNIX_EPOCH,
             rung: "reboot".into(),
@@ -235,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn one_write_that_moves_a_node_up_is_told_as_one() {
+    fn a_change_of_rung_in_one_write_is_one_word() {
         assert_eq!(taint_words(&change(&["repair-reboot"], &["repair-reimage"])), "repair-reboot>repair-reimage");
         assert_eq!(taint_words(&change(&[], &["slow-network"])), "+slow-network");
     }
 
     #[test]
-    fn two_nodes_under_repair_are_one_too_many_for_a_small_pool() {
+    fn two_repairs_exceed_the_budget_of_a_small_pool() {
         let write = |version: u64, name: &str, phase: &str| Write {
             at: Timestamp::from_second(i64::try_from(version).unwrap()).unwrap(),
             user: "system:serviceaccount:ossci:ossci-remediator".into(),

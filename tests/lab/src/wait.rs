@@ -1,4 +1,4 @@
-//! Waiting: always for a fact, always with a deadline, and the last obstacle is told when the deadline passes.
+//! Waits for a fact, always with a deadline. After the deadline the error has the last obstacle.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::clock::Stopwatch;
 
-/// Asks `probe` until it answers `Ok`; its last error is the reason when the deadline passes.
+/// Calls `probe` until it returns `Ok`. At the deadline the error contains the probe's last error.
 pub async fn until<T, F, Fut>(fact: impl std::fmt::Display, deadline: Duration, mut probe: F) -> Result<T>
 where
     F: FnMut() -> Fut,

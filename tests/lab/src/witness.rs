@@ -20,7 +20,7 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// What was written before it looks first is of nodes of earlier stories.
+    /// Skips what is already written: it belongs to earlier stories.
     pub fn new(facts: &Facts) -> Result<Self> {
         let log = facts.audit_log.clone();
         Ok(Self {
@@ -37,12 +37,12 @@ impl Witness {
     pub async fn look(&mut self) -> Result<()> {
         self.inbox.look().await?;
         let mut file = File::open(&self.log).with_context(|| format!("opening {}", self.log.display()))?;
-        file.seek(SeekFrom::Start(self.read)).context("going on in the audit log")?;
+        file.seek(SeekFrom::Start(self.read)).context("seeking in the audit log")?;
         let mut new = Vec::new();
         file.read_to_end(&mut new).context("reading the audit log")?;
         self.read += new.len() as u64;
         self.rest.push_str(&String::from_utf8_lossy(&new));
-        // The last line may still be growing.
+        // The last line may be incomplete.
         let Some(end) = self.rest.rfind('\n') else { return Ok(()) };
         let rest = self.rest.split_off(end + 1);
         for write in self.rest.lines().filter_map(parse) {
@@ -53,7 +53,7 @@ impl Witness {
         Ok(())
     }
 
-    /// The chronicle as it is told now; writes that were logged out of order are missing in it.
+    /// The chronicle so far; it lacks writes that were logged out of order.
     pub fn so_far(&self) -> &Chronicle {
         &self.chronicle
     }
@@ -70,7 +70,7 @@ impl Witness {
         writes
     }
 
-    /// Mails whose subject names the node; each once, however often it came.
+    /// Mails whose subject names the node, without duplicates.
     pub fn mails_about(&self, node: &str) -> Vec<&Mail> {
         let names =
             |subject: &str| subject.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == node);

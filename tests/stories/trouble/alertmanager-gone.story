@@ -2,7 +2,7 @@
 # are unknown until one answers again.
 node gone1
 policy {alertmanager: {pollSeconds: 1}}
-kubectl annotate node gone1 ossci.amd.com/hold=until-nobody-answers
+kubectl annotate node gone1 ossci.amd.com/hold=no-alertmanager-answers
 break gone1 gpu-missing until reboot
 await gone1 why OnHold within 60s
 kill alertmanager-1

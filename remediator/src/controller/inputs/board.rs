@@ -13,10 +13,11 @@ use tokio::sync::watch;
 use crate::api::records;
 use crate::api::request;
 use crate::controller::context::Context;
-use crate::controller::state::fleet::Board;
+use crate::controller::state::fleet::{Board, Fleet};
+use crate::controller::state::wakes::Wakes;
 use crate::core::complaints;
 use crate::core::record::Complaint;
-use crate::metrics::Outcome;
+use crate::metrics::{Metrics, Outcome};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
@@ -27,43 +28,166 @@ const CONCURRENT: usize = 8;
 /// otherwise time out, and so would each retry.
 const ASKED_SINGLY: usize = 16;
 
-/// Makes complaints durable, node by node; returns for how many nodes that failed.
-///
-/// Complaints that are already recorded are skipped, so a retry continues where the last delivery
-/// timed out. The new `seen` times of recorded alerts are written last, within `refreshing`; the
-/// next poll repeats the ones that are left.
-pub async fn record_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>, refreshing: Duration) -> usize {
-    let is_news = |node: &str, complaints: &[Complaint], again| {
-        complaints.iter().any(|complaint| context.fleet.is_news(node, complaint, again))
-    };
-    let (mut told, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        told.into_iter().partition(|(node, complaints)| is_news(node, complaints, Duration::MAX));
-    let old = context.again();
-    again.retain(|node, complaints| is_news(node, complaints, old));
-    let _receiving = Receiving::begin(&context.receiving);
-    let strangers: BTreeSet<String> = told.keys().filter(|node| !context.fleet.knows(node)).cloned().collect();
-    let mut lost = 0;
-    if strangers.len() > ASKED_SINGLY {
-        match names(context).await {
-            Ok(names) => nobody(context, &strangers, |node| !names.contains(node), &mut told),
+/// Writes complaints into the records of their nodes.
+pub struct Boards<'a> {
+    client: &'a kube::Client,
+    fleet: &'a Fleet,
+    wakes: &'a Wakes,
+    metrics: &'a Metrics,
+    receiving: &'a watch::Sender<usize>,
+}
+
+impl<'a> Boards<'a> {
+    pub fn of(context: &'a Context) -> Self {
+        let Context { client, fleet, wakes, metrics, receiving, .. } = context;
+        Self { client, fleet, wakes, metrics, receiving }
+    }
+}
+
+impl Boards<'_> {
+    /// Makes complaints durable, node by node; returns for how many nodes that failed.
+    ///
+    /// Complaints that are already recorded are skipped, so a retry continues where the last
+    /// delivery timed out. An alert whose `seen` on record is older than `repeat` is written again,
+    /// after the others and within `refreshing`; the next poll repeats the ones that are left.
+    pub async fn record_all(
+        &self,
+        told: BTreeMap<String, Vec<Complaint>>,
+        repeat: Duration,
+        refreshing: Duration,
+    ) -> usize {
+        let is_news = |node: &str, complaints: &[Complaint], again| {
+            complaints.iter().any(|complaint| self.fleet.is_news(node, complaint, again))
+        };
+        let (mut told, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            told.into_iter().partition(|(node, complaints)| is_news(node, complaints, Duration::MAX));
+        again.retain(|node, complaints| is_news(node, complaints, repeat));
+        let _receiving = Receiving::begin(self.receiving);
+        let strangers: BTreeSet<String> = told.keys().filter(|node| !self.fleet.knows(node)).cloned().collect();
+        let mut lost = 0;
+        if strangers.len() > ASKED_SINGLY {
+            match self.names().await {
+                Ok(names) => self.ignore_unknown(&strangers, &names, &mut told),
+                Err(error) => {
+                    tracing::error!(%error, "cannot list the node names, alerts about unknown nodes not recorded");
+                    lost += strangers.len();
+                    told.retain(|node, _| !strangers.contains(node));
+                }
+            }
+        }
+        lost += self.write_all(told).await;
+        lost + tokio::time::timeout(refreshing, self.write_all(again)).await.unwrap_or_default()
+    }
+
+    /// Makes complaints durable; returns for how many nodes that failed.
+    async fn write_all(&self, told: BTreeMap<String, Vec<Complaint>>) -> usize {
+        let writes = futures::stream::iter(told)
+            .map(|(node, complaints)| self.complain(node, complaints))
+            .buffer_unordered(CONCURRENT)
+            .filter(|durable| std::future::ready(!durable));
+        writes.count().await
+    }
+
+    /// Lists the names of all nodes.
+    async fn names(&self) -> Result<BTreeSet<String>, kube::Error> {
+        let nodes: Api<SlimNode> = Api::all(self.client.clone());
+        let list = nodes.list_metadata(&ListParams::default()).await?;
+        Ok(list.items.into_iter().filter_map(|node| node.metadata.name).collect())
+    }
+
+    /// Removes the complaints about nodes that do not exist; logs and counts them.
+    fn ignore_unknown(
+        &self,
+        strangers: &BTreeSet<String>,
+        names: &BTreeSet<String>,
+        told: &mut BTreeMap<String, Vec<Complaint>>,
+    ) {
+        let unknown: Vec<&String> = strangers.difference(names).collect();
+        let Some(first) = unknown.first() else { return };
+        tracing::warn!(nodes = unknown.len(), first, "alerts ignored, the nodes do not exist");
+        for node in unknown {
+            told.remove(node);
+            self.count_unknown();
+        }
+    }
+
+    fn count_unknown(&self) {
+        let outcome = Outcome { outcome: "no such node".to_owned() };
+        self.metrics.webhook_alerts.get_or_create_owned(&outcome).inc();
+    }
+
+    /// Makes the complaints of one node durable; returns `false` if that failed. Complaints about a
+    /// node that does not exist are ignored, which is no failure.
+    pub async fn complain(&self, node: String, told: Vec<Complaint>) -> bool {
+        match self.write(&node, &told).await {
+            Ok(true) => {
+                self.wakes.wake(&node);
+                true
+            }
+            Ok(false) => {
+                tracing::warn!(node, "alerts ignored, the node does not exist");
+                self.count_unknown();
+                true
+            }
             Err(error) => {
-                tracing::error!(%error, "cannot list the node names, alerts about unknown nodes not recorded");
-                lost += strangers.len();
-                told.retain(|node, _| !strangers.contains(node));
+                tracing::error!(node, %error, "cannot record complaints");
+                false
             }
         }
     }
-    lost += write_all(context, told).await;
-    lost + tokio::time::timeout(refreshing, write_all(context, again)).await.unwrap_or_default()
-}
 
-/// Makes complaints durable; returns for how many nodes that failed.
-async fn write_all(context: &Context, told: BTreeMap<String, Vec<Complaint>>) -> usize {
-    let writes = futures::stream::iter(told)
-        .map(|(node, complaints)| complain(context, node, complaints))
-        .buffer_unordered(CONCURRENT)
-        .filter(|durable| std::future::ready(!durable));
-    writes.count().await
+    /// Retries the guarded write until it succeeds; the caller limits the time. Returns `Ok(false)`
+    /// if there is no such node.
+    async fn write(&self, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
+        let repairs: Api<NodeRepair> = Api::all(self.client.clone());
+        // Try the cached board first: if it is stale, the API server rejects the write.
+        let mut known = self.fleet.board(name);
+        if known.is_none() && self.fleet.is_first_complaint(name) {
+            known = Some(board(&records::create(&repairs, name).await?));
+        }
+        let mut fresh = false;
+        loop {
+            let before = match known.take() {
+                Some(known) => known,
+                None => match self.read(&repairs, name).await? {
+                    Some(repair) => {
+                        fresh = true;
+                        board(&repair)
+                    }
+                    None => return Ok(false),
+                },
+            };
+            let after = complaints::receive(&before.complaints, told.iter().cloned());
+            if after == before.complaints {
+                if fresh {
+                    return Ok(true);
+                }
+                continue;
+            }
+            let read = ObjectMeta { resource_version: before.version, uid: before.uid, ..ObjectMeta::default() };
+            let patch = json!({ "metadata": request::guard(&read), "status": { "complaints": after } });
+            match records::status(&repairs, name, patch).await {
+                Ok(repair) => {
+                    self.fleet.saw_record(&repair);
+                    return Ok(true);
+                }
+                Err(error) if request::lost_race(&error) || (request::not_found(&error) && !fresh) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads the record; creates it if the Node exists without one.
+    async fn read(&self, repairs: &Api<NodeRepair>, name: &str) -> Result<Option<NodeRepair>, kube::Error> {
+        if let Some(repair) = repairs.get_opt(name).await? {
+            return Ok(Some(repair));
+        }
+        let nodes: Api<SlimNode> = Api::all(self.client.clone());
+        match nodes.get_metadata_opt(name).await? {
+            Some(_) => records::create(repairs, name).await.map(Some),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Counts as one delivery in progress until it is dropped.
@@ -82,107 +206,81 @@ impl Drop for Receiving<'_> {
     }
 }
 
-/// Lists the names of all nodes.
-async fn names(context: &Context) -> Result<BTreeSet<String>, kube::Error> {
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
-    let list = nodes.list_metadata(&ListParams::default()).await?;
-    Ok(list.items.into_iter().filter_map(|node| node.metadata.name).collect())
-}
-
-/// Removes the complaints about nodes that do not exist; logs and counts them.
-fn nobody(
-    context: &Context,
-    strangers: &BTreeSet<String>,
-    is_nobody: impl Fn(&str) -> bool,
-    told: &mut BTreeMap<String, Vec<Complaint>>,
-) {
-    let nobody: Vec<&String> = strangers.iter().filter(|node| is_nobody(node)).collect();
-    let Some(first) = nobody.first() else { return };
-    tracing::warn!(nodes = nobody.len(), first, "alerts ignored, the nodes do not exist");
-    for node in nobody {
-        told.remove(node);
-        count_nobody(context);
-    }
-}
-
-fn count_nobody(context: &Context) {
-    let outcome = Outcome { outcome: "no such node".to_owned() };
-    context.metrics.webhook_alerts.get_or_create_owned(&outcome).inc();
-}
-
-/// Makes the complaints of one node durable; returns `false` if that failed. Complaints about a
-/// node that does not exist are ignored, which is no failure.
-pub async fn complain(context: &Context, node: String, told: Vec<Complaint>) -> bool {
-    match write(context, &node, &told).await {
-        Ok(true) => {
-            context.wakes.wake(&node);
-            true
-        }
-        Ok(false) => {
-            tracing::warn!(node, "alerts ignored, the node does not exist");
-            count_nobody(context);
-            true
-        }
-        Err(error) => {
-            tracing::error!(node, %error, "cannot record complaints");
-            false
-        }
-    }
-}
-
-/// Retries the guarded write until it succeeds; the caller limits the time. Returns `Ok(false)` if
-/// there is no such node.
-async fn write(context: &Context, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
-    let repairs: Api<NodeRepair> = Api::all(context.client.clone());
-    // Try the cached board first: if it is stale, the API server rejects the write.
-    let mut known = context.fleet.board(name);
-    if known.is_none() && context.fleet.is_first_complaint(name) {
-        known = Some(board(&records::create(&repairs, name).await?));
-    }
-    let mut fresh = false;
-    loop {
-        let before = match known.take() {
-            Some(known) => known,
-            None => match read(context, &repairs, name).await? {
-                Some(repair) => {
-                    fresh = true;
-                    board(&repair)
-                }
-                None => return Ok(false),
-            },
-        };
-        let after = complaints::receive(&before.complaints, told.iter().cloned());
-        if after == before.complaints {
-            if fresh {
-                return Ok(true);
-            }
-            continue;
-        }
-        let read = ObjectMeta { resource_version: before.version, uid: before.uid, ..ObjectMeta::default() };
-        let patch = json!({ "metadata": request::guard(&read), "status": { "complaints": after } });
-        match records::status(&repairs, name, patch).await {
-            Ok(repair) => {
-                context.fleet.saw_record(&repair);
-                return Ok(true);
-            }
-            Err(error) if request::lost_race(&error) || (request::not_found(&error) && !fresh) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Reads the record; creates it if the Node exists without one.
-async fn read(context: &Context, repairs: &Api<NodeRepair>, name: &str) -> Result<Option<NodeRepair>, kube::Error> {
-    if let Some(repair) = repairs.get_opt(name).await? {
-        return Ok(Some(repair));
-    }
-    let nodes: Api<SlimNode> = Api::all(context.client.clone());
-    match nodes.get_metadata_opt(name).await? {
-        Some(_) => records::create(repairs, name).await.map(Some),
-        None => Ok(None),
-    }
-}
-
 fn board(repair: &NodeRepair) -> Board {
     Board { uid: repair.uid(), version: repair.resource_version(), complaints: repair.record().complaints }
+}
+
+#[cfg(test)]
+mod tests {
+    use ossci_base::clock;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::controller::testing::{ApiServer, controller, deliver, put_complaint, put_node};
+    use crate::core::record::Ask;
+
+    const POLICY: &str = "pools: [{name: gpu, nodeSelector: {gpu: \"true\"}}]";
+
+    fn complaint(fingerprint: &str) -> Complaint {
+        let now = clock::now();
+        Complaint {
+            fingerprint: fingerprint.into(),
+            ask: Ask::Reboot,
+            check: "rocm-smi".into(),
+            since: now,
+            seen: now,
+            firing: true,
+            summary: "three strikes".into(),
+            labels: BTreeMap::new(),
+        }
+    }
+
+    async fn record(context: &Context, node: &str, fingerprint: &str) -> usize {
+        let told = BTreeMap::from([(node.to_owned(), vec![complaint(fingerprint)])]);
+        Boards::of(context).record_all(told, Duration::from_secs(300), Duration::from_secs(5)).await
+    }
+
+    fn fingerprints(record: &Value) -> Vec<&str> {
+        let board = record["status"]["complaints"].as_array();
+        board.into_iter().flatten().filter_map(|complaint| complaint["fingerprint"].as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_first_complaint_creates_the_record_and_a_second_is_added() {
+        let api = ApiServer::default();
+        let context = controller(&api, POLICY);
+        put_node(&api, "n1", &[]);
+        deliver(&api, &context);
+        assert_eq!(record(&context, "n1", "a").await, 0);
+        assert_eq!(record(&context, "n1", "b").await, 0);
+        assert_eq!(fingerprints(&api.record("n1")), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_complaint_about_an_unknown_node_is_ignored_and_counted() {
+        let api = ApiServer::default();
+        let context = controller(&api, POLICY);
+        deliver(&api, &context);
+        assert_eq!(record(&context, "nowhere", "a").await, 0);
+        assert_eq!(api.record("nowhere"), Value::Null);
+        let counted = context.metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: "no such node".into() });
+        assert_eq!(counted.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_over_a_stale_board_is_repeated_and_loses_nothing() {
+        let api = ApiServer::default();
+        let context = controller(&api, POLICY);
+        put_node(&api, "n1", &[]);
+        put_complaint(&api, "n1", "reboot");
+        deliver(&api, &context);
+        // The other replica recorded an alert that this replica's watch has not delivered yet.
+        let mut other = api.record("n1");
+        let mut second = other["status"]["complaints"][0].clone();
+        second["fingerprint"] = json!("f2");
+        other["status"]["complaints"].as_array_mut().unwrap().push(second);
+        api.put("/apis/ossci.amd.com/v1alpha1/noderepairs/n1", other);
+        assert_eq!(record(&context, "n1", "f3").await, 0);
+        assert_eq!(fingerprints(&api.record("n1")), ["f1", "f2", "f3"]);
+    }
 }

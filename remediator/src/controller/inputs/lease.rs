@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 
 use crate::api::request;
 use crate::controller::context::Context;
+use crate::controller::state::leadership::Leadership;
 use crate::core::lease::{Candidate, Held};
 use ossci_base::clock;
 
@@ -23,7 +24,10 @@ const REQUEST: Duration = Duration::from_secs(5);
 pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Result<()> {
     let mut led = false;
     loop {
-        let round = tokio::time::timeout(REQUEST.min(candidate.terms().acts_for), round(&context, &mut candidate));
+        let round = tokio::time::timeout(
+            REQUEST.min(candidate.terms().acts_for),
+            round(&context.client, &context.namespace, &mut candidate),
+        );
         match round.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if request::lost_race(&error) => {}
@@ -44,8 +48,8 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
 }
 
 /// Reads the Lease; acquires or renews it if this replica may.
-async fn round(context: &Context, candidate: &mut Candidate) -> Result<(), kube::Error> {
-    let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
+async fn round(client: &kube::Client, namespace: &str, candidate: &mut Candidate) -> Result<(), kube::Error> {
+    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let lease = api.get_opt(NAME).await?;
     let known = lease.as_ref().map(held);
     if let Some(held) = known {
@@ -65,9 +69,9 @@ async fn round(context: &Context, candidate: &mut Candidate) -> Result<(), kube:
 }
 
 /// Releases the Lease, so that the other replica does not wait until it expires.
-pub async fn give_back(context: &Context, me: &str) {
-    context.leadership.set(None);
-    let api: Api<Lease> = Api::namespaced(context.client.clone(), &context.namespace);
+pub async fn give_back(client: &kube::Client, namespace: &str, leadership: &Leadership, me: &str) {
+    leadership.set(None);
+    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let given = async {
         let Some(lease) = api.get_opt(NAME).await? else { return Ok(()) };
         if held(&lease).holder != me {

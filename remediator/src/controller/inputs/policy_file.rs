@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use kube::api::{Api, ListParams};
 
 use crate::controller::context::Context;
+use crate::controller::state::fleet::Fleet;
 use crate::controller::state::site::Site;
+use crate::metrics::Metrics;
 use crate::wire::slim_node;
 use crate::wire::slim_node::SlimNode;
 use ossci_base::clock;
@@ -32,44 +34,47 @@ pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> a
             Ok(now) if now == text => continue,
             Ok(now) => now,
             Err(error) => {
-                refuse(&context, &error);
+                refuse(&context.metrics, &error);
                 continue;
             }
         };
         match Site::of(&now) {
             Ok(site) if site.names != context.site().names => {
-                refuse(&context, &anyhow::anyhow!("taintPrefix changed: nodes have taints with the old one; restart"));
+                refuse(
+                    &context.metrics,
+                    &anyhow::anyhow!("taintPrefix changed: nodes have taints with the old one; restart"),
+                );
             }
             Ok(site) => {
                 tracing::info!(policy = %path.display(), pools = site.policy.pools.len(), "policy reloaded");
                 context.sites.send_replace(Arc::new(site));
                 context.metrics.policy_read(Some(clock::now()));
-                if let Err(error) = look_at_nodes(&context).await {
+                if let Err(error) = look_at_nodes(&context.client, &context.fleet, &context.site()).await {
                     tracing::warn!(%error, "cannot list the nodes after a policy change, their pools may be stale");
                 }
                 context.wake_all();
             }
-            Err(error) => refuse(&context, &error.context(path.display().to_string())),
+            Err(error) => refuse(&context.metrics, &error.context(path.display().to_string())),
         }
         text = now;
     }
 }
 
 /// Logs that the file is not used, and sets the metric.
-fn refuse(context: &Context, error: &anyhow::Error) {
+fn refuse(metrics: &Metrics, error: &anyhow::Error) {
     tracing::error!(error = format!("{error:#}"), "policy file rejected, the previous policy stays in force");
-    context.metrics.policy_read(None);
+    metrics.policy_read(None);
 }
 
 /// Lists all nodes again, because the new policy may select other pools for them.
-async fn look_at_nodes(context: &Context) -> Result<(), kube::Error> {
-    let (api, site): (Api<SlimNode>, _) = (Api::all(context.client.clone()), context.site());
+async fn look_at_nodes(client: &kube::Client, fleet: &Fleet, site: &Site) -> Result<(), kube::Error> {
+    let api: Api<SlimNode> = Api::all(client.clone());
     let mut page = ListParams::default().limit(PAGE);
     loop {
         let list = api.list(&page).await?;
         for node in &list.items {
             let view = slim_node::view(node, &site.names);
-            context.fleet.saw_node(node, &view, &site.policy, clock::monotonic());
+            fleet.saw_node(node, &view, &site.policy, clock::monotonic());
         }
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),

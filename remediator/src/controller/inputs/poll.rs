@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::controller::context::Context;
-use crate::controller::inputs::board;
+use crate::controller::inputs::board::Boards;
 use crate::controller::services::alertmanager::Replicas;
 use crate::core::record::Complaint;
 use crate::core::silence::Silence;
@@ -124,7 +124,7 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
 /// Records complaints that the webhook did not deliver.
 async fn learn(context: &Context, union: &Union) {
     // The next poll repeats what cannot be recorded now.
-    board::record_all(context, union.told.clone(), Duration::MAX).await;
+    Boards::of(context).record_all(union.told.clone(), context.again(), Duration::MAX).await;
 }
 
 /// Resolves complaints whose alerts no replica lists any more.
@@ -141,7 +141,7 @@ async fn forget(context: &Context, union: &Union, absent: &mut BTreeMap<(String,
         if *polls >= GONE {
             tracing::info!(node, fingerprint = complaint.fingerprint, "alert not listed any more, complaint resolved");
             let resolved = Complaint { firing: false, seen: context.now(), ..complaint };
-            board::complain(context, node, vec![resolved]).await;
+            Boards::of(context).complain(node, vec![resolved]).await;
         }
     }
 }

@@ -12,7 +12,8 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Resource, ResourceExt};
 
 use crate::controller::context::Context;
-use crate::controller::state::fleet::Kind;
+use crate::controller::state::fleet::{Fleet, Kind};
+use crate::controller::state::wakes::Wakes;
 use crate::core::observation::NodeView;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
@@ -36,7 +37,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
             Ok(repair) => context.fleet.saw_record(repair),
             Err(_) => context.fleet.saw_unreadable(&name),
         }
-        place_is_free(&context, &name);
+        place_is_free(&context.fleet, &context.wakes, &name);
         if !context.fleet.is_ours(Kind::Record, &name, repair.meta().resource_version.as_deref()) {
             context.wakes.wake(&name);
         }
@@ -44,7 +45,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
     let lost = |name: &str| {
         context.fleet.lost_record(name);
         context.wakes.wake(name);
-        place_is_free(&context, name);
+        place_is_free(&context.fleet, &context.wakes, name);
     };
     loop {
         match stream.try_next().await {
@@ -57,7 +58,7 @@ pub async fn repairs(client: kube::Client, context: Arc<Context>) -> anyhow::Res
             }
             Ok(Some(watcher::Event::InitDone)) => {
                 context.fleet.listed_records(&listed).iter().for_each(|name| lost(name));
-                wake_waiting(&context, Why::WaitingForBudget);
+                wake_waiting(&context.fleet, &context.wakes, Why::WaitingForBudget);
             }
             Ok(None) => anyhow::bail!("the watch of NodeRepair ended"),
             Err(error) => tracing::warn!(%error, "watch of NodeRepair failed, retrying"),
@@ -79,7 +80,7 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
                 if context.fleet.saw_switches(budget::switches(&map)) {
                     context.wake_all();
                 }
-                wake_waiting(&context, Why::WaitingForBudget);
+                wake_waiting(&context.fleet, &context.wakes, Why::WaitingForBudget);
             }
             Ok(Some(watcher::Event::Init)) => there = false,
             Ok(Some(watcher::Event::InitDone)) if there => {}
@@ -98,16 +99,16 @@ pub async fn budget(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
 }
 
 /// Wakes the waiting nodes if this node holds a budget slot for an ended episode: they may take it.
-fn place_is_free(context: &Context, name: &str) {
-    if context.fleet.holds_too_long(name) {
-        wake_waiting(context, Why::WaitingForBudget);
+fn place_is_free(fleet: &Fleet, wakes: &Wakes, name: &str) {
+    if fleet.holds_too_long(name) {
+        wake_waiting(fleet, wakes, Why::WaitingForBudget);
     }
 }
 
 /// Wakes the nodes that wait for this reason.
-fn wake_waiting(context: &Context, why: Why) {
-    for node in context.fleet.waiting_for(why) {
-        context.wakes.wake(&node);
+fn wake_waiting(fleet: &Fleet, wakes: &Wakes, why: Why) {
+    for node in fleet.waiting_for(why) {
+        wakes.wake(&node);
     }
 }
 
@@ -158,7 +159,7 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
         let glance = Glance::from(view);
         let before = known.get(&name);
         if before.is_some_and(|before| before.taints.len() > glance.taints.len()) {
-            wake_waiting(&context, Why::TaintLimit);
+            wake_waiting(&context.fleet, &context.wakes, Why::TaintLimit);
         }
         if before != Some(&glance) {
             if concerns_us && !context.fleet.is_ours(Kind::Node, &name, node.meta().resource_version.as_deref()) {
@@ -185,7 +186,7 @@ pub async fn nodes(client: kube::Client, context: Arc<Context>) -> anyhow::Resul
                     there
                 });
                 context.fleet.listed_nodes();
-                wake_waiting(&context, Why::WaitingForBudget);
+                wake_waiting(&context.fleet, &context.wakes, Why::WaitingForBudget);
             }
             Ok(Some(watcher::Event::Delete(node))) => {
                 known.remove(&node.name_any());

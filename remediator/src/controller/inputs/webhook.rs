@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::routing::post;
 use http_body_util::BodyExt;
+use jiff::Timestamp;
 use ossci_base::door::listen;
 use ossci_base::door::tls::{self, Tls};
 use ossci_base::door::tokens::Tokens;
@@ -24,11 +25,11 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::controller::context::Context;
-use crate::controller::inputs::board;
+use crate::controller::inputs::board::Boards;
+use crate::controller::state::site::Site;
 use crate::core::complaints;
 use crate::core::record::Complaint;
-use crate::metrics;
-use crate::metrics::{Code, Outcome};
+use crate::metrics::{Code, Metrics, Outcome, seconds};
 use crate::wire::alertmanager::{Alert, Meaning, Payload, VERSION};
 use ossci_base::clock;
 
@@ -142,26 +143,31 @@ async fn answer(context: &Context, body: Body) -> Answer {
         }
         Err(error) => return not_yet(format_args!("reading the body: {error}")),
     };
-    let told = match understand(context, &body) {
+    let told = match understand(&context.site(), &context.metrics, context.now(), &body) {
         Ok(told) => told,
         Err(text) => return (StatusCode::BAD_REQUEST, text),
     };
     drop(body);
     let nodes = told.len();
-    match board::record_all(context, told, REFRESHING).await {
+    match Boards::of(context).record_all(told, context.again(), REFRESHING).await {
         0 => (StatusCode::OK, format!("{nodes} nodes\n")),
         lost => not_yet(format_args!("{lost} of {nodes} nodes not recorded yet")),
     }
 }
 
 /// Returns the complaints of each node, or what is wrong with the body as a whole.
-fn understand(context: &Context, body: &[u8]) -> Result<BTreeMap<String, Vec<Complaint>>, String> {
+fn understand(
+    site: &Site,
+    metrics: &Metrics,
+    now: Timestamp,
+    body: &[u8],
+) -> Result<BTreeMap<String, Vec<Complaint>>, String> {
     let payload: Payload =
         serde_json::from_slice(body).map_err(|error| format!("not a webhook payload of Alertmanager: {error}\n"))?;
     if payload.version != VERSION {
         return Err(format!("payload version {:?} is not {VERSION}: use a webhook_config\n", payload.version));
     }
-    Ok(sort(context, &payload))
+    Ok(sort(site, metrics, now, &payload))
 }
 
 /// Returns the body, or `None` if it is too large. Even then it is read to its end: a client that
@@ -179,13 +185,12 @@ async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
 }
 
 /// Returns the complaints of each node. Other alerts are counted, and logged once for each reason.
-fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
+fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
     let mut told: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
     let mut ignored: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();
-    let site = context.site();
     for alert in &payload.alerts {
         let (fingerprint, meaning) = match Alert::read(alert) {
-            Ok(alert) => (alert.fingerprint.clone(), alert.meaning(site.cluster.as_deref(), context.now())),
+            Ok(alert) => (alert.fingerprint.clone(), alert.meaning(site.cluster.as_deref(), now)),
             Err(error) => (error.to_string(), Meaning::Ignored("not understood")),
         };
         let outcome = match meaning {
@@ -194,7 +199,7 @@ fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>
                 "complaint"
             }
             Meaning::Heartbeat => {
-                context.metrics.heartbeat.set(metrics::seconds(clock::now()));
+                metrics.heartbeat.set(seconds(clock::now()));
                 "heartbeat"
             }
             Meaning::Ignored(why) => {
@@ -202,7 +207,7 @@ fn sort(context: &Context, payload: &Payload) -> BTreeMap<String, Vec<Complaint>
                 why
             }
         };
-        context.metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: outcome.to_owned() }).inc();
+        metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: outcome.to_owned() }).inc();
     }
     for (why, (alerts, first)) in ignored {
         tracing::warn!(why, alerts, first, "alerts ignored");

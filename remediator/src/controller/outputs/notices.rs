@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Resource;
 use kube::api::{Api, Patch, PatchParams};
@@ -12,6 +13,8 @@ use serde_json::{Value, json};
 
 use crate::api::request;
 use crate::controller::context::Context;
+use crate::controller::state::fleet::Fleet;
+use crate::controller::state::site::Site;
 use crate::core::notices;
 use crate::core::notices::Notice;
 use crate::mail::compose;
@@ -25,7 +28,8 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if context.leadership.leads()
-            && let Err(error) = round(&context).await
+            && let Err(error) =
+                round(&context.client, &context.namespace, &context.fleet, &context.site(), context.now()).await
         {
             tracing::warn!(error = format!("{error:#}"), "cannot send or record a notice, retrying in 10 s");
         }
@@ -33,20 +37,25 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
 }
 
 /// Mails the notices that begin, and records them; removes the records of those that ended.
-async fn round(context: &Context) -> anyhow::Result<()> {
-    let (site, now) = (context.site(), context.now());
-    let counts = context.fleet.counts(&site.policy, now, clock::monotonic());
+async fn round(
+    client: &kube::Client,
+    namespace: &str,
+    fleet: &Fleet,
+    site: &Site,
+    now: Timestamp,
+) -> anyhow::Result<()> {
+    let counts = fleet.counts(&site.policy, now, clock::monotonic());
     let standing: BTreeMap<String, Notice> = counts
         .pools
         .iter()
         .flat_map(|(pool, of)| notices::standing(pool, of, now))
         .map(|notice| (format!("{NOTICE_PREFIX}{}", notice.key), notice))
         .collect();
-    let Some(told) = context.fleet.told() else { return Ok(()) };
+    let Some(told) = fleet.told() else { return Ok(()) };
     if told.iter().eq(standing.keys()) {
         return Ok(());
     }
-    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let map = api.get(NAME).await?;
     let annotations = map.metadata.annotations.clone().unwrap_or_default();
     let told = || annotations.keys().filter(|key| key.starts_with(NOTICE_PREFIX));

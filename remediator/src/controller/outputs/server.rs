@@ -7,11 +7,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
+use jiff::Timestamp;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::controller::context::Context;
+use crate::controller::state::fleet::Fleet;
 use crate::core::brakes::Storm;
+use crate::core::policy::Policy;
 use crate::core::record::Rung;
 use crate::core::why::Why;
 use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings};
@@ -30,7 +33,7 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    metrics_server::page(context.metrics.page(&standings(&context)))
+    metrics_server::page(context.metrics.page(&standings(&context.fleet, &context.site().policy, context.now())))
 }
 
 /// Reasons to wait. Each has a series even when no node waits, so that alerting rules find it.
@@ -52,8 +55,8 @@ const WAITING: [Why; 14] = [
 ];
 
 /// Counts nodes and pools from the cache.
-fn standings(context: &Context) -> Standings {
-    let counts = context.fleet.counts(&context.site().policy, context.now(), clock::monotonic());
+fn standings(fleet: &Fleet, policy: &Policy, now: Timestamp) -> Standings {
+    let counts = fleet.counts(policy, now, clock::monotonic());
     let shown = Standings::default();
     for ((rung, phase), nodes) in counts.repairs {
         shown.repairs.get_or_create_owned(&ByPhase { rung: rung.as_str(), phase: phase.as_str() }).set(nodes);

@@ -69,7 +69,7 @@ impl Budget<'_> {
     /// before the slot is taken away.
     async fn is_over(&self, node: &str, holder: &Holder) -> Result<bool, RequestError> {
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
-        let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a place's holder"))?;
+        let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a slot's holder"))?;
         let Some(repair) = repair else { return Ok(true) };
         let holds = repair.record().repair.episode.is_some_and(|episode| {
             fleet::holder(&repair.uid().unwrap_or_default(), &episode) == *holder && !fleet::is_done(&episode)

@@ -1,5 +1,6 @@
-//! What an agent costs its node beside a client that only watches, and what the watches of thousands cost the API server: each
-//! is a client of its own with connections of its own, and watches its own record and its own Node, as an agent does.
+//! Benchmark of an agent's cost on its node, beside a client that only watches, and of the API
+//! server's cost of thousands of agents. Each simulated agent is a client with its own connections,
+//! and watches its own NodeRepair and Node.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,14 +29,14 @@ use crate::{enclosure, environment, kubeconfig};
 const FLEET: &str = "watched";
 const SOME: usize = 1_000;
 const ALL: usize = 5_000;
-/// Records that are changed, one after the other.
+/// Number of records that are changed, one after the other.
 const CHANGES: usize = 500;
 const QUIET: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The node of the one real agent.
+/// The node of the only real agent.
 const NODE: &str = "whole";
 
-/// Runs inside an enclosure; whether all targets were met.
+/// Runs inside an enclosure; returns whether all targets were met.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
     enclosure::unless_ended(&mut end, rows(dir)).await
 }
@@ -46,7 +47,7 @@ async fn rows(dir: &Path) -> Result<bool> {
     lab.add_nodes(&[NODE.to_owned()]).await?;
     let mut met = one(&lab).await?;
 
-    // Nobody is behind these nodes; and what is measured is the API server's work for agents.
+    // These nodes have no kubelet. Only the API server's work for agents is measured.
     process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
     process::signal_all(Signal::STOP, |text| text.contains("/prometheus\0"));
     process::signal_all(Signal::STOP, |text| text.contains(App::Controller.sign()));
@@ -54,7 +55,7 @@ async fn rows(dir: &Path) -> Result<bool> {
     let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
     each(0..CHANGES, |number| async move {
         let record = serde_json::from_value(json!({"metadata": {"name": nodes::name(FLEET, number)}, "spec": {}}))?;
-        repairs.create(&PostParams::default(), &record).await.map(drop).context("making a record")
+        repairs.create(&PostParams::default(), &record).await.map(drop).context("creating a record")
     })
     .await?;
     let (told, mut heard) = mpsc::unbounded_channel();
@@ -74,7 +75,7 @@ async fn rows(dir: &Path) -> Result<bool> {
     Ok(met)
 }
 
-/// The one agent of the lab beside a client that does nothing: memory, and processor time at rest.
+/// Measures the lab's real agent beside an idle client: memory, and CPU time at rest.
 async fn one(lab: &Lab) -> Result<bool> {
     let client = Program::new("idle client", environment::this_program()?);
     let kubeconfig = format!("--kubeconfig={}", lab.facts.kubeconfig.display());
@@ -89,7 +90,7 @@ async fn one(lab: &Lab) -> Result<bool> {
     Ok(Figure { name, value: busy, unit: "%", peer: 0.1, target: 1.0 }.print() && met)
 }
 
-/// What an agent watches, for ever.
+/// Watches the objects that an agent watches, without end.
 pub async fn watch_idly(kubeconfig: &Path, node: &str) -> Result<()> {
     let client = kubeconfig::client(kubeconfig).await?;
     let here = || watcher::Config::default().fields(&format!("metadata.name={node}"));
@@ -103,7 +104,7 @@ fn api_server(text: &str) -> bool {
     text.contains("kube-apiserver\0")
 }
 
-/// How busy a process is while nothing is asked of it, percent of a core.
+/// CPU usage of an idle process, in percent of a core.
 async fn at_rest(which: impl Fn(&str) -> bool) -> Result<f64> {
     let (before, watch) = (used::processor_seconds(&which)?, Stopwatch::start());
     tokio::time::sleep(QUIET).await;
@@ -111,7 +112,7 @@ async fn at_rest(which: impl Fn(&str) -> bool) -> Result<f64> {
     Ok(took / watch.elapsed().as_secs_f64() * 100.0)
 }
 
-/// Begins the watches of so many agents, and waits until each has its first answer.
+/// Starts the watches of `count` agents, and waits until each has its first response.
 async fn join(
     lab: &Lab,
     agents: &mut JoinSet<()>,
@@ -125,13 +126,14 @@ async fn join(
         agents.spawn(follow(client, nodes::name(FLEET, number), told.clone()));
     }
     for _ in 0..count {
-        tokio::time::timeout(PATIENCE, heard.recv()).await.context("an agent's watch does not begin")?;
+        tokio::time::timeout(PATIENCE, heard.recv()).await.context("the watch of an agent does not start")?;
     }
     println!("    {count} more agents watch ({})", watch.read());
     Ok(())
 }
 
-/// One agent's two watches; tells its name once both have begun, and for each change of its record.
+/// One agent's two watches. Sends the agent's name when both have started, and at each change of
+/// its record.
 async fn follow(client: Client, name: String, told: mpsc::UnboundedSender<String>) {
     let here = || watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut nodes = watcher(Api::<SlimNode>::all(client.clone()), here()).default_backoff().boxed();
@@ -141,7 +143,7 @@ async fn follow(client: Client, name: String, told: mpsc::UnboundedSender<String
     let records = async {
         while let Some(event) = records.next().await {
             if matches!(event, Ok(watcher::Event::InitDone | watcher::Event::Apply(_))) {
-                // Nobody listens any more when the benchmark is over.
+                // The benchmark may have finished and dropped the receiver.
                 let _ = told.send(name.clone());
             }
         }
@@ -149,7 +151,8 @@ async fn follow(client: Client, name: String, told: mpsc::UnboundedSender<String
     tokio::join!(nodes, records);
 }
 
-/// Changes records one after the other, each when its agent has heard of the last; the API server's processor time for one, ms.
+/// Changes records one after the other, each when the agent has received the change before. Returns
+/// the API server's CPU time per change, in ms.
 async fn change_all(lab: &Lab, mut heard: Option<&mut mpsc::UnboundedReceiver<String>>) -> Result<f64> {
     let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
     let before = used::processor_seconds(api_server)?;
@@ -159,8 +162,8 @@ async fn change_all(lab: &Lab, mut heard: Option<&mut mpsc::UnboundedReceiver<St
         let change = Patch::Merge(json!({"metadata": {"annotations": {"changed": mark}}}));
         repairs.patch(&name, &PatchParams::default(), &change).await.context("changing a record")?;
         if let Some(heard) = &mut heard {
-            let who = tokio::time::timeout(PATIENCE, heard.recv()).await.context("nobody hears of a change")?;
-            ensure!(who.as_deref() == Some(&*name), "{who:?} hears of a change of {name}");
+            let who = tokio::time::timeout(PATIENCE, heard.recv()).await.context("no agent received the change")?;
+            ensure!(who.as_deref() == Some(&*name), "{who:?} received the change of {name}");
         }
     }
     let after = used::processor_seconds(api_server)?;

@@ -1,5 +1,6 @@
-//! The API calls of one whole reboot repair, by the audit log: what the remediator and the node's agent asked the API server
-//! from the fault to the healed node, reads and watches too.
+//! Benchmark of the API calls of one complete reboot repair, counted in the audit log: all requests
+//! of the remediator and of the node's agent from the fault to phase Healed, with reads and
+//! watches.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,11 +19,11 @@ use crate::lab::Lab;
 use crate::wait;
 
 const NODE: &str = "whole";
-/// The remediator's and the agent's together.
+/// The limit for the remediator and the agent together.
 const AT_MOST: f64 = 40.0;
 const HEALED: Duration = Duration::from_secs(180);
 
-/// Breaks a node until it is rebooted; whether its repair took no more calls than it may.
+/// Breaks a node until it is rebooted. Returns whether the repair stayed within the limit of calls.
 pub async fn of_one_repair(lab: &mut Lab) -> Result<bool> {
     lab.begin(NODE);
     lab.add_nodes(&[NODE.to_owned()]).await?;
@@ -42,7 +43,7 @@ pub async fn of_one_repair(lab: &mut Lab) -> Result<bool> {
     for line in new.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let text = |pointer: &str| line.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let Some(who) = text("/user/username").strip_prefix(OURS) else { continue };
-        // Nodes without GPUs have agents too; they have nothing to do with this one.
+        // Nodes without GPUs have agents too; their calls do not belong to this repair.
         if who == "ossci-agent" && !is_about_it(&line) {
             continue;
         }

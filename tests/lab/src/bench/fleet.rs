@@ -1,4 +1,5 @@
-//! What a large fleet costs the remediator: memory, a quiet minute, and a restart. The nodes are paper, as large as real ones.
+//! Benchmark of the remediator with a large fleet: memory, an idle minute, and a restart. The Node
+//! objects are as large as real ones.
 
 use std::fs;
 use std::path::Path;
@@ -25,12 +26,12 @@ const FLEET: &str = "fleet";
 const HALF: usize = 5_000;
 const WHOLE: usize = 10_000;
 const OPEN: usize = 500;
-/// Beside its Lease a kubelet writes the status of its Node every five minutes, or a little earlier.
+/// A kubelet renews its Lease, and also writes the status of its Node about every five minutes.
 const HEARTBEAT: Duration = Duration::from_secs(270);
 const QUIET: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Runs inside an enclosure; whether all targets were met.
+/// Runs inside an enclosure; returns whether all targets were met.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
     enclosure::unless_ended(&mut end, rows(dir)).await
 }
@@ -43,7 +44,8 @@ async fn rows(dir: &Path) -> Result<bool> {
     let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
     lab.begin(FLEET);
     lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
-    // Nobody is behind these nodes, and nobody is to find that out. Nor does a site scrape every second.
+    // These nodes have no kubelet: the stopped controller manager does not mark them as silent.
+    // Real sites do not scrape every second either.
     process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
     process::signal_all(Signal::STOP, |text| text.contains("/prometheus\0"));
     let mut met = true;
@@ -61,7 +63,7 @@ async fn rows(dir: &Path) -> Result<bool> {
     Ok(met)
 }
 
-/// Until every replica counts so many nodes of the pool.
+/// Waits until every replica counts `count` nodes of the pool.
 async fn settled(lab: &Lab, count: usize) -> Result<()> {
     let http = &parts::http()?;
     for metrics in &lab.facts.remediator_metrics {
@@ -81,14 +83,14 @@ async fn restart(lab: &Lab, count: usize) -> Result<()> {
     settled(lab, count).await
 }
 
-/// Of the larger replica.
+/// Prints the resident memory of the larger replica.
 fn memory(what: &str, at_most: f64) -> Result<bool> {
     let most = used::resident(ours)?;
     let name = format!("resident memory, {what}");
     Ok(Figure { name, value: most, unit: "MiB", peer: at_most, target: 1.0 }.print())
 }
 
-/// A minute in which nothing happens but heartbeats.
+/// Measures a minute in which only heartbeats happen.
 async fn quiet(lab: &Lab) -> Result<bool> {
     let beats = HALF * usize::try_from(QUIET.as_secs())? / usize::try_from(HEARTBEAT.as_secs())?;
     let pause = QUIET / u32::try_from(beats)?;
@@ -108,13 +110,14 @@ async fn quiet(lab: &Lab) -> Result<bool> {
     Ok(Figure { name, value: most / wall * 100.0, unit: "%", peer: 1.0, target: 1.0 }.print())
 }
 
-/// From the lease to the first decision, where 500 repairs are open and every one of them has something to decide.
+/// Measures from the Lease to the first decision, with 500 open repairs that all have something to
+/// decide.
 async fn first_decision(lab: &Lab) -> Result<bool> {
     let alerts: Vec<Value> = (0..OPEN).map(|number| alert(&nodes::name(FLEET, number), "restart")).collect();
     Sender::to(&lab.facts, lab.leading_webhook().await?)?.deliver(&alerts, PATIENCE).await?;
     nodes::tainted(&lab.admin, FLEET, 0..OPEN, PATIENCE).await?;
     process::signal_all(Signal::STOP, ours);
-    // Nobody sees it now: whoever starts finds 500 nodes that a person has released.
+    // No remediator sees this now: the next leader finds 500 nodes that a person has released.
     let api: &Api<Node> = &Api::all(lab.admin.clone());
     each(0..OPEN, |number| async move {
         let none = Patch::Merge(json!({"spec": {"taints": null}}));
@@ -154,7 +157,8 @@ async fn first_decision(lab: &Lab) -> Result<bool> {
     Ok(Figure { name, value: seconds(leads, first), unit: "s", peer: list + read, target: 1.5 }.print())
 }
 
-/// When a replica began to lead, and when it recorded decisions after that, by what its log says behind `end`.
+/// Returns the time at which a replica began to lead and the times of its decisions, from its log
+/// after `end`.
 fn since_it_leads(log: &Path, end: usize) -> Option<(Timestamp, Vec<Timestamp>)> {
     let text = fs::read(log).ok()?;
     let text = String::from_utf8_lossy(text.get(end..)?).into_owned();

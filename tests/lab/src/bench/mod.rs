@@ -1,4 +1,4 @@
-//! Benchmarks: one line for each figure, its peer's figure of the same run, and the target it met or missed.
+//! Benchmarks: one line per figure, with the baseline's figure of the same run and the target.
 
 pub mod agents;
 pub mod calls;
@@ -14,14 +14,14 @@ pub struct Figure {
     pub name: String,
     pub value: f64,
     pub unit: &'static str,
-    /// What it is compared with, from the same run.
+    /// The baseline, from the same run.
     pub peer: f64,
-    /// The ratio may be at most this.
+    /// The largest allowed ratio.
     pub target: f64,
 }
 
 impl Figure {
-    /// Prints the line; whether the target was met.
+    /// Prints the line; returns whether the target was met.
     pub fn print(&self) -> bool {
         let ratio = self.value / self.peer;
         let met = ratio <= self.target;

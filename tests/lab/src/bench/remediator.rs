@@ -1,5 +1,6 @@
-//! What the remediator costs beside the raw API: the webhook until it is durable, the way to the taint, floods, and the calls
-//! of one whole repair. Memory and restarts of large fleets are `fleet`.
+//! Benchmark of the remediator beside raw API calls: from the webhook to the durable record, from
+//! the alert to the taint, floods, and the calls of one complete repair. `fleet` measures memory
+//! and restarts of large fleets.
 
 use std::ops::Range;
 use std::path::Path;
@@ -23,14 +24,14 @@ use crate::pods::App;
 use crate::sender::{Sender, alert};
 use crate::{enclosure, process};
 
-/// Requests one after the other, for each median.
+/// Number of sequential requests for each median.
 const SINGLE: usize = 200;
-/// Chains of alert to taint.
+/// Number of measured chains from an alert to its taint.
 const CHAINS: usize = 100;
 const FLOOD: usize = 5_000;
-/// Alertmanager would give up earlier, and come again.
+/// Timeout of a flood. Alertmanager would time out earlier and retry.
 const FLOODED: Duration = Duration::from_secs(300);
-/// The pool of the bench: tainted, never rebooted.
+/// The pool of the benchmark: tainted, never rebooted.
 const STORY: &str = "bench";
 
 struct Bench {
@@ -38,15 +39,15 @@ struct Bench {
     sender: Sender,
 }
 
-/// Runs inside an enclosure; whether all targets were met.
+/// Runs inside an enclosure; returns whether all targets were met.
 pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
     let measured = async {
         let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
         let mut met = calls::of_one_repair(&mut lab).await?;
         lab.begin(STORY);
-        // Everybody is tainted, nobody is repaired: what is measured is the way to the taint.
+        // All nodes are tainted and none is repaired: the path to the taint is measured.
         lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
-        // Nobody is behind these nodes, and nobody is to find that out.
+        // These nodes have no kubelet: the stopped controller manager does not mark them as silent.
         process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
         let sender = Sender::to(&lab.facts, lab.leading_webhook().await?)?;
         let bench = Bench { lab, sender };
@@ -63,7 +64,7 @@ impl Bench {
         nodes::create(admin, "chain", 0..2 * CHAINS, STORY, Size::Real).await?;
         let mut met = true;
         met &= self.first_complaints().await?;
-        // One row at a time: the turns that the row before led to have to be over.
+        // Waits until the reconciles of the previous row have finished.
         nodes::tainted(admin, "one", 0..SINGLE, FLOODED).await?;
         met &= self.further_complaints().await?;
         met &= self.to_the_taint().await?;
@@ -72,7 +73,7 @@ impl Bench {
         Ok(met)
     }
 
-    /// Each a node of its own: create and status patch.
+    /// First complaints, each of another node: create and status patch.
     async fn first_complaints(&self) -> Result<bool> {
         let mut ours = Vec::new();
         let mut raw = Vec::new();
@@ -84,7 +85,7 @@ impl Bench {
         Ok(rows("webhook, first complaint of a node", ours, raw, 1.3, 3.0))
     }
 
-    /// Records exist: one guarded patch.
+    /// Further complaints for existing records: one guarded patch.
     async fn further_complaints(&self) -> Result<bool> {
         let mut ours = Vec::new();
         let mut raw = Vec::new();
@@ -95,7 +96,7 @@ impl Bench {
         Ok(rows("webhook, one more complaint", ours, raw, 1.5, 3.0))
     }
 
-    /// From the post until a watcher of nodes sees the taint.
+    /// From the alert until a watch of Nodes shows the taint.
     async fn to_the_taint(&self) -> Result<bool> {
         let mut ours = Vec::new();
         let mut raw = Vec::new();
@@ -107,7 +108,7 @@ impl Bench {
         Ok(rows("alert posted until its taint is watched", ours, raw, 1.5, 3.0))
     }
 
-    /// 5,000 alerts of 5,000 nodes, one by one, and of 5,000 others in one body.
+    /// 5,000 alerts of 5,000 nodes one by one, and of 5,000 others in one body.
     async fn floods(&self) -> Result<bool> {
         let raw = self.raw_flood().await?;
         println!("    raw: {:.0} creates and status patches a second", FLOOD as f64 / raw);
@@ -122,14 +123,14 @@ impl Bench {
         for (name, seconds) in
             [("5,000 webhooks, 8 connections, all durable", one_by_one), ("5,000 alerts in one body", one_body)]
         {
-            // The slower of two rates is the larger figure.
+            // The slower of the two rates is the baseline.
             let figure = Figure { name: name.to_owned(), value: seconds, unit: "s", peer: raw, target: 1.0 / 0.8 };
             met &= figure.print();
         }
         Ok(met)
     }
 
-    /// Seconds for 5,000 creates and status patches, while no remediator looks at what is written.
+    /// Seconds for 5,000 creates and status patches while no remediator watches the objects.
     async fn raw_flood(&self) -> Result<f64> {
         let ours = |text: &str| text.contains(App::Controller.sign());
         process::signal_all(Signal::STOP, ours);
@@ -176,7 +177,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Seconds until a watch that is open already shows the taint on the node.
+    /// Seconds until an open watch shows the taint on the node.
     async fn seen_tainted(&self, name: &str, act: impl Future<Output = Result<()>>) -> Result<f64> {
         let nodes: Api<Node> = Api::all(self.lab.admin.clone());
         let version = nodes.get(name).await?.metadata.resource_version.unwrap_or_default();
@@ -204,12 +205,12 @@ pub async fn timed(act: impl Future<Output = Result<()>>) -> Result<f64> {
     Ok(watch.elapsed().as_secs_f64())
 }
 
-/// For each number, so many at a time.
+/// Runs `act` for each number, with a limited number in parallel.
 pub async fn each<F: Future<Output = Result<()>>>(numbers: Range<usize>, act: impl Fn(usize) -> F) -> Result<()> {
     futures::stream::iter(numbers).map(act).buffer_unordered(CONNECTIONS).try_collect::<()>().await
 }
 
-/// Median and 99th percentile beside the peer's.
+/// Prints the median and the 99th percentile beside those of the baseline.
 fn rows(name: &str, mut ours: Vec<f64>, mut raw: Vec<f64>, p50: f64, p99: f64) -> bool {
     ours.sort_by(f64::total_cmp);
     raw.sort_by(f64::total_cmp);

@@ -1,5 +1,6 @@
-//! How long a third strike takes to the webhook: the lab's two Prometheis and two Alertmanagers, the shipped rules and
-//! the shipped group wait; only scrapes and evaluations are closer together than a site's.
+//! Benchmark of the time from a third strike to the webhook. It uses the lab's two Prometheis and
+//! two Alertmanagers, the shipped rules and the shipped group_wait. Only the scrape and evaluation
+//! intervals are shorter than on a site.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,15 +14,18 @@ use crate::lab::Lab;
 use crate::wait;
 
 const NODES: usize = 8;
-/// Each node breaks so long after the one before: the strikes fall on every phase of scrapes and evaluations.
+/// Delay between the faults of two nodes: the strikes fall on every phase of scrapes and
+/// evaluations.
 const STAGGER: Duration = Duration::from_millis(2_370);
 const STRUCK_WITHIN: Duration = Duration::from_secs(60);
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
-/// Scrape and evaluation interval of the lab, group wait of `alerts/alertmanager.yml`, and a second for the rest.
+/// Scrape and evaluation interval of the lab, group_wait of `alerts/alertmanager.yml`, and one
+/// second for the rest.
 const BOUND_SECONDS: f64 = 1.0 + 1.0 + 10.0 + 1.0;
 
-/// Runs inside an enclosure. Prints a line for the fastest and the slowest; whether the slowest was within the bound.
+/// Runs inside an enclosure. Prints one line each for the fastest and the slowest; returns whether
+/// the slowest was within the bound.
 pub async fn run(dir: &Path) -> Result<bool> {
     let mut lab = Lab::start(dir, |_| {}).await?;
     let names: Vec<String> = (1..=NODES).map(|at| format!("late{at}")).collect();
@@ -44,7 +48,8 @@ pub async fn run(dir: &Path) -> Result<bool> {
     Ok(figure("slowest", seconds.last().copied().unwrap_or(f64::NAN)).print())
 }
 
-/// From the end of the third failed run to the arrival of the first request that tells of it.
+/// Seconds from the end of the third failed run to the arrival of the first webhook request about
+/// it.
 async fn seconds(lab: &Lab, node: &str) -> Result<f64> {
     let broken = Broken { fault: Fault::SlowNetwork, until: Until::Forever };
     lab.node_dir(node).set_faults(&Faults::default().with(broken))?;
@@ -55,7 +60,7 @@ async fn seconds(lab: &Lab, node: &str) -> Result<f64> {
     })
     .await?;
     let heard = wait::until("the webhook", HEARD_WITHIN, || async {
-        lab.alerting.tap.heard(node).first().map(|delivery| delivery.at).context("nothing was heard")
+        lab.alerting.tap.heard(node).first().map(|delivery| delivery.at).context("the webhook received nothing")
     });
     Ok(heard.await?.duration_since(struck).as_secs_f64())
 }

@@ -1,5 +1,6 @@
-//! What the whole rule set costs one Prometheus: fleets of 500 and of 5,000 nodes with 8 GPUs each, scraped for real from
-//! pages that a small server makes, evaluated every 30 s.
+//! Benchmark of the cost of all rules in one Prometheus: fleets of 500 and of 5,000 nodes with 8
+//! GPUs each. They are really scraped, from pages that a small server generates, and evaluated
+//! every 30 s.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,23 +25,24 @@ use crate::{clock, environment, ports, wait};
 const SMALL: usize = 500;
 const LARGE: usize = 5_000;
 const GPUS: usize = 8;
-/// Nodes on one page.
+/// Nodes per page.
 const PAGE: usize = 250;
 const INTERVAL: Duration = Duration::from_secs(30);
-/// So many evaluations are looked at. The slowest counts for a group's share of its interval, the fastest for the slope:
-/// it is the one that no scrape, garbage collection or other program got in the way of.
+/// Number of evaluations that are measured. The slowest counts for a group's share of its interval.
+/// The fastest counts for the slope: no scrape, garbage collection or other program disturbed it.
 const EVALUATIONS: usize = 5;
-/// A group may need this share of its interval.
+/// The largest allowed share of its interval for a group.
 const SHARE: f64 = 0.1;
-/// A query that only reads series: what grows faster than the fleet here is Prometheus's own memory, not a join of ours.
+/// A query that only reads series. If it grows faster than the fleet, Prometheus' own memory is the
+/// cause, not a join of ours.
 const READING: &str = "count(ossci_gpu_throttled)";
 const READINGS: usize = 15;
-/// So many rules are shown with what each costs.
+/// Number of rules that are printed with their cost.
 const SHOWN: usize = 8;
-/// Ten times the nodes may cost this many times as much: linear, with what a measurement scatters.
+/// The largest allowed factor for ten times the nodes: linear, with a margin for noise.
 const SLOPE: f64 = 12.0;
 
-/// Prints a line for each group and for the slope; whether all targets were met.
+/// Prints one line per group and one for the slope; returns whether all targets were met.
 pub async fn run() -> Result<bool> {
     let small = measure(SMALL).await?;
     let large = measure(LARGE).await?;
@@ -65,7 +67,7 @@ pub async fn run() -> Result<bool> {
         target: SLOPE,
     };
     met &= slope.print();
-    println!("\nthe most expensive rules at {LARGE} nodes, and how often the cost at {SMALL} nodes that is:");
+    println!("\nthe most expensive rules at {LARGE} nodes, and how many times the cost at {SMALL} nodes:");
     let mut rules: Vec<_> = large.rules.iter().map(|(name, seconds)| (name, fastest(seconds))).collect();
     rules.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     for (name, seconds) in rules.into_iter().take(SHOWN) {
@@ -82,7 +84,7 @@ pub async fn run() -> Result<bool> {
 struct Cost {
     groups: BTreeMap<String, Vec<f64>>,
     rules: BTreeMap<String, Vec<f64>>,
-    /// What `READING` takes when it is fastest.
+    /// The fastest run of `READING`.
     reading: f64,
 }
 
@@ -129,7 +131,7 @@ async fn with_prometheus(nodes: usize, dir: &Path) -> Result<Cost> {
     cost
 }
 
-/// Looks at the groups until enough evaluations of the whole fleet are over.
+/// Polls the groups until enough evaluations of the whole fleet have finished.
 async fn slowest(address: &str, nodes: usize) -> Result<Cost> {
     let client = parts::http()?;
     let client = &client;
@@ -143,7 +145,7 @@ async fn slowest(address: &str, nodes: usize) -> Result<Cost> {
     .await?;
     let url = format!("http://{address}/api/v1/rules");
     let mut cost = Cost::default();
-    // The first evaluation after it finds what the recording rules have to say not yet written; it does not count.
+    // The first evaluation after this has no samples of the recording rules yet; it does not count.
     let mut last = clock::now() + INTERVAL;
     for _ in 0..EVALUATIONS {
         let groups = wait::until("the next evaluation", INTERVAL * 4, || async {
@@ -171,7 +173,7 @@ async fn slowest(address: &str, nodes: usize) -> Result<Cost> {
     Ok(cost)
 }
 
-/// When the last evaluation of a group began.
+/// The time at which the last evaluation of a group began.
 fn evaluated(group: &Value) -> Result<Timestamp> {
     group["lastEvaluation"].as_str().context("no time of evaluation")?.parse().context("the time of an evaluation")
 }
@@ -185,13 +187,13 @@ impl Cost {
     }
 }
 
-/// Notes the latest evaluation of a group or of a rule.
+/// Records the latest evaluation of a group or a rule.
 fn note(times: &mut BTreeMap<String, Vec<f64>>, of: &Value) {
     let name = of["name"].as_str().unwrap_or_default().to_owned();
     times.entry(name).or_default().push(of["evaluationTime"].as_f64().unwrap_or_default());
 }
 
-/// What the exporters of some nodes show: all healthy but every hundredth, whose GPU check fails.
+/// The metrics of some nodes' exporters: all healthy, but every hundredth has a failing GPU check.
 fn page(at: usize, nodes: usize) -> String {
     let now = clock::now().as_second();
     let mut text = String::new();

@@ -1,8 +1,10 @@
-//! A campaign of cuts in several labs side by side: one process hands out the plays and keeps the ledger, and each lab is an
-//! enclosure that plays what it is given. A cut mostly waits, so two labs take little longer than one.
+//! A campaign of cuts in several labs in parallel. One process hands out the plays and writes the
+//! ledger; each lab is an enclosure that plays them. A cut mostly waits, so two labs take little
+//! longer than one.
 //!
-//! Plays go to a lab's standard input, one a line; a line of its standard output that begins with [`ANSWER`] is what came of
-//! the oldest play that has no answer yet. All other lines are for people.
+//! A lab reads plays from standard input, one per line. A line of its standard output that begins
+//! with [`ANSWER`] is the result of the oldest play without a result. All other lines are for
+//! people.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -25,12 +27,12 @@ use crate::pace::Pace;
 use crate::proxy::Side;
 
 const ANSWER: &str = "= ";
-/// A lab has the play after the one that it plays, so that its nodes can come up.
+/// Plays that a lab holds: the current one and the next one, whose nodes start meanwhile.
 const AHEAD: usize = 2;
-/// A cut that is not reached is tried so often before it counts as one that is not there.
+/// Number of attempts for a cut that is not reached, before it counts as absent.
 const TRIES: usize = 3;
 
-/// What came of a play: how many writes there were, or what went wrong.
+/// The result of a play: the number of writes, or the error.
 type Answer = std::result::Result<u32, String>;
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +54,7 @@ impl From<Job> for Play {
     }
 }
 
-/// Inside an enclosure: plays what it is given until there is no more.
+/// Runs inside an enclosure: plays the jobs until no more arrive.
 pub async fn work(dir: &Path, mut jobs: Jobs) -> Result<()> {
     let played = async {
         let mut lab = Lab::start_at(Pace::BRISK, dir, |line| println!("{line}")).await?;
@@ -74,17 +76,17 @@ pub async fn work(dir: &Path, mut jobs: Jobs) -> Result<()> {
     };
     tokio::select! {
         played = played => played,
-        // Whoever handed out has all answers, or wants no more.
+        // The parent process has all results, or wants no more.
         _ = jobs.end.wait_for(|end| *end) => Ok(()),
     }
 }
 
-/// One lab, as the one who hands out sees it.
+/// One lab, from the view of the parent process.
 struct Worker {
     number: usize,
     to: ChildStdin,
     from: Lines<BufReader<ChildStdout>>,
-    /// What it was given and has not answered, with when it began.
+    /// The plays without a result, with the time at which each began.
     given: VecDeque<Play>,
     began: Stopwatch,
     enclosed: Enclosed,
@@ -101,7 +103,7 @@ impl Worker {
 
     async fn give(&mut self, play: Play) -> Result<()> {
         let line = format!("{}\n", serde_json::to_string(&Job::from(&play))?);
-        self.to.write_all(line.as_bytes()).await.with_context(|| format!("giving lab {} a play", self.number))?;
+        self.to.write_all(line.as_bytes()).await.with_context(|| format!("sending a play to lab {}", self.number))?;
         if self.given.is_empty() {
             self.began = Stopwatch::start();
         }
@@ -109,17 +111,17 @@ impl Worker {
         Ok(())
     }
 
-    /// The next answer, and how many seconds its play took.
+    /// Returns the next result, and the duration of its play in seconds.
     async fn answer(&mut self) -> Result<(Play, Result<u32>, f64)> {
         loop {
-            let line = self.from.next_line().await.context("listening to a lab")?;
-            let line = line.with_context(|| format!("lab {} has ended", self.number))?;
+            let line = self.from.next_line().await.context("reading the output of a lab")?;
+            let line = line.with_context(|| format!("lab {} has exited", self.number))?;
             let Some(answer) = line.strip_prefix(ANSWER) else {
                 println!("lab {}: {line}", self.number);
                 continue;
             };
             let answer: Answer = serde_json::from_str(answer).with_context(|| format!("reading {answer}"))?;
-            let play = self.given.pop_front().context("an answer that nobody asked for")?;
+            let play = self.given.pop_front().context("a result without a play")?;
             let seconds = self.began.elapsed().as_secs_f64();
             self.began = Stopwatch::start();
             return Ok((play, answer.map_err(|error| anyhow!(error)), seconds));
@@ -127,11 +129,11 @@ impl Worker {
     }
 }
 
-/// The labs and what they are to play.
+/// The labs, and the plays for them.
 struct Crew(Vec<Worker>);
 
 impl Crew {
-    /// Has everything played; `told` hears what came of each, and may ask for it once more.
+    /// Plays everything. `told` receives each result, and may ask for the same play once more.
     async fn play(
         &mut self,
         plays: Vec<Play>,
@@ -176,7 +178,7 @@ async fn answer(worker: &mut Worker) -> Result<(&mut Worker, (Play, Result<u32>,
     Ok((worker, answer))
 }
 
-/// Plays the chosen cuts of these stories in so many labs.
+/// Plays the chosen cuts of these stories in this number of labs.
 pub async fn run(labs: usize, state_dir: Option<&Path>, files: &[PathBuf], choice: &Choice) -> Result<()> {
     let workers: Result<_> = (1..=labs.max(1)).map(|number| Worker::start(number, state_dir)).collect();
     let mut crew = Crew(workers?);
@@ -192,7 +194,7 @@ pub async fn run(labs: usize, state_dir: Option<&Path>, files: &[PathBuf], choic
 async fn campaign(crew: &mut Crew, files: &[PathBuf], choice: &Choice) -> Result<()> {
     let watch = Stopwatch::start();
     let mut all = Vec::new();
-    // Each story is played uncut first: that counts its writes.
+    // Each story is first played without a cut, which counts its writes.
     let uncut = files.iter().map(|file| Play { file: file.clone(), cut: None }).collect();
     crew.play(uncut, |play, writes, seconds| {
         let writes = writes.with_context(|| play.to_string())?;
@@ -201,7 +203,7 @@ async fn campaign(crew: &mut Crew, files: &[PathBuf], choice: &Choice) -> Result
         Ok(false)
     })
     .await?;
-    // In the order of the files, whichever lab was first.
+    // Sorts by the order of the files, because the labs finish in any order.
     all.sort_by_key(|play| (files.iter().position(|file| *file == play.file), play.cut));
     let (chosen, ledger) = match choice {
         Choice::All { ledger } => {

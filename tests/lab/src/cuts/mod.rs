@@ -1,5 +1,6 @@
-//! Cut stories: a story is played with the remediator killed at one of its durable writes, before or after the answer, and
-//! has to be told as if nothing had happened. `crew` plays a whole campaign of them in several labs.
+//! Cut stories: a story is played with the remediator killed at one of its durable writes, before
+//! or after the response. The result has to be the same as without the kill. `crew` plays a whole
+//! campaign in several labs.
 
 pub mod crew;
 
@@ -12,14 +13,14 @@ use crate::golden;
 use crate::lab::Lab;
 use crate::play::{self, Outcome};
 use crate::proxy::Side;
-use crate::runner::{self, Nobody};
+use crate::runner::{self, NoAudience};
 use crate::story::Story;
 use crate::verdict;
 
-/// Where in a story the remediator is killed.
+/// The point of a story at which the remediator is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Cut {
-    /// Counts from 1.
+    /// The number of the write, counted from 1.
     pub write: u32,
     pub side: Side,
 }
@@ -34,7 +35,7 @@ impl std::fmt::Display for Cut {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Play {
     pub file: PathBuf,
-    /// `None`: nobody is killed, the writes are counted.
+    /// `None`: the remediator is not killed, and its writes are counted.
     pub cut: Option<Cut>,
 }
 
@@ -48,20 +49,20 @@ impl std::fmt::Display for Play {
     }
 }
 
-/// Which cuts are played.
+/// The choice of the cuts that are played.
 #[derive(Debug, Clone)]
 pub enum Choice {
-    /// All that the ledger does not have.
+    /// All cuts that are not in the ledger.
     All { ledger: PathBuf },
-    /// So many of them, by a seed.
+    /// A number of cuts, chosen by a seed.
     Sample { count: usize, seed: u64 },
 }
 
-/// A sample of cuts, in a lab that is there.
+/// Plays a sample of the cuts in a running lab.
 pub async fn sampled(lab: &mut Lab, files: &[PathBuf], count: usize, seed: u64) -> Result<()> {
     let mut stage = Stage::default();
     let mut all = Vec::new();
-    // Each story is played uncut first: that counts its writes.
+    // Each story is first played without a cut, which counts its writes.
     for file in files {
         let play = Play { file: file.clone(), cut: None };
         let writes = stage.play(lab, &play, None).await.with_context(|| play.to_string())?;
@@ -86,31 +87,32 @@ pub async fn sampled(lab: &mut Lab, files: &[PathBuf], count: usize, seed: u64) 
     Ok(())
 }
 
-/// Every cut of a story that has so many writes.
+/// Every cut of a story with this number of writes.
 fn cuts_of(file: &Path, writes: u32) -> impl Iterator<Item = Play> {
     let sides = [Side::Before, Side::After];
     let cuts = (1..=writes).flat_map(move |write| sides.map(|side| Cut { write, side }));
     cuts.map(|cut| Play { file: file.to_owned(), cut: Some(cut) })
 }
 
-/// What came of a play, whose result is the number of its writes.
+/// The word for the result of a play. A play's result is the number of its writes.
 fn word(play: &Play, result: &Result<u32>) -> &'static str {
     match (result, play.cut) {
         (Err(_), _) => "FAILED",
-        // Evictions and lost races differ from one play to the next: there was nothing to cut.
+        // Evictions and lost races differ between plays, so this play did not reach the write.
         (Ok(writes), Some(cut)) if *writes < cut.write => "not reached",
         (Ok(_), _) => "ok",
     }
 }
 
-/// Where plays follow each other in one lab, each with nodes of its own.
+/// Consecutive plays in one lab, each with nodes of its own.
 #[derive(Debug, Default)]
 pub struct Stage {
     plays: u32,
 }
 
 impl Stage {
-    /// Plays a story; returns how many durable writes the remediator made. The nodes of the play after it come up meanwhile.
+    /// Plays a story and returns the number of the remediator's durable writes. The nodes of the
+    /// next play start meanwhile.
     pub async fn play(&mut self, lab: &mut Lab, play: &Play, after: Option<&Play>) -> Result<u32> {
         let Play { file, cut } = play;
         self.plays += 1;
@@ -120,17 +122,17 @@ impl Stage {
             lab.prepare(&story.name, &story.nodes()).await.context("preparing the play after this one")?;
         }
         lab.proxy.count(cut.map(|cut| (cut.write, cut.side)));
-        let played = play::play(lab, &renamed, &mut Nobody).await;
+        let played = play::play(lab, &renamed, &mut NoAudience).await;
         let writes = lab.proxy.committed();
         lab.proxy.count(None);
-        lab.restore().await.context("undoing what the story did to the lab")?;
+        lab.restore().await.context("restoring the lab after the story")?;
         lab.switch_off(&renamed.nodes()).await?;
         let Outcome { told, violations, .. } = played?;
         if !violations.is_empty() {
-            bail!("rules were broken:\n{}\n{told}", violations.join("\n"));
+            bail!("invariants were violated:\n{}\n{told}", violations.join("\n"));
         }
         let (golden, told) = (file.with_extension("golden"), told.replace(&mark(self.plays), ""));
-        // What is expected of a cut is what the uncut play told.
+        // A cut has to have the result of the play without a cut.
         match cut {
             Some(_) => golden::compare_as(&golden, &told, verdict::without_holds)?,
             None => golden::check(&golden, &told)?,
@@ -143,12 +145,12 @@ impl Stage {
     }
 }
 
-/// What the nodes of one play have behind their names.
+/// The suffix of the node names of one play.
 fn mark(number: u32) -> String {
     format!("-play{number}")
 }
 
-/// So many of them, spread by a simple generator (Knuth's 64-bit one): the same seed chooses the same.
+/// Chooses `count` elements with Knuth's 64-bit generator: the same seed chooses the same ones.
 fn sample<T: Clone>(all: &[T], count: usize, seed: u64) -> Vec<T> {
     let mut left = all.to_vec();
     let mut state = seed;

@@ -1,4 +1,4 @@
-//! A lab: a real cluster in miniature with simulated GPU nodes, in one state directory.
+//! A lab: a real, small cluster with simulated GPU nodes, in one state directory.
 
 mod nodes;
 mod remediator;
@@ -34,11 +34,12 @@ use crate::{environment, ports, service, wait};
 
 /// The nodes without GPUs, on which the remediator's replicas run.
 pub const INFRA: [&str; 2] = ["infra1", "infra2"];
-/// How long a node, or the remediator, may take to be there.
+/// Timeout for a node or the remediator to come up.
 const UP: Duration = Duration::from_secs(60);
-/// How long a program that is to be killed may take to be there: it may just have been killed.
+/// Timeout for a program to run before it is killed: it may be restarting after an earlier kill.
 const KILLED: Duration = Duration::from_secs(10);
-/// The longest path that a unix socket may have, less what a node's socket adds to the state directory.
+/// The longest state directory: the limit of a unix socket's path, less the part that a node's
+/// socket adds.
 const LONGEST_DIR: usize = 108 - "/nodes//run/exporter.sock".len() - 24;
 
 pub struct Lab {
@@ -50,32 +51,32 @@ pub struct Lab {
     binaries: Binaries,
     controller: Arc<Controller>,
     policy: SitePolicy,
-    /// The story that is played.
+    /// The current story.
     story: String,
     cluster: Cluster,
-    /// Between the remediator and the API server.
+    /// The proxy between the remediator and the API server.
     pub proxy: Proxy,
     bmcs: Bmcs,
     provisioning: Provisioning,
     pki: Pki,
     machines: BTreeMap<String, Machine>,
-    /// How many addresses were given to nodes so far.
+    /// Number of addresses that were given to nodes so far.
     addresses: u32,
-    /// Nodes that live already and that no story has added yet.
+    /// Running nodes that no story has added yet.
     prepared: BTreeSet<String>,
-    /// What each kubelet is.
+    /// The identity of each kubelet.
     identities: BTreeMap<String, (Identity, Client)>,
-    /// The node of the remediator that was stopped.
+    /// The node of the frozen remediator.
     frozen: Option<String>,
-    /// What keeps each node alive.
+    /// The tasks of each node.
     lives: BTreeMap<String, Vec<AbortHandle>>,
     tasks: JoinSet<()>,
-    /// Held so that the parts live as long as the lab.
+    /// Held so that the parts run as long as the lab.
     _parts: Vec<Process>,
 }
 
 impl Lab {
-    /// Brings everything up; `told` is called with one line for each step.
+    /// Starts everything; `told` receives one line for each step.
     pub async fn start(dir: &Path, told: impl Fn(&str)) -> Result<Self> {
         Self::start_at(Pace::ORDINARY, dir, told).await
     }
@@ -156,7 +157,7 @@ impl Lab {
         for node in INFRA {
             lab.switch_on(node, 0).await?;
         }
-        // When there is a node for each of the replicas already, the scheduler spreads them.
+        // With one node per replica present, the scheduler spreads the replicas.
         lab.apply().await?;
         let replicas = lab.controller.replicas.clone();
         for (node, replica) in &replicas {
@@ -173,31 +174,31 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The nodes that come now are of this story, and a pool of its own.
+    /// Assigns the nodes that are added from now on to this story and its own pool.
     pub fn begin(&mut self, story: &str) {
         story.clone_into(&mut self.story);
         self.policy.begin(story);
     }
 
-    /// Changes the policy, until the next story begins.
+    /// Changes the policy until the next story begins.
     pub async fn change_policy(&mut self, yaml: &str) -> Result<()> {
         self.policy.change(&yaml.replace("PROVISIONING", &self.provisioning.policy().to_string()))?;
         self.await_policy().await
     }
 
-    /// Whatever a story did to what all stories share is undone.
+    /// Undoes what a story did to the parts that all stories share.
     pub async fn restore(&mut self) -> Result<()> {
         self.proxy.set_down(false);
         self.restore_clock().await?;
         self.alerting.restore().await
     }
 
-    /// kill -9 of one of our programs: every controller, or one node's exporter or agent. The stand-in kubelet starts it
-    /// again, as a real one would.
+    /// Sends SIGKILL to one of our programs: every controller, or one node's exporter or agent. The
+    /// stand-in kubelet restarts it, as a real one does.
     pub async fn kill(&self, app: App, node: Option<&str>) -> Result<()> {
         let sign = node.map_or(app.sign().to_owned(), |node| app.sign_on(&self.node_dir(node)));
         let sign = &sign;
-        wait::until("it runs, so that it can be killed", KILLED, || async move {
+        wait::until("the program to kill runs", KILLED, || async move {
             match process::kill_all(|text| text.contains(sign)) {
                 0 => bail!("no {} is running", app.word()),
                 _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The simulated nodes of a lab: each is a machine, a kubelet and the pods on it.
+//! The simulated nodes of a lab: each consists of a machine, a kubelet and its pods.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::pods::{App, Pods};
 use crate::programs::Programs;
 use crate::{parts, ports, process, service, wait};
 
-/// GPUs that a simulated node is sold with; the recorded outputs show as many.
+/// GPUs of a simulated node; the recorded outputs show the same number.
 const GPUS: u32 = 8;
 
 impl Lab {
@@ -39,7 +39,7 @@ impl Lab {
         self.facts.write()
     }
 
-    /// Begins the life of nodes that a later story will add, which need not wait for them then.
+    /// Starts the nodes of a later story, which then does not have to wait for them.
     pub async fn prepare(&mut self, story: &str, names: &[&str]) -> Result<()> {
         let current = std::mem::replace(&mut self.story, story.to_owned());
         for name in names {
@@ -58,10 +58,11 @@ impl Lab {
         NodeDir::of(&self.facts.dir, node)
     }
 
-    /// The consecutive failures of each check of a node as its exporter tells them now, and when its latest run ended.
+    /// The consecutive failures of each check of a node as its exporter exposes them now, and the
+    /// end time of its latest run.
     pub async fn strikes(&self, node: &str) -> Result<Vec<(u32, Timestamp)>> {
         let address = self.facts.exporters.get(node).with_context(|| format!("there is no node {node} in this lab"))?;
-        // An exporter that is just starting says nothing.
+        // An exporter that is starting does not answer yet.
         let Ok(page) = parts::page(&parts::http()?, &format!("http://{address}/metrics")).await else {
             return Ok(Vec::new());
         };
@@ -78,7 +79,7 @@ impl Lab {
         Ok(both.collect())
     }
 
-    /// Stops the agent of a node, which goes on later as if nothing had happened, or lets it go on.
+    /// Stops a node's agent with SIGSTOP, or lets it continue.
     pub fn freeze_agent(&self, name: &str, stop: bool) -> Result<()> {
         let (sign, signal) = (App::Agent.sign_on(&self.node_dir(name)), if stop { Signal::STOP } else { Signal::CONT });
         match process::signal_all(signal, |text| text.contains(&sign)) {
@@ -87,13 +88,13 @@ impl Lab {
         }
     }
 
-    /// A kubelet whose Node was deleted registers again: a new object for the same machine.
+    /// Registers a kubelet whose Node was deleted: a new object for the same machine.
     pub async fn register(&self, name: &str) -> Result<()> {
         let (identity, client) = self.identities.get(name).with_context(|| format!("there is no node {name}"))?;
         Kubelet::new(identity.clone(), client.clone(), self.machine(name)?.power()).register().await
     }
 
-    /// The certificate of a kubelet that lives elsewhere.
+    /// The certificate of a kubelet that runs elsewhere.
     pub fn node_identity(&self, name: &str) -> Result<Pair> {
         self.pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))
     }
@@ -108,12 +109,12 @@ impl Lab {
         &self.bmcs.password_file
     }
 
-    /// Who vouches for the lab's servers.
+    /// The CA of the lab's servers.
     pub fn ca_file(&self) -> PathBuf {
         self.pki.ca_file()
     }
 
-    /// Serves the API at a further address, as long as the lab lives.
+    /// Serves the API at another address while the lab runs.
     pub fn serve_api(&mut self, address: &str) -> Result<()> {
         let (address, server) = (address.to_owned(), self.cluster.server.clone());
         let server = server.strip_prefix("https://").context("the API server's address")?.to_owned();
@@ -125,10 +126,10 @@ impl Lab {
         Ok(())
     }
 
-    /// Begins one node's life: machine, kubelet, pods.
+    /// Starts one node: machine, kubelet and pods.
     pub(super) async fn switch_on(&mut self, name: &str, gpus: u32) -> Result<()> {
         if self.machines.contains_key(name) {
-            bail!("node {name} is there already: each story has nodes of its own");
+            bail!("node {name} already exists: each story has nodes of its own");
         }
         let node = NodeDir::create(&self.facts.dir, name, &self.binaries.get("ossci-lab"))?;
         let machine = Machine::switch_on(node.clone(), self.pace.downtime)?;
@@ -141,7 +142,7 @@ impl Lab {
         kubeconfig::with_certificate(&config, &self.cluster, &pair)?;
         let client = kubeconfig::client(&config).await?;
 
-        // The remediator is on the nodes without GPUs.
+        // The remediator runs on the nodes without GPUs.
         let server = if gpus > 0 { &self.cluster.server } else { &self.proxy.url };
         let cluster = Cluster { server: server.clone(), ..self.cluster.clone() };
         let programs = Programs {
@@ -179,8 +180,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Ends these nodes' processes, and deletes their Nodes, pods and records. A node that the story never added, since it
-    /// failed before, is no error.
+    /// Stops these nodes' processes, and deletes their Nodes, pods and records. It is no error if a
+    /// failed story never added a node.
     pub async fn switch_off(&mut self, names: &[&str]) -> Result<()> {
         let mut off = Vec::new();
         for name in names {

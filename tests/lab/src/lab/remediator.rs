@@ -1,4 +1,4 @@
-//! The remediator of a lab: its policy and its replicas, of which one leads.
+//! The remediator of a lab: its policy, and its replicas, of which one leads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::{ports, process, wait};
 const POLICY_READ_AT: &str = "ossci_remediator_policy_last_reload_success_timestamp_seconds ";
 
 impl Lab {
-    /// Until every replica of the remediator has read what the policy file says now.
+    /// Waits until every replica of the remediator has read the current policy file.
     pub(super) async fn await_policy(&self) -> Result<()> {
         let written = fs::metadata(self.policy.file()).and_then(|file| file.modified()).context("the policy file")?;
         let written =
@@ -40,14 +40,14 @@ impl Lab {
         Ok(())
     }
 
-    /// Where the leading remediator receives alerts, host:port.
+    /// The webhook address of the leading remediator, host:port.
     pub async fn leading_webhook(&self) -> Result<&str> {
         let leader = self.leader().await?;
-        let replica = self.controller.replicas.get(&leader).with_context(|| format!("nobody is on {leader}"))?;
+        let replica = self.controller.replicas.get(&leader).with_context(|| format!("no replica runs on {leader}"))?;
         Ok(&replica.webhook)
     }
 
-    /// The node of the remediator that leads.
+    /// The node of the leading remediator.
     pub(super) async fn leader(&self) -> Result<String> {
         let leases: Api<Lease> = Api::namespaced(self.admin.clone(), "ossci");
         let lease = leases.get("ossci-remediator").await.context("reading the remediator's Lease")?;
@@ -55,13 +55,15 @@ impl Lab {
         Ok(holder.split('_').next().unwrap_or_default().to_owned())
     }
 
-    /// Stops the leading remediator as a debugger or a paused machine would: it goes on later, and believes to lead.
+    /// Stops the leading remediator with SIGSTOP: when it continues, it still believes that it
+    /// leads.
     pub async fn freeze_leader(&mut self) -> Result<()> {
         self.frozen = Some(self.leader().await?);
         self.signal_frozen(Signal::STOP)
     }
 
-    /// Sets the remediator's own clock so many seconds ahead. The first time it is started again, with a clock that can be set.
+    /// Sets the remediator's own clock `seconds` ahead. The first call restarts it with a clock
+    /// that can be set.
     pub async fn set_clock(&self, seconds: i64) -> Result<()> {
         let file = &self.controller.clock;
         let settable = file.exists();
@@ -71,12 +73,12 @@ impl Lab {
         if settable { Ok(()) } else { self.kill(App::Controller, None).await }
     }
 
-    /// The remediator has the right time again.
+    /// Gives the remediator the right time again.
     pub async fn restore_clock(&self) -> Result<()> {
         if !self.controller.clock.exists() {
             return Ok(());
         }
-        fs::remove_file(&self.controller.clock).context("taking the remediator's clock away")?;
+        fs::remove_file(&self.controller.clock).context("deleting the remediator's clock file")?;
         self.kill(App::Controller, None).await
     }
 

@@ -1,5 +1,5 @@
-//! Alertmanager, twice, the two gossiping: both run the real file of `alerts/`, changed in one thing, the webhook's
-//! address. A story may shorten the three times of its route, and nothing else.
+//! Two Alertmanagers that gossip. Both run the shipped file of `alerts/` with one change, the
+//! webhook's address. A story may also shorten the three times of its route.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Routes {
     pub repeat_interval: u64,
 }
 
-/// What the shipped file says; the lab's own is compared with it.
+/// The times in the shipped file; the lab checks that they are still there.
 const SHIPPED: [(&str, &str); 3] = [
     ("group_wait", "group_wait: 10s"),
     ("group_interval", "group_interval: 1m"),
@@ -38,8 +38,8 @@ pub struct Alertmanager {
     text: String,
 }
 
-/// Starts both on their addresses (host:port). They post to `webhook` (host:port) with the token that the remediator
-/// expects.
+/// Starts both on their addresses (host:port). They post to `webhook` (host:port) with the token
+/// that the remediator expects.
 pub async fn start(
     site: &Site,
     config: &Path,
@@ -65,8 +65,9 @@ pub async fn start(
             .args([flag("config.file", &file), flag("storage.path", &folder.join(format!("data-{name}")))])
             .args([format!("--web.listen-address={address}"), format!("--cluster.listen-address={own}")])
             .args([format!("--cluster.advertise-address={own}"), format!("--cluster.peer={peer}")])
-            // Shortened: how long both wait for the gossip to settle, and how long the second waits for the first. That stays
-            // below every group interval of a story: a second that waits longer says `firing` after the first's `resolved`.
+            // Shortened: the time for which both wait until the gossip settles, and the second
+            // one's wait for the first. It stays below every group_interval of a story: otherwise
+            // the second could send `firing` after the first one's `resolved`.
             .args(["--cluster.peer-timeout=1s", "--cluster.gossip-interval=100ms", "--cluster.reconnect-interval=2s"]);
         Ok(Replica::new(name.clone(), address, program, site.log(&name)))
     };
@@ -76,7 +77,7 @@ pub async fn start(
 }
 
 impl Alertmanager {
-    /// Shortens the route's times, or takes the shipped ones again.
+    /// Shortens the route's times, or restores the shipped ones.
     pub async fn route(&self, routes: Option<Routes>) -> Result<()> {
         let text = match routes {
             Some(routes) => routes.shorten(&self.text)?,
@@ -102,7 +103,7 @@ impl Routes {
         let times = [self.group_wait, self.group_interval, self.repeat_interval];
         for ((key, shipped), seconds) in SHIPPED.into_iter().zip(times) {
             if text.matches(shipped).count() != 1 {
-                bail!("alerts/alertmanager.yml does not say {shipped:?} exactly once");
+                bail!("alerts/alertmanager.yml does not contain {shipped:?} exactly once");
             }
             text = text.replace(shipped, &format!("{key}: {seconds}s"));
         }
@@ -110,10 +111,10 @@ impl Routes {
     }
 }
 
-/// The shipped text with another webhook address, and nothing else changed.
+/// Returns the shipped text with another webhook address, and no other change.
 fn point_at(shipped: &str, webhook: &str) -> Result<String> {
     if shipped.matches(SHIPPED_WEBHOOK).count() != 1 {
-        bail!("alerts/alertmanager.yml does not name {SHIPPED_WEBHOOK} exactly once");
+        bail!("alerts/alertmanager.yml does not contain {SHIPPED_WEBHOOK} exactly once");
     }
     Ok(shipped.replace(SHIPPED_WEBHOOK, webhook))
 }

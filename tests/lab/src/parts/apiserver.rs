@@ -1,4 +1,5 @@
-//! kube-apiserver: TLS, RBAC and the Node authorizer on, and an audit log of every write that a story is judged by.
+//! kube-apiserver: TLS, RBAC, the Node authorizer, and an audit log of all writes that a story is
+//! judged by.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use crate::pki::Pki;
 use crate::ports;
 use crate::process::{Process, Program};
 
-/// Writes to what the ladder is made of, with the object that came of them; of everything else that our programs ask, that
-/// they asked it.
+/// The audit policy: writes to nodes and repair records with the resulting object. For other
+/// requests of our programs only the metadata is logged.
 const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -31,7 +32,7 @@ rules:
 - level: None
 ";
 
-/// A running API server, and the files by which one talks to it.
+/// A running API server, and the files that a client needs.
 pub struct Apiserver {
     pub process: Process,
     pub cluster: Cluster,
@@ -54,7 +55,7 @@ pub async fn start(site: &Site, pki: &Pki, etcd: &str) -> Result<Apiserver> {
 
     let mut process = Program::new("kube-apiserver", site.tools.get("kube-apiserver")?)
         .args([format!("--etcd-servers={etcd}"), "--bind-address=127.0.0.1".into(), format!("--secure-port={port}")])
-        // Nobody reaches the API server through the service `kubernetes`, and a loopback address may not stand in it.
+        // No client uses the Service `kubernetes`, whose endpoint must not be a loopback address.
         .args(["--endpoint-reconciler-type=none", "--advertise-address=192.0.2.1"])
         .args([flag("cert-dir", &folder), flag("client-ca-file", &pki.ca_file())])
         .args([flag("tls-cert-file", &server.cert), flag("tls-private-key-file", &server.key)])

@@ -1,4 +1,4 @@
-//! kube-controller-manager: makes pods of DaemonSets and Deployments, and watches over silent nodes.
+//! kube-controller-manager: creates the pods of DaemonSets and Deployments, and marks silent nodes.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! etcd: the cluster's store. It forgets with the lab, so it need not sync.
+//! etcd: the cluster's store. It does not sync to disk, because its data ends with the lab.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use super::{START, Site, flag, http, page};
 use crate::ports;
 use crate::process::{Process, Program};
 
-/// A running etcd and where it listens.
+/// A running etcd and its address.
 pub struct Etcd {
     pub process: Process,
     pub url: String,

@@ -1,4 +1,4 @@
-//! The real parts of a lab, one file each: how it is started and how it is known to be ready.
+//! The real parts of a lab, one file each: how to start it, and how to know that it is ready.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ pub mod prometheus;
 pub mod replica;
 pub mod scheduler;
 
-/// How long a part may take to answer for the first time; the API server needs 4 s on an idle machine.
+/// Timeout for a part's first answer; the API server needs 4 s on an idle machine.
 const START: Duration = Duration::from_secs(90);
 
-/// What every part needs to know of its lab.
+/// The properties of a lab that every part needs.
 #[derive(Debug, Clone)]
 pub struct Site {
     pub dir: PathBuf,
@@ -31,7 +31,7 @@ impl Site {
         self.dir.join("logs").join(format!("{name}.log"))
     }
 
-    /// A folder of the part's own.
+    /// A folder for one part.
     pub fn folder(&self, name: &str) -> Result<PathBuf> {
         let folder = self.dir.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -44,7 +44,7 @@ pub fn flag(name: &str, path: &Path) -> String {
     format!("--{name}={}", path.display())
 }
 
-/// An HTTP client that goes nowhere but to the lab.
+/// An HTTP client that uses no proxy.
 pub fn http() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?)
 }

@@ -1,5 +1,5 @@
-//! Prometheus, twice: both read the real rule files of `alerts/` where they lie, and send every alert to every
-//! Alertmanager; targets come from one file for each node.
+//! Two Prometheis. Both read the rule files in `alerts/`, and send every alert to every
+//! Alertmanager. Each node's targets are in one file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::{Site, flag};
 use crate::ports;
 use crate::process::Program;
 
-/// The replicas, and where both find their targets.
+/// The replicas, and the folder of their target files.
 #[derive(Debug)]
 pub struct Prometheus {
     pub replicas: [Replica; 2],
@@ -20,7 +20,7 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `address` from now on. `node` becomes the target label that the rules read.
+    /// Starts to scrape `address`. `node` becomes the target label that the rules read.
     pub fn scrape(&self, job: &str, name: &str, address: &str, node: Option<&str>) -> Result<()> {
         let labels = match node {
             Some(node) => json!({ "node": node }),
@@ -34,7 +34,7 @@ impl Prometheus {
             .with_context(|| format!("writing {}", file.display()))
     }
 
-    /// Scrapes this target no more.
+    /// Stops scraping this target.
     pub fn forget(&self, job: &str, name: &str) {
         let _ = fs::remove_file(self.targets.join(job).join(format!("{name}.json")));
     }
@@ -42,11 +42,12 @@ impl Prometheus {
 
 /// The jobs of a site that runs OSSCI Ops.
 pub const JOBS: [&str; 2] = ["ossci-exporter", "ossci-remediator"];
-/// The external label that tells the replicas apart. It is dropped from alerts: two replicas that say the same say it
-/// once.
+/// The external label that distinguishes the replicas. It is dropped from alerts, so that both
+/// replicas send the same alert.
 const REPLICA: &str = "replica";
 
-/// The rule files of a folder: every YAML file but the tests, the thresholds and Alertmanager's own.
+/// The rule files of a folder: every YAML file except the tests, the thresholds and Alertmanager's
+/// configuration.
 pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(alerts).with_context(|| format!("reading {}", alerts.display()))?;
     let mut files: Vec<PathBuf> = entries
@@ -62,7 +63,7 @@ pub fn rule_files(alerts: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// `alertmanagers` are addresses (host:port).
+/// Starts both. `alertmanagers` are addresses (host:port).
 pub async fn start(site: &Site, alerts: &Path, alertmanagers: &[String]) -> Result<Prometheus> {
     let folder = site.folder("prometheus")?;
     let targets = folder.join("targets");
@@ -79,7 +80,8 @@ pub async fn start(site: &Site, alerts: &Path, alertmanagers: &[String]) -> Resu
         let address = format!("127.0.0.1:{}", ports::free()?);
         let program = Program::new(name, site.tools.get("prometheus")?)
             .args([flag("config.file", &file), flag("storage.tsdb.path", &folder.join(format!("data-{name}")))])
-            // In proportion to the other times: an Alertmanager that has forgotten an alert hears of it again.
+            // Shortened like the other times: an Alertmanager that lost an alert soon receives it
+            // again.
             .args([format!("--web.listen-address={address}"), "--rules.alert.resend-delay=5s".into()]);
         Ok(Replica::new(name.to_owned(), &address, program, site.log(name)))
     };

@@ -1,4 +1,4 @@
-//! A part of which a site runs two, so that one can die: a story kills it and starts it again, as it was.
+//! A part that a site runs twice, so that one can fail: a story kills it and starts it again.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// `address` (host:port) is where it listens and says that it is ready.
+    /// `address` (host:port) is where it listens and reports that it is ready.
     pub fn new(name: String, address: &str, program: Program, log: PathBuf) -> Self {
         Self { name, url: format!("http://{address}"), program, log, process: None }
     }
@@ -26,7 +26,7 @@ impl Replica {
         self.process.is_some()
     }
 
-    /// Starts it and waits until it is ready; one that lives is left alone.
+    /// Starts it and waits until it is ready; does nothing if it runs.
     pub async fn start(&mut self) -> Result<()> {
         if self.lives() {
             return Ok(());
@@ -39,7 +39,7 @@ impl Replica {
         Ok(())
     }
 
-    /// kill -9.
+    /// Kills it with SIGKILL.
     pub async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().await;

@@ -1,6 +1,7 @@
-//! The BMCs of the machines: sushy-emulator speaks Redfish, with TLS and a password, and tells the lab of every change of
-//! power, which becomes one of the virtual machine's. The emulator goes on with what it was asked for only when somebody looks
-//! at the system: so the lab looks, once a second, as long as something is to come.
+//! The BMCs of the virtual machines. sushy-emulator serves Redfish with TLS and a password, and
+//! notifies the lab of every power change, which the lab applies to the virtual machine. The
+//! emulator applies a pending change only when the system is read, so the lab polls it once a
+//! second while a change is pending.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,16 +22,16 @@ use crate::lab::Lab;
 use crate::ports;
 use crate::process::Process;
 
-/// How long the emulator may take to answer for the first time: Python on a busy machine.
+/// Timeout for the emulator's first answer: it is Python on a busy machine.
 const STARTS: Duration = Duration::from_secs(60);
 const LOOKS: Duration = Duration::from_secs(1);
 
-/// One machine's power, as its BMC has it.
+/// The power state of one machine, as its BMC has it.
 #[derive(Debug)]
 struct Switch {
     power: PowerSwitch,
     off: bool,
-    /// The emulator has something to do that it does when it is looked at.
+    /// The emulator has a pending change, which it applies at the next read.
     pending: bool,
     resets: u32,
 }
@@ -84,23 +85,24 @@ impl Bmcs {
         Ok(Self { address, switches, _emulator: emulator })
     }
 
-    /// Where the remediator finds a node's ComputerSystem.
+    /// The URL pattern of a node's ComputerSystem, for the policy.
     pub fn url(&self) -> String {
         format!("https://{}/redfish/v1/Systems/{{node}}", self.address)
     }
 
-    /// From now on this machine does what its BMC says.
+    /// Connects this machine's power to its BMC.
     pub fn plug(&self, name: &str, power: PowerSwitch) {
         lock(&self.switches).insert(name.to_owned(), Switch { power, off: false, pending: false, resets: 0 });
     }
 
-    /// How often a machine was reset by its BMC.
+    /// Number of resets of a machine by its BMC.
     pub fn resets(&self, name: &str) -> u32 {
         lock(&self.switches).get(name).map_or(0, |switch| switch.resets)
     }
 }
 
-/// As the emulator's configuration, a Python file, has it. The id is the name: a reset follows no redirect.
+/// A system of the emulator's configuration, a Python file. Its ID is the name, because a reset
+/// follows no redirect.
 fn system(name: &str) -> String {
     format!("{{'uuid': '{name}', 'name': '{name}', 'power_state': 'On', 'external_notifier': True, 'nics': []}}")
 }
@@ -109,7 +111,7 @@ fn lock(switches: &Switches) -> MutexGuard<'_, BTreeMap<String, Switch>> {
     switches.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Who looks at the systems.
+/// The poller of the systems.
 struct Looks {
     client: reqwest::Client,
     url: String,
@@ -136,7 +138,7 @@ impl Looks {
     }
 }
 
-/// Listens to what the emulator tells; the address.
+/// Starts the server for the emulator's notifications; returns its address.
 async fn tell(switches: Switches) -> Result<String> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("listening to the emulator")?;
     let address = listener.local_addr()?.to_string();
@@ -145,7 +147,7 @@ async fn tell(switches: Switches) -> Result<String> {
     Ok(address)
 }
 
-/// The emulator tells the whole system: whether it has power, and what is still to come.
+/// Handles a notification, which contains the whole system: its power state and the pending change.
 async fn changed(State(switches): State<Switches>, Json(system): Json<Value>) -> StatusCode {
     let name = system["name"].as_str().unwrap_or_default().to_owned();
     let (off, pending) = (system["power_state"] == "Off", !system["pending_power"].is_null());

@@ -1,4 +1,5 @@
-//! Container images without a registry: what `docker save` would write, made of programs and the libraries that they ask for.
+//! Container images without a registry, in the format of `docker save`, from programs and their
+//! shared libraries.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +14,8 @@ use super::image::{copy, run, tool};
 
 const ASKS: Duration = Duration::from_secs(30);
 
-/// Writes the image `name` (with its registry) to `out`: each program in /usr/bin, the first one as its command.
+/// Writes the image `name` (with its registry) to `out`: each program in /usr/bin, the first one as
+/// its command.
 pub async fn write(out: &Path, name: &str, programs: &[&Path], command: &[&str]) -> Result<()> {
     let folder = out.with_extension("folder");
     let (root, layer) = (folder.join("root"), folder.join("layer"));
@@ -24,13 +26,13 @@ pub async fn write(out: &Path, name: &str, programs: &[&Path], command: &[&str])
     for program in programs {
         let here = root.join("usr/bin").join(program.file_name().unwrap_or_default());
         copy(program, &here)?;
-        // Lines for debuggers are most of a debug build.
+        // Debug information is most of a debug build.
         run(tool("strip")?.arg(&here)).await?;
         libraries.extend(libraries_of(program).await?);
     }
     for library in libraries {
         let here = root.join(library.strip_prefix("/").unwrap_or(&library));
-        fs::create_dir_all(here.parent().unwrap_or(&root)).context("making a folder for a library")?;
+        fs::create_dir_all(here.parent().unwrap_or(&root)).context("creating a folder for a library")?;
         copy(&library, &here)?;
     }
     fs::create_dir_all(&layer).with_context(|| format!("creating {}", layer.display()))?;
@@ -49,13 +51,13 @@ pub async fn write(out: &Path, name: &str, programs: &[&Path], command: &[&str])
     fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
 }
 
-/// A tar of what is in a folder.
+/// A tar of a folder's content.
 pub async fn pack(folder: &Path, out: &Path) -> Result<()> {
     let tar = tool("tar")?.args(["--create", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--file"]);
     run(tar.arg(out).arg("--directory").arg(folder).arg(".")).await
 }
 
-/// The shared libraries that a program is linked to, and who loads them; none where it is static.
+/// The shared libraries of a program and their loader; empty for a static program.
 async fn libraries_of(program: &Path) -> Result<Vec<PathBuf>> {
     let asked = tool("ldd")?.arg(program).finish(ASKS).await?.context("ldd took too long")?;
     let paths = asked.stdout.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));

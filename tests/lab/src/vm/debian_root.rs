@@ -1,5 +1,5 @@
-//! The programs that make and run VM nodes, out of Debian 12 with everything that they need: unpacked beside each other in
-//! the cache, never installed.
+//! The programs that build and run VM nodes, from Debian 12 with all their dependencies: unpacked
+//! side by side in the cache, never installed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use crate::debian::{apt, unpack};
 use crate::process::Program;
 use crate::{environment, process};
 
-/// The versions that Debian 12 has; part of the cache's key.
+/// The versions in Debian 12, a part of the cache key.
 const LINE: &str = "qemu-7.2-mmdebstrap-1.3";
 const PACKAGES: [&str; 3] = ["qemu-system-x86", "qemu-utils", "mmdebstrap"];
-/// `mmdebstrap` looks for the last one beside itself.
+/// The programs that must exist. `mmdebstrap` looks for the last one in its own folder.
 const PROGRAMS: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "mmtarfilter"];
 
 /// A folder that looks like the root of a machine on which the packages are installed.
@@ -22,10 +22,10 @@ const PROGRAMS: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "mmdebstrap", "mm
 pub struct DebianRoot(PathBuf);
 
 impl DebianRoot {
-    /// The one of the cache; downloaded and unpacked where it is not there yet.
+    /// The folder in the cache, downloaded and unpacked on first use.
     ///
     /// # Errors
-    /// A package cannot be had.
+    /// A package cannot be downloaded.
     pub fn get() -> Result<Self> {
         ensure!(cfg!(target_arch = "x86_64"), "VM nodes need an x86_64 machine");
         let root = Self(environment::cache_dir()?.join("vm").join(LINE));
@@ -42,7 +42,7 @@ impl DebianRoot {
         Program::new(name, self.file(name)).env("LD_LIBRARY_PATH", libraries)
     }
 
-    /// A Perl script of it, with its modules; its own helpers come first on the PATH.
+    /// One of its Perl scripts with its modules; its own helpers come first on the PATH.
     pub fn script(&self, name: &str) -> Result<Program> {
         let perl = environment::on_path("perl").context("`perl` is missing: the lab needs a Debian machine")?;
         let path = environment::variable("PATH").unwrap_or_default();
@@ -53,7 +53,7 @@ impl DebianRoot {
             .env("PATH", format!("{}:{path}", helpers.display())))
     }
 
-    /// Where qemu finds its firmware.
+    /// The firmware folders of qemu.
     pub fn firmware(&self) -> [PathBuf; 2] {
         ["usr/share/qemu", "usr/share/seabios"].map(|folder| self.0.join(folder))
     }
@@ -70,7 +70,7 @@ impl DebianRoot {
         }
         let (archives, status) = (unfinished.join("archives"), unfinished.join("status"));
         fs::create_dir_all(archives.join("partial")).with_context(|| format!("creating {}", archives.display()))?;
-        // As if nothing were installed: what this machine happens to have is not counted on.
+        // An empty status file, as if nothing were installed: the host's own packages are ignored.
         fs::write(&status, "").with_context(|| format!("writing {}", status.display()))?;
         let log = self.0.with_extension("log");
         let options = [

@@ -1,6 +1,7 @@
-//! `ossci-lab dpkg-cuts`: the default reimage script goes from one release to another and is killed with dpkg, as soon as a
-//! line is seen in dpkg's log; then the script runs once more, and has to put everything right. On the disk that machines begin
-//! with, without a machine: for each line on a layer of its own.
+//! The command `ossci-lab dpkg-cuts`: the default reimage script replaces one release by another,
+//! and is killed with dpkg at one line of dpkg's log. Then the script runs once more, and has to
+//! repair everything. This runs on the disk of a VM node without the VM, with a separate overlay
+//! for each line.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,13 +19,13 @@ use crate::clock::Stopwatch;
 use crate::process::{self, Program, tail};
 use crate::{enclosure, wait};
 
-/// One run of the script.
+/// Timeout of one run of the script.
 const TAKES: Duration = Duration::from_secs(120);
-/// Between two looks at dpkg's log.
+/// Interval at which dpkg's log is polled.
 const LOOKS: Duration = Duration::from_millis(1);
-/// What every process of a layer has in its environment, with the layer's path.
+/// The environment variable of every process of a layer, with the layer's path.
 const MARK: &str = "OSSCI_LAYER";
-/// Another release of the driver and of ROCm, which a site holds.
+/// Another release of the driver and of ROCm, with a package on hold.
 const OTHER: &str = "cd /tmp && dpkg --install driver.deb core.deb rocm.deb && apt-mark hold rocm";
 
 /// Kills at every `every`th line of the log, inside an enclosure with a network of its own.
@@ -45,7 +46,7 @@ async fn cut_all(dir: &Path, every: usize) -> Result<()> {
 
     let before = Layer::over(&[&disk], &dir.join("before")).await?;
     let uname = before.root.join("usr/local/bin/uname");
-    // The layers run on the host's kernel, and are to be for their own.
+    // The layers run on the host's kernel, but have to report their own one.
     fs::write(&uname, format!("#!/bin/sh\necho {kernel}\n")).context("writing uname")?;
     fs::set_permissions(&uname, fs::Permissions::from_mode(0o755)).context("making uname a program")?;
     fs::write(before.root.join("tmp/script"), Repository::script()?).context("writing the script")?;
@@ -76,12 +77,12 @@ async fn cut_all(dir: &Path, every: usize) -> Result<()> {
         println!("{told} ... ok ({})", watch.read());
         layer.remove().await?;
     }
-    ensure!(broken > 0, "nothing was ever left to put right: the script was killed too late each time");
-    println!("{cuts} times killed, {broken} times before everything was right, put right each time");
+    ensure!(broken > 0, "nothing was ever left to repair: the script was killed too late each time");
+    println!("killed {cuts} times, {broken} times with something left to repair; repaired each time");
     Ok(())
 }
 
-/// A disk over others, which stay as they are.
+/// An overlay over other layers, which do not change.
 struct Layer {
     folder: PathBuf,
     root: PathBuf,
@@ -101,7 +102,7 @@ impl Layer {
         Ok(Self { folder: folder.to_owned(), root })
     }
 
-    /// What was written to it is the answer: a layer for others.
+    /// Returns the folder with its changes, which can be a lower layer of others.
     async fn close(self) -> Result<PathBuf> {
         run(tool("umount")?.arg("--recursive").arg(&self.root)).await?;
         Ok(self.folder.join("upper"))
@@ -120,32 +121,32 @@ impl Layer {
 
     async fn run(&self, command: &[&str]) -> Result<String> {
         let program = self.program(command)?;
-        let Some(finished) = program.finish(TAKES).await? else { bail!("{command:?} did not end") };
+        let Some(finished) = program.finish(TAKES).await? else { bail!("{command:?} did not exit") };
         let said = [finished.stdout.as_str(), &finished.stderr].concat();
-        ensure!(finished.status.success(), "{command:?} ended with {}: {said}", finished.status);
+        ensure!(finished.status.success(), "{command:?} exited with {}: {said}", finished.status);
         Ok(finished.stdout)
     }
 
-    /// How many lines dpkg's log has.
+    /// Number of lines in dpkg's log.
     fn steps(&self) -> Result<usize> {
         let log = fs::read(self.root.join("var/log/dpkg.log")).context("reading dpkg's log")?;
         Ok(log.iter().filter(|&&byte| byte == b'\n').count())
     }
 
-    /// The script is begun, and killed with everything that it started as soon as dpkg's log has so many lines.
+    /// Starts the script, and kills all its processes as soon as dpkg's log has `lines` lines.
     async fn killed_at(&self, lines: usize) -> Result<()> {
         let (log, watch) = (self.folder.join("script.log"), Stopwatch::start());
         let mut script = self.program(&["bash", "/tmp/script"])?.start(&log)?;
         while self.steps()? < lines {
-            ensure!(script.ended().is_none(), "the script ended before line {lines}:\n{}", tail(&log, 15));
-            ensure!(watch.elapsed() < TAKES, "line {lines} did not come:\n{}", tail(&log, 15));
+            ensure!(script.ended().is_none(), "the script finished before line {lines}:\n{}", tail(&log, 15));
+            ensure!(watch.elapsed() < TAKES, "line {lines} did not appear:\n{}", tail(&log, 15));
             tokio::time::sleep(LOOKS).await;
         }
         let mark = format!("{MARK}={}", self.folder.display());
         let kill = || process::kill_all(|text| text.split('\0').any(|part| part == mark));
         wait::until("nothing of the script runs", TAKES, || async {
             let mut reached = kill();
-            // A process that begins just now has no environment yet.
+            // A process that is just starting has no environment yet.
             tokio::time::sleep(LOOKS).await;
             reached += kill();
             ensure!(reached == 0, "{reached} processes");
@@ -154,18 +155,18 @@ impl Layer {
         .await?;
         script.kill().await;
         let killed = script.ended().is_some_and(|status| status.signal() == Some(9));
-        ensure!(killed, "the script ended by itself:\n{}", tail(&log, 15));
+        ensure!(killed, "the script finished by itself:\n{}", tail(&log, 15));
         Ok(())
     }
 
-    /// The packages, each with how it is installed: dpkg's two or three letters and its version.
+    /// The packages, each with dpkg's two or three status letters and its version.
     async fn installed(&self) -> Result<Vec<String>> {
         let format = "--showformat=${db:Status-Abbrev} ${Package} ${Version}\\n";
         let shown = self.run(&["dpkg-query", "--show", format, "amdgpu-dkms", "rocm", "rocm-core"]).await?;
         Ok(shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect())
     }
 
-    /// Everything is of the wanted release, whole, and held where it was held.
+    /// Checks that every package is of the wanted release, complete, and on hold as before.
     async fn is_right(&self) -> Result<()> {
         let is = self.installed().await?;
         let wanted = [
@@ -173,10 +174,10 @@ impl Layer {
             format!("hi rocm {ROCM_PACKAGE}"),
             format!("ii rocm-core {ROCM_PACKAGE}"),
         ];
-        ensure!(is == wanted, "installed is {is:?}");
+        ensure!(is == wanted, "these packages are installed: {is:?}");
         let lost = self.run(&["dpkg", "--verify", "amdgpu-dkms", "rocm", "rocm-core"]).await?;
         ensure!(lost.is_empty(), "files were lost: {lost}");
-        ensure!(!self.root.join("var/lib/ossci/reimage/holds").exists(), "what was held is not held again");
+        ensure!(!self.root.join("var/lib/ossci/reimage/holds").exists(), "the package holds were not restored");
         self.run(&["apt-get", "check"]).await.map(drop)
     }
 }

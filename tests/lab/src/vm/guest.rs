@@ -1,5 +1,5 @@
-//! One virtual machine: qemu without hardware help, on the lab's bridge. Its second serial line takes commands, which knows
-//! nothing of Kubernetes.
+//! One virtual machine: qemu without hardware acceleration, on the lab's bridge. Its second serial
+//! line takes commands, independently of Kubernetes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use super::{network, speed};
 use crate::process::{Program, tail};
 use crate::wait;
 
-/// How long a command on the serial line may take: the processor is emulated.
+/// Timeout of a command on the serial line: the CPU is emulated.
 const ANSWERS: Duration = Duration::from_secs(60);
 const MEMORY_MB: u32 = 1536;
-/// Ends what a command said.
+/// Separates the output of a command from its exit status.
 const RECORD: u8 = 0x1e;
 
 pub struct Guest {
@@ -33,7 +33,8 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Switches a machine on: number `number` of the bridge, with a disk of its own over the image and the seed as second disk.
+    /// Switches on machine `number` of the bridge: its own disk over the image, and the seed as
+    /// second disk.
     pub async fn start(
         debian: &DebianRoot,
         image: &Image,
@@ -72,17 +73,18 @@ impl Guest {
         Ok(Self { name, console, shell: Mutex::new(None), shell_socket, power, number, _current: current })
     }
 
-    /// Its power switch, and the witness of its resets.
+    /// Its power switch, which also counts its resets.
     pub fn power(&self) -> &PowerSwitch {
         &self.power
     }
 
-    /// Nothing of the network reaches it any more, or everything does again.
+    /// Disconnects it from the network, or connects it again.
     pub async fn cut_off(&self, off: bool) -> Result<()> {
         network::cut(self.number, off).await
     }
 
-    /// Runs a command as root, beside everything else on the machine; what it said, when it succeeded.
+    /// Runs a command as root, independently of everything else on the machine. Returns its output
+    /// if it succeeded.
     pub async fn run(&self, command: &str) -> Result<String> {
         let said = tokio::time::timeout(speed::scaled(ANSWERS), self.ask(command)).await;
         let said = said.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer")));
@@ -92,9 +94,9 @@ impl Guest {
     async fn ask(&self, command: &str) -> Result<String> {
         ensure!(!command.contains('\n'), "a command is one line");
         let mut shell = self.shell.lock().await;
-        // What an earlier command may still say, of a boot that is over, comes before this mark.
+        // Output of an earlier command, possibly of an earlier boot, comes before this mark.
         let mark = uuid::Uuid::new_v4().simple().to_string();
-        // The line of a machine that was switched off in between is closed.
+        // A machine that was switched off in between has closed the line.
         let mut stream = match shell.take().filter(|stream| !matches!(stream.try_read(&mut [0]), Ok(0))) {
             Some(stream) => stream,
             None => UnixStream::connect(&self.shell_socket).await.context("its second serial line")?,
@@ -112,7 +114,7 @@ impl Guest {
             while stream.read(&mut byte).await.context("reading")? == 1 && byte[0] != b'\n' {
                 status.push(char::from(byte[0]));
             }
-            // Without the mark it is the end of something earlier.
+            // Without the mark this is the end of an earlier command.
             let text = String::from_utf8_lossy(&said).replace('\r', "");
             match text.split_once(&mark) {
                 Some((_, text)) => break (status.trim().to_owned(), text.to_owned()),
@@ -125,13 +127,13 @@ impl Guest {
         Ok(said)
     }
 
-    /// Waits until the machine's own programs run and it takes commands.
+    /// Waits until the machine has booted and takes commands.
     pub async fn up(&self, patience: Duration) -> Result<()> {
         let up = wait::until(format!("{} takes commands", self.name), patience, || self.run("true"));
         up.await.map(drop).with_context(|| format!("its console ends:\n{}", tail(&self.console, 15)))
     }
 
-    /// The boots that the machine's journal knows, oldest first.
+    /// The boots in the machine's journal, oldest first.
     pub async fn boots(&self) -> Result<Vec<String>> {
         let said = self.run("journalctl --list-boots --no-pager --quiet").await?;
         Ok(said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect())
@@ -139,7 +141,7 @@ impl Guest {
 }
 
 fn command(debian: &DebianRoot, name: &str) -> Program {
-    // Emulation only: what the machine has of help for virtual machines is not counted on.
+    // Emulation only: hardware acceleration is not used even if the host has it.
     let qemu = debian.program("qemu-system-x86_64").args(["-name", name, "-M", "q35,usb=off", "-cpu", "max"]);
     let qemu = qemu.args(["-accel", "tcg,thread=multi,tb-size=256", "-smp", "1", "-m", &MEMORY_MB.to_string()]);
     let qemu = qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none"]);
@@ -147,8 +149,9 @@ fn command(debian: &DebianRoot, name: &str) -> Program {
     debian.firmware().iter().fold(qemu, |qemu, folder| qemu.arg("-L").arg(folder))
 }
 
-/// Who the machine is stands here and nowhere on its disk. What a journal has to make up for after a power failure comes in one
-/// burst of writes; with the kernel's own depth of a queue (1024) the emulated NVMe disk answers nothing any more then.
+/// The machine's identity is here and not on its disk. After a power failure the journal writes in
+/// one burst. With the kernel's default queue depth (1024) the emulated NVMe disk stops responding
+/// then.
 fn kernel_arguments(name: &str, number: u8) -> String {
     let (address, gateway) = (network::address(number), network::GATEWAY);
     format!(

@@ -1,4 +1,5 @@
-//! The disk that every VM node begins with: Debian 12 with systemd, containerd and a kubelet, made once and kept in the cache.
+//! The disk image of every VM node: Debian 12 with systemd, containerd and a kubelet, built once
+//! and cached.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::process::Program;
 
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,kmod,linux-image-cloud-amd64,busybox-static,containerd,runc,\
                         containernetworking-plugins,iptables,conntrack,mount,iproute2,procps,util-linux,ca-certificates";
-/// What a node does not need and an emulated processor is slow at.
+/// Units that a node does not need and that are slow on an emulated CPU.
 const MASKED: [&str; 17] = [
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
@@ -36,23 +37,23 @@ const MASKED: [&str; 17] = [
 ];
 const ENABLED: [&str; 7] =
     ["systemd-networkd", "systemd-network-generator", "containerd", "kubelet", "lab-seed", "lab-images", "lab-shell"];
-/// What the GPU tools of a node say, as recorded.
+/// The recorded outputs of a node's GPU tools.
 const SAID: [&str; 2] = ["rocm-smi", "rocminfo"];
 const SIZE: u64 = 6 << 30;
 const MAKES: Duration = Duration::from_secs(900);
 
-/// What a VM node boots from. Nobody writes to it.
+/// The files that a VM node boots from. They are read-only.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// Raw, with an ext4 file system in it.
+    /// Raw, with an ext4 file system.
     pub disk: PathBuf,
     /// The kernel of that file system.
     pub kernel: PathBuf,
-    /// A static program that is on it: what the pause container is made of.
+    /// A static program of the image, from which the pause container is built.
     pub busybox: PathBuf,
 }
 
-/// The image of the cache, made where it is not there yet.
+/// The image in the cache, built on first use.
 pub async fn get(debian: &DebianRoot, kubelet: &Path) -> Result<Image> {
     let home = environment::cache_dir()?.join("vm").join(format!("image-{}", key(kubelet)?));
     if !home.is_dir() {
@@ -63,7 +64,7 @@ pub async fn get(debian: &DebianRoot, kubelet: &Path) -> Result<Image> {
         let watch = Stopwatch::start();
         make(debian, kubelet, &unfinished).await?;
         fs::rename(&unfinished, &home).with_context(|| format!("moving the image to {}", home.display()))?;
-        println!("vm: the disk of a node is made ({})", watch.read());
+        println!("vm: the disk of a node is built ({})", watch.read());
     }
     Ok(Image { disk: home.join("disk.raw"), kernel: home.join("vmlinuz"), busybox: home.join("busybox") })
 }
@@ -87,10 +88,10 @@ async fn make(debian: &DebianRoot, kubelet: &Path, home: &Path) -> Result<()> {
         }
     }
     copy(kubelet, &root.join("usr/local/bin/kubelet"))?;
-    // A name and an id of its own come from the kernel's command line.
+    // Each machine gets its name and ID from the kernel's command line.
     fs::write(root.join("etc/machine-id"), "").context("emptying the machine id")?;
     let _ = fs::remove_file(root.join("etc/hostname"));
-    fs::create_dir_all(root.join("var/log/journal")).context("making a place for the journal")?;
+    fs::create_dir_all(root.join("var/log/journal")).context("creating the folder of the journal")?;
     for unit in MASKED {
         let link = root.join("etc/systemd/system").join(unit);
         std::os::unix::fs::symlink("/dev/null", &link).with_context(|| format!("masking {unit}"))?;
@@ -115,24 +116,24 @@ async fn make(debian: &DebianRoot, kubelet: &Path, home: &Path) -> Result<()> {
     fs::remove_dir_all(root).with_context(|| format!("removing {}", root.display()))
 }
 
-/// A program of this machine.
+/// A program of the host.
 pub fn tool(name: &str) -> Result<Program> {
     Ok(Program::new(name, tool_file(name)?))
 }
 
-/// Where a program of this machine lies.
+/// The path of a program of the host.
 pub fn tool_file(name: &str) -> Result<PathBuf> {
     let path = environment::on_path(name);
     let path = path.or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()));
     path.with_context(|| format!("`{name}` is missing: the lab needs a Debian machine"))
 }
 
-/// Runs a step to its end; where it fails, its last words are the error.
+/// Runs a step. If it fails, the error has its last output.
 pub async fn run(step: Program) -> Result<()> {
     let Some(finished) = step.finish(MAKES).await? else { bail!("a step took longer than {} s", MAKES.as_secs()) };
     if !finished.status.success() {
         let said: Vec<&str> = finished.said().lines().rev().take(8).collect();
-        bail!("{step:?} ended with {}:\n{}", finished.status, said.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        bail!("{step:?} exited with {}:\n{}", finished.status, said.into_iter().rev().collect::<Vec<_>>().join("\n"));
     }
     Ok(())
 }
@@ -142,7 +143,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What the image is made of.
+/// The hash of everything that the image is built from.
 fn key(kubelet: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("{PACKAGES} {MASKED:?} {ENABLED:?} {SAID:?} {SIZE} {}", kubelet.display()));

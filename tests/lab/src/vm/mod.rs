@@ -1,6 +1,7 @@
-//! `ossci-lab vm`: real machines. Each is a virtual machine with systemd, containerd and a kubelet of its own that joins the
-//! lab's control plane; our exporter and agent run in it as the pods of the DaemonSets in `deploy/`, from an image of our
-//! own. What the lab asks of a machine itself goes over a serial line.
+//! The command `ossci-lab vm`: stories on virtual machines with systemd, containerd and a kubelet
+//! that join the lab's control plane. Our exporter and agent run there as the pods of the
+//! DaemonSets in `deploy/`, from an image of our own. The lab controls each machine over a serial
+//! line.
 
 mod bmc;
 mod container_image;
@@ -32,14 +33,14 @@ use self::sushy::Sushy;
 use crate::lab::Lab;
 use crate::{enclosure, setup};
 
-/// What is needed before a lab can be closed off from the network: tools, and the disk that machines begin with.
+/// Prepares what needs the Internet: the tools, and the disk image of the machines.
 pub async fn prepare() -> Result<()> {
     let room = Room::find().await?;
     println!("vm: machines boot from {}", room.image.disk.display());
     Ok(())
 }
 
-/// What machines are made of.
+/// The tools and images of the machines.
 struct Room {
     debian: DebianRoot,
     image: Image,
@@ -54,7 +55,7 @@ impl Room {
     }
 }
 
-/// Plays the stories of real machines, inside an enclosure with a network of its own.
+/// Plays the stories on virtual machines, inside an enclosure with a network of its own.
 pub async fn run(dir: &Path, wanted: &[String], mut end: watch::Receiver<bool>) -> Result<()> {
     enclosure::unless_ended(&mut end, play(dir, wanted)).await
 }
@@ -71,7 +72,7 @@ async fn play(dir: &Path, wanted: &[String]) -> Result<()> {
 async fn images(room: &Room, dir: &Path) -> Result<Vec<PathBuf>> {
     let folder = dir.join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    // Whoever works in the host's root, or on its behalf, gets there by a program.
+    // The agent and the exporter enter the host's root with these programs.
     let (nsenter, chroot) = (image::tool_file("nsenter")?, image::tool_file("chroot")?);
     let (ours, exporter) = (dir.join("bin/ossci-remediator"), dir.join("bin/ossci-exporter"));
     let mut made = Vec::new();

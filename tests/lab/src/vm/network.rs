@@ -1,4 +1,4 @@
-//! The bridge of the VM nodes, in the network namespace that the lab made for itself.
+//! The bridge of the VM nodes, in the lab's own network namespace.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::image::{run, tool};
 
-/// The lab's own address on the bridge: the API server's, as the nodes see it.
+/// The lab's address on the bridge, at which the nodes reach the API server.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 26, 1, 1);
 /// The API server's port there.
 const API: u16 = 6443;
@@ -18,7 +18,7 @@ pub fn address(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 26, 1, 10 + number)
 }
 
-/// How machine `number` gives its pods addresses: a network of each machine's own, as in a cluster.
+/// The pod network of machine `number`: each machine has its own, as in a cluster.
 pub fn pods(number: u8) -> String {
     json!({"cniVersion": "0.4.0", "name": "lab", "plugins": [
         {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true,
@@ -32,7 +32,7 @@ fn subnet(number: u8) -> String {
     format!("10.244.{number}.0/24")
 }
 
-/// Where a node finds the API server, host:port.
+/// The API server's address for the nodes, host:port.
 pub fn api() -> String {
     format!("{GATEWAY}:{API}")
 }
@@ -45,7 +45,8 @@ pub async fn up() -> Result<()> {
     ip(&["link", "set", BRIDGE, "up"]).await
 }
 
-/// A port of the bridge for machine `number`, and the way to its pods: the port's name.
+/// Adds a port of the bridge for machine `number`, and the route to its pods. Returns the port's
+/// name.
 pub async fn tap(number: u8) -> Result<String> {
     let name = format!("ossci-vm{number}");
     ip(&["tuntap", "add", &name, "mode", "tap"]).await?;
@@ -54,7 +55,7 @@ pub async fn tap(number: u8) -> Result<String> {
     Ok(name)
 }
 
-/// Takes machine `number` off the bridge, or puts it back.
+/// Disconnects machine `number` from the bridge, or connects it again.
 pub async fn cut(number: u8, off: bool) -> Result<()> {
     let name = format!("ossci-vm{number}");
     let how: &[&str] = if off { &["nomaster"] } else { &["master", BRIDGE] };

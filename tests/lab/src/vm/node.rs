@@ -1,4 +1,4 @@
-//! A machine that is a node of the lab's cluster.
+//! A virtual machine that is a node of the lab's cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,16 @@ use crate::pki::Pair;
 use crate::site_policy::STORY;
 use crate::wait;
 
-/// From switching on to a node with our pods: the processor is emulated, and it imports the images first.
+/// Timeout from power-on to a node with our pods: the CPU is emulated, and the images are imported
+/// first.
 const JOINS: Duration = Duration::from_secs(900);
-/// Where the kubelet finds who it is.
+/// The folder of the kubelet's identity and settings.
 const HERE: &str = "/etc/kubernetes";
-/// NVMe disks have whole blocks.
+/// An NVMe disk has whole blocks.
 const BLOCK: u64 = 1 << 20;
 
-/// Switches on machine `number`, and waits until it is a Ready node on which our pods run. It belongs to the pool of `story`.
+/// Switches on machine `number`, and waits until it is a Ready node on which our pods run. It
+/// belongs to the pool of `story`.
 pub async fn join(lab: &Lab, room: &Room, images: &[PathBuf], story: &str, name: &str, number: u8) -> Result<Guest> {
     let dir = lab.facts.dir.join("vm").join(name);
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -39,12 +41,12 @@ pub async fn join(lab: &Lab, room: &Room, images: &[PathBuf], story: &str, name:
     Ok(guest)
 }
 
-/// Waits until the node says that it is Ready.
+/// Waits until the node is Ready.
 pub async fn ready(lab: &Lab, name: &str) -> Result<()> {
     says(lab, name, "True").await
 }
 
-/// Waits until nothing was heard of the node for so long that the control plane calls it Unknown.
+/// Waits until the control plane has set the node's condition Ready to Unknown.
 pub async fn silent(lab: &Lab, name: &str) -> Result<()> {
     says(lab, name, "Unknown").await
 }
@@ -54,18 +56,18 @@ async fn says(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
     wait::until(format!("the condition Ready of {name} is {wanted}"), JOINS, || async move {
         let node = nodes.get(name).await?;
         let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-        let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("it says nothing yet")?;
+        let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("no condition Ready yet")?;
         ensure!(ready.status == wanted, "{}: {}", ready.status, ready.message.clone().unwrap_or_default());
         Ok(())
     })
     .await
 }
 
-/// The boot that the Node tells of.
+/// The boot ID in the Node's status.
 pub async fn boot_id(lab: &Lab, name: &str) -> Result<String> {
     let nodes: Api<Node> = Api::all(lab.admin.clone());
     let info = nodes.get(name).await?.status.and_then(|status| status.node_info);
-    Ok(info.context("the Node tells of no boot")?.boot_id)
+    Ok(info.context("the Node has no boot ID")?.boot_id)
 }
 
 /// Waits until both of our pods on it are ready.
@@ -83,13 +85,13 @@ pub async fn pods(lab: &Lab, name: &str) -> Result<()> {
     .await
 }
 
-/// The pod says that it is ready.
+/// Whether the pod has the condition Ready.
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
-/// A disk that holds a tar of what is this node's own.
+/// A disk that holds a tar of this node's own files.
 async fn seed(lab: &Lab, images: &[PathBuf], dir: &Path, name: &str, number: u8) -> Result<PathBuf> {
     let (root, api) = (dir.join("seed"), network::api());
     let (kubernetes, imported) = (root.join(HERE.trim_start_matches('/')), root.join("var/lib/lab-images"));

@@ -1,5 +1,6 @@
-//! How long an order takes from the API to systemd, beside a raw guarded write from the same machine: the controllers are
-//! stopped, the benchmark writes the orders as they would, and the machine's own journal says when systemd was told.
+//! Benchmark of the time from an order in the API to systemd, beside a raw guarded write from the
+//! same machine. The controllers are stopped and the benchmark writes the orders itself. The
+//! machine's journal has the time at which systemd received the request.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,15 +29,15 @@ use crate::{audit, enclosure, environment, kubeconfig, wait};
 const STORY: &str = "orders";
 const NAME: &str = "vm1";
 const SCRIPT: &str = "true\n";
-/// Orders, and raw writes before and after them.
+/// Number of orders, and of raw writes before and after them.
 const ORDERS: usize = 20;
 pub const WRITES: usize = 50;
 const PORT: u16 = 8081;
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Readings of the machine's clock, of which the quickest counts.
+/// Number of readings of the machine's clock; the fastest counts.
 const READINGS: usize = 10;
 
-/// Runs inside an enclosure with a network of its own; whether the target was met.
+/// Runs inside an enclosure with a network of its own; returns whether the target was met.
 pub async fn bench(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
     enclosure::unless_ended(&mut end, measure(dir)).await
 }
@@ -55,7 +56,7 @@ async fn measure(dir: &Path) -> Result<bool> {
     let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
     if repairs.get_opt(NAME).await?.is_none() {
         let record = serde_json::from_value(json!({"metadata": {"name": NAME}, "spec": {}}))?;
-        repairs.create(&PostParams::default(), &record).await.context("making the record")?;
+        repairs.create(&PostParams::default(), &record).await.context("creating the record")?;
     }
     let map = json!({"data": {"reimage.sh": SCRIPT}}).to_string();
     lab.kubectl.run(&["-n", "ossci", "patch", "configmap", "ossci-reimage", "--type=merge", "--patch", &map]).await?;
@@ -70,7 +71,7 @@ async fn measure(dir: &Path) -> Result<bool> {
     let told: Vec<f64> = all.iter().map(|took| took.told).collect();
     let running: Vec<f64> = all.iter().map(|took| took.running).collect();
     println!("    {} orders, ms: {}", told.len(), shown(&told));
-    println!("    of these until it is on record that it runs, p50 {:.1} ms", part(&running, 50));
+    println!("    of these until the agent has recorded that it runs, p50 {:.1} ms", part(&running, 50));
     println!("    nsenter and systemd-run alone, p50 {:.1} ms", part(&bare_units(&guest).await?, 50));
     let uncertain = all.iter().map(|took| took.within).fold(0.0, f64::max);
     println!("    the machine's clock is known to {uncertain:.1} ms at the worst of them");
@@ -88,14 +89,14 @@ fn shown(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.0}")).collect::<Vec<_>>().join(" ")
 }
 
-/// The value below which so many percent are.
+/// The percentile of the values.
 pub fn part(values: &[f64], percent: usize) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
 }
 
-/// This very program goes to the machine: its raw writes are made there.
+/// Copies this program to the machine, which runs it for the raw writes.
 async fn bring_writer(room: &Room, guest: &Guest, dir: &Path) -> Result<()> {
     let folder = dir.join("writer");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
@@ -124,11 +125,11 @@ async fn raw_writes(guest: &Guest) -> Result<Vec<f64>> {
     let writes = format!("/run/lab/ossci-lab guarded-writes --kubeconfig=/run/lab/kubeconfig --node-name={NAME}");
     let said = guest.run(&format!("{token} && {writes}")).await?;
     let took: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    ensure!(took.len() == WRITES, "raw writes that went wrong:\n{said}");
+    ensure!(took.len() == WRITES, "raw writes failed:\n{said}");
     Ok(took)
 }
 
-/// The other end of it, on the machine: prints the milliseconds of each write.
+/// Runs on the machine: prints the milliseconds of each write.
 pub async fn write_guarded(kubeconfig: &Path, node: &str) -> Result<()> {
     let repairs: Api<NodeRepair> = Api::all(kubeconfig::client(kubeconfig).await?);
     let mut version = repairs.get(node).await.context("reading the record")?.metadata.resource_version;
@@ -146,28 +147,28 @@ pub async fn write_guarded(kubeconfig: &Path, node: &str) -> Result<()> {
     Ok(())
 }
 
-/// Milliseconds of what an agent does as its last step before systemd is told, and of nothing else.
+/// Milliseconds of the agent's last step alone: nsenter and systemd-run.
 async fn bare_units(guest: &Guest) -> Result<Vec<f64>> {
     let unit = "nsenter --target 1 --mount --uts --ipc --net -- systemd-run --quiet --property=Type=exec true";
     let each = format!("a=$(date +%s%N); {unit}; b=$(date +%s%N); echo $(( (b - a) / 1000 ))");
     let said = guest.run(&format!("for i in $(seq {ORDERS}); do {each}; done")).await?;
     let took: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    ensure!(took.len() == ORDERS, "units that went wrong:\n{said}");
+    ensure!(took.len() == ORDERS, "units failed:\n{said}");
     Ok(took.into_iter().map(|microseconds| microseconds / 1000.0).collect())
 }
 
 /// Milliseconds since an order was written.
 struct Took {
-    /// Until the agent's own word that it runs was on record.
+    /// Until the agent has recorded that it runs.
     running: f64,
-    /// Until systemd was told, and how well that is known.
+    /// Until systemd received the request, and the uncertainty.
     told: f64,
     within: f64,
 }
 
 async fn order(lab: &Lab, guest: &Guest, repairs: &Api<NodeRepair>, number: usize) -> Result<Took> {
     let boot_id = node::boot_id(lab, NAME).await?;
-    // An agent carries out what its record's repair stands for.
+    // An agent accepts only an order that matches its record's repair.
     let attempt = number + 1;
     let (id, issued) = (format!("1-reimage-{attempt}"), clock::now());
     let now = issued.to_string();
@@ -191,12 +192,13 @@ async fn order(lab: &Lab, guest: &Guest, repairs: &Api<NodeRepair>, number: usiz
         Ok(())
     })
     .await?;
-    // What systemd itself says of the unit, microseconds of the machine's clock; to a pipe: a terminal would get colours.
+    // systemd's own journal entries of the unit, in microseconds of the machine's clock. They go to
+    // a pipe, because a terminal would get colours.
     let unit = format!("ossci-order-{id}-{}.service", issued.as_second());
     let journal =
         format!("journalctl --boot --quiet --no-pager --output=json --output-fields=MESSAGE UNIT={unit} | cat");
     let said = guest.run(&journal).await?;
-    let first = said.lines().next().context("systemd says nothing of the unit")?;
+    let first = said.lines().next().context("the journal has no entry of the unit")?;
     let entry: Value = serde_json::from_str(first).with_context(|| format!("reading {first}"))?;
     let at: f64 = entry["__REALTIME_TIMESTAMP"].as_str().context("an entry without time")?.parse()?;
     let (ahead, within) = offset(guest).await?;
@@ -205,7 +207,7 @@ async fn order(lab: &Lab, guest: &Guest, repairs: &Api<NodeRepair>, number: usiz
     Ok(Took { running, told: at / 1000.0 - ahead - written, within })
 }
 
-/// When the API server answered the agent's word that this order runs.
+/// The time at which the API server stored that this order runs.
 fn running(lab: &Lab, id: &str) -> Result<jiff::Timestamp> {
     let log = std::fs::read_to_string(&lab.facts.audit_log).context("reading the audit log")?;
     let says = |write: &audit::Write| {
@@ -213,10 +215,10 @@ fn running(lab: &Lab, id: &str) -> Result<jiff::Timestamp> {
         write.resource == "noderepairs" && agent["orderID"] == id && agent["state"] == "Running"
     };
     let first = log.lines().filter_map(audit::parse).find(says);
-    first.map(|write| write.at).context("nobody said that it runs")
+    first.map(|write| write.at).context("the agent has not recorded that it runs")
 }
 
-/// How far the machine's clock is ahead of ours, in milliseconds, and how well that is known.
+/// The offset of the machine's clock from ours in milliseconds, and its uncertainty.
 async fn offset(guest: &Guest) -> Result<(f64, f64)> {
     let mut best: Option<(f64, f64)> = None;
     for _ in 0..READINGS {

@@ -1,5 +1,5 @@
-//! The power supply of a virtual machine: it holds qemu, switches it off and on through its monitor (QMP), and is the witness of
-//! every reset. It knows nothing of what runs in the machine.
+//! The power supply of a virtual machine: it runs qemu, switches it off and on through its monitor
+//! (QMP), and counts every reset. It is independent of what runs in the machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,12 +18,13 @@ use tokio::task::JoinSet;
 use crate::process::{Process, Program};
 use crate::{clock, wait};
 
-/// Seconds within which a reset that is told again is the same one; no machine boots so fast.
+/// Seconds within which a repeated reset event counts as the same reset; no machine boots in that
+/// time.
 const TOLD_AGAIN: i64 = 3;
-/// How long qemu may take to open its sockets, and to end.
+/// Timeout for qemu to open its sockets, and to exit.
 const OPENS: Duration = Duration::from_secs(30);
 
-/// The switch of a machine, and its memory of resets.
+/// The switch of a machine, and its count of resets.
 #[derive(Debug, Clone)]
 pub struct PowerSwitch {
     says: Arc<Mutex<OwnedWriteHalf>>,
@@ -31,11 +32,12 @@ pub struct PowerSwitch {
     cut: Arc<AtomicBool>,
 }
 
-/// What keeps a machine running; without it the machine is gone.
+/// The task that runs a machine; dropping it stops the machine.
 pub type Current = JoinSet<()>;
 
 impl PowerSwitch {
-    /// Starts qemu, whose monitor (QMP) opens at `socket`, and follows what it tells; all of that is in `log`, too.
+    /// Starts qemu, whose monitor (QMP) opens at `socket`, and follows its events; `log` has all of
+    /// them.
     pub async fn switch_on(qemu: Program, socket: &Path, log: &Path) -> Result<(Self, Current)> {
         let socket = socket.to_owned();
         let (process, lines, says) = begin(&qemu, &socket).await?;
@@ -54,14 +56,15 @@ impl PowerSwitch {
                 let _ = log.write_all(format!("{line}\n").as_bytes()).await;
                 let said: Value = serde_json::from_str(&line).unwrap_or_default();
                 let at = said["timestamp"]["seconds"].as_i64().unwrap_or_default();
-                // One reset is told several times within some milliseconds: a kernel tries all that it knows.
+                // One reset causes several events within milliseconds, because a kernel tries
+                // several methods.
                 if said["event"] == "RESET" && at > last.saturating_add(TOLD_AGAIN) {
                     self.resets.fetch_add(1, Ordering::Relaxed);
                     last = at;
                 }
             }
             if !self.cut.swap(false, Ordering::Relaxed) {
-                tracing::error!("{} has ended by itself", process.name());
+                tracing::error!("{} has exited by itself", process.name());
                 return;
             }
             process.stop(OPENS).await;
@@ -80,13 +83,13 @@ impl PowerSwitch {
         }
     }
 
-    /// How often the machine was reset since it was switched on, by whoever did it.
+    /// Number of resets since the machine was switched on, from any cause.
     pub fn resets(&self) -> u32 {
         self.resets.load(Ordering::Relaxed)
     }
 
-    /// Power off and on: the machine begins again, whatever it did. A reset of qemu's own (`system_reset`) is not enough, its
-    /// NVMe disk may answer nothing any more in the boot that follows.
+    /// Switches the power off and on, so that the machine boots from any state. A reset by qemu
+    /// (`system_reset`) is not enough: its NVMe disk may stop responding in the next boot.
     pub async fn reset(&self) -> Result<()> {
         let before = self.resets();
         self.cut.store(true, Ordering::Relaxed);
@@ -98,7 +101,7 @@ impl PowerSwitch {
         .await
     }
 
-    /// The machine does nothing any more, as one whose power is off; what it has in memory stays.
+    /// Pauses the machine, as if its power were off; its memory is preserved.
     pub async fn stop(&self) -> Result<()> {
         self.say("stop").await
     }
@@ -120,7 +123,7 @@ async fn begin(qemu: &Program, socket: &Path) -> Result<(Process, Told, OwnedWri
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     if lines.next_line().await.context("the monitor's greeting")?.is_none() {
-        bail!("the monitor said nothing");
+        bail!("the monitor closed without a greeting");
     }
     write.write_all(b"{\"execute\": \"qmp_capabilities\"}\n").await.context("greeting the monitor")?;
     Ok((process, lines, write))

@@ -1,5 +1,6 @@
-//! AMD's package repositories in miniature, over HTTP on the bridge: the same names and places, small packages. What the
-//! driver's package does for a GPU that is missing shows at the next boot, as with a real driver.
+//! A small copy of AMD's package repositories, over HTTP on the bridge: the same names and paths,
+//! small packages. As with a real driver, the effect of the driver's package on a missing GPU shows
+//! at the next boot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,28 +17,28 @@ use crate::environment;
 use crate::process::{Process, Program};
 
 const PORT: u16 = 8080;
-/// A small disk and an impatient site; apt takes its time on an emulated processor.
+/// A small disk and a short lock timeout; apt is slow on an emulated CPU.
 const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
-/// How long the server may take to listen.
+/// Timeout for the server to listen.
 const LISTENS: Duration = Duration::from_secs(10);
-/// What the default script installs when a site says nothing else.
+/// The release that the default script installs without settings of a site.
 pub const ROCM: &str = "6.4.1";
 const INSTALLER: &str = "6.4.60401-1";
 pub const ROCM_PACKAGE: &str = "6.4.1.60401-83";
 pub const DRIVER: &str = "1:6.12.12.60401-1";
-/// A driver that somebody installed, and that finds no GPU.
+/// A driver that a person installed, and that finds no GPU.
 const TOO_NEW: &str = "1:6.99.0.69999-1";
-/// A release of ROCm that somebody installed.
+/// A release of ROCm that a person installed.
 const OTHER_ROCM: &str = "7.0.2.70002-56";
 
-/// As long as a machine has this file, dpkg is between two packages of ROCm.
+/// While a machine has this file, dpkg is between two packages of ROCm.
 pub const UNPACKING: &str = "/var/lib/lab/unpacking";
-/// What a driver's package does instead of building.
+/// The postinst of the driver's package, in place of a build.
 const BUILDS: &str = "set -e
 version=$(dpkg-query --show --showformat='${Version}' amdgpu-dkms)
 sh /usr/local/lib/lab-driver \"$(uname -r)\" updates/dkms \"$version\"
 ";
-/// The GPU that was missing is found by the next boot, and not before.
+/// Makes the missing GPU appear at the next boot.
 const FINDS: &str =
     "if [ -e /var/lib/lab/gpu-missing ]; then mkdir -p /run/lab; mv /var/lib/lab/gpu-missing /run/lab/; fi
 ";
@@ -49,7 +50,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Makes the packages, for a machine with this kernel, and serves them.
+    /// Builds the packages for a machine with this kernel, and serves them.
     pub async fn open(room: &Room, kernel: &str, dir: &Path) -> Result<Self> {
         let folder = dir.join("packages");
         let mut repository = Self { folder, busybox: room.image.busybox.clone(), server: None };
@@ -62,19 +63,19 @@ impl Repository {
         format!("http://{GATEWAY}:{PORT}")
     }
 
-    /// The default script, as a site would have it that has its own mirror.
+    /// The default script, as a site with its own mirror would have it.
     pub fn script() -> Result<String> {
         let path = environment::repository().join("deploy/reimage/reimage.sh");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         Ok(format!("{SETTINGS} REPOSITORY={}\n{text}", Self::url()))
     }
 
-    /// Where a node finds a package of what the default script installs.
+    /// The URL of a package that the default script installs.
     pub fn wanted(package: &str) -> String {
         format!("{}/{package}.deb", Self::url())
     }
 
-    /// Where a node finds what is too new: the driver, and the two packages of a release of ROCm.
+    /// The URL of a package that is too new: the driver, and the two packages of a ROCm release.
     pub fn too_new(package: &str) -> String {
         format!("{}/other/{package}.deb", Self::url())
     }
@@ -88,7 +89,7 @@ impl Repository {
         Ok(())
     }
 
-    /// Nobody answers any more.
+    /// Stops the server.
     pub fn close(&mut self) {
         self.server = None;
     }
@@ -131,7 +132,7 @@ impl Repository {
             index(&folder)?;
         }
         let list = |name: &str| {
-            // As in AMD's own: the script makes it the mirror's.
+            // As in AMD's own package: the script replaces the address by the mirror's.
             let line = format!("deb [trusted=yes] https://repo.radeon.com/{name} ./\n");
             (format!("etc/apt/sources.list.d/{name}.list"), line)
         };
@@ -147,7 +148,7 @@ impl Repository {
     }
 }
 
-/// Builds a package with these files, and a script of dpkg's.
+/// Builds a package with these files and a maintainer script.
 async fn package(
     out: &Path,
     name: &str,
@@ -172,7 +173,7 @@ async fn package(
         }
     }
     run(tool("dpkg-deb")?.args(["--root-owner-group", "--build"]).arg(&root).arg(out)).await?;
-    fs::write(out.with_extension("control"), control).context("keeping a package's control file")?;
+    fs::write(out.with_extension("control"), control).context("writing a package's control file")?;
     fs::remove_dir_all(&root).with_context(|| format!("removing {}", root.display()))
 }
 
@@ -184,7 +185,7 @@ fn control(name: &str, version: &str, depends: &str) -> String {
     )
 }
 
-/// Makes a folder of packages a repository.
+/// Turns a folder of packages into a repository.
 fn index(folder: &Path) -> Result<()> {
     let mut packages = String::new();
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {

@@ -1,27 +1,29 @@
-//! How fast this machine emulates others. The first boot measures it, and every deadline and wait is scaled by it: a story fails
-//! for what happens, not for how fast the emulator is.
+//! The speed of emulation on this machine. The first boot measures it, and every deadline and wait
+//! is scaled by it, so that no story fails because the emulator is slow.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// What two machines that boot side by side need to become nodes where the deadlines were chosen.
+/// The time that two machines need to become nodes, on the machine for which the deadlines were
+/// chosen.
 const USUAL: Duration = Duration::from_secs(90);
-/// A machine that is slower than this shows nothing any more.
+/// The largest factor: on a slower machine the stories are meaningless.
 const SLOWEST: f64 = 6.0;
 
 static FACTOR: OnceLock<f64> = OnceLock::new();
 
-/// How much slower this machine is, from the time that its first boot took. Never below 1: a faster one needs no shorter times.
+/// The factor by which this machine is slower, from the duration of its first boot. It is at least
+/// 1: a faster machine needs no shorter times.
 fn factor(first_boot: Duration) -> f64 {
     (first_boot.as_secs_f64() / USUAL.as_secs_f64()).clamp(1.0, SLOWEST)
 }
 
-/// Takes the measure of the first boot; later ones change nothing.
+/// Measures with the first boot; later calls change nothing.
 pub fn measure(first_boot: Duration) -> f64 {
     *FACTOR.get_or_init(|| factor(first_boot))
 }
 
-/// A time that was chosen for the usual machine, on this one.
+/// Scales a time that was chosen for the usual machine.
 pub fn scaled(usual: Duration) -> Duration {
     usual.mul_f64(FACTOR.get().copied().unwrap_or(1.0))
 }

@@ -1,4 +1,5 @@
-//! sushy-emulator, somebody else's Redfish service: out of PyPI into a folder of the cache, never installed.
+//! sushy-emulator, a third-party Redfish service: from PyPI into a folder of the cache, never
+//! installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ const REQUIREMENTS: &str = include_str!("../../vm/redfish-emulator.txt");
 const ASKS: Duration = Duration::from_secs(30);
 const MISSING: &str = "is missing: the VM nodes' BMCs need it, install it with `apt-get install python3 python3-pip`";
 
-/// The folder that holds it with everything that it needs.
+/// The folder with the emulator and its dependencies.
 #[derive(Debug, Clone)]
 pub struct Sushy {
     python: PathBuf,
@@ -24,13 +25,13 @@ pub struct Sushy {
 }
 
 impl Sushy {
-    /// The one of the cache; downloaded where it is not there yet.
+    /// The folder in the cache, downloaded on first use.
     ///
     /// # Errors
-    /// Python or its installer is missing, or a package cannot be had.
+    /// Python or pip is missing, or a package cannot be downloaded.
     pub async fn get() -> Result<Self> {
         let python = environment::on_path("python3").with_context(|| format!("`python3` {MISSING}"))?;
-        // Some of it is compiled for one version of Python.
+        // Some packages are compiled for one version of Python.
         let version = Program::new("python3", &python).arg("--version").output(ASKS).await?;
         let key = format!("{:.12x}", Sha256::digest(format!("{REQUIREMENTS} {version}")));
         let home = environment::cache_dir()?.join("vm").join(format!("sushy-{key}"));
@@ -52,7 +53,7 @@ impl Sushy {
         }
         fs::create_dir_all(&unfinished).with_context(|| format!("creating {}", unfinished.display()))?;
         let wanted = unfinished.join("requirements.txt");
-        fs::write(&wanted, REQUIREMENTS).context("writing what is wanted of PyPI")?;
+        fs::write(&wanted, REQUIREMENTS).context("writing the requirements for PyPI")?;
         let pip = pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
         run(pip.arg(&unfinished).arg("--requirement").arg(&wanted)).await.context("sushy-tools of PyPI")?;
         fs::rename(&unfinished, &self.home).with_context(|| format!("moving it to {}", self.home.display()))?;
@@ -65,7 +66,7 @@ impl Sushy {
         self.python("sushy-emulator").args(["-m", "sushy_tools.emulator.main", "--config"]).arg(config)
     }
 
-    /// A password as the service keeps it.
+    /// A password, hashed in the service's format.
     pub async fn hashed(&self, password_file: &Path) -> Result<String> {
         let hashes = "import bcrypt, sys; print(bcrypt.hashpw(open(sys.argv[1], 'rb').read().strip(), \
                       bcrypt.gensalt(4)).decode())";

@@ -1,4 +1,4 @@
-//! What the lab's Prometheis see of a machine: the exporter in it, at its pod's own address.
+//! Scrapes of a virtual machine's exporter by the lab's Prometheis, at its pod's own address.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use kube::api::{Api, ListParams};
 use crate::lab::Lab;
 
 const JOB: &str = "ossci-exporter";
-/// Of the exporter, in its pod.
+/// The exporter's port in its pod.
 const PORT: u16 = 19400;
 const LOOKS: Duration = Duration::from_secs(1);
 
-/// Has a machine scraped, as Prometheus's own discovery of pods would: a pod has another address after each boot. Ends only
-/// with an error.
+/// Keeps a machine's exporter as a target, like Prometheus' own pod discovery: the pod has another
+/// address after each boot. Returns only with an error.
 pub async fn follow(lab: &Lab, node: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(lab.admin.clone(), "ossci");
     let here =
         ListParams::default().fields(&format!("spec.nodeName={node}")).labels("app.kubernetes.io/name=ossci-exporter");
     let mut known = None;
     loop {
-        let all = pods.list(&here).await.context("looking for the exporter")?.items;
+        let all = pods.list(&here).await.context("listing the exporter's pods")?.items;
         let address = all.into_iter().find_map(|pod| pod.status?.pod_ip);
         if address != known
             && let Some(address) = &address
@@ -33,7 +33,7 @@ pub async fn follow(lab: &Lab, node: &str) -> Result<()> {
     }
 }
 
-/// Nobody looks at the machine any more.
+/// Removes the machine from the targets.
 pub fn forget(lab: &Lab, node: &str) {
     lab.alerting.prometheus.forget(JOB, node);
 }

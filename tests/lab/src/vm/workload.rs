@@ -1,4 +1,4 @@
-//! An ordinary pod on a machine: it tolerates nothing, and runs nowhere else.
+//! An ordinary pod on a virtual machine: it has no tolerations, and runs on no other node.
 
 use std::fs;
 
@@ -16,16 +16,17 @@ use crate::wait;
 pub struct Workload<'a> {
     lab: &'a Lab,
     name: String,
-    /// The pod that ran when it began.
+    /// The pod that ran at the start.
     pod: String,
 }
 
 impl<'a> Workload<'a> {
-    /// Begins it on this node, and waits until it runs. It takes so many seconds to leave.
+    /// Starts it on this node, and waits until it runs. It takes `leaves` seconds to terminate.
     pub async fn start(lab: &'a Lab, node: &str, leaves: u32) -> Result<Self> {
         let name = format!("training-{node}");
         let labels = json!({ "app": name });
-        // Process 1 of a container that handles no SIGTERM does not get it: the grace is what it takes to leave.
+        // Process 1 of a container does not receive SIGTERM without a handler, so the pod ends
+        // after its grace period.
         let object = json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": "default"},
             "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {
@@ -45,14 +46,14 @@ impl<'a> Workload<'a> {
         Ok(workload)
     }
 
-    /// Waits until a pod that is not the first one runs where that did, and ends it.
+    /// Waits until another pod runs on the same node, then deletes the Deployment.
     pub async fn runs_again(self) -> Result<()> {
         let pod = self.runs().await?;
         ensure!(pod != self.pod, "the pod was never evicted");
         self.lab.kubectl.run(&["delete", "deployment", &self.name, "--cascade=foreground"]).await.map(drop)
     }
 
-    /// The uid of its pod, once that is ready.
+    /// The UID of its pod, once the pod is ready.
     async fn runs(&self) -> Result<String> {
         let pods: &Api<Pod> = &Api::namespaced(self.lab.admin.clone(), "default");
         let ours = &ListParams::default().labels(&format!("app={}", self.name));

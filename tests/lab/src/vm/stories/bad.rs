@@ -1,4 +1,5 @@
-//! What a machine should never answer, and does: each ends with a person who is told what it was, and never in a loop.
+//! Stories of invalid answers from a machine: each ends with a person who gets the reason, and
+//! never in a loop.
 
 use anyhow::{Context, Result, ensure};
 use ossci_remediator::core::why::Why;
@@ -11,7 +12,7 @@ use crate::vm::guest::Guest;
 use crate::vm::node;
 use crate::wait;
 
-/// Answers whoever asks for a proof, and leaves a mark.
+/// Answers any request for a proof with nonsense, and leaves a mark.
 const NONSENSE: &str = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Local => q(/run/ossci/exporter.sock), Listen => 5) \
                         or die; while (my $c = $s->accept) { sysread $c, my $b, 4096; \
                         print $c qq(HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\nConnection: close\\r\\n\\r\\nnonsense!); \
@@ -30,7 +31,8 @@ pub async fn script_gone(lab: &Lab, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
-/// The root file system can only be read, as after an error on its disk. It can be written again after the next boot.
+/// The root file system becomes read-only, as after a disk error. It is writable again after the
+/// next boot.
 pub async fn disk_read_only(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     reimages::begins(lab, guest, "true").await?;
@@ -41,7 +43,7 @@ pub async fn disk_read_only(lab: &Lab, guest: &Guest) -> Result<()> {
     guest.power().reset().await?;
     guest.up(takes()).await?;
     guest.run("rm /var/lib/lab/gpu-missing").await?;
-    wait::until("the boot is told of", takes(), || async {
+    wait::until("the boot is reported", takes(), || async {
         ensure!(node::boot_id(lab, &guest.name).await? != before.told, "not yet");
         Ok(())
     })
@@ -51,8 +53,8 @@ pub async fn disk_read_only(lab: &Lab, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 1).await
 }
 
-/// Somebody else sits on the exporter's socket and talks nonsense: neither a pass nor a failure, and at the end of the proof's
-/// time a person's.
+/// Another program listens on the exporter's socket and answers nonsense. This is neither a pass
+/// nor a failure: at the proof's deadline the node goes to a person.
 pub async fn probe_nonsense(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
     let mut changed = policy(bmcs);
     changed["times"]["proofSeconds"] = json!(60);
@@ -69,7 +71,7 @@ pub async fn probe_nonsense(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Res
     phase(lab, name, "Escalated").await?;
     let last = episode(lab, name).await?.steps.last().context("no step")?.outcome.clone();
     ensure!(last.why == Why::CannotProve, "{:?}: {}", last.why, last.message);
-    guest.run("test -s /run/lab/asked").await.context("nobody asked for a proof")?;
+    guest.run("test -s /run/lab/asked").await.context("no proof was requested")?;
     guest
         .run("systemctl stop nonsense; rm -f /run/ossci/exporter.sock; pkill -KILL -f '^/usr/bin/ossci-exporter'")
         .await?;

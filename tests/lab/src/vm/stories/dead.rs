@@ -1,4 +1,5 @@
-//! Machines that answer nobody, and one that only seems so: what their BMCs do about it, and what is left to a person.
+//! Stories of machines that do not respond, or seem not to: what their BMCs do, and when a person
+//! is asked.
 
 use anyhow::{Context, Result, ensure};
 use ossci_remediator::core::record::ResetState;
@@ -12,8 +13,7 @@ use crate::vm::bmc::Bmcs;
 use crate::vm::guest::Guest;
 use crate::vm::node;
 
-/// The kernel hangs for good, before the order is taken that would end its boot: nobody takes it, and the BMC resets the
-/// machine, once.
+/// The kernel hangs before the agent accepts the reboot order. The BMC resets the machine, once.
 pub async fn kernel_hangs(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     let name = &*guest.name;
     let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
@@ -24,12 +24,12 @@ pub async fn kernel_hangs(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 1).await?;
     ensure!(bmcs.resets(name) == resets + 1, "its BMC reset it {} times", bmcs.resets(name) - resets);
     let asked: Vec<ResetState> = episode(lab, name).await?.resets.iter().map(|reset| reset.state).collect();
-    ensure!(asked == [ResetState::Sent], "on record are the resets {asked:?}");
+    ensure!(asked == [ResetState::Sent], "the record has the resets {asked:?}");
     Ok(())
 }
 
-/// The same at a site whose policy names no BMC: a person is asked, with that reason, switches the machine on again and gives
-/// it back.
+/// The same at a site whose policy has no BMC. A person is asked with that reason, resets the
+/// machine, and releases the node.
 pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
     let mut changed = policy(bmcs);
     changed["bmc"] = Value::Null;
@@ -46,7 +46,7 @@ pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result
     let last = episode(lab, name).await?.steps.last().context("no step")?.outcome.clone();
     ensure!(last.why == Why::DidNotComeBack && last.message.contains(said), "{:?}: {}", last.why, last.message);
     mailed(lab, name, said).await?;
-    ensure!(guest.power().resets() == before.resets && bmcs.resets(name) == resets, "somebody reset it");
+    ensure!(guest.power().resets() == before.resets && bmcs.resets(name) == resets, "the machine was reset");
 
     guest.power().reset().await?;
     guest.up(takes()).await?;
@@ -56,8 +56,8 @@ pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result
     lab.change_policy(&policy(bmcs).to_string()).await
 }
 
-/// The agent does nothing any more on a machine that is well otherwise: a person is asked, and no BMC. It does not make up for
-/// it when it goes on.
+/// The agent stops on a machine that is otherwise healthy. A person is asked, and no BMC is used.
+/// When the agent continues, it does not carry out the order.
 pub async fn agent_silent(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     let name = &*guest.name;
     let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
@@ -75,22 +75,23 @@ pub async fn agent_silent(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
-/// Stops the agent as a debugger would, or lets it go on.
+/// Stops the agent with a signal, or lets it continue.
 pub async fn signal_agent(guest: &Guest, signal: &str) -> Result<()> {
     guest.run(&format!("pkill -{signal} -f '^/usr/bin/ossci-remediator agent'")).await.map(drop)
 }
 
-/// The kernel panics and stays where it is: the kubelet has it boot by itself after one, which is not what hangs.
+/// Panics the kernel and leaves it there. The kubelet sets a reboot after a panic, which is
+/// switched off first.
 async fn hang(guest: &Guest) -> Result<()> {
     let hangs = "sync; echo 0 > /proc/sys/kernel/panic; (sleep 0.3; echo c > /proc/sysrq-trigger) &";
     guest.run(hangs).await.map(drop)
 }
 
-/// A mail about this node that says so is there.
+/// Waits for a mail about this node that contains these words.
 async fn mailed(lab: &Lab, name: &str, said: &str) -> Result<()> {
     let mut inbox = Inbox::open(&lab.facts.inbox, &lab.facts.mail_dir)?;
     inbox.look().await?;
-    // A line of a mail is broken where it is too long.
+    // A long line of a mail is wrapped.
     let flat = |text: &str| text.replace("=\r\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
     let about = |mail: &&crate::inbox::Mail| mail.subject.contains(name) && flat(&mail.raw).contains(said);
     let subjects: Vec<&str> = inbox.mails().map(|mail| mail.subject.as_str()).collect();

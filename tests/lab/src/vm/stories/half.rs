@@ -1,4 +1,4 @@
-//! Half of a pool is silent at once: it is not these machines' fault, and no BMC is asked; when the others are back, it is.
+//! Story of a pool of which half is silent: no BMC resets a machine until the others are back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,17 @@ use crate::vm::guest::Guest;
 use crate::vm::node;
 use crate::{clock, wait};
 
-/// Nodes of the pool with nobody behind them: with two machines, of which one more is silent, three of six are.
+/// Prefix of pool nodes without a kubelet. With two machines, one of them silent, three of six
+/// nodes are silent.
 const PAPER: &str = "paper";
 const ALL: std::ops::Range<usize> = 0..4;
 const HEARTBEATS: Duration = Duration::from_secs(5);
-/// More than a turn of the remediator for nodes that wait: a reset that is allowed comes within that.
+/// Longer than the remediator's interval for waiting nodes: an allowed reset would happen within
+/// it.
 const NOTHING_FOR: Duration = Duration::from_secs(45);
 
 pub async fn silent(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
-    // Orders that nobody takes are not the subject here.
+    // A silent agent is not the subject here.
     let mut changed: Value = policy(bmcs);
     changed["times"]["agentSilentSeconds"] = json!(600);
     lab.change_policy(&changed.to_string()).await?;
@@ -79,7 +81,7 @@ async fn told(lab: &Lab, bmcs: &Bmcs, guests: &[Guest], first: &AtomicBool) -> R
     Ok(())
 }
 
-/// The repair waits because so many are down.
+/// Waits until the repair is blocked by the number of silent nodes.
 async fn waits(lab: &Lab, name: &str) -> Result<()> {
     wait::until(format!("{name} waits for its pool"), takes(), || async move {
         let why = episode(lab, name).await?.why;
@@ -89,7 +91,7 @@ async fn waits(lab: &Lab, name: &str) -> Result<()> {
     .await
 }
 
-/// Keeps the paper nodes Ready; the first one only as long as it is to be.
+/// Keeps the paper nodes Ready; the first one only while `first` is set.
 async fn beat(client: Client, first: Arc<AtomicBool>) {
     let api: Api<Node> = Api::all(client);
     loop {
@@ -98,7 +100,7 @@ async fn beat(client: Client, first: Arc<AtomicBool>) {
             let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady",
                                "lastHeartbeatTime": clock::now().to_string()});
             let status = Patch::Strategic(json!({ "status": { "conditions": [ready] } }));
-            // Missed ones are seen by what waits for them.
+            // A failed write is ignored: the story that waits for the node would notice.
             let _ = api.patch_status(&nodes::name(PAPER, number), &PatchParams::default(), &status).await;
         }
         tokio::time::sleep(HEARTBEATS).await;

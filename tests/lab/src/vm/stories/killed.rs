@@ -1,5 +1,5 @@
-//! A repair whose agent dies at each of its steps, and whose node loses sight of the API server in the middle: the boot ends
-//! once, and an order for the boot that is over ends none.
+//! Story of a repair whose agent is killed at each step, and whose node loses the API server in the
+//! middle. The boot ends once, and an order for an old boot ends none.
 
 use anyhow::{Result, ensure};
 use jiff::SignedDuration;
@@ -17,7 +17,7 @@ use crate::vm::node;
 use crate::vm::workload::Workload;
 use crate::{clock, process, wait};
 
-/// How long the pod takes to leave: long enough for an agent to be killed meanwhile.
+/// Seconds that the pod takes to terminate: long enough to kill an agent meanwhile.
 const LEAVES: u32 = 20;
 
 pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
@@ -32,7 +32,8 @@ pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
     let order = reboot_runs(lab, name).await?;
     kill_agent(guest).await;
 
-    // The machine boots where nobody can reach it, and stays so until the control plane has noticed.
+    // The machine boots without a network, and stays disconnected until the control plane has
+    // noticed.
     wait::until("the machine begins its boot", takes(), || async {
         ensure!(guest.power().resets() > before.resets, "it was not reset");
         Ok(())
@@ -42,7 +43,7 @@ pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
     guest.up(takes()).await?;
     node::silent(lab, name).await?;
     let told = node::boot_id(lab, name).await?;
-    ensure!(told == before.told, "a boot was told of that nobody can have heard of: {told}");
+    ensure!(told == before.told, "the Node has a boot ID that the machine could not report: {told}");
     guest.cut_off(false).await?;
 
     phase(lab, name, "Proving").await?;
@@ -54,8 +55,8 @@ pub async fn and_cut_off(lab: &Lab, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 1).await
 }
 
-/// Somebody writes the order again by hand, with a time that is to come and a taint that allows it, and no controller is there
-/// to take it back: the agent itself looks at the boot that it is to end.
+/// A person writes the order again, with a future time and a taint that allows it, while no
+/// controller runs to withdraw it. The agent itself compares the order's boot with its own.
 async fn refuses(lab: &Lab, name: &str, mut order: Value) -> Result<()> {
     order["id"] = json!("by-hand");
     order["deadline"] = json!((clock::now() + SignedDuration::from_mins(10)).to_string());

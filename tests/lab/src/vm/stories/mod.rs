@@ -1,4 +1,4 @@
-//! What real machines go through, and what must come of it.
+//! The stories on virtual machines, and their expected results.
 
 mod bad;
 mod dead;
@@ -27,16 +27,16 @@ use crate::lab::Lab;
 use crate::wait;
 
 const STORY: &str = "machines";
-/// The longest that anything in a story may take, on the usual machine.
+/// Timeout of each step of a story, on the usual machine.
 const TAKES: Duration = Duration::from_secs(420);
 
-/// The longest that anything in a story may take, on this machine.
+/// Timeout of each step of a story, on this machine.
 pub fn takes() -> Duration {
     speed::scaled(TAKES)
 }
 
-/// What is played on each machine, one story after the other. All machines share one script of a reimage, so all reimages
-/// are one machine's.
+/// The stories of each machine, played one after the other. All machines share one reimage script,
+/// so all reimages are on one machine.
 const LANES: [&[&str]; 2] = [
     &["reboot-heals", "order-doubled", "shutdown-hangs", "kernel-panics", "killed-and-cut-off", "kernel-hangs"],
     &[
@@ -52,16 +52,17 @@ const LANES: [&[&str]; 2] = [
         "agent-silent",
     ],
 ];
-/// Played after those: they take every machine, or change what all share.
+/// Played after the lanes: these need every machine, or change shared state.
 const LAST: [&str; 3] = ["half-silent", "hangs-without-bmc", "probe-nonsense"];
 
-/// All of them.
+/// All story names.
 pub fn stories() -> impl Iterator<Item = &'static str> {
     LANES.into_iter().flatten().copied().chain(LAST)
 }
 
-/// The policy of every story. An emulated machine takes a minute to boot, two of them at once more, and some to be Ready:
-/// only then a silent kubelet is dead. It is NotReady after 50 s.
+/// The policy of every story. An emulated machine takes a minute to boot, two at the same time
+/// longer, and then some time to be Ready. Only after that a silent kubelet counts as dead. A node
+/// is NotReady after 50 s.
 fn policy(bmcs: &Bmcs) -> Value {
     let scaled = |seconds| speed::scaled(Duration::from_secs(seconds)).as_secs();
     json!({
@@ -72,7 +73,7 @@ fn policy(bmcs: &Bmcs) -> Value {
     })
 }
 
-/// What a story has to do with.
+/// The objects that a story uses.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     lab: &'a Lab,
@@ -81,7 +82,7 @@ struct Place<'a> {
     images: &'a [PathBuf],
 }
 
-/// Plays these stories, or all, on as many machines as it takes.
+/// Plays these stories, or all, on as many machines as needed.
 pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[String]) -> Result<()> {
     lab.begin(STORY);
     let names: Vec<String> = (1..=LANES.len()).map(|number| format!("vm{number}")).collect();
@@ -117,7 +118,7 @@ pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[Stri
     Ok(())
 }
 
-/// One machine, and the stories that are played on it one after the other.
+/// One machine, and the stories that it plays one after the other.
 struct Lane {
     number: u8,
     name: String,
@@ -160,7 +161,7 @@ impl Lane {
     }
 }
 
-/// What a machine's boots were when a story began.
+/// The boots of a machine before a story.
 struct Before {
     told: String,
     known: Vec<String>,
@@ -173,14 +174,15 @@ impl Before {
         Ok(Self { told, known: guest.boots().await?, resets: guest.power().resets() })
     }
 
-    /// The machine has booted so often since then: its own journal and its power switch say the same, and so does the Node.
+    /// Checks that the machine has booted `times` times since then, by its journal, its power
+    /// switch and its Node.
     async fn and_boots(&self, lab: &Lab, guest: &Guest, times: u32) -> Result<()> {
         guest.up(takes()).await?;
         let told = node::boot_id(lab, &guest.name).await?;
-        ensure!((told != self.told) == (times > 0), "the Node told of boot {} and tells of {told}", self.told);
+        ensure!((told != self.told) == (times > 0), "the Node had boot {} and has {told}", self.told);
         let (known, resets) = (guest.boots().await?, guest.power().resets() - self.resets);
         let new = known.len().saturating_sub(self.known.len());
-        ensure!(new == times as usize, "the journal knew {:?} and knows {known:?}", self.known);
+        ensure!(new == times as usize, "the journal had {:?} and has {known:?}", self.known);
         ensure!(resets == times, "the machine was reset {resets} times, not {times}");
         Ok(())
     }
@@ -199,7 +201,8 @@ async fn phase(lab: &Lab, name: &str, wanted: &str) -> Result<()> {
     }
 }
 
-/// What was ordered of the agent, what it says, and how our pods stand: whoever reads of a failure has no machine to ask.
+/// The agent's order and state and the status of our pods, for the error: the machine is gone when
+/// a person reads it.
 async fn standing(lab: &Lab, name: &str) -> String {
     let (here, of_agent) =
         (format!("--field-selector=spec.nodeName={name}"), "-o=jsonpath={.spec.order} {.status.agent}");
@@ -213,20 +216,20 @@ async fn episode(lab: &Lab, name: &str) -> Result<Episode> {
     repairs.get(name).await?.record().repair.episode.context("no episode")
 }
 
-/// Waits until a reboot is carried out; its order, as it stands in the record.
+/// Waits until a reboot is carried out; returns its order from the record.
 async fn reboot_runs(lab: &Lab, name: &str) -> Result<Value> {
     let repairs: &Api<NodeRepair> = &Api::all(lab.admin.clone());
     wait::until(format!("the reboot of {name} is carried out"), takes(), || async move {
         let record = repairs.get(name).await?;
         let order = record.record().order.filter(|order| order.kind == OrderKind::Reboot).context("no reboot")?;
         let report = record.record().report_on(&order.id).map(|report| report.state);
-        ensure!(report == Some(AgentState::Running), "nobody took {}", order.id);
+        ensure!(report == Some(AgentState::Running), "the agent has not accepted {}", order.id);
         serde_json::to_value(record.spec.order).context("its order")
     })
     .await
 }
 
-/// The agent dies. It may be on its way out already, with the machine.
+/// Kills the agent. It may be exiting already, with the machine.
 async fn kill_agent(guest: &Guest) {
     let _ = guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await;
 }

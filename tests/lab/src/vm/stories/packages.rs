@@ -1,4 +1,5 @@
-//! The default script of a reimage on a real machine, with real packages: each story breaks what is installed in another way.
+//! Stories of the default reimage script on a virtual machine with real packages: each breaks the
+//! installation in another way.
 
 use anyhow::{Result, ensure};
 
@@ -9,11 +10,11 @@ use crate::vm::guest::Guest;
 use crate::vm::repository::{DRIVER, Repository, UNPACKING};
 use crate::wait;
 
-/// Ubuntu's name for its release 24.04; what else the machine is stays Debian.
+/// An os-release of Ubuntu 24.04; the rest of the machine stays Debian.
 const UBUNTU: &str = "ID=ubuntu\\nVERSION_ID=\"24.04\"\\n";
 
-/// The driver's package was unpacked and never configured, and has lost a file; ROCm was unpacked over another release, of
-/// which it still has the core.
+/// The driver's package was unpacked but never configured, and has lost a file. ROCm was unpacked
+/// over another release, whose core package is still installed.
 pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = repository(lab, room, guest).await?;
     fetch(guest, &Repository::wanted("amdgpu/amdgpu-dkms"), "/tmp/driver.deb").await?;
@@ -25,7 +26,7 @@ pub async fn heal(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     heals(lab, guest).await
 }
 
-/// A driver is installed that is too new for any GPU, on what says that it is Ubuntu.
+/// The installed driver is too new for any GPU, and os-release says Ubuntu.
 pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = repository(lab, room, guest).await?;
     guest
@@ -39,8 +40,8 @@ pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     guest.run("cp /var/lib/lab/os-release /etc/os-release").await.map(drop)
 }
 
-/// A disk that is full, a package manager that somebody holds for ever, a repository that is down: a person is asked, in
-/// words that say which, and nothing was changed.
+/// The disk is full, the package manager is locked, or the repository is down. Each time a person
+/// is asked with that reason, and nothing was changed.
 pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let mut repository = repository(lab, room, guest).await?;
     let before = Before::of(lab, guest).await?;
@@ -68,8 +69,9 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
-/// The power fails while dpkg goes from another release of ROCm to the wanted one: of two packages that belong together one is
-/// of each, and one is held. The script is ordered once more, and finishes what the first left undone.
+/// The power fails while dpkg replaces another release of ROCm. Of two packages that belong
+/// together each is of another release, and one is on hold. The script is ordered again, and
+/// finishes the installation.
 pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let _repository = repository(lab, room, guest).await?;
     let before = Before::of(lab, guest).await?;
@@ -88,7 +90,7 @@ pub async fn power_fails(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     phase(lab, &guest.name, "Healed").await?;
     before.and_boots(lab, guest, 2).await?;
     let held = guest.run("apt-mark showhold && apt-mark unhold rocm > /dev/null").await?;
-    ensure!(held.trim() == "rocm", "held is {held:?}");
+    ensure!(held.trim() == "rocm", "these packages are on hold: {held:?}");
     installed(guest).await
 }
 
@@ -97,7 +99,7 @@ async fn fetch(guest: &Guest, from: &str, to: &str) -> Result<()> {
     guest.run(&format!("rm -f {to} && /usr/lib/apt/apt-helper download-file {from} {to}")).await.map(drop)
 }
 
-/// AMD's repositories in miniature, for this machine.
+/// Serves AMD's repositories for this machine.
 async fn repository(lab: &Lab, room: &Room, guest: &Guest) -> Result<Repository> {
     Repository::open(room, guest.run("uname -r").await?.trim(), &lab.facts.dir).await
 }
@@ -110,11 +112,11 @@ async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     installed(guest).await
 }
 
-/// The driver and ROCm are installed as they should be, and the driver is loaded.
+/// Checks that the driver and ROCm are installed and that the driver is loaded.
 async fn installed(guest: &Guest) -> Result<()> {
     let status = "dpkg-query --show --showformat='${Version} ${db:Status-Status}' amdgpu-dkms";
     let driver = guest.run(status).await?;
-    ensure!(driver == format!("{DRIVER} installed"), "installed is {driver}");
+    ensure!(driver == format!("{DRIVER} installed"), "the installed driver is {driver}");
     let there = "test -f /usr/src/amdgpu-6.12.12/dkms.conf && test -f /opt/rocm-6.4.1/.info/version";
     guest.run(&format!("{there} && grep -q . /sys/module/amdgpu/srcversion")).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Reboots of a real machine: ordered ones, and those that nobody ordered.
+//! Stories of reboots of a virtual machine: ordered ones, and unexpected ones.
 
 use std::io::Read as _;
 
@@ -17,8 +17,9 @@ use crate::vm::watched;
 use crate::vm::workload::Workload;
 use crate::wait;
 
-/// A GPU goes missing, and the exporter in the machine sees it: three strikes, an alert, a taint; an ordinary pod leaves;
-/// capture, one real reboot, proof, no taint; the pod runs again, and the alert is over.
+/// A GPU goes missing, and the exporter in the machine detects it. Three strikes, an alert and a
+/// taint follow; an ordinary pod is evicted. After capture, one real reboot and the proof, the
+/// taint is removed, the pod runs again, and the alert is resolved.
 pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     let name = &*guest.name;
     tokio::select! {
@@ -42,19 +43,19 @@ async fn from_strikes(lab: &Lab, guest: &Guest) -> Result<()> {
     guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
     let began = wait::until("three strikes begin a repair", takes(), || async { episode(lab, name).await });
     let began = began.await?.steps.first().map(|step| step.outcome.why);
-    ensure!(began == Some(Why::Complaint), "it began because of {began:?}");
+    ensure!(began == Some(Why::Complaint), "the repair began because of {began:?}");
     phase(lab, name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
     evidence(lab, guest).await?;
     workload.runs_again().await?;
-    wait::until("the alert is over", takes(), || async {
+    wait::until("the alert is resolved", takes(), || async {
         ensure!(lab.alerting.stands(name, Standing::None).await?, "it still fires");
         Ok(())
     })
     .await
 }
 
-/// What the machine said before its reboot is in the cluster and on its disk.
+/// Checks that the evidence from before the reboot is in the cluster and on the machine's disk.
 async fn evidence(lab: &Lab, guest: &Guest) -> Result<()> {
     let steps = episode(lab, &guest.name).await?.steps;
     let name = steps.iter().find_map(|step| step.evidence.clone()).context("no step names its evidence")?;
@@ -68,7 +69,7 @@ async fn evidence(lab: &Lab, guest: &Guest) -> Result<()> {
     guest.run("zcat /var/lib/ossci/evidence/*.txt.gz | grep -q '==== kernel log of this boot ===='").await.map(drop)
 }
 
-/// A unit that ignores every wish to end holds up the shutdown: the boot comes all the same, and nobody else is asked for it.
+/// A unit that ignores SIGTERM delays the shutdown. The machine still reboots, and no BMC is asked.
 pub async fn hangs(lab: &Lab, guest: &Guest) -> Result<()> {
     let never = "systemd-run --quiet --unit=never-ends --property=TimeoutStopSec=infinity --property=SendSIGKILL=no \
                  sh -c 'trap \"\" TERM; while :; do sleep 1000; done'";
@@ -80,15 +81,15 @@ pub async fn hangs(lab: &Lab, guest: &Guest) -> Result<()> {
     evidence(lab, guest).await
 }
 
-/// A GPU is gone until the next boot, and somebody asks for the repair.
+/// Removes a GPU until the next boot, and asks for the repair.
 pub async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
-    // A node that was repaired today begins one rung higher: each story is about the first time.
+    // A node that was repaired today begins one rung higher, so the old record is deleted.
     lab.kubectl.run(&["delete", "noderepair", &guest.name, "--ignore-not-found"]).await?;
     guest.run("mkdir -p /run/lab && touch /run/lab/gpu-missing").await?;
     lab.kubectl.run(&["taint", "node", &guest.name, "repair-reboot=:NoSchedule"]).await.map(drop)
 }
 
-/// The order is there twice: as if nobody had taken it while it is carried out, with another agent; and again on the next
+/// The order is written twice: again while another agent carries it out, and again on the next
 /// boot. It ends one boot.
 pub async fn doubled(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
@@ -110,8 +111,8 @@ pub async fn doubled(lab: &Lab, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 1).await
 }
 
-/// The kernel panics while the node is being proven, and boots by itself: that boot is proven as well, and no other is
-/// ordered.
+/// The kernel panics during the proof, and the machine reboots by itself. That boot is proven too,
+/// and no other one is ordered.
 pub async fn panics(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     breaks(lab, guest).await?;

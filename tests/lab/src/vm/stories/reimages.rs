@@ -1,4 +1,5 @@
-//! Reimages on a real machine: the script as a unit of systemd, whatever becomes of whoever began it.
+//! Stories of reimages on a virtual machine: the script runs as a systemd unit, even if its agent
+//! dies.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -8,11 +9,11 @@ use crate::lab::Lab;
 use crate::vm::guest::Guest;
 use crate::wait;
 
-/// What reinstalls the driver, in miniature: long enough for an agent to be killed meanwhile.
+/// A short script in place of the driver's installation: long enough to kill an agent meanwhile.
 const REIMAGE: &str =
     "set -eu\necho begun >> /var/lib/lab/reimages\nsleep 20\nrm /var/lib/lab/gpu-missing\necho installed\n";
 
-/// The script runs on while no agent watches it, once, and the next agent takes note of its end.
+/// The script runs once and continues without an agent; the next agent records its result.
 pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     begins(lab, guest, REIMAGE).await?;
@@ -23,7 +24,7 @@ pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     ran(guest, 1).await
 }
 
-/// The power fails in the middle of the script: nobody knows how far it came, so it is ordered once more.
+/// The power fails in the middle of the script. Its progress is unknown, so it is ordered again.
 pub async fn power_fails(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     begins(lab, guest, REIMAGE).await?;
@@ -34,8 +35,8 @@ pub async fn power_fails(lab: &Lab, guest: &Guest) -> Result<()> {
     ran(guest, 2).await
 }
 
-/// A script that never stops talking and leaves a process behind, and one that forks for ever: for both a person is asked, and
-/// nothing of them stays.
+/// A script with endless output that leaves a process behind, and one that forks endlessly. For
+/// both a person is asked, and no process of them remains.
 pub async fn misbehave(lab: &Lab, guest: &Guest) -> Result<()> {
     let before = Before::of(lab, guest).await?;
     let talks = "setsid sleep 987654 & tr '\\0' x < /dev/zero";
@@ -49,7 +50,7 @@ pub async fn misbehave(lab: &Lab, guest: &Guest) -> Result<()> {
     before.and_boots(lab, guest, 0).await
 }
 
-/// Somebody asks for a reimage with this script, on a node whose GPU is gone for more than this boot.
+/// Asks for a reimage with this script, on a node whose GPU stays missing after a reboot.
 pub async fn begins(lab: &Lab, guest: &Guest, script: &str) -> Result<()> {
     let map = json!({"data": {"reimage.sh": script}}).to_string();
     lab.kubectl.run(&["-n", "ossci", "patch", "configmap", "ossci-reimage", "--type=merge", "--patch", &map]).await?;
@@ -58,14 +59,15 @@ pub async fn begins(lab: &Lab, guest: &Guest, script: &str) -> Result<()> {
     lab.kubectl.run(&["taint", "node", &guest.name, "repair-reimage=:NoSchedule"]).await.map(drop)
 }
 
-/// The script was begun so often.
+/// Checks that the script was started `times` times.
 async fn ran(guest: &Guest, times: u32) -> Result<()> {
     let lines = guest.run("wc -l < /var/lib/lab/reimages").await?;
     ensure!(lines.trim() == times.to_string(), "the script ran {} times", lines.trim());
     Ok(())
 }
 
-/// A person is asked because the reimage failed with these words, and gives the node back.
+/// Waits until a person is asked because the reimage failed with these words, then releases the
+/// node.
 pub async fn fails(lab: &Lab, guest: &Guest, said: &str) -> Result<()> {
     phase(lab, &guest.name, "Escalated").await?;
     let steps = episode(lab, &guest.name).await?.steps;
