@@ -70,7 +70,7 @@ test: root fresh-parts check setup build
 
 story: root setup build
 	@[ -n "$(STORY)" ] || { echo "error: STORY is not set: make story STORY=reboot-heals" >&2; exit 1; }
-	@files="$$(find tests/stories -name '$(STORY).story')"; \
+	@files="$$(find tests/stories -path '*/$(STORY).story')"; \
 	[ -n "$$files" ] || { echo "error: tests/stories has no story $(STORY)" >&2; exit 1; }; $(LAB) story $$files
 
 golden: toolchain

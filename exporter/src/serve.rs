@@ -37,6 +37,27 @@ pub enum RunError {
 /// How often the exporter checks whether a tool was installed or removed.
 const TOOLS_INTERVAL: Duration = Duration::from_secs(60);
 
+/// What the exporter looks at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Everything: SIGHUP.
+    HangUp,
+    /// Which tools are installed.
+    Tools,
+    /// The web configuration, certificates and keys.
+    Door,
+}
+
+impl Look {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::HangUp => "SIGHUP",
+            Self::Tools => "a tool was installed, removed or replaced",
+            Self::Door => "the web configuration changed",
+        }
+    }
+}
+
 /// How often the exporter reads the web configuration, certificates and keys again.
 const DOOR_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -93,21 +114,21 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
     let (mut tools, mut door_files) = (every(TOOLS_INTERVAL), every(DOOR_INTERVAL));
     let mut reading = Reading::default();
     loop {
-        let reason = tokio::select! {
+        let look = tokio::select! {
             _ = terminate.recv() => { info!("SIGTERM received, stopping"); break }
             _ = interrupt.recv() => { info!("SIGINT received, stopping"); break }
-            _ = hang_up.recv() => "SIGHUP",
-            _ = tools.tick() => "tools",
-            _ = door_files.tick() => "door",
+            _ = hang_up.recv() => Look::HangUp,
+            _ = tools.tick() => Look::Tools,
+            _ = door_files.tick() => Look::Door,
             Some(how) = part_ended.recv() => return Err(ended_by_itself(how)),
             Some(how) = parts.join_next() => return Err(ended_by_itself(format!("{how:?}"))),
         };
-        if reason == "SIGHUP" {
+        if look == Look::HangUp {
             match reading.all(reread, &door, &node.ledger).await {
                 Some(read) => config = read,
                 None => continue,
             }
-        } else if reason == "door" {
+        } else if look == Look::Door {
             reading.door(&door, &node.ledger).await;
             continue;
         } else if !engine.is_outdated(&config).await {
@@ -117,10 +138,10 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
         let reconfigure = async {
             engine.configure(&config).await;
             engine.start();
-            if reason == "SIGHUP" {
+            if look == Look::HangUp {
                 node.ledger.set_reload(true, clock::now());
             }
-            info!(reason, "configuration applied");
+            info!(reason = look.reason(), "checks configured");
         };
         tokio::select! {
             () = reconfigure => {}

@@ -8,7 +8,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use ossci_lab::facts::Facts;
 use ossci_lab::process::Program;
-use ossci_lab::{environment, golden, kubeconfig, setup};
+use ossci_lab::{environment, kubeconfig, setup};
 use ossci_remediator::wire::node_repair::NodeRepair;
 
 use crate::support::{lab, part, run};
@@ -22,12 +22,6 @@ pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow:
         .env("HOME", &cache)
         .output(Duration::from_secs(60))
         .await
-}
-
-#[tokio::test]
-async fn the_crd_is_the_one_that_the_type_makes() {
-    let printed = run("ossci-remediator crd", &environment::our_program("ossci-remediator").unwrap(), &["crd"]).await;
-    golden::check(&environment::repository().join("deploy/crd.yaml"), &printed).unwrap();
 }
 
 #[tokio::test]

@@ -303,9 +303,11 @@ fn log(run: &Run, trigger: Trigger, before: &Standing, standing: &Standing) {
     let strikes = standing.consecutive_failures;
     let news = before.latest.as_ref().map(Run::verdict) != Some(run.verdict());
     match run.verdict() {
-        Verdict::Failed(_) => warn!(check, verdict, reason, strikes, ?trigger, detail),
-        Verdict::Unknown(_) if news => warn!(check, verdict, reason, strikes, ?trigger, detail),
-        Verdict::Passed if news => info!(check, verdict, strikes, ?trigger, detail),
+        Verdict::Failed(_) => warn!(check, verdict, reason, strikes, ?trigger, detail, "check failed"),
+        Verdict::Unknown(_) if news => {
+            warn!(check, verdict, reason, strikes, ?trigger, detail, "check without a verdict")
+        }
+        Verdict::Passed if news => info!(check, verdict, strikes, ?trigger, detail, "check passed"),
         _ => debug!(check, verdict, reason, strikes, ?trigger, detail),
     }
     if !run.not_understood.is_empty() {

@@ -96,7 +96,7 @@ impl Engine {
         });
         *self.checkers.write().unwrap_or_else(PoisonError::into_inner) = made.collect();
         let names: Vec<&str> = checks.iter().map(|check| check.as_str()).collect();
-        info!(checks = names.join(","), "configured");
+        info!(checks = names.join(","), "checks selected");
     }
 
     /// Starts a task for each check.

@@ -118,7 +118,7 @@ impl Linux {
     async fn unbound(&self) {
         let gone = std::fs::remove_file(&self.reboot_bound);
         if let Err(error) = systemctl(&["daemon-reload"], FOR_REBOOT).await {
-            tracing::warn!(error = %error, removed = gone.is_ok(), "cannot reload systemd after a refused reboot");
+            tracing::warn!(error = %error, drop_in_removed = gone.is_ok(), "cannot reload systemd after a refused reboot");
         }
     }
 }
@@ -296,7 +296,7 @@ impl Host for Linux {
             match look()? {
                 Some(outcome) => {
                     if let Err(error) = systemctl(&["stop", &unit(key)], SYSTEMCTL).await {
-                        tracing::warn!(key, error = error.whole(), "cannot stop the unit of a finished script");
+                        tracing::warn!(order = key, error = error.whole(), "cannot stop the unit of a finished script");
                     }
                     return Ok(Some(outcome));
                 }

@@ -9,3 +9,14 @@ use crate::wire::node_repair::NodeRepair;
 pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(&NodeRepair::crd())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crd_is_the_one_that_the_type_makes() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crd.yaml");
+        ossci_base::golden::check(&path, &yaml().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}

@@ -176,18 +176,10 @@ mod tests {
             evidence: None,
         };
         let episode = Episode {
-            number: 3,
-            started_at: at(0),
-            rung: Rung::Manual,
             phase: Phase::Escalating,
-            attempt: 1,
             since: at(100),
-            until: None,
-            why: Reason::new(Why::MailPending, "a person is needed"),
             node_uid: "uid".into(),
             boot_id: "boot".into(),
-            taint: None,
-            unexpected_boots: 0,
             steps: vec![
                 step(0, Rung::Reboot, Why::Complaint, "rocm-smi: three strikes", &[]),
                 Step {
@@ -197,10 +189,7 @@ mod tests {
                 },
                 step(95, Rung::Reimage, Why::ProofFailed, "rocm-smi failed (gpu-missing)", &[verdict]),
             ],
-            mails: vec![],
-            resets: vec![],
-            provisioning: None,
-            expected: None,
+            ..Episode::begin(3, Rung::Manual, at(0), Reason::new(Why::MailPending, "a person is needed"))
         };
         let complaint = Complaint {
             fingerprint: "f".into(),

@@ -32,7 +32,11 @@ pub fn read(map: &ConfigMap) -> Places {
         .map(|(node, text)| {
             let place = written(text).map_or_else(
                 || {
-                    tracing::error!(node, text, "cannot parse budget slot, it counts as taken");
+                    tracing::error!(
+                        node,
+                        text,
+                        "entry of the ConfigMap ossci-budget is invalid and counts as taken; delete it to free the slot"
+                    );
                     let holder = Holder { repair_uid: String::new(), episode: 0 };
                     Place { holder, pool: String::new(), since: jiff::Timestamp::UNIX_EPOCH }
                 },

@@ -69,7 +69,7 @@ impl Boards<'_> {
             match self.names().await {
                 Ok(names) => self.ignore_unknown(&strangers, &names, &mut told),
                 Err(error) => {
-                    tracing::error!(%error, "cannot list the node names, alerts about unknown nodes not recorded");
+                    tracing::error!(%error, "cannot list the nodes, alerts about nodes that the watch has not shown are not recorded yet");
                     lost += strangers.len();
                     told.retain(|node, _| !strangers.contains(node));
                 }
@@ -104,7 +104,7 @@ impl Boards<'_> {
     ) {
         let unknown: Vec<&String> = strangers.difference(names).collect();
         let Some(first) = unknown.first() else { return };
-        tracing::warn!(nodes = unknown.len(), first, "alerts ignored, the nodes do not exist");
+        tracing::warn!(nodes = unknown.len(), first_node = first, "alerts ignored, the nodes do not exist");
         for node in unknown {
             told.remove(node);
             self.count_unknown();
@@ -130,7 +130,7 @@ impl Boards<'_> {
                 true
             }
             Err(error) => {
-                tracing::error!(node, %error, "cannot record complaints");
+                tracing::error!(node, %error, "alerts not recorded, Alertmanager sends them again");
                 false
             }
         }

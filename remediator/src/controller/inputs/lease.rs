@@ -39,7 +39,7 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
         }
         let leads = context.leadership.leads();
         if leads != led {
-            tracing::info!(me = candidate.me(), leads, "leadership changed");
+            tracing::info!(replica = candidate.me(), leads, "leadership changed");
             context.metrics.leader.set(i64::from(leads));
             led = leads;
         }

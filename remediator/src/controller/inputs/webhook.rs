@@ -210,7 +210,7 @@ fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BT
         metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: outcome.to_owned() }).inc();
     }
     for (why, (alerts, first)) in ignored {
-        tracing::warn!(why, alerts, first, "alerts ignored");
+        tracing::warn!(why, alerts, example = first, "alerts ignored");
     }
     told
 }

@@ -43,7 +43,7 @@ pub async fn reconcile(context: &Context, node: &str) -> Option<Duration> {
         }
         Err(error) => {
             context.metrics.turn_errors.inc();
-            tracing::warn!(node, doing = error.what, error = %error.source, "reconcile failed, retrying in 5 s");
+            tracing::warn!(node, step = error.what, error = %error.source, "reconcile failed, retrying in 5 s");
             Some(AFTER_ERROR)
         }
     }
@@ -66,7 +66,11 @@ async fn rounds(context: &Context, name: &str) -> Result<Option<Duration>, Reque
             return Ok(wait);
         }
     }
-    tracing::warn!(node = name, rounds = ROUNDS, "reconcile stopped after too many rounds, retrying in 5 s");
+    tracing::warn!(
+        node = name,
+        rounds = ROUNDS,
+        "the record did not settle, retrying in 5 s; if this repeats, report it as a bug"
+    );
     Ok(Some(AFTER_ERROR))
 }
 

@@ -27,12 +27,12 @@ pub fn changed(metrics: &Metrics, events: &Events, now: Timestamp, repair: &Node
         Some(episode) if before != after => {
             tracing::info!(
                 node, rung = %episode.rung, phase = %episode.phase, attempt = episode.attempt, why = %why, message,
-                "recorded"
+                "decision recorded"
             );
         }
         _ => {
             let phase = decision.next.network.as_ref().map(|track| track.phase.as_str()).unwrap_or_default();
-            tracing::info!(node, track = "network", phase, why = %why, message, "recorded");
+            tracing::info!(node, track = "network", phase, why = %why, message, "decision recorded");
         }
     }
     metrics.decisions.get_or_create_owned(&ByWhy { why: why.as_str() }).inc();
