@@ -104,7 +104,11 @@ impl Lab {
             let listens = wait::until("the remediator's webhook listens", UP, || async move {
                 tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
             });
-            listens.await.with_context(|| format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15)))?;
+            if let Err(error) = listens.await {
+                let pods = self.kubectl.run(&["get", "pods,events", "--namespace=ossci", "--output=wide"]).await?;
+                let log = format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15));
+                return Err(error.context(format!("{log}\nthe pods of ossci and their Events:\n{pods}")));
+            }
         }
         Ok(())
     }
