@@ -343,9 +343,9 @@ mod tests {
 
     #[test]
     fn output_on_sigterm_is_returned() {
-        let script = "trap 'echo told; exit 3' TERM; echo begun; while :; do sleep 0.05; done";
+        let script = "trap 'echo stopping; exit 3' TERM; echo begun; while :; do sleep 0.05; done";
         let Ending::TimedOut(exit, streams) = shell_within(script, SHORT) else { panic!() };
-        assert_eq!((exit, text(&streams).0), (Exit::Status(3), "begun\ntold\n".to_string()));
+        assert_eq!((exit, text(&streams).0), (Exit::Status(3), "begun\nstopping\n".to_string()));
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_pulled_leash_ends_a_run_and_its_group() {
         let leash = Arc::new(Leash::default());
-        let (told, pid) = std::sync::mpsc::channel();
+        let (sender, pid) = std::sync::mpsc::channel();
         let pulled = Arc::clone(&leash);
         let puller = std::thread::spawn(move || {
             let group: Group = pid.recv().unwrap();
@@ -409,7 +409,7 @@ mod tests {
         invocation.arguments = vec!["-c".into(), "sleep 600 & sleep 600".into()];
         let mut running = Running::start(&invocation).unwrap();
         assert!(leash.put_on(running.group.0));
-        told.send(running.group).unwrap();
+        sender.send(running.group).unwrap();
         assert_eq!(running.within(BUDGET.deadline), Some(Stop::Exited));
         assert!(running.child.wait().is_ok() && puller.join().unwrap().ends_within(Duration::from_secs(20)));
     }

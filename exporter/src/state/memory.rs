@@ -40,7 +40,7 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Content {
-    /// Without it the counts of two boots could not be told apart, so none are stored.
+    /// Without it the counts of two boots could not be distinguished, so none are stored.
     boot_id: Option<String>,
     standings: BTreeMap<Check, StrikesEntry>,
     learned: Option<Inventory>,

@@ -122,12 +122,12 @@ pub async fn prove<H: Host>(
                 };
                 kept.push(said);
             }
-            return Proven { proof, message: told(proof, &kept), verdicts: newest(kept) };
+            return Proven { proof, message: summary(proof, &kept), verdicts: newest(kept) };
         }
         tokio::time::sleep(wait.min(clock::until(end))).await;
     }
     let message = match kept.last() {
-        Some(_) => told(Proof::Unknown, &kept),
+        Some(_) => summary(Proof::Unknown, &kept),
         None => format!("no check result by the deadline: {silence}"),
     };
     Proven { proof: Proof::Unknown, message, verdicts: newest(kept) }
@@ -147,7 +147,7 @@ fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
 }
 
 /// Returns one sentence: the last verdict that was not a pass.
-fn told(proof: Proof, verdicts: &[Verdict]) -> String {
+fn summary(proof: Proof, verdicts: &[Verdict]) -> String {
     let last_bad = verdicts.iter().rev().find(|verdict| verdict.verdict != "passed");
     match (proof, last_bad) {
         (Proof::Passed, _) => "the checks passed in a row".to_owned(),

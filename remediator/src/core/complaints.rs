@@ -10,9 +10,9 @@ pub const BOARD_SIZE: usize = 32;
 /// Adds received complaints to the board. One alert (by fingerprint) is one complaint; an older
 /// state of an alert changes nothing. When the board is full, the longest resolved go first, then
 /// the oldest.
-pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -> Vec<Complaint> {
+pub fn receive(board: &[Complaint], received: impl IntoIterator<Item = Complaint>) -> Vec<Complaint> {
     let mut next = board.to_vec();
-    for complaint in told {
+    for complaint in received {
         match next.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
             Some(known) if complaint.since >= known.since => *known = complaint,
             Some(_) => {}
@@ -28,11 +28,11 @@ pub fn receive(board: &[Complaint], told: impl IntoIterator<Item = Complaint>) -
 
 /// De-duplicates the alerts of one delivery by fingerprint. The later `since` wins; for the same
 /// `since`, resolved wins over firing, because a firing ends only once.
-pub fn hear(told: &mut Vec<Complaint>, complaint: Complaint) {
-    match told.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
+pub fn hear(received: &mut Vec<Complaint>, complaint: Complaint) {
+    match received.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
         Some(known) if (complaint.since, !complaint.firing) > (known.since, !known.firing) => *known = complaint,
         Some(_) => {}
-        None => told.push(complaint),
+        None => received.push(complaint),
     }
 }
 
@@ -106,9 +106,9 @@ mod tests {
         let firing = |since| complaint("a", Ask::Reboot, since, true);
         let over = |since| complaint("a", Ask::Reboot, since, false);
         for (one, other, expected) in [(firing(10), over(10), over(10)), (over(10), firing(20), firing(20))] {
-            for told in [[one.clone(), other.clone()], [other.clone(), one.clone()]] {
+            for received in [[one.clone(), other.clone()], [other.clone(), one.clone()]] {
                 let mut heard = Vec::new();
-                told.into_iter().for_each(|complaint| hear(&mut heard, complaint));
+                received.into_iter().for_each(|complaint| hear(&mut heard, complaint));
                 assert_eq!(heard, std::slice::from_ref(&expected));
             }
         }

@@ -131,8 +131,8 @@ impl ListedSilence {
 impl Alert {
     /// # Errors
     /// It is no alert: a field is missing, or of another type.
-    pub fn read(told: &RawValue) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(told.get())
+    pub fn read(value: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(value.get())
     }
 
     /// Returns the meaning, from the contract's labels and the annotation `summary`; never from
@@ -270,7 +270,7 @@ mod tests {
         bad["startsAt"] = json!("9999-12-31T23:59:59Z");
         let text = json!({"version": "4", "alerts": [bad, good, 7]}).to_string();
         let payload: Payload = serde_json::from_str(&text).unwrap();
-        let read: Vec<bool> = payload.alerts.into_iter().map(|told| Alert::read(told).is_ok()).collect();
+        let read: Vec<bool> = payload.alerts.into_iter().map(|value| Alert::read(value).is_ok()).collect();
         assert_eq!(read, [false, true, false]);
     }
 

@@ -65,7 +65,7 @@ pub fn switches(map: &ConfigMap) -> Switches {
         )
         .ok()
     });
-    Switches { told: told(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
+    Switches { sent_notices: sent_notices(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
 }
 
 /// Prefix of the annotations that record mailed notices.
@@ -75,7 +75,7 @@ pub const NOTICE_PREFIX: &str = "notice.ossci.amd.com/";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
     /// The notices already mailed: names of annotations.
-    pub told: Vec<String>,
+    pub sent_notices: Vec<String>,
     /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
     /// The brakes ignore what was before this time.
@@ -83,7 +83,7 @@ pub struct Switches {
 }
 
 /// Returns the notices already mailed, by the names of their annotations.
-fn told(map: &ConfigMap) -> Vec<String> {
+fn sent_notices(map: &ConfigMap) -> Vec<String> {
     let annotations = map.metadata.annotations.iter().flatten();
     annotations.map(|(key, _)| key).filter(|key| key.starts_with(NOTICE_PREFIX)).cloned().collect()
 }

@@ -52,36 +52,36 @@ impl Boards<'_> {
     /// after the others and within `refreshing`; the next poll repeats the ones that are left.
     pub async fn record_all(
         &self,
-        told: BTreeMap<String, Vec<Complaint>>,
+        complaints: BTreeMap<String, Vec<Complaint>>,
         repeat: Duration,
         refreshing: Duration,
     ) -> usize {
         let is_news = |node: &str, complaints: &[Complaint], again| {
             complaints.iter().any(|complaint| self.fleet.is_news(node, complaint, again))
         };
-        let (mut told, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            told.into_iter().partition(|(node, complaints)| is_news(node, complaints, Duration::MAX));
+        let (mut complaints, mut again): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            complaints.into_iter().partition(|(node, complaints)| is_news(node, complaints, Duration::MAX));
         again.retain(|node, complaints| is_news(node, complaints, repeat));
         let _receiving = Receiving::begin(self.receiving);
-        let strangers: BTreeSet<String> = told.keys().filter(|node| !self.fleet.knows(node)).cloned().collect();
+        let unseen: BTreeSet<String> = complaints.keys().filter(|node| !self.fleet.knows(node)).cloned().collect();
         let mut lost = 0;
-        if strangers.len() > ASKED_SINGLY {
+        if unseen.len() > ASKED_SINGLY {
             match self.names().await {
-                Ok(names) => self.ignore_unknown(&strangers, &names, &mut told),
+                Ok(names) => self.ignore_unknown(&unseen, &names, &mut complaints),
                 Err(error) => {
                     tracing::error!(%error, "cannot list the nodes, alerts about nodes that the watch has not shown are not recorded yet");
-                    lost += strangers.len();
-                    told.retain(|node, _| !strangers.contains(node));
+                    lost += unseen.len();
+                    complaints.retain(|node, _| !unseen.contains(node));
                 }
             }
         }
-        lost += self.write_all(told).await;
+        lost += self.write_all(complaints).await;
         lost + tokio::time::timeout(refreshing, self.write_all(again)).await.unwrap_or_default()
     }
 
     /// Makes complaints durable; returns for how many nodes that failed.
-    async fn write_all(&self, told: BTreeMap<String, Vec<Complaint>>) -> usize {
-        let writes = futures::stream::iter(told)
+    async fn write_all(&self, complaints: BTreeMap<String, Vec<Complaint>>) -> usize {
+        let writes = futures::stream::iter(complaints)
             .map(|(node, complaints)| self.complain(node, complaints))
             .buffer_unordered(CONCURRENT)
             .filter(|durable| std::future::ready(!durable));
@@ -98,15 +98,15 @@ impl Boards<'_> {
     /// Removes the complaints about nodes that do not exist; logs and counts them.
     fn ignore_unknown(
         &self,
-        strangers: &BTreeSet<String>,
+        unseen: &BTreeSet<String>,
         names: &BTreeSet<String>,
-        told: &mut BTreeMap<String, Vec<Complaint>>,
+        complaints: &mut BTreeMap<String, Vec<Complaint>>,
     ) {
-        let unknown: Vec<&String> = strangers.difference(names).collect();
+        let unknown: Vec<&String> = unseen.difference(names).collect();
         let Some(first) = unknown.first() else { return };
         tracing::warn!(nodes = unknown.len(), first_node = first, "alerts ignored, the nodes do not exist");
         for node in unknown {
-            told.remove(node);
+            complaints.remove(node);
             self.count_unknown();
         }
     }
@@ -118,8 +118,8 @@ impl Boards<'_> {
 
     /// Makes the complaints of one node durable; returns `false` if that failed. Complaints about a
     /// node that does not exist are ignored, which is no failure.
-    pub async fn complain(&self, node: String, told: Vec<Complaint>) -> bool {
-        match self.write(&node, &told).await {
+    pub async fn complain(&self, node: String, complaints: Vec<Complaint>) -> bool {
+        match self.write(&node, &complaints).await {
             Ok(true) => {
                 self.wakes.wake(&node);
                 true
@@ -138,7 +138,7 @@ impl Boards<'_> {
 
     /// Retries the guarded write until it succeeds; the caller limits the time. Returns `Ok(false)`
     /// if there is no such node.
-    async fn write(&self, name: &str, told: &[Complaint]) -> Result<bool, kube::Error> {
+    async fn write(&self, name: &str, complaints: &[Complaint]) -> Result<bool, kube::Error> {
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
         // Try the cached board first: if it is stale, the API server rejects the write.
         let mut known = self.fleet.board(name);
@@ -157,7 +157,7 @@ impl Boards<'_> {
                     None => return Ok(false),
                 },
             };
-            let after = complaints::receive(&before.complaints, told.iter().cloned());
+            let after = complaints::receive(&before.complaints, complaints.iter().cloned());
             if after == before.complaints {
                 if fresh {
                     return Ok(true);
@@ -236,8 +236,8 @@ mod tests {
     }
 
     async fn record(context: &Context, node: &str, fingerprint: &str) -> usize {
-        let told = BTreeMap::from([(node.to_owned(), vec![complaint(fingerprint)])]);
-        Boards::of(context).record_all(told, Duration::from_secs(300), Duration::from_secs(5)).await
+        let complaints = BTreeMap::from([(node.to_owned(), vec![complaint(fingerprint)])]);
+        Boards::of(context).record_all(complaints, Duration::from_secs(300), Duration::from_secs(5)).await
     }
 
     fn fingerprints(record: &Value) -> Vec<&str> {

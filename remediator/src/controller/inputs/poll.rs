@@ -22,7 +22,7 @@ const GONE: u32 = 2;
 #[derive(Default)]
 struct Union {
     /// Complaints that fire and are neither silenced nor inhibited, by node.
-    told: BTreeMap<String, Vec<Complaint>>,
+    firing: BTreeMap<String, Vec<Complaint>>,
     /// Fingerprints of all listed alerts, also silenced and inhibited ones.
     listed: BTreeSet<String>,
     silences: BTreeMap<String, Silence>,
@@ -103,9 +103,9 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
         match alert.meaning(site.cluster.as_deref(), now) {
             Meaning::Heartbeat => heartbeat = true,
             Meaning::Complaint { node, complaint } if alert.is_active() => {
-                let told = union.told.entry(node).or_default();
-                if told.iter().all(|known| known.fingerprint != complaint.fingerprint) {
-                    told.push(complaint);
+                let known = union.firing.entry(node).or_default();
+                if known.iter().all(|other| other.fingerprint != complaint.fingerprint) {
+                    known.push(complaint);
                 }
             }
             _ => {}
@@ -124,7 +124,7 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
 /// Records complaints that the webhook did not deliver.
 async fn learn(context: &Context, union: &Union) {
     // The next poll repeats what cannot be recorded now.
-    Boards::of(context).record_all(union.told.clone(), context.again(), Duration::MAX).await;
+    Boards::of(context).record_all(union.firing.clone(), context.again(), Duration::MAX).await;
 }
 
 /// Resolves complaints whose alerts no replica lists any more.

@@ -143,13 +143,13 @@ async fn answer(context: &Context, body: Body) -> Answer {
         }
         Err(error) => return not_yet(format_args!("reading the body: {error}")),
     };
-    let told = match understand(&context.site(), &context.metrics, context.now(), &body) {
-        Ok(told) => told,
+    let received = match understand(&context.site(), &context.metrics, context.now(), &body) {
+        Ok(received) => received,
         Err(text) => return (StatusCode::BAD_REQUEST, text),
     };
     drop(body);
-    let nodes = told.len();
-    match Boards::of(context).record_all(told, context.again(), REFRESHING).await {
+    let nodes = received.len();
+    match Boards::of(context).record_all(received, context.again(), REFRESHING).await {
         0 => (StatusCode::OK, format!("{nodes} nodes\n")),
         lost => not_yet(format_args!("{lost} of {nodes} nodes not recorded yet")),
     }
@@ -186,7 +186,7 @@ async fn read(mut body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
 
 /// Returns the complaints of each node. Other alerts are counted, and logged once for each reason.
 fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BTreeMap<String, Vec<Complaint>> {
-    let mut told: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
+    let mut received: BTreeMap<String, Vec<Complaint>> = BTreeMap::new();
     let mut ignored: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();
     for alert in &payload.alerts {
         let (fingerprint, meaning) = match Alert::read(alert) {
@@ -195,7 +195,7 @@ fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BT
         };
         let outcome = match meaning {
             Meaning::Complaint { node, complaint } => {
-                complaints::hear(told.entry(node).or_default(), complaint);
+                complaints::hear(received.entry(node).or_default(), complaint);
                 "complaint"
             }
             Meaning::Heartbeat => {
@@ -212,5 +212,5 @@ fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BT
     for (why, (alerts, first)) in ignored {
         tracing::warn!(why, alerts, example = first, "alerts ignored");
     }
-    told
+    received
 }

@@ -51,16 +51,16 @@ async fn round(
         .flat_map(|(pool, of)| notices::standing(pool, of, now))
         .map(|notice| (format!("{NOTICE_PREFIX}{}", notice.key), notice))
         .collect();
-    let Some(told) = fleet.told() else { return Ok(()) };
-    if told.iter().eq(standing.keys()) {
+    let Some(sent) = fleet.sent_notices() else { return Ok(()) };
+    if sent.iter().eq(standing.keys()) {
         return Ok(());
     }
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let map = api.get(NAME).await?;
     let annotations = map.metadata.annotations.clone().unwrap_or_default();
-    let told = || annotations.keys().filter(|key| key.starts_with(NOTICE_PREFIX));
+    let annotated = || annotations.keys().filter(|key| key.starts_with(NOTICE_PREFIX));
     let mut changes: serde_json::Map<String, Value> =
-        told().filter(|key| !standing.contains_key(*key)).map(|key| (key.clone(), Value::Null)).collect();
+        annotated().filter(|key| !standing.contains_key(*key)).map(|key| (key.clone(), Value::Null)).collect();
     for (key, notice) in standing.iter().filter(|(key, _)| !annotations.contains_key(*key)) {
         tracing::warn!(why = %notice.why, notice = notice.key, "{}", notice.subject);
         if let Some(mailer) = &site.mailer {

@@ -164,9 +164,9 @@ fn adopt(
 /// for its state.
 pub(super) fn wanted(moment: Moment, episode: &Episode) -> Option<Action> {
     let provisioning = episode.provisioning.as_ref()?;
-    let told = moment.seen.provisioned.as_ref().is_some_and(|answer| answer.id == provisioning.id);
+    let reported = moment.seen.provisioned.as_ref().is_some_and(|answer| answer.id == provisioning.id);
     let outstanding = matches!(provisioning.state, ProvisioningState::Asked | ProvisioningState::Running);
-    if told || !outstanding || !is_ours(moment, provisioning) {
+    if reported || !outstanding || !is_ours(moment, provisioning) {
         return None;
     }
     let id = provisioning.id.clone();

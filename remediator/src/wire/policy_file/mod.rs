@@ -242,8 +242,8 @@ mod tests {
         assert!(refused("pools: []").contains("at least one pool"));
         assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));
         for test in ["[], seconds: 60", "[rvs], seconds: 60", "[/bin/rvs], seconds: 0", "[/bin/rvs], seconds: 1800"] {
-            let told = refused(&format!("{SMALLEST}\nproof: {{loadTest: {{command: {test}}}}}"));
-            assert!(told.contains("proof.loadTest: name a command"), "{test}: {told}");
+            let error = refused(&format!("{SMALLEST}\nproof: {{loadTest: {{command: {test}}}}}"));
+            assert!(error.contains("proof.loadTest: name a command"), "{test}: {error}");
         }
         assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
         let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");

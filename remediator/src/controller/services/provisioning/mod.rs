@@ -182,8 +182,8 @@ async fn said(answer: &mut Response) -> anyhow::Result<Outcome> {
         Word::Done => (ProvisioningState::Done, "the node boots its new system"),
         Word::Failed => (ProvisioningState::Failed, "the service gives no reason"),
     };
-    let told = if message.trim().is_empty() { nothing_more } else { message.trim() };
-    Ok((state, bounded(&format!("the provisioning service reports: {told}"))))
+    let details = if message.trim().is_empty() { nothing_more } else { message.trim() };
+    Ok((state, bounded(&format!("the provisioning service reports: {details}"))))
 }
 
 fn bounded(text: &str) -> String {

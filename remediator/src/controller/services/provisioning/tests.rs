@@ -133,10 +133,10 @@ async fn without_a_usable_answer_no_second_start_is_sent() {
     for way in [Way::Hangs, Way::Refuses(500), Way::Refuses(401), Way::Refuses(302), Way::Says("<html>"), Way::Says("")]
     {
         let met = Met::with(way).await;
-        let (state, told) = met.starts_again(true).await;
-        assert_eq!((state, met.puts()), (Asked, 0), "{told}");
-        assert!(told.starts_with("no usable answer from the provisioning service: "), "{told}");
-        assert!(!told.contains("s3cret"), "{told}");
+        let (state, message) = met.starts_again(true).await;
+        assert_eq!((state, met.puts()), (Asked, 0), "{message}");
+        assert!(message.starts_with("no usable answer from the provisioning service: "), "{message}");
+        assert!(!message.contains("s3cret"), "{message}");
     }
 }
 
@@ -145,9 +145,9 @@ async fn the_status_of_a_refusal_decides_the_state() {
     for (number, expected) in [(422, Failed), (401, Failed), (429, Pending), (503, Asked), (502, Asked), (302, Failed)]
     {
         let met = Met::with(Way::RefusesToBegin(number)).await;
-        let (state, told) = met.starts().await;
-        assert_eq!((state, met.puts()), (expected, 1), "{number}: {told}");
-        assert!(told.ends_with(": because"), "{told}");
+        let (state, message) = met.starts().await;
+        assert_eq!((state, met.puts()), (expected, 1), "{number}: {message}");
+        assert!(message.ends_with(": because"), "{message}");
     }
 }
 
@@ -169,17 +169,17 @@ async fn a_reimage_keeps_running_until_the_service_reports_its_end() {
         // Another program may answer in its place, so a 404 changes nothing.
         (Way::Forgets, Running),
     ] {
-        let (state, told) = Met::with(way).await.looks(Running).await;
-        assert_eq!(state, expected, "{told}");
-        assert!(!told.is_empty());
+        let (state, message) = Met::with(way).await.looks(Running).await;
+        assert_eq!(state, expected, "{message}");
+        assert!(!message.is_empty());
     }
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_not_read_to_the_end() {
     let long: &'static str = Box::leak(format!(r#"{{"state": "done", "message": "{}"}}"#, "x".repeat(BODY)).into());
-    let (state, told) = Met::with(Way::Says(long)).await.looks(Running).await;
-    assert_eq!((state, told.len() < 1_000), (Running, true));
+    let (state, message) = Met::with(Way::Says(long)).await.looks(Running).await;
+    assert_eq!((state, message.len() < 1_000), (Running, true));
 }
 
 #[tokio::test]
@@ -188,8 +188,8 @@ async fn an_unreachable_address_is_no_refusal() {
         ServiceFile { url: "http://127.0.0.1:1/{node}/{id}".into(), token_file: None, ca_file: None, poll_seconds: 1 };
     let _ = rustls::crypto::ring::default_provider().install_default();
     let service = Service::waiting(&file, Duration::from_secs(2)).unwrap();
-    let (state, told) = service.look("gpu-1", "1", Running).await;
+    let (state, message) = service.look("gpu-1", "1", Running).await;
     assert_eq!(state, Running);
-    assert!(told.contains("refused"), "{told}");
+    assert!(message.contains("refused"), "{message}");
     assert_eq!(service.start("1", &REQUEST, Duration::from_secs(2)).await.0, Pending);
 }

@@ -211,8 +211,8 @@ impl Fleet {
     }
 
     /// Returns the notices that are recorded as mailed; `None` without a budget object.
-    pub fn told(&self) -> Option<Vec<String>> {
-        self.read(|known| known.places.as_ref().map(|_| known.switches.told.clone()))
+    pub fn sent_notices(&self) -> Option<Vec<String>> {
+        self.read(|known| known.places.as_ref().map(|_| known.switches.sent_notices.clone()))
     }
 
     /// Stores the annotations of the budget object; returns whether any of them changed.
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_late_answer_does_not_replace_a_newer_record() {
-        let told = |uid: &str, version: &str| {
+        let record = |uid: &str, version: &str| {
             let mut repair = NodeRepair::default();
             repair.metadata.name = Some("n1".into());
             repair.metadata.uid = Some(uid.into());
@@ -417,10 +417,10 @@ mod tests {
         };
         let fleet = Fleet::default();
         let version = || fleet.board("n1").and_then(|board| board.version);
-        fleet.saw_record(&told("a", "100"));
-        fleet.saw_record(&told("a", "99"));
+        fleet.saw_record(&record("a", "100"));
+        fleet.saw_record(&record("a", "99"));
         assert_eq!(version().as_deref(), Some("100"));
-        fleet.saw_record(&told("b", "9"));
+        fleet.saw_record(&record("b", "9"));
         assert_eq!(version().as_deref(), Some("9"), "another object");
     }
 
@@ -445,7 +445,7 @@ mod tests {
         repair.metadata.name = Some("n1".into());
         let status = NodeRepairStatus { complaints: vec![complaint(true, 100, 110)], ..Default::default() };
         repair.status = Some(status);
-        let news = |told| fleet.is_news("n1", &told, Duration::from_secs(300));
+        let news = |complaint| fleet.is_news("n1", &complaint, Duration::from_secs(300));
         assert!(news(complaint(true, 100, 110)), "the node has no record");
         fleet.saw_record(&repair);
         assert!(!news(complaint(true, 100, 170)), "repeated after one minute");

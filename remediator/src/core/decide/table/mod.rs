@@ -29,8 +29,8 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Returns a report of the node's agent, five seconds after the start.
-fn told(order_id: String, state: AgentState) -> AgentReport {
-    AgentReport::plain(order_id, BOOT.into(), state, at(5), "told".into())
+fn reported(order_id: String, state: AgentState) -> AgentReport {
+    AgentReport::plain(order_id, BOOT.into(), state, at(5), "reported".into())
 }
 
 fn policy(mode: Option<Mode>) -> Policy {

@@ -48,7 +48,7 @@ fn views() -> Vec<Option<NodeView>> {
 
 fn reports(track: Option<&NetworkTrack>) -> Vec<Option<AgentReport>> {
     let Some(track) = track else { return vec![None] };
-    let report = |state, proof| Some(AgentReport { proof, ..told(agent_report::network_order_id(track), state) });
+    let report = |state, proof| Some(AgentReport { proof, ..reported(agent_report::network_order_id(track), state) });
     let states = [AgentState::Running, AgentState::Refused].map(|state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
     std::iter::once(None).chain(states).chain(proofs).collect()

@@ -118,7 +118,7 @@ fn moment_of(episode: &Episode, report: Option<AgentReport>) -> (Record, Observa
 }
 
 fn passed(order_id: String) -> AgentReport {
-    AgentReport { proof: Some(Proof::Passed), ..told(order_id, AgentState::Done) }
+    AgentReport { proof: Some(Proof::Passed), ..reported(order_id, AgentState::Done) }
 }
 
 fn confirmed(phase: Phase) -> Episode {

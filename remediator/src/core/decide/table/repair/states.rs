@@ -90,7 +90,7 @@ pub(super) const RESET: &str = "1-reboot-1-reset-1";
 
 pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     let Some(id) = episode.and_then(Episode::order_id) else { return vec![None] };
-    let report = |state, proof| Some(AgentReport { proof, ..told(id.clone(), state) });
+    let report = |state, proof| Some(AgentReport { proof, ..reported(id.clone(), state) });
     if episode.is_some_and(|episode| episode.phase == Phase::Reimaging && episode.provisioning.is_some()) {
         // The agent has no order then: any report is on another order.
         return vec![None, report(AgentState::Done, None)];
@@ -149,8 +149,8 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
         episode.and_then(|episode| episode.provisioning.as_ref()).filter(|_| disruptive(episode.unwrap().phase));
     let service = service.into_iter().flat_map(|known| {
         let answer = |state| ProvisioningAnswer { id: known.id.clone(), state, message: "said".into() };
-        let told = ProvisioningState::ALL.iter().map(|&state| Some(answer(state))).collect::<Vec<_>>();
-        told.into_iter().map(|provisioned| Observation { provisioned, ..plain.clone() }).collect::<Vec<_>>()
+        let answers = ProvisioningState::ALL.iter().map(|&state| Some(answer(state))).collect::<Vec<_>>();
+        answers.into_iter().map(|provisioned| Observation { provisioned, ..plain.clone() }).collect::<Vec<_>>()
     });
     let service: Vec<_> =
         service.chain(episode.and_then(|e| e.provisioning.as_ref()).map(|_| halted(&plain))).collect();
@@ -158,11 +158,11 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
         Some(Phase::Rebooting) => {
             let dead = Observation { bmc: true, dead: true, ..plain.clone() };
             let answer = |state| Some(ResetAnswer { id: RESET.into(), state, message: "answered".into() });
-            let told = [ResetState::Sent, ResetState::Failed, ResetState::Unknown].map(answer);
-            let told = told.into_iter().map(|reset| Observation { reset, ..dead.clone() });
+            let answers = [ResetState::Sent, ResetState::Failed, ResetState::Unknown].map(answer);
+            let answers = answers.into_iter().map(|reset| Observation { reset, ..dead.clone() });
             let alive = Observation { dead: false, ..dead.clone() };
             let many = Observation { many_down: true, ..dead.clone() };
-            told.chain([alive, many, halted(&dead), dead.clone()]).collect()
+            answers.chain([alive, many, halted(&dead), dead.clone()]).collect()
         }
         _ => vec![],
     };
