@@ -20,7 +20,7 @@ await parked1 phase Healed within 60s
 pod stubborn-1 on cordon1
 kubectl create poddisruptionbudget stubborn --selector=app=stubborn-1 --min-available=1
 break cordon1 gpu-missing until reboot
-await cordon1 phase Draining within 60s
+await cordon1 why DrainBlocked within 60s
 kubectl cordon cordon1
 await cordon1 why Cordoned within 20s
 quiet 3s

@@ -22,6 +22,7 @@ await ot-proves1 phase Stabilising within 60s
 kubectl taint node ot-settles1 repair-reboot=:NoSchedule
 await ot-settles1 phase Stabilising within 60s
 await ot-proves1 phase Proving within 60s
+await ot-proves1 order prove within 20s
 
 api down
 kubectl delete node ot-drains1 ot-out1 ot-images1 ot-settles1 ot-proves1 ot-asked1
