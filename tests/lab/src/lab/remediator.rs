@@ -105,7 +105,8 @@ impl Lab {
                 tokio::net::TcpStream::connect(webhook).await.map(drop).context("connecting")
             });
             if let Err(error) = listens.await {
-                let pods = self.kubectl.run(&["get", "pods,events", "--namespace=ossci", "--output=wide"]).await?;
+                let pods = self.kubectl.run(&["get", "pods,events", "--namespace=ossci", "--output=wide"]).await;
+                let pods = pods.unwrap_or_else(|error| format!("{error:#}"));
                 let log = format!("its log {} ends:\n{}", log.display(), process::tail(&log, 15));
                 return Err(error.context(format!("{log}\nthe pods of ossci and their Events:\n{pods}")));
             }
