@@ -2,10 +2,12 @@
 //! too many nodes carry our taints. All are computed from recorded times, so they survive a
 //! restart.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::budget::Census;
 use super::record::{Attempt, Phase, Record, Rung};
 
 /// The limits of the brakes.
@@ -27,24 +29,34 @@ pub struct Brakes {
 /// Three nodes are too few to show a fault of the whole pool.
 const FEW: u32 = 3;
 
+/// An episode that asked for a reboot or a reimage: when it began, and on which of the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked {
+    pub at: Timestamp,
+    pub node: u32,
+}
+
 /// What the records of a pool show about earlier repairs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Past {
-    /// When episodes began that asked for a reboot or a reimage.
-    pub asked: Vec<Timestamp>,
+    /// Episodes that asked for a reboot or a reimage.
+    pub asked: Vec<Asked>,
+    /// Number of nodes.
+    pub nodes: u32,
     /// When episodes ended with a healed node.
     pub healed: Vec<Timestamp>,
-    /// Rungs carried out up to their proof, and failed reimages.
+    /// Rungs that were ordered and have ended: with a proof, or without one.
     pub attempts: Vec<Attempt>,
 }
 
 impl Past {
     /// Returns the past repairs of one record.
     pub fn of(record: &Record) -> Self {
-        let mut past = Self::default();
+        let mut past = Self { nodes: 1, ..Self::default() };
+        let asked = |at| Asked { at, node: 0 };
         for episode in &record.repair.history {
             if episode.rung != Rung::Manual || !episode.attempts.is_empty() {
-                past.asked.push(episode.started_at);
+                past.asked.push(asked(episode.started_at));
             }
             if episode.outcome == Phase::Healed {
                 past.healed.push(episode.ended_at);
@@ -53,7 +65,7 @@ impl Past {
         }
         if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
             if episode.steps.first().is_none_or(|step| step.rung != Rung::Manual) {
-                past.asked.push(episode.started_at);
+                past.asked.push(asked(episode.started_at));
             }
             past.attempts.extend(episode.attempts());
         }
@@ -61,7 +73,9 @@ impl Past {
     }
 
     pub fn add(&mut self, other: &Self) {
-        self.asked.extend(&other.asked);
+        let first = self.nodes;
+        self.asked.extend(other.asked.iter().map(|asked| Asked { node: first + asked.node, ..*asked }));
+        self.nodes += other.nodes;
         self.healed.extend(&other.healed);
         self.attempts.extend(&other.attempts);
     }
@@ -85,15 +99,12 @@ fn share(members: u32, percent: u32) -> u32 {
 /// when a person resumed repairs, do not count.
 pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timestamp>, now: Timestamp) -> Storm {
     let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
-    let mut asked: Vec<Timestamp> =
-        past.asked.iter().copied().filter(|at| resumed.is_none_or(|resumed| *at > resumed)).collect();
+    let mut asked: Vec<Asked> =
+        past.asked.iter().copied().filter(|asked| resumed.is_none_or(|resumed| asked.at > resumed)).collect();
     asked.sort_unstable();
     let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
-    // A storm is more than `many` requests within one window. It lasts until the oldest of them
-    // leaves the window.
-    let last = (many..asked.len()).rev().find(|&newest| asked[newest] < leaves(asked[newest - many]));
-    let Some(newest) = last else { return Storm::Calm };
-    let end = leaves(asked[newest - many]);
+    let Some(oldest) = last_storm(&asked, many, leaves) else { return Storm::Calm };
+    let end = leaves(oldest);
     if now < end {
         Storm::Braking(end)
     } else if past.healed.iter().any(|healed| *healed > end) || now > long_after(end) {
@@ -101,6 +112,34 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
     } else {
         Storm::Probation
     }
+}
+
+/// A storm is requests of more than `many` nodes within one window. It lasts until the oldest of
+/// them leaves the window. Returns the time of that one, of the last storm; `asked` is sorted.
+fn last_storm(asked: &[Asked], many: usize, leaves: impl Fn(Timestamp) -> Timestamp) -> Option<Timestamp> {
+    // The requests in the window, by node: one node that asks again and again is no storm.
+    let mut inside: BTreeMap<u32, Vec<Timestamp>> = BTreeMap::new();
+    let (mut first, mut last) = (0, None);
+    for newest in asked {
+        while asked[first].at < newest.at && leaves(asked[first].at) <= newest.at {
+            let left = asked[first];
+            if let Some(times) = inside.get_mut(&left.node) {
+                times.remove(0);
+                if times.is_empty() {
+                    inside.remove(&left.node);
+                }
+            }
+            first += 1;
+        }
+        inside.entry(newest.node).or_default().push(newest.at);
+        if inside.len() > many {
+            let mut newest_of_each: Vec<Timestamp> =
+                inside.values().filter_map(|times| times.last().copied()).collect();
+            newest_of_each.sort_unstable();
+            last = newest_of_each.get(newest_of_each.len() - 1 - many).copied();
+        }
+    }
+    last
 }
 
 /// After this time a storm no longer limits repairs, even if no node was healed.
@@ -133,12 +172,12 @@ pub fn many_are_slow(slow: u32, members: u32, brakes: &Brakes) -> bool {
     slow > share(members, brakes.slow_percent).max(FEW)
 }
 
-/// Whether more than 10 % of a pool, and more than two nodes, are not Ready. Then a common cause is
-/// likely.
-pub fn many_are_down(down: u32, size: u32) -> bool {
+/// Whether more than 10 % of a pool's members, and more than two nodes, are down for other reasons
+/// than our repairs, beside the one that asks. Then a common cause is likely.
+pub fn many_are_down(Census { members, down }: Census) -> bool {
     const PERCENT: u32 = 10;
     const FEW: u32 = 2;
-    down > FEW.max(size * PERCENT / 100)
+    down > FEW.max(share(members, PERCENT))
 }
 
 #[cfg(test)]
@@ -159,7 +198,8 @@ mod tests {
 
     fn past(asked: &[i64], healed: &[i64]) -> Past {
         let times = |seconds: &[i64]| seconds.iter().map(|second| at(*second)).collect();
-        Past { asked: times(asked), healed: times(healed), attempts: vec![] }
+        let asked = asked.iter().zip(0..).map(|(second, node)| Asked { at: at(*second), node });
+        Past { asked: asked.collect(), healed: times(healed), ..Past::default() }
     }
 
     fn storm_at(asked: &[i64], healed: &[i64], now: i64) -> Storm {
@@ -185,6 +225,16 @@ mod tests {
         assert_eq!(storm_at(&asked, &[650], 700), Storm::Calm);
         assert_eq!(storm_at(&asked, &[], 600 + 24 * 3600), Storm::Probation);
         assert_eq!(storm_at(&asked, &[], 601 + 24 * 3600), Storm::Calm);
+    }
+
+    #[test]
+    fn one_node_that_asks_again_and_again_is_no_storm() {
+        let flaps = [0, 120, 240, 360].map(|second| Asked { at: at(second), node: 0 });
+        let past = Past { asked: flaps.to_vec(), ..Past::default() };
+        assert_eq!(storm(&past, 10, &BRAKES, None, at(400)), Storm::Calm);
+        let others = (1..=3).map(|node| Asked { at: at(400), node });
+        let past = Past { asked: flaps.into_iter().chain(others).collect(), ..Past::default() };
+        assert_eq!(storm(&past, 10, &BRAKES, None, at(401)), Storm::Braking(at(960)));
     }
 
     #[test]

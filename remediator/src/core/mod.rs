@@ -13,6 +13,7 @@ pub mod memory;
 pub mod notices;
 pub mod observation;
 pub mod policy;
+pub mod pool;
 pub mod record;
 pub mod retention;
 pub mod sense;
@@ -20,3 +21,5 @@ pub mod silence;
 pub mod taint;
 pub mod why;
 pub mod window;
+#[cfg(test)]
+mod world;

@@ -22,6 +22,7 @@ pub struct PoolStanding {
     pub storm: Storm,
     /// Rungs stopped because their last attempts all failed.
     pub stopped: Vec<Rung>,
+    /// A node was refused a taint, because as many carry one as may.
     pub taints_full: bool,
 }
 

@@ -1,6 +1,8 @@
 //! The four taints. They are the interface for people: `kubectl taint` starts a rung, removing a
 //! taint releases the node.
 
+use std::collections::BTreeSet;
+
 use ossci_base::closed_words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,12 @@ impl TaintKey {
     /// carries one.
     pub fn is_repair(self) -> bool {
         self != Self::SlowNetwork
+    }
+
+    /// Returns those of `taints` that this one replaces: the repair taints of lower rungs. On a node
+    /// with several, the highest counts.
+    pub fn replaces(self, taints: &BTreeSet<Self>) -> BTreeSet<Self> {
+        taints.iter().copied().filter(|key| self.is_repair() && *key < self).collect()
     }
 }
 

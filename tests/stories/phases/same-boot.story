@@ -28,7 +28,7 @@ kubectl delete node sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-aske
 register sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
 api up
 await sa-asked1 taint repair-manual within 60s
-await sa-asked1 taint repair-manual within 60s
+await sa-out1 taint repair-reboot within 60s
 mend sa-images1
 thaw agent sa-out1
 kubectl delete poddisruptionbudget stays-sa-drains1

@@ -59,7 +59,7 @@ pub async fn act(acting: &Acting<'_>, action: Action) -> Result<Outcome, Request
     let kind = kind(&action);
     let outcome = match action {
         Action::PlaceTaint { key, replaces } => {
-            Outcome::Node(Box::new(taints::place(client, fleet, names, sight, key, replaces).await?))
+            Outcome::Node(Box::new(taints::place(client, fleet, names, sight, key, &replaces).await?))
         }
         Action::RemoveTaint { key } => Outcome::Node(Box::new(taints::remove(client, fleet, names, sight, key).await?)),
         Action::Evict(pods) => {

@@ -10,10 +10,11 @@ use ossci_base::clock;
 use serde_json::{Map, Value, json};
 
 use crate::api::request::{RequestError, doing, guard};
-use crate::controller::state::fleet::{self, Asking, Fleet};
+use crate::controller::state::fleet::{Asking, Fleet};
 use crate::core::budget::{Holder, Seat};
 use crate::core::observation::Observation;
 use crate::core::policy::Policy;
+use crate::core::pool;
 use crate::wire::budget::{NAME, Written, read};
 use crate::wire::node_repair::NodeRepair;
 
@@ -58,7 +59,7 @@ impl Budget<'_> {
             self.fleet.saw_places(places);
             return Ok(());
         }
-        let Holder { repair_uid, episode } = fleet::holder(&uid, episode);
+        let Holder { repair_uid, episode } = pool::holder(&uid, episode);
         let written = Written { repair_uid, episode, pool: pool.name.clone(), since: now };
         let mut data: Map<String, Value> = over.into_iter().map(|node| (node, Value::Null)).collect();
         data.insert(name, Value::String(json!(written).to_string()));
@@ -72,7 +73,7 @@ impl Budget<'_> {
         let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a slot's holder"))?;
         let Some(repair) = repair else { return Ok(true) };
         let holds = repair.record().repair.episode.is_some_and(|episode| {
-            fleet::holder(&repair.uid().unwrap_or_default(), &episode) == *holder && !fleet::is_done(&episode)
+            pool::holder(&repair.uid().unwrap_or_default(), &episode) == *holder && !pool::is_done(&episode)
         });
         Ok(!holds)
     }

@@ -14,12 +14,13 @@ use super::sight::{Answers, Needs, Sight};
 use crate::api::request::{RequestError, doing};
 use crate::controller::state::alerts::Alerts;
 use crate::controller::state::evictions::Evictions;
-use crate::controller::state::fleet::{self, Asking, Fleet};
+use crate::controller::state::fleet::{Asking, Fleet};
 use crate::controller::state::site::Site;
 use crate::core::budget::Seat;
 use crate::core::gates::{self, Around};
 use crate::core::observation::{NodeView, Observation, PodView};
 use crate::core::policy::{DrainMode, Policy, Pool};
+use crate::core::pool;
 use crate::core::record::{Episode, Phase, Record, Rung};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode};
@@ -140,7 +141,7 @@ impl Surroundings<'_> {
             // The node is in no pool any more, or deleted: the slot that it holds is to be given
             // back.
             None => {
-                let held = |episode: &&Episode| fleet.holds_for(name, &fleet::holder(&uid, episode));
+                let held = |episode: &&Episode| fleet.holds_for(name, &pool::holder(&uid, episode));
                 episode.filter(held).map(|_| Seat::Held)
             }
         };

@@ -225,7 +225,7 @@ mod tests {
         let waiting = in_phase(Phase::Waiting);
         let opened = plan_of(&[Repair::default(), waiting.clone(), tainted(waiting)], None);
         assert_eq!(opened.needs(), Needs { taint_lock: true, ..Needs::default() });
-        let placing = Action::PlaceTaint { key: TaintKey::RepairReboot, replaces: None };
+        let placing = Action::PlaceTaint { key: TaintKey::RepairReboot, replaces: Default::default() };
         assert_eq!(plan_of(&[], Some(placing)).needs(), Needs::default());
     }
 

@@ -1,6 +1,8 @@
 //! Our four taints on the Node. `spec.taints` is one list that every controller and person writes,
 //! so each change reads it, edits our own entries, and writes it guarded by the resourceVersion.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Taint;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Resource, ResourceExt};
@@ -13,7 +15,7 @@ use crate::controller::state::fleet::{Fleet, Kind};
 use crate::core::taint::TaintKey;
 use crate::wire::slim_node::{SlimNode, TaintNames};
 
-/// Adds `key` and removes `replaces` in one write, so that the node is never without a taint in
+/// Adds `key` and removes those that it `replaces` in one write, so that the node is never without a taint in
 /// between.
 pub async fn place(
     client: &kube::Client,
@@ -21,7 +23,7 @@ pub async fn place(
     names: &TaintNames,
     sight: &Sight,
     key: TaintKey,
-    replaces: Option<TaintKey>,
+    replaces: &BTreeSet<TaintKey>,
 ) -> Result<SlimNode, RequestError> {
     change(client, fleet, sight, |taints| with(names, taints, Some(key), replaces)).await
 }
@@ -34,7 +36,7 @@ pub async fn remove(
     sight: &Sight,
     key: TaintKey,
 ) -> Result<SlimNode, RequestError> {
-    change(client, fleet, sight, |taints| with(names, taints, None, Some(key))).await
+    change(client, fleet, sight, |taints| with(names, taints, None, &BTreeSet::from([key]))).await
 }
 
 /// The API server rejects the write when the Node changed since it was read.
@@ -63,9 +65,9 @@ async fn change(
 }
 
 /// The list with `add` and without `drop`; every other taint keeps its place and content.
-fn with(names: &TaintNames, taints: &[Taint], add: Option<TaintKey>, drop: Option<TaintKey>) -> Vec<Taint> {
-    let mut edited: Vec<Taint> =
-        taints.iter().filter(|taint| drop.is_none() || names.read(taint) != drop).cloned().collect();
+fn with(names: &TaintNames, taints: &[Taint], add: Option<TaintKey>, drop: &BTreeSet<TaintKey>) -> Vec<Taint> {
+    let stays = |taint: &&Taint| names.read(taint).is_none_or(|key| !drop.contains(&key));
+    let mut edited: Vec<Taint> = taints.iter().filter(stays).cloned().collect();
     if let Some(key) = add
         && !edited.iter().any(|taint| names.read(taint) == Some(key))
     {
@@ -86,7 +88,7 @@ mod tests {
     fn the_next_rungs_taint_replaces_the_last_in_one_list() {
         let names = TaintNames::default();
         let before = [foreign("a", "NoExecute"), names.to_wire(TaintKey::RepairReboot), foreign("b", "NoSchedule")];
-        let after = with(&names, &before, Some(TaintKey::RepairReimage), Some(TaintKey::RepairReboot));
+        let after = with(&names, &before, Some(TaintKey::RepairReimage), &BTreeSet::from([TaintKey::RepairReboot]));
         assert_eq!(
             after,
             [foreign("a", "NoExecute"), foreign("b", "NoSchedule"), names.to_wire(TaintKey::RepairReimage)]
@@ -97,7 +99,7 @@ mod tests {
     fn a_taint_of_our_name_with_another_effect_is_not_ours() {
         let names = TaintNames::default();
         let before = [foreign("repair-reboot", "NoExecute")];
-        assert_eq!(with(&names, &before, None, Some(TaintKey::RepairReboot)), before);
+        assert_eq!(with(&names, &before, None, &BTreeSet::from([TaintKey::RepairReboot])), before);
     }
 
     #[test]

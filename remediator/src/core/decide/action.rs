@@ -1,5 +1,7 @@
 //! The action that a decision asks for.
 
+use std::collections::BTreeSet;
+
 use crate::core::observation::PodView;
 use crate::core::record::{Order, ProvisioningState};
 use crate::core::taint::TaintKey;
@@ -7,10 +9,10 @@ use crate::core::taint::TaintKey;
 /// One change to the cluster, or one request to a service outside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Place a taint and remove the one it replaces, in one write.
+    /// Place a taint, if it is not there, and remove the lower ones that it replaces, in one write.
     PlaceTaint {
         key: TaintKey,
-        replaces: Option<TaintKey>,
+        replaces: BTreeSet<TaintKey>,
     },
     RemoveTaint {
         key: TaintKey,

@@ -35,7 +35,26 @@ fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     if let Some(opinion) = raised(moment, episode, node) {
         return opinion;
     }
+    if let Some(opinion) = carried_out(moment, episode, node) {
+        return opinion;
+    }
     phases::advance(moment, episode, node)
+}
+
+/// A boot that somebody else ordered, or that came by itself, before our order: it is the reboot of
+/// this rung, so it is proven. A reimage is not done by it: its evidence is of the old boot.
+fn carried_out(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    let before_order = matches!(episode.phase, Phase::Waiting | Phase::Capturing | Phase::Draining);
+    if !before_order || episode.taint.is_none() || node.boot_id == episode.boot_id {
+        return None;
+    }
+    let why = Reason::new(Why::UnexpectedReboot, "the node rebooted before our order; its new boot is proven");
+    match episode.rung {
+        Rung::Reboot => Some(stabilising(moment, episode.clone(), node, why)),
+        Rung::Reimage if phases::reimaged(episode) => Some(stabilising(moment, episode.clone(), node, why)),
+        Rung::Reimage if episode.phase != Phase::Waiting => Some(to(moment, episode, Phase::Waiting, why)),
+        Rung::Reimage | Rung::Manual => None,
+    }
 }
 
 /// The Node was deleted and created again. On a new boot it is proven before anything else. On the
@@ -80,9 +99,11 @@ impl Tainted for Episode {
     }
 }
 
-/// Moves to a higher rung if one is asked for before anything disruptive was ordered.
+/// Moves to a higher rung if one is asked for while no disruptive order is out. What is asked for
+/// during an order is taken up on the new boot.
 fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
-    if !matches!(episode.phase, Phase::Waiting | Phase::Capturing | Phase::Draining) {
+    let ordered = matches!(episode.phase, Phase::Reimaging | Phase::Rebooting);
+    if ordered || matches!(episode.phase, Phase::Escalating | Phase::Escalated) {
         return None;
     }
     let by_person = node

@@ -15,7 +15,7 @@ mod out_of_band;
 mod phases;
 mod provisioning;
 #[cfg(test)]
-mod table;
+pub(in crate::core) mod table;
 mod taint_steps;
 mod transitions;
 mod waiting;

@@ -53,20 +53,26 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
         return gives_up(if none { ", and its BMC accepted no reset" } else { ", nor after resets by its BMC" });
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
+    // What keeps the BMC from resetting the node keeps no person from hearing of it.
+    let for_long =
+        episode.until.is_none_or(|until| moment.now >= until.saturating_add(moment.policy.times.boot).unwrap_or(until));
     if let Some(why) = hands_off(moment, episode, node) {
+        if for_long {
+            return gives_up(&format!(", and its BMC does not reset it: {}", why.message));
+        }
         return waits(why);
     }
     if !moment.seen.dead {
-        let speaks_for_long = episode
-            .until
-            .is_none_or(|until| moment.now >= until.saturating_add(moment.policy.times.boot).unwrap_or(until));
-        if speaks_for_long {
+        if for_long {
             return gives_up(", and its kubelet still renews its Lease, so its BMC does not reset it");
         }
         let text = "no new boot yet; its BMC resets it when its kubelet has not renewed its Lease for long enough";
         return waits(Reason::new(Why::NotReady, text));
     }
     if moment.seen.many_down {
+        if for_long {
+            return gives_up(", and too many nodes of the pool are down for its BMC to reset it");
+        }
         let text = "too many nodes of the pool are not Ready, so a common cause is likely: no reset by its BMC";
         return waits(Reason::new(Why::ManyDown, text));
     }

@@ -96,7 +96,7 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
 }
 
 /// Whether the script has finished and only the reboot is left, because a person's mark held it.
-fn reimaged(episode: &Episode) -> bool {
+pub(super) fn reimaged(episode: &Episode) -> bool {
     let whys = episode.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
     whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
 }
@@ -289,6 +289,14 @@ fn proving(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episod
         return stays(episode, episode.until.map(|until| moment.until(until)));
     };
     match report.proof {
+        // The checks can pass on a node that Kubernetes does not use.
+        Some(Proof::Passed) if !node.ready => {
+            if episode.until.is_none_or(|until| moment.now >= until) {
+                let why = Reason::new(Why::CannotProve, "the checks pass, but the node is not Ready");
+                return climb_after(moment, episode, Rung::Manual, why, &report.verdicts);
+            }
+            stays_because(moment, episode, Reason::new(Why::NotReady, "the checks pass; the node is not Ready yet"))
+        }
         Some(Proof::Passed) if forgotten(episode, node) => {
             let text = "the checks pass on the new disk, but the number of GPUs that the node had is unknown";
             climb_after(moment, episode, Rung::Manual, Reason::new(Why::CannotProve, text), &report.verdicts)

@@ -33,12 +33,15 @@ pub(super) fn advance<T: Tainted>(moment: Moment, track: &T, node: &NodeView, ta
         Some(Opinion { next: None, why, look_again: None })
     };
     match taint.state {
-        TaintState::Placing if present => {
+        // The lower taints go in the same write. One that stayed would later look like a person's.
+        TaintState::Placing if present && taint.key.replaces(&node.taints).is_empty() => {
             let confirmed = Taint { state: TaintState::Confirmed, replaces: None, ..taint };
             let next = Some(track.with_taint(Some(confirmed)));
             Some(Opinion { next, why: track.why().clone(), look_again: None })
         }
-        TaintState::Placing if replaced_is_gone => Some(track.with_taint(None).end(moment, TaintEnd::Released)),
+        TaintState::Placing if replaced_is_gone && !present => {
+            Some(track.with_taint(None).end(moment, TaintEnd::Released))
+        }
         TaintState::Placing => stays(Why::PlacingTaint, "placing"),
         TaintState::Confirmed if present => None,
         TaintState::Confirmed => Some(track.with_taint(None).end(moment, TaintEnd::Released)),

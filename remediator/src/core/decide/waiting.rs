@@ -19,12 +19,24 @@ use crate::core::why::{Reason, Why};
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    // A person hears of a node that carries our taint before any pool, mode, limit or gate is asked.
+    if episode.rung == Rung::Manual && episode.taint.is_some() {
+        return escalating(moment, episode);
+    }
     let pool = moment.policy.pool_of(&node.labels);
     if let Some(why) = untouched(pool, episode) {
         let asked = moment.board().iter().any(|complaint| complaint.firing && complaint.ask.rung().is_some());
         if episode.taint.is_none() && !asked && !node.taints.iter().any(|key| key.is_repair()) {
             let why = Reason::new(Why::ComplaintResolved, "the complaints were resolved before anything was done");
             return to(moment, episode, Phase::Recovered, why);
+        }
+        // The label may have gone with the GPUs. The node carries our taint, so a person hears.
+        let ends = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+        if why.why == Why::NotManaged && episode.taint.is_some() {
+            if moment.now >= ends {
+                return climb_to(moment, episode, Rung::Manual, why);
+            }
+            return Opinion { look_again: Some(moment.until(ends)), ..stays_because(moment, episode, why) };
         }
         return stays_because(moment, episode, why);
     }
@@ -37,8 +49,8 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
         let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
         return Opinion { next: Some(next), why: episode.why.clone(), look_again: None };
     }
-    if episode.rung == Rung::Manual {
-        return escalating(moment, episode);
+    if (pool.mode, episode.rung) == (Mode::Reboot, Rung::Reimage) {
+        return climb_to(moment, episode, Rung::Manual, not_reimaged(pool));
     }
     if let Some(why) = hands_off(moment, episode, node) {
         return stays_because(moment, episode, why);
@@ -48,7 +60,6 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
     match (pool.mode, episode.rung) {
         (Mode::Observe | Mode::Taint, _) => stays_because(moment, episode, only_tainted(pool)),
-        (Mode::Reboot, Rung::Reimage) => climb_to(moment, episode, Rung::Manual, not_reimaged(pool)),
         (Mode::Reboot | Mode::Reimage, _) if moment.seen.seat != Some(Seat::Held) => {
             stays_because(moment, episode, queueing(moment.seen.seat))
         }
@@ -58,20 +69,24 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
 }
 
-/// Checks the node once more if the complaint is old: fresh passes end the episode without a
+/// Checks the node once more if the complaint is old, or of another boot: fresh passes end the episode without a
 /// reboot, anything else continues it. Skipped for a person's taint, and for a repair that has
 /// begun, which is proven anyway.
 fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
     let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);
-    let old = moment.until(episode.started_at.saturating_add(moment.policy.times.fresh_evidence).unwrap_or(moment.now));
-    if episode.by_person() || settled || !old.is_zero() {
+    let evidence = moment.record.behind(episode).map(|complaint| complaint.since).max();
+    let evidence = evidence.map_or(episode.started_at, |since| since.min(episode.started_at));
+    let old = moment.until(evidence.saturating_add(moment.policy.times.fresh_evidence).unwrap_or(moment.now));
+    let checking = episode.why.why == Why::CheckingFirst;
+    let other_boot = node.boot_id != episode.boot_id;
+    if episode.by_person() || !(checking || other_boot || old.is_zero() && !settled) {
         return None;
     }
-    let checking = episode.why.why == Why::CheckingFirst;
-    let rebooted = checking && node.boot_id != episode.boot_id && episode.unexpected_boots < UNEXPECTED_BOOTS;
+    let rebooted = checking && other_boot && episode.unexpected_boots < UNEXPECTED_BOOTS;
     if !checking || rebooted {
-        let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
+        let because = if other_boot { "the node rebooted" } else { "the complaint is old" };
+        let why = Reason::new(Why::CheckingFirst, format!("{because}; the node is checked once more"));
         let mut opinion = to(moment, episode, Phase::Waiting, why);
         if let Some(next) = &mut opinion.next {
             next.until = Some(moment.after(CHECK_FIRST));

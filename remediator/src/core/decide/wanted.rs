@@ -6,6 +6,7 @@ use super::action::Action;
 use super::moment::Moment;
 use super::{agent_report, objections, provisioning};
 use crate::core::budget::Seat;
+use crate::core::observation::NodeView;
 use crate::core::policy::DrainMode;
 use crate::core::record::{
     Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung, Script,
@@ -18,8 +19,8 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     let episode = repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
     let track = repair.network.as_ref().filter(|track| !track.phase.is_over());
     let taints = [episode.and_then(|episode| episode.taint), track.and_then(|track| track.taint)];
-    if moment.seen.node.is_some()
-        && let Some(action) = taints.into_iter().flatten().find_map(taint)
+    if let Some(node) = &moment.seen.node
+        && let Some(action) = taints.into_iter().flatten().find_map(|wanted| taint(wanted, node))
     {
         return Some(action);
     }
@@ -47,12 +48,15 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     }
 }
 
-/// Returns the taint write that is due: an intent still on record has not been seen on the node.
-fn taint(taint: Taint) -> Option<Action> {
-    match taint.state {
-        TaintState::Placing => Some(Action::PlaceTaint { key: taint.key, replaces: taint.replaces }),
-        TaintState::Removing => Some(Action::RemoveTaint { key: taint.key }),
-        TaintState::Confirmed => None,
+/// Returns the taint write that is due: an intent still on record has not been seen on the node, or
+/// a person added a lower taint beside ours.
+fn taint(Taint { key, state, .. }: Taint, node: &NodeView) -> Option<Action> {
+    let replaces = key.replaces(&node.taints);
+    match state {
+        TaintState::Placing => Some(Action::PlaceTaint { key, replaces }),
+        TaintState::Removing => Some(Action::RemoveTaint { key }),
+        TaintState::Confirmed if replaces.is_empty() || !node.taints.contains(&key) => None,
+        TaintState::Confirmed => Some(Action::PlaceTaint { key, replaces }),
     }
 }
 

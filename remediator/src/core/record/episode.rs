@@ -224,7 +224,8 @@ impl Episode {
         }
     }
 
-    /// Returns the rungs that were carried out, and whether the node was healthy afterwards.
+    /// Returns the rungs that were ordered, and whether the node was healthy afterwards. Whatever
+    /// ends an ordered boot without a passed proof is a failed attempt.
     ///
     /// A proof without a reboot that we ordered (an old complaint, a Node created again) says
     /// nothing about a rung.
@@ -233,8 +234,8 @@ impl Episode {
         self.steps.iter().filter_map(move |step| {
             let passed = match step.outcome.why {
                 Why::ProofPassed if rebooted(step.rung) => true,
-                Why::ProofFailed if rebooted(step.rung) => false,
-                Why::ReimageFailed => false,
+                Why::ProofFailed | Why::CannotProve if rebooted(step.rung) => false,
+                Why::ReimageFailed | Why::DidNotComeBack | Why::AgentSilent | Why::OrderRefused => false,
                 _ => return None,
             };
             Some(Attempt { rung: step.rung, at: step.at, passed })

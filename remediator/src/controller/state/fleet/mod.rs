@@ -3,7 +3,7 @@
 //! protect what is decided from it. Sends no request.
 
 pub mod cached;
-mod pool;
+mod sums;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,7 +16,8 @@ use crate::core::brakes::Past;
 use crate::core::budget::{Holder, Place, Places, Waiter};
 use crate::core::observation::NodeView;
 use crate::core::policy::Policy;
-use crate::core::record::{Complaint, Episode, Phase, Rung, Severity};
+use crate::core::pool;
+use crate::core::record::{Complaint, Phase, Rung};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
@@ -25,7 +26,7 @@ use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
 use self::cached::Cached;
-pub use self::pool::{Asking, Counts, Standing};
+pub use self::sums::{Asking, Counts, Standing};
 
 /// The cached summary of a Node.
 #[derive(Debug)]
@@ -163,11 +164,10 @@ impl Fleet {
         let episode = record.repair.episode.as_ref();
         let open = episode.filter(|episode| !episode.phase.is_over());
         let slow = record.repair.network.as_ref().filter(|track| !track.phase.is_over());
-        let queues = |episode: &&Episode| episode.phase == Phase::Waiting && stands_in_line(episode.why.why);
         let glance = RepairGlance {
-            holder: episode.map(|episode| holder(uid.as_deref().unwrap_or_default(), episode)),
-            over: episode.is_none_or(is_done),
-            waits: open.filter(queues).map(|episode| waiter(name, episode, record.severity(episode))),
+            holder: episode.map(|episode| pool::holder(uid.as_deref().unwrap_or_default(), episode)),
+            over: episode.is_none_or(pool::is_done),
+            waits: pool::waiter_of(name, &record),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
             nonsense: sense::nonsense(&record).is_some(),
             slow: slow.is_some(),
@@ -377,27 +377,6 @@ impl Known {
             self.cached.node(node, seen.version);
         }
     }
-}
-
-/// Whether an episode needs no budget slot any more: it has ended, or a person has the node.
-pub fn is_done(episode: &Episode) -> bool {
-    episode.phase.is_over() || episode.rung == Rung::Manual
-}
-
-/// Whether an episode that waits for this reason is queued for a budget slot. A brake or a pause
-/// stops the whole pool, so its nodes stay queued and resume in their order. A node that stops
-/// waiting does not block the others: each is reconciled within a minute.
-fn stands_in_line(why: Why) -> bool {
-    matches!(why, Why::WaitingForBudget | Why::StormBrake | Why::Paused)
-}
-
-/// Returns the identity of an episode in the budget.
-pub fn holder(uid: &str, episode: &Episode) -> Holder {
-    Holder { repair_uid: uid.to_owned(), episode: episode.number }
-}
-
-fn waiter(node: &str, episode: &Episode, severity: Severity) -> Waiter {
-    Waiter { node: node.to_owned(), severity, rung: episode.rung, since: episode.started_at }
 }
 
 #[cfg(test)]

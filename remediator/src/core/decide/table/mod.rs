@@ -33,7 +33,7 @@ fn reported(order_id: String, state: AgentState) -> AgentReport {
     AgentReport::plain(order_id, BOOT.into(), state, at(5), "reported".into())
 }
 
-fn policy(mode: Option<Mode>) -> Policy {
+pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
     let seconds = Duration::from_secs;
     let pool = |mode| Pool {
         name: "gpu".into(),
@@ -116,8 +116,10 @@ fn nodes() -> Vec<Option<NodeView>> {
 
 fn deed(action: &Action) -> String {
     match action {
-        Action::PlaceTaint { key, replaces: None } => format!("place {key}"),
-        Action::PlaceTaint { key, replaces: Some(old) } => format!("place {key} for {old}"),
+        Action::PlaceTaint { key, replaces } => {
+            let old: Vec<_> = replaces.iter().map(TaintKey::to_string).collect();
+            if old.is_empty() { format!("place {key}") } else { format!("place {key} for {}", old.join(" and ")) }
+        }
         Action::RemoveTaint { key } => format!("remove {key}"),
         Action::Evict(_) => "evict".to_owned(),
         Action::IssueOrder(order) => format!("order {}", order.kind),

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::controller::state::fleet::{Known, holder, waiter};
+use crate::controller::state::fleet::Known;
 use crate::core::brakes;
-use crate::core::brakes::{Past, Storm};
+use crate::core::brakes::Storm;
 use crate::core::budget;
-use crate::core::budget::{Census, Places, Seat, Waiter};
+use crate::core::budget::{Places, Seat, Waiter};
 use crate::core::notices::PoolStanding;
 use crate::core::policy::Policy;
+use crate::core::pool::{self, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
 
@@ -57,30 +58,24 @@ pub struct Counts {
     pub pools: BTreeMap<String, PoolStanding>,
 }
 
-/// The sums over a pool.
-struct Pooled {
-    size: u32,
-    past: Past,
-    slow: u32,
-    down: u32,
-    tainted: u32,
-}
-
 impl Known {
-    /// Returns the sums over a pool; the taint of the node `asks` is not counted.
-    fn pooled(&self, pool: &str, asks: Option<&str>) -> Pooled {
-        let mut pooled = Pooled { size: 0, past: Past::default(), slow: 0, down: 0, tainted: 0 };
-        for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
+    /// Returns the nodes of a pool, with the budget slots `places`.
+    fn members<'a>(&'a self, pool: &'a str, places: &'a Places, at: Instant) -> impl Iterator<Item = Member<'a>> {
+        self.nodes.iter().filter(move |(_, node)| node.pool.as_deref() == Some(pool)).map(move |(name, node)| {
             let repair = self.repairs.get(name);
-            let tainted = node.tainted || repair.is_some_and(|repair| repair.placing);
-            pooled.size += 1;
-            pooled.down += u32::from(!node.ready);
-            pooled.tainted += u32::from(tainted && Some(name.as_str()) != asks);
-            let Some(repair) = repair else { continue };
-            pooled.past.add(&repair.past);
-            pooled.slow += u32::from(repair.firing().any(|complaint| complaint.ask == Ask::SlowNetwork));
-        }
-        pooled
+            Member {
+                name,
+                ready: node.ready,
+                cordoned: node.cordoned.is_some(),
+                cordoned_long: node.cordoned.is_some_and(|since| at.duration_since(since) > CORDONED_LONG),
+                manual: node.manual,
+                tainted: node.tainted || repair.is_some_and(|repair| repair.placing),
+                refused: repair.and_then(|repair| repair.open).is_some_and(|(_, _, why)| why == Why::TaintLimit),
+                slow: repair.is_some_and(|repair| repair.firing().any(|complaint| complaint.ask == Ask::SlowNetwork)),
+                holds_place: places.contains_key(name),
+                past: repair.map(|repair| &repair.past),
+            }
+        })
     }
 
     /// Returns the nodes that are queued for a budget slot of the pool.
@@ -106,9 +101,10 @@ impl Known {
         let none = Places::new();
         let places = self.places.as_ref().unwrap_or(&none);
         for pool in &policy.pools {
-            let Pooled { size, past, tainted, .. } = self.pooled(&pool.name, None);
+            let members = || self.members(&pool.name, places, at);
+            let Pooled { size, past, tainted, refused, .. } = pool::pooled(members(), None);
             let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
-            let limit = budget::places(self.census(&pool.name, "", places, at), policy.budget);
+            let limit = budget::places(pool::census(members(), ""), policy.budget);
             let taken = places.values().filter(|place| place.pool == pool.name).count();
             let fails = |rung: &Rung| brakes::rung_fails(&past, *rung, &policy.brakes, self.switches.resumed);
             let standing = PoolStanding {
@@ -119,7 +115,7 @@ impl Known {
                 waits_since: self.waiters(&pool.name).map(|waiter| waiter.since).min(),
                 storm,
                 stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
-                taints_full: size > 0 && brakes::taints_are_full(tainted, size, &policy.brakes),
+                taints_full: refused > 0,
             };
             counts.pools.insert(pool.name.clone(), standing);
         }
@@ -131,7 +127,10 @@ impl Known {
         let Asking { node, record, policy, now, .. } = asking;
         let episode = record.repair.episode.as_ref();
         let pool = self.nodes.get(node)?.pool.as_deref()?;
-        let Pooled { size, past, slow, down, tainted } = self.pooled(pool, Some(node));
+        let none = Places::new();
+        let members = || self.members(pool, places.unwrap_or(&none), asking.at);
+        let Pooled { size, past, slow, tainted, .. } = pool::pooled(members(), Some(node));
+        let census = pool::census(members(), node);
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
         let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
         let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
@@ -141,7 +140,7 @@ impl Known {
             rung_fails: episode.is_some_and(fails),
             taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
-            many_down: brakes::many_are_down(down, size),
+            many_down: brakes::many_are_down(census),
             paused: self.switches.paused.clone(),
         })
     }
@@ -151,28 +150,10 @@ impl Known {
         if !(self.nodes_listed && self.repairs_listed) {
             return None;
         }
-        let limit = budget::places(self.census(pool, node, places, at), policy.budget);
+        let limit = budget::places(pool::census(self.members(pool, places, at), node), policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
         let mut waiting: Vec<Waiter> = self.waiters(pool).filter(|waiter| waiter.node != node).cloned().collect();
-        waiting.push(waiter(node, episode, record.severity(episode)));
-        Some(budget::seat(node, &holder(uid, episode), pool, places, &waiting, limit))
-    }
-
-    /// Counts the members of a pool, and those that are down. A node that holds a budget slot is
-    /// down because of our repair and does not count as down; neither does the node `asks`.
-    fn census(&self, pool: &str, asks: &str, places: &Places, now: Instant) -> Census {
-        let mut census = Census::default();
-        for (name, node) in self.nodes.iter().filter(|(_, node)| node.pool.as_deref() == Some(pool)) {
-            let long_cordoned = node.cordoned.is_some_and(|since| now.duration_since(since) > CORDONED_LONG);
-            if name != asks && (node.manual || long_cordoned) {
-                continue;
-            }
-            census.members += 1;
-            let down = !node.ready || node.cordoned.is_some();
-            if down && name != asks && !places.contains_key(name) {
-                census.down += 1;
-            }
-        }
-        census
+        waiting.push(pool::waiter(node, episode, record.severity(episode)));
+        Some(budget::seat(node, &pool::holder(uid, episode), pool, places, &waiting, limit))
     }
 }

@@ -1,0 +1,287 @@
+//! The controller and the agents of the world: the real `decide` on what the world shows, and what
+//! its actions and orders do to the machines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{By, Fault, Machine, World, at};
+use crate::core::brakes::{self, Past, Storm};
+use crate::core::budget::{self, Holder, Place};
+use crate::core::decide::{Action, Decision, decide};
+use crate::core::gates::{self, Around};
+use crate::core::observation::{NodeView, Observation, PodView, ResetAnswer};
+use crate::core::pool::{self, Member};
+use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
+use crate::core::taint::TaintKey;
+use crate::core::why::{Reason, Why};
+
+/// The policy's `bmc.deadSeconds`.
+const DEAD: i64 = 300;
+/// How long a machine takes from the end of a boot to the next.
+pub(super) const BOOT: i64 = 180;
+/// More decisions than this without a rest go in a circle.
+const ROUNDS: usize = 60;
+
+impl World {
+    /// Lets the controller decide and act until nothing is left to do. Returns the time after which
+    /// it wants to look again, the soonest of all machines.
+    pub(super) fn reconcile(&mut self) -> Option<i64> {
+        let mut soonest: Option<i64> = None;
+        // The second round sees what the first left of the budget.
+        for _ in 0..2 {
+            soonest = None;
+            for m in 0..self.machines.len() {
+                let look = self.reconcile_one(m);
+                soonest = soonest.into_iter().chain(look).min();
+            }
+        }
+        soonest
+    }
+
+    fn reconcile_one(&mut self, m: usize) -> Option<i64> {
+        let mut answers = (None, None);
+        for _ in 0..ROUNDS {
+            let seen = self.observation(m, std::mem::take(&mut answers));
+            let record = &self.machines[m].record;
+            if record.repair.episode.is_none()
+                && record.complaints.is_empty()
+                && seen.node.as_ref().is_none_or(|n| n.taints.is_empty())
+            {
+                return None;
+            }
+            let decision = decide(record, &seen, at(self.now), &self.policy);
+            if decision.next != record.repair {
+                self.check_step(m, &decision);
+                self.machines[m].record.repair = decision.next;
+                continue;
+            }
+            let Decision { action, look_again, .. } = decision;
+            match action {
+                Some(action) => {
+                    if !self.act(m, action, &mut answers) {
+                        return look_again.map(seconds);
+                    }
+                }
+                None => return look_again.map(seconds),
+            }
+        }
+        self.violates(|| "always-ends: the decisions go in a circle".to_owned());
+        None
+    }
+
+    fn observation(&self, m: usize, answers: (Option<String>, Option<ResetAnswer>)) -> Observation {
+        let machine = &self.machines[m];
+        let record = &machine.record;
+        let episode = record.repair.episode.as_ref();
+        let pasts: Vec<Past> = self.machines.iter().map(|machine| Past::of(&machine.record)).collect();
+        let members = || self.members(&pasts);
+        let name = machine.name.as_str();
+        let sums = pool::pooled(members(), Some(name));
+        let brakes = &self.policy.brakes;
+        let storm = brakes::storm(&sums.past, sums.size, brakes, None, at(self.now));
+        let in_pool = machine.exists && machine.labelled;
+        let limit = budget::places(pool::census(members(), name), self.policy.budget);
+        let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
+        let uid = format!("record-{name}");
+        let seat = episode.and_then(|episode| {
+            let holder = pool::holder(&uid, episode);
+            if !in_pool {
+                return self.places.get(name).filter(|place| place.holder == holder).map(|_| budget::Seat::Held);
+            }
+            let others = self.machines.iter().filter(|other| other.name != name);
+            let mut waiting: Vec<_> = others.filter_map(|other| pool::waiter_of(&other.name, &other.record)).collect();
+            waiting.push(pool::waiter(name, episode, record.severity(episode)));
+            Some(budget::seat(name, &holder, "gpu", &self.places, &waiting, limit))
+        });
+        let rung = episode.map_or(Rung::Reboot, |episode| episode.rung);
+        let around = Around {
+            skewed: false,
+            paused: self.paused.then_some("a person pauses"),
+            alerts_unknown: false,
+            storm,
+            rung_fails: episode.is_some() && brakes::rung_fails(&sums.past, rung, brakes, None),
+        };
+        let halt = gates::halt(around, &self.policy.pools[0], rung, at(self.now)).filter(|_| in_pool);
+        let closed = self.window_closed.then(|| Reason::new(Why::WindowClosed, "the window is closed"));
+        let silenced = if machine.silenced {
+            record.complaints.iter().map(|complaint| complaint.fingerprint.clone()).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let draining = episode.is_some_and(|episode| episode.phase == Phase::Draining);
+        let pod = PodView { namespace: "train".into(), name: "job-0".into(), grace: Duration::from_secs(30) };
+        Observation {
+            node: machine.exists.then(|| view(machine)),
+            pods: if draining && machine.pods { vec![pod] } else { vec![] },
+            accepted_mail: answers.0,
+            reset: answers.1,
+            bmc: self.bmc,
+            dead: !machine.ready && machine.silent_since.is_some_and(|since| self.now - since > DEAD),
+            many_down: in_pool && brakes::many_are_down(pool::census(members(), name)),
+            seat,
+            halt: halt.or(closed.filter(|_| in_pool)),
+            taints_full: in_pool && brakes::taints_are_full(sums.tainted, sums.size, brakes),
+            silenced,
+            ..Observation::default()
+        }
+    }
+
+    pub(super) fn members<'a>(&'a self, pasts: &'a [Past]) -> impl Iterator<Item = Member<'a>> {
+        let managed = self.machines.iter().zip(pasts).filter(|(machine, _)| machine.exists && machine.labelled);
+        managed.map(|(machine, past)| {
+            let open = machine.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
+            Member {
+                name: &machine.name,
+                ready: machine.ready,
+                cordoned: machine.cordoned,
+                cordoned_long: false,
+                manual: machine.taints.contains_key(&TaintKey::RepairManual),
+                tainted: !machine.taints.is_empty() || open.is_some_and(|episode| episode.taint.is_some()),
+                refused: open.is_some_and(|episode| episode.why.why == Why::TaintLimit),
+                slow: false,
+                holds_place: self.places.contains_key(&machine.name),
+                past: Some(past),
+            }
+        })
+    }
+
+    /// Carries out one action. `false`: nothing more happens now.
+    fn act(&mut self, m: usize, action: Action, answers: &mut (Option<String>, Option<ResetAnswer>)) -> bool {
+        self.check_action(m, &action);
+        let now = self.now;
+        let machine = &mut self.machines[m];
+        match action {
+            Action::PlaceTaint { key, replaces } => {
+                machine.taints.entry(key).or_insert(By::Us);
+                machine.taints.retain(|key, _| !replaces.contains(key));
+            }
+            Action::RemoveTaint { key } => drop(machine.taints.remove(&key)),
+            // The pods leave in their own time.
+            Action::Evict(_) => return false,
+            Action::IssueOrder(order) => machine.record.order = Some(*order),
+            Action::WithdrawOrder { .. } => machine.record.order = None,
+            Action::SendMail { message_id } => {
+                machine.facts.mails.push(now);
+                machine.facts.owes_proof = false;
+                answers.0 = Some(message_id);
+            }
+            Action::ResetNode { id, .. } => {
+                self.ends_boot(m);
+                answers.1 = Some(ResetAnswer { id, state: ResetState::Sent, message: "reset".into() });
+            }
+            Action::TakePlace => {
+                let episode = machine.record.repair.episode.as_ref().unwrap();
+                let holder = Holder { repair_uid: format!("record-{}", machine.name), episode: episode.number };
+                let place = Place { holder, pool: "gpu".into(), since: at(now) };
+                self.places.insert(machine.name.clone(), place);
+            }
+            Action::GivePlaceBack => drop(self.places.remove(&machine.name)),
+            Action::StartProvisioning { .. } | Action::LookAtProvisioning { .. } => return false,
+        }
+        true
+    }
+
+    /// The agent of a machine carries out its order, if it has one that it has not begun. Returns
+    /// whether it did anything.
+    pub(super) fn agent_works(&mut self, m: usize) -> bool {
+        let now = self.now;
+        let machine = &self.machines[m];
+        let Some(order) = machine.record.order.clone() else { return false };
+        let reported = machine.record.report_on(&order.id).is_some();
+        if reported || !machine.agent_runs() {
+            return false;
+        }
+        let report = |machine: &Machine, state, message: &str| {
+            AgentReport::plain(order.id.clone(), machine.boot_id(), state, at(now), message.into())
+        };
+        if at(now) > order.deadline {
+            let refused = report(machine, AgentState::Refused, "past its deadline");
+            self.machines[m].record.agent = Some(refused);
+            return true;
+        }
+        let stands = machine.record.repair.episode.as_ref().and_then(|episode| episode.order_id());
+        let guarded = machine.hold
+            || order.boot_id != machine.boot_id()
+            || stands.as_deref() != Some(order.id.as_str())
+            || !machine.taints.keys().any(|key| key.is_repair());
+        if order.kind.is_disruptive() && guarded {
+            let refused = report(machine, AgentState::Refused, "a guard of the agent");
+            self.machines[m].record.agent = Some(refused);
+            return true;
+        }
+        let done = report(machine, AgentState::Done, "done");
+        let machine = &mut self.machines[m];
+        match order.kind {
+            OrderKind::Capture => machine.record.agent = Some(done),
+            OrderKind::Prove => machine.prove(&order, done, now),
+            OrderKind::Reimage => {
+                machine.record.agent = Some(done);
+                self.check_destruction(m, "reimaged");
+                let machine = &mut self.machines[m];
+                if machine.fault == Fault::Reimage {
+                    machine.fault = Fault::Reboot;
+                }
+            }
+            OrderKind::Reboot => {
+                machine.record.agent = Some(AgentReport { state: AgentState::Running, ..done });
+                let boot = machine.boot;
+                if !machine.facts.ended.insert(boot) {
+                    self.violates(|| format!("never-two: boot {boot} was ended twice"));
+                }
+                self.ends_boot(m);
+            }
+        }
+        true
+    }
+
+    /// We end the boot of a machine, by an order or by its BMC.
+    fn ends_boot(&mut self, m: usize) {
+        self.check_destruction(m, "rebooted");
+        let machine = &mut self.machines[m];
+        machine.facts.owes_proof = true;
+        machine.goes_down(self.now);
+    }
+}
+
+impl Machine {
+    /// The machine's boot ends; the next comes up later, or never.
+    pub(super) fn goes_down(&mut self, now: i64) {
+        self.up_at = Some(if self.boots_never { i64::MAX } else { now + BOOT });
+        self.ready = false;
+        self.silent_since = self.silent_since.or(Some(now));
+        self.pods = false;
+    }
+
+    fn prove(&mut self, order: &Order, report: AgentReport, now: i64) {
+        let gpu = order.proof.as_ref().is_some_and(|terms| terms.of == ProofOf::Gpu);
+        let proof = if gpu && self.fault != Fault::None { Proof::Failed } else { Proof::Passed };
+        if proof == Proof::Failed {
+            self.facts.failed_at = Some(now);
+        } else if gpu {
+            self.facts.owes_proof = false;
+        }
+        self.record.agent = Some(AgentReport { proof: Some(proof), ..report });
+    }
+}
+
+fn seconds(wait: Duration) -> i64 {
+    i64::try_from(wait.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn view(machine: &Machine) -> NodeView {
+    let labels =
+        if machine.labelled { BTreeMap::from([("gpu".to_owned(), "true".to_owned())]) } else { BTreeMap::new() };
+    let marks = machine.marked.then(|| "site/technician".to_owned());
+    NodeView {
+        name: machine.name.clone(),
+        uid: machine.uid(),
+        boot_id: machine.boot_id(),
+        ready: machine.ready,
+        taints: machine.taints.keys().copied().collect(),
+        hold: machine.hold.then(|| "a person works here".to_owned()),
+        cordoned: machine.cordoned,
+        labels,
+        other_taints: marks.into_iter().collect(),
+        addresses: vec![],
+    }
+}

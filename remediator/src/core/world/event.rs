@@ -1,0 +1,294 @@
+//! The events of the world: what time, machines, people and other programs do.
+
+use std::fmt;
+
+use super::{By, DAY, Fault, HOUR, Machine, World, at};
+use crate::core::record::{Ask, Complaint, Phase};
+use crate::core::taint::TaintKey;
+
+/// How long three strikes take.
+const STRIKES: i64 = 90;
+
+/// One event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// The agents carry out what they were ordered, or time passes until something is due.
+    Tick,
+    /// A day passes.
+    Day,
+    /// A person closes the pool's window or opens it.
+    Window,
+    Node(usize, Deed),
+}
+
+/// What happens to one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// A fault that three strikes report.
+    Breaks(Fault),
+    /// A fault that only a person repairs, reported by an alert that asks for one.
+    Hardware,
+    /// The fault passes by itself, or a person removed its cause.
+    Passes,
+    /// The alert resolves.
+    Resolves,
+    Reboots,
+    Dies,
+    /// The next boot does not come up.
+    WillNotBoot,
+    /// NFD removes its label, because no GPU is on the bus; and sets it again.
+    Label,
+    /// The agent and the exporter stop answering; and answer again.
+    Answers,
+    /// The kubelet stops reporting; and reports again.
+    Kubelet,
+    Deleted,
+    Created,
+    /// A person does these, and takes them back.
+    Cordon,
+    Hold,
+    Mark,
+    Silence,
+    /// A person places a taint of ours.
+    Taint(TaintKey),
+    /// A person removes the highest repair taint.
+    Release,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(m, deed) => write!(f, "n{}: {deed:?}", m + 1),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl World {
+    /// Returns the events that can happen now.
+    pub(super) fn events(&self) -> Vec<Event> {
+        let mut all = vec![Event::Tick, Event::Day, Event::Window];
+        for (m, machine) in self.machines.iter().enumerate() {
+            all.extend(machine.deeds().into_iter().map(|deed| Event::Node(m, deed)));
+        }
+        all
+    }
+
+    /// Lets an event happen, then the controller decide and act.
+    pub(super) fn happens(&mut self, event: Event) {
+        match event {
+            Event::Tick => self.tick(),
+            Event::Day => {
+                let ends = self.now + DAY;
+                while self.now < ends {
+                    self.tick();
+                }
+            }
+            Event::Window => {
+                self.window_closed = !self.window_closed;
+                let now = self.now;
+                self.machines.iter_mut().for_each(|machine| machine.facts.event_at = now);
+            }
+            Event::Node(m, deed) => {
+                self.now += 1;
+                self.does(m, deed);
+            }
+        }
+        self.reconcile();
+        self.check_state();
+    }
+
+    /// The agents carry out their orders and pods leave; if there is nothing of that, time passes
+    /// until something is due.
+    pub(super) fn tick(&mut self) {
+        let mut worked = false;
+        for m in 0..self.machines.len() {
+            worked |= self.agent_works(m);
+            let machine = &mut self.machines[m];
+            let drains = machine.record.repair.episode.as_ref().is_some_and(|e| e.phase == Phase::Draining);
+            if drains && machine.pods && machine.ready {
+                machine.pods = false;
+                worked = true;
+            }
+        }
+        if worked {
+            self.now += 10;
+        } else {
+            let look = self.reconcile().map(|wait| self.now + wait.max(1));
+            let ups = self.machines.iter().filter_map(|machine| machine.up_at).filter(|at| *at > self.now);
+            let next = ups.chain(look).min().unwrap_or(i64::MAX);
+            self.now = next.min(self.now + HOUR);
+        }
+        // The controller reads the alerts that fire again and again.
+        let now = at(self.now);
+        let broken = self.machines.iter_mut().filter(|machine| machine.fault != Fault::None);
+        let complaints = broken.flat_map(|machine| &mut machine.record.complaints);
+        complaints.filter(|complaint| complaint.firing).for_each(|complaint| complaint.seen = now);
+        for m in 0..self.machines.len() {
+            if self.machines[m].up_at.is_some_and(|at| at <= self.now) {
+                self.machines[m].comes_up(self.now);
+            }
+        }
+        self.reconcile();
+        self.check_state();
+    }
+
+    fn does(&mut self, m: usize, deed: Deed) {
+        let now = self.now;
+        match deed {
+            Deed::Breaks(fault) => {
+                self.now += STRIKES;
+                self.machines[m].breaks(fault, Ask::Reboot, now);
+            }
+            Deed::Hardware => {
+                self.now += STRIKES;
+                self.machines[m].breaks(Fault::Person, Ask::Manual, now);
+            }
+            other => self.machines[m].does(other, now),
+        }
+    }
+}
+
+impl Machine {
+    fn deeds(&self) -> Vec<Deed> {
+        let fires = self.record.complaints.iter().any(|complaint| complaint.firing);
+        let repairs = self.taints.keys().any(|key| key.is_repair());
+        let runs = self.up_at.is_none();
+        let heard = self.exists && self.answers && self.labelled && runs && !repairs;
+        let mut all = Vec::new();
+        let mut may = |possible: bool, deeds: &[Deed]| {
+            if possible {
+                all.extend_from_slice(deeds);
+            }
+        };
+        let faults = [Deed::Breaks(Fault::Reboot), Deed::Breaks(Fault::Reimage), Deed::Breaks(Fault::Person)];
+        may(heard && self.fault == Fault::None, &faults);
+        may(self.exists && self.fault == Fault::None, &[Deed::Hardware]);
+        may(self.fault != Fault::None, &[Deed::Passes]);
+        may(fires && (self.fault == Fault::None || repairs), &[Deed::Resolves]);
+        may(runs, &[Deed::Reboots, Deed::Dies]);
+        may(!self.boots_never, &[Deed::WillNotBoot]);
+        may(self.exists, &[Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
+        may(true, &[Deed::Answers]);
+        may(self.exists && runs, &[Deed::Kubelet]);
+        may(!self.exists && runs, &[Deed::Created]);
+        may(fires, &[Deed::Silence]);
+        for key in [TaintKey::RepairReboot, TaintKey::RepairReimage, TaintKey::RepairManual] {
+            may(self.exists && !self.taints.contains_key(&key), &[Deed::Taint(key)]);
+        }
+        may(self.exists && repairs, &[Deed::Release]);
+        all
+    }
+
+    fn breaks(&mut self, fault: Fault, ask: Ask, now: i64) {
+        self.fault = fault;
+        self.facts.failed_at = Some(now);
+        let (since, seen) = (at(now + STRIKES - 1), at(now + STRIKES));
+        let fingerprint = format!("f-{ask}");
+        self.record.complaints.retain(|complaint| complaint.fingerprint != fingerprint);
+        let check = if ask == Ask::Manual { "site-hardware" } else { "rocm-smi" };
+        self.record.complaints.push(Complaint {
+            fingerprint,
+            ask,
+            check: check.into(),
+            since,
+            seen,
+            firing: true,
+            summary: "three strikes".into(),
+            labels: Default::default(),
+        });
+    }
+
+    fn does(&mut self, deed: Deed, now: i64) {
+        let toggled = |on: &mut bool| {
+            *on = !*on;
+            !*on
+        };
+        // What others can see, and what ends something that kept the repair from starting.
+        let seen = match deed {
+            Deed::Passes => {
+                self.fault = Fault::None;
+                self.well_since = now;
+                false
+            }
+            Deed::Resolves => {
+                self.record.complaints.iter_mut().for_each(|complaint| complaint.firing = false);
+                true
+            }
+            Deed::Reboots | Deed::Dies => {
+                self.goes_down(now);
+                if deed == Deed::Dies {
+                    self.up_at = Some(i64::MAX);
+                }
+                true
+            }
+            Deed::WillNotBoot => {
+                self.boots_never = true;
+                false
+            }
+            Deed::Label => {
+                self.labelled = !self.labelled;
+                false
+            }
+            Deed::Answers => {
+                self.answers = !self.answers;
+                false
+            }
+            Deed::Kubelet => {
+                self.ready = !self.ready;
+                self.silent_since = (!self.ready).then_some(now);
+                false
+            }
+            Deed::Deleted => {
+                self.exists = false;
+                self.taints.clear();
+                self.pods = false;
+                self.ready = false;
+                true
+            }
+            Deed::Created => {
+                self.exists = true;
+                self.uid += 1;
+                self.ready = true;
+                self.silent_since = None;
+                self.cordoned = false;
+                self.hold = false;
+                self.marked = false;
+                true
+            }
+            Deed::Cordon => toggled(&mut self.cordoned),
+            Deed::Hold => toggled(&mut self.hold),
+            Deed::Mark => toggled(&mut self.marked),
+            Deed::Silence => toggled(&mut self.silenced),
+            Deed::Taint(key) => {
+                self.taints.insert(key, By::Person);
+                false
+            }
+            Deed::Release => {
+                let highest = self.taints.keys().rev().find(|key| key.is_repair()).copied();
+                highest.and_then(|key| self.taints.remove(&key));
+                self.facts.owes_proof = false;
+                false
+            }
+            Deed::Breaks(_) | Deed::Hardware => false,
+        };
+        if seen {
+            self.facts.event_at = now;
+        }
+    }
+
+    /// The next boot of a machine that was down.
+    pub(super) fn comes_up(&mut self, now: i64) {
+        self.up_at = None;
+        self.boot += 1;
+        self.ready = self.exists;
+        self.silent_since = None;
+        self.pods = true;
+        self.facts.event_at = now;
+        self.facts.failed_at = None;
+        if self.fault == Fault::Reboot {
+            self.fault = Fault::None;
+            self.well_since = now;
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What the search finds, and each fault that was once found as a trace of its own. Each trace
+//! broke an invariant before its fault was mended.
+
+use super::event::{Deed, Event};
+use super::search::{self, Found};
+use super::{Fault, World};
+use crate::core::policy::Mode;
+use crate::core::record::{Episode, Phase};
+use crate::core::taint::TaintKey;
+
+fn shown(found: &Found) -> String {
+    let mut text = format!("{} states, {} events played\n", found.states, found.played);
+    for (broken, trace) in &found.violations {
+        let trace: Vec<String> = trace.iter().map(Event::to_string).collect();
+        text.push_str(&format!("{} events: {broken}\n  {}\n", trace.len(), trace.join("; ")));
+    }
+    text
+}
+
+fn one_node(depth: usize) {
+    let found = search::every(&World::new(1), depth, &|_| true);
+    assert!(found.violations.is_empty(), "{}", shown(&found));
+    println!("{}", shown(&found));
+}
+
+/// Two nodes share one budget slot. What they do to each other needs fewer kinds of events.
+fn two_nodes(depth: usize) {
+    let found = search::every(&World::new(2), depth, &|event| match event {
+        Event::Tick | Event::Day => true,
+        Event::Node(_, deed) => matches!(
+            deed,
+            Deed::Breaks(_)
+                | Deed::Passes
+                | Deed::Resolves
+                | Deed::Dies
+                | Deed::WillNotBoot
+                | Deed::Cordon
+                | Deed::Release
+        ),
+        Event::Window => false,
+    });
+    assert!(found.violations.is_empty(), "{}", shown(&found));
+    println!("{}", shown(&found));
+}
+
+#[test]
+fn short_sequences_on_one_node_keep_the_invariants() {
+    one_node(4);
+}
+
+#[test]
+fn short_sequences_on_two_nodes_keep_the_invariants() {
+    two_nodes(4);
+}
+
+#[test]
+fn every_input_of_five_events_on_one_node_keeps_the_invariants() {
+    one_node(5);
+}
+
+#[test]
+fn every_input_of_five_events_on_two_nodes_keeps_the_invariants() {
+    two_nodes(5);
+}
+
+/// Plays events of the first node; each leaves the invariants whole.
+fn play(world: &mut World, deeds: &[Deed]) {
+    for deed in deeds {
+        world.happens(Event::Node(0, *deed));
+        assert_eq!(world.broken, None, "after {deed:?}");
+    }
+}
+
+/// Lets time pass until the first node's repair is in this phase.
+fn until(world: &mut World, phase: Phase) {
+    for _ in 0..50 {
+        if episode(world, 0).phase == phase {
+            return;
+        }
+        world.happens(Event::Tick);
+        assert_eq!(world.broken, None);
+    }
+    panic!("{phase} is never reached: {:#?}", episode(world, 0));
+}
+
+fn a_day(world: &mut World) {
+    world.happens(Event::Day);
+    assert_eq!(world.broken, None);
+}
+
+fn episode(world: &World, m: usize) -> &Episode {
+    world.machines[m].record.repair.episode.as_ref().unwrap()
+}
+
+fn boots(world: &World) -> usize {
+    world.machines[0].facts.ended.len()
+}
+
+const REBOOT: Deed = Deed::Breaks(Fault::Reboot);
+
+#[test]
+fn a_node_that_a_person_took_over_and_released_is_left_alone() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT, Deed::Taint(TaintKey::RepairManual)]);
+    assert_eq!(world.machines[0].taints.len(), 1, "the lower taint went with the higher one");
+    play(&mut world, &[Deed::Passes, Deed::Resolves, Deed::Release]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Released, 0));
+}
+
+#[test]
+fn a_boot_that_comes_by_itself_during_the_drain_is_the_reboot() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Draining);
+    play(&mut world, &[Deed::Reboots]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 0));
+}
+
+#[test]
+fn a_boot_that_comes_by_itself_while_the_node_waits_is_the_reboot() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Cordon, REBOOT, Deed::Reboots]);
+    world.happens(Event::Tick);
+    play(&mut world, &[Deed::Cordon]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 0));
+}
+
+#[test]
+fn a_node_that_loses_its_label_goes_to_a_person() {
+    for phase in [Phase::Waiting, Phase::Stabilising, Phase::Proving] {
+        let mut world = World::new(1);
+        play(&mut world, &[Deed::Hold, REBOOT, Deed::Hold]);
+        if phase != Phase::Waiting {
+            until(&mut world, phase);
+        }
+        play(&mut world, &[Deed::Label]);
+        a_day(&mut world);
+        assert_eq!((episode(&world, 0).phase, world.machines[0].facts.mails.len()), (Phase::Escalated, 1), "{phase}");
+    }
+}
+
+#[test]
+fn a_closed_window_holds_no_mail_back() {
+    let mut world = World::new(1);
+    world.policy.pools[0].mode = Mode::Reboot;
+    play(&mut world, &[Deed::Breaks(Fault::Reimage)]);
+    until(&mut world, Phase::Proving);
+    world.happens(Event::Window);
+    until(&mut world, Phase::Escalated);
+}
+
+#[test]
+fn a_dead_node_that_a_person_cordons_goes_to_a_person() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT, Deed::WillNotBoot]);
+    until(&mut world, Phase::Rebooting);
+    world.happens(Event::Tick);
+    play(&mut world, &[Deed::Cordon]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, world.places.len()), (Phase::Escalated, 0));
+}
+
+#[test]
+fn nodes_in_the_hands_of_people_keep_no_dead_node_from_its_reset() {
+    let mut world = World::new(8);
+    for m in 1..4 {
+        world.happens(Event::Node(m, Deed::Taint(TaintKey::RepairManual)));
+        world.happens(Event::Node(m, Deed::Dies));
+    }
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Rebooting);
+    play(&mut world, &[Deed::Dies]);
+    a_day(&mut world);
+    assert!(!episode(&world, 0).resets.is_empty());
+}
+
+#[test]
+fn a_rung_whose_nodes_do_not_come_back_stops() {
+    let mut world = World::new(2);
+    play(&mut world, &[REBOOT, Deed::WillNotBoot]);
+    a_day(&mut world);
+    world.happens(Event::Node(1, REBOOT));
+    a_day(&mut world);
+    assert_eq!((world.machines[1].boot, episode(&world, 1).phase), (1, Phase::Waiting));
+}
+
+#[test]
+fn one_node_that_flaps_is_no_storm() {
+    let mut world = World::new(1);
+    world.policy.pools[0].mode = Mode::Observe;
+    for _ in 0..4 {
+        play(&mut world, &[REBOOT, Deed::Passes, Deed::Resolves]);
+    }
+}
+
+#[test]
+fn a_node_that_is_not_ready_is_not_healed() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Proving);
+    play(&mut world, &[Deed::Kubelet]);
+    world.happens(Event::Tick);
+    assert_eq!(episode(&world, 0).phase, Phase::Proving);
+    a_day(&mut world);
+    assert_eq!(episode(&world, 0).phase, Phase::Escalated);
+}
+
+#[test]
+fn an_alert_that_asks_for_a_person_counts_in_every_phase() {
+    for phase in [Phase::Draining, Phase::Rebooting, Phase::Stabilising, Phase::Proving] {
+        let mut world = World::new(1);
+        play(&mut world, &[REBOOT]);
+        until(&mut world, phase);
+        play(&mut world, &[Deed::Hardware]);
+        a_day(&mut world);
+        assert_eq!(episode(&world, 0).phase, Phase::Escalated, "{phase}");
+    }
+}
+
+#[test]
+fn an_alert_from_before_a_reboot_is_checked_first() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Taint(TaintKey::RepairReboot), Deed::Release, REBOOT, Deed::Reboots]);
+    a_day(&mut world);
+    assert_eq!(boots(&world), 0);
+}
