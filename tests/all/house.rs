@@ -132,7 +132,7 @@ fn code(file: &Path) -> String {
 /// Modules that a file declares for tests only, as files and as folders.
 fn test_modules(file: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(file).unwrap();
-    let declaration = Regex::new(r"#\[cfg\(test\)\]\n\s*(?:pub )?mod (\w+);").unwrap();
+    let declaration = Regex::new(r"#\[cfg\(test\)\]\n\s*(?:pub(?:\([\w: ]+\))? )?mod (\w+);").unwrap();
     let folder = match file.file_stem().unwrap().to_str().unwrap() {
         "mod" | "lib" | "main" => file.parent().unwrap().to_owned(),
         _ => file.with_extension(""),

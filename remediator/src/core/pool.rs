@@ -11,7 +11,7 @@ pub struct Member<'a> {
     pub name: &'a str,
     pub ready: bool,
     pub cordoned: bool,
-    /// Cordoned for so long that it is left to a person.
+    /// Cordoned for over a day: it is left to a person.
     pub cordoned_long: bool,
     /// It carries the taint repair-manual.
     pub manual: bool,

@@ -24,8 +24,8 @@ impl TaintKey {
         self != Self::SlowNetwork
     }
 
-    /// Returns those of `taints` that this one replaces: the repair taints of lower rungs. On a node
-    /// with several, the highest counts.
+    /// Returns those of `taints` that this one replaces: the repair taints of lower rungs. On a
+    /// node with several, the highest counts.
     pub fn replaces(self, taints: &BTreeSet<Self>) -> BTreeSet<Self> {
         taints.iter().copied().filter(|key| self.is_repair() && *key < self).collect()
     }

@@ -82,7 +82,7 @@ table! {
         pool_tainted: Family<ByPool, Gauge> = Family::default(), "pool_tainted_nodes",
             "Nodes of the pool with a taint of ours";
         pool_taints_full: Family<ByPool, Gauge> = Family::default(), "pool_taint_limit_reached",
-            "1 while the pool has reached its limit of tainted nodes";
+            "1 while a node is refused a taint, because the pool has reached its limit";
         budget_places: Family<ByPool, Gauge> = Family::default(), "budget_places",
             "Budget slots: nodes of the pool that may be under disruptive repair at a time";
         budget_places_taken: Family<ByPool, Gauge> = Family::default(), "budget_places_taken",

@@ -15,8 +15,8 @@ use crate::controller::state::fleet::{Fleet, Kind};
 use crate::core::taint::TaintKey;
 use crate::wire::slim_node::{SlimNode, TaintNames};
 
-/// Adds `key` and removes those that it `replaces` in one write, so that the node is never without a taint in
-/// between.
+/// Adds `key` and removes those that it `replaces` in one write, so that the node is never without
+/// a taint in between.
 pub async fn place(
     client: &kube::Client,
     fleet: &Fleet,

@@ -19,7 +19,7 @@ use crate::core::why::{Reason, Why};
 const CHECK_FIRST: Duration = Duration::from_secs(300);
 
 pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    // A person hears of a node that carries our taint before any pool, mode, limit or gate is asked.
+    // A person hears of a node with our taint before any pool, mode, limit or gate is asked.
     if episode.rung == Rung::Manual && episode.taint.is_some() {
         return escalating(moment, episode);
     }
@@ -69,9 +69,9 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
     }
 }
 
-/// Checks the node once more if the complaint is old, or of another boot: fresh passes end the episode without a
-/// reboot, anything else continues it. Skipped for a person's taint, and for a repair that has
-/// begun, which is proven anyway.
+/// Checks the node once more if the complaint is old, or of another boot: fresh passes end the
+/// episode without a reboot, anything else continues it. Skipped for a person's taint, and for a
+/// repair that has begun, which is proven anyway.
 fn check_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     let noted = |whys: &[Why]| episode.steps.iter().any(|step| whys.contains(&step.outcome.why));
     let settled = noted(&[Why::NothingToEvict, Why::DrainDeadlinePassed, Why::StillFailing]);

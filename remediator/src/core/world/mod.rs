@@ -80,7 +80,7 @@ struct Facts {
     event_at: i64,
     /// The last fresh check of this boot that failed.
     failed_at: Option<i64>,
-    /// We ended a boot, and since then no proof has passed, nobody released the node, and no person
+    /// We ended a boot, and since then no proof has passed, no person released the node, and none
     /// was asked.
     owes_proof: bool,
     /// Boots that we ended.

@@ -111,7 +111,7 @@ impl World {
         let told_of_pool = notices.iter().any(|notice| notice.why == Why::RungNotWorking);
         let mut wrong = None;
         for machine in &mut self.machines {
-            // Whoever put a mark on the node knows of it; nobody reminds them yet.
+            // The person who put a mark on the node knows of it; no mail reminds them yet.
             let marked = machine.cordoned || machine.hold || machine.marked || machine.silenced || closed;
             let ours = machine.taints.values().any(|by| *by == By::Us);
             let fires = machine.record.complaints.iter().any(|complaint| complaint.firing);
@@ -123,7 +123,7 @@ impl World {
                 && now - told > HEARS
                 && facts.mails.iter().all(|mail| Some(*mail) < facts.needs_since)
             {
-                wrong = Some(format!("never-silent: {} needs help for days, and nobody was told", machine.name));
+                wrong = Some(format!("never-silent: {} needs help for days, and no person was told", machine.name));
             }
             facts.mails.retain(|mail| now - mail < 30 * DAY);
             if facts.mails.iter().filter(|mail| now - **mail < DAY).count() > MAILS {
