@@ -2,7 +2,7 @@
 //! too many nodes carry our taints. All are computed from recorded times, so they survive a
 //! restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -117,29 +117,27 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
 /// A storm is requests of more than `many` nodes within one window. It lasts until the oldest of
 /// them leaves the window. Returns the time of that one, of the last storm; `asked` is sorted.
 fn last_storm(asked: &[Asked], many: usize, leaves: impl Fn(Timestamp) -> Timestamp) -> Option<Timestamp> {
-    // The requests in the window, by node: one node that asks again and again is no storm.
-    let mut inside: BTreeMap<u32, Vec<Timestamp>> = BTreeMap::new();
+    // How many requests of a node are in the window: one node that asks again and again is no storm.
+    let mut inside: BTreeMap<u32, u32> = BTreeMap::new();
     let (mut first, mut last) = (0, None);
-    for newest in asked {
+    for (index, newest) in asked.iter().enumerate() {
         while asked[first].at < newest.at && leaves(asked[first].at) <= newest.at {
-            let left = asked[first];
-            if let Some(times) = inside.get_mut(&left.node) {
-                times.remove(0);
-                if times.is_empty() {
-                    inside.remove(&left.node);
+            if let Some(count) = inside.get_mut(&asked[first].node) {
+                *count -= 1;
+                if *count == 0 {
+                    inside.remove(&asked[first].node);
                 }
             }
             first += 1;
         }
-        inside.entry(newest.node).or_default().push(newest.at);
+        *inside.entry(newest.node).or_default() += 1;
         if inside.len() > many {
-            let mut newest_of_each: Vec<Timestamp> =
-                inside.values().filter_map(|times| times.last().copied()).collect();
-            newest_of_each.sort_unstable();
-            last = newest_of_each.get(newest_of_each.len() - 1 - many).copied();
+            last = Some(index);
         }
     }
-    last
+    let mut nodes = BTreeSet::new();
+    let oldest = asked[..=last?].iter().rev().find(|asked| nodes.insert(asked.node) && nodes.len() > many)?;
+    Some(oldest.at)
 }
 
 /// After this time a storm no longer limits repairs, even if no node was healed.

@@ -9,7 +9,7 @@ use crate::controller::state::fleet::Known;
 use crate::core::brakes;
 use crate::core::brakes::Storm;
 use crate::core::budget;
-use crate::core::budget::{Places, Seat, Waiter};
+use crate::core::budget::{Census, Places, Seat, Waiter};
 use crate::core::notices::PoolStanding;
 use crate::core::policy::Policy;
 use crate::core::pool::{self, Member, Pooled};
@@ -132,7 +132,8 @@ impl Known {
         let Pooled { size, past, slow, tainted, .. } = pool::pooled(members(), Some(node));
         let census = pool::census(members(), node);
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
-        let seat = episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm));
+        let seat =
+            episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm, census));
         let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
         Some(Standing {
             seat,
@@ -145,12 +146,20 @@ impl Known {
         })
     }
 
-    fn seat(&self, asking: Asking, episode: &Episode, pool: &str, places: &Places, storm: Storm) -> Option<Seat> {
-        let Asking { node, uid, record, policy, at, .. } = asking;
+    fn seat(
+        &self,
+        asking: Asking,
+        episode: &Episode,
+        pool: &str,
+        places: &Places,
+        storm: Storm,
+        census: Census,
+    ) -> Option<Seat> {
+        let Asking { node, uid, record, policy, .. } = asking;
         if !(self.nodes_listed && self.repairs_listed) {
             return None;
         }
-        let limit = budget::places(pool::census(self.members(pool, places, at), node), policy.budget);
+        let limit = budget::places(census, policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
         let mut waiting: Vec<Waiter> = self.waiters(pool).filter(|waiter| waiter.node != node).cloned().collect();
         waiting.push(pool::waiter(node, episode, record.severity(episode)));
