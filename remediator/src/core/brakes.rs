@@ -117,7 +117,7 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
 /// A storm is requests of more than `many` nodes within one window. It lasts until the oldest of
 /// them leaves the window. Returns the time of that one, of the last storm; `asked` is sorted.
 fn last_storm(asked: &[Asked], many: usize, leaves: impl Fn(Timestamp) -> Timestamp) -> Option<Timestamp> {
-    // How many requests of a node are in the window: one node that asks again and again is no storm.
+    // Requests of each node in the window: one node that asks again and again is no storm.
     let mut inside: BTreeMap<u32, u32> = BTreeMap::new();
     let (mut first, mut last) = (0, None);
     for (index, newest) in asked.iter().enumerate() {
