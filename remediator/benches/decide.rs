@@ -45,6 +45,7 @@ impl World {
             seen: now,
             firing: true,
             summary: "three strikes".to_owned(),
+            labels_cut: false,
             labels: BTreeMap::new(),
         };
         Self {

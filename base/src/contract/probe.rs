@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::inventory::Inventory;
 
+/// The checks that a GPU probe runs, one of the first two: values of the label `check`.
+pub const GPU_CHECKS: [&str; 3] = ["rocm-smi", "amd-smi", "rocminfo"];
+
 /// The GPUs that the node should show, and those that the runs found.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventories {

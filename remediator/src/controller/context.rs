@@ -2,7 +2,7 @@
 //! decides nothing.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch as watch_channel;
 
@@ -11,6 +11,7 @@ use crate::controller::state::alerts::Alerts;
 use crate::controller::state::events::Events;
 use crate::controller::state::evictions::Evictions;
 use crate::controller::state::fleet::Fleet;
+use crate::controller::state::kubelets::Kubelets;
 use crate::controller::state::leadership::Leadership;
 use crate::controller::state::site::Site;
 use crate::controller::state::time::ApiTime;
@@ -31,6 +32,7 @@ pub struct Context {
     pub leadership: Leadership,
     pub alerts: Alerts,
     pub evictions: Evictions,
+    pub kubelets: Kubelets,
     /// The limit of BMC resets in 10 min.
     pub resets: Pace,
     /// Number of deliveries and polls whose complaints are being recorded.
@@ -38,6 +40,8 @@ pub struct Context {
     pub time: ApiTime,
     /// Held while a new taint is decided and recorded: each counts against the limit for the next.
     pub tainting: tokio::sync::Mutex<()>,
+    /// Held while Alertmanager is asked: when the last question began, and whether it was answered.
+    pub asking: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 impl Context {
@@ -62,10 +66,12 @@ impl Context {
             leadership: Leadership::default(),
             alerts: Alerts::default(),
             evictions: Evictions::default(),
+            kubelets: Kubelets::default(),
             resets: Pace::default(),
             receiving: watch_channel::Sender::new(0),
             time,
             tainting: tokio::sync::Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
         }
     }
 

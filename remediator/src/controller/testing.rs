@@ -31,8 +31,8 @@ struct Objects {
     by_path: BTreeMap<String, Value>,
     /// `PATCH /api/v1/nodes/n1`, in the order of arrival.
     log: Vec<String>,
-    /// Pods that a disruption budget protects.
-    protected: Vec<String>,
+    /// Pods whose eviction is not accepted, with the answer.
+    protected: BTreeMap<String, (StatusCode, String)>,
 }
 
 /// The API server; clones share it.
@@ -90,8 +90,8 @@ impl ApiServer {
     }
 
     /// The eviction of this pod is answered 429.
-    pub fn protect(&self, pod: &str) {
-        self.with(|objects| objects.protected.push(pod.to_owned()));
+    pub fn protect(&self, pod: &str, status: StatusCode, answer: &str) {
+        self.with(|objects| objects.protected.insert(pod.to_owned(), (status, answer.to_owned())));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Objects) -> T) -> T {
@@ -125,8 +125,8 @@ impl Objects {
     fn answer(&mut self, method: &Method, path: &str, body: Value) -> (StatusCode, Value) {
         if let Some(pod) = path.strip_suffix("/eviction") {
             let name = pod.rsplit('/').next().unwrap_or_default().to_owned();
-            if self.protected.contains(&name) {
-                return refused(StatusCode::TOO_MANY_REQUESTS, "Cannot evict pod: disruption budget");
+            if let Some((status, answer)) = self.protected.get(&name) {
+                return refused(*status, answer);
             }
             self.by_path.remove(pod);
             return (

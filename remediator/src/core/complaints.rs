@@ -90,6 +90,7 @@ mod tests {
             firing,
             summary: String::new(),
             labels: Default::default(),
+            labels_cut: false,
         }
     }
 

@@ -14,6 +14,8 @@ use super::window;
 pub struct Around<'a> {
     /// The clocks of the controller and the API server disagree.
     pub skewed: bool,
+    /// Alerts of several clusters arrive, and the policy names none.
+    pub several_clusters: bool,
     /// The reason that a person gave for pausing all repairs.
     pub paused: Option<&'a str>,
     /// Alertmanager has to be asked for silences, and has not answered for too long.
@@ -30,6 +32,12 @@ pub fn halt(around: Around, pool: &Pool, rung: Rung, now: Timestamp) -> Option<R
         return because(
             Why::ClockSkew,
             "the clocks of the controller and the API server differ by more than 30 s".to_owned(),
+        );
+    }
+    if around.several_clusters {
+        return because(
+            Why::SeveralClusters,
+            "alerts of several clusters arrive; set `cluster` in the policy to ours".to_owned(),
         );
     }
     if let Some(text) = around.paused {

@@ -60,6 +60,7 @@ mod tests {
             rung,
             outcome,
             why,
+            pool: None,
             attempts: vec![Attempt { rung, at: at(ended_at), passed: outcome == Phase::Healed }],
         }
     }

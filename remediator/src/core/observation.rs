@@ -37,8 +37,15 @@ pub struct NodeView {
 pub struct PodView {
     pub namespace: String,
     pub name: String,
+    pub uid: String,
     /// The pod's grace period: how long it may take to stop after the eviction.
     pub grace: Duration,
+    /// It ends by itself: a Job's, or one that is not restarted.
+    pub ends: bool,
+    /// No controller starts it again elsewhere.
+    pub bare: bool,
+    /// It has data in an `emptyDir`, which is deleted with the pod.
+    pub local_data: bool,
 }
 
 impl std::fmt::Display for PodView {
@@ -54,8 +61,8 @@ pub struct Observation {
     pub node: Option<NodeView>,
     /// Pods that have to leave; read only while the episode drains or waits for jobs.
     pub pods: Vec<PodView>,
-    /// The API server's message for the last refused eviction: a PodDisruptionBudget blocked it.
-    pub refused: Option<String>,
+    /// The answers to the last evictions that were not accepted, by pod (`namespace/name`).
+    pub refused: BTreeMap<String, String>,
     /// The mail that the mail server accepted in this reconcile.
     pub accepted_mail: Option<String>,
     /// The outcome of the reset that was requested in this reconcile.
@@ -78,8 +85,11 @@ pub struct Observation {
     pub taints_full: bool,
     /// Enough nodes of the pool have a slow network to blame the network.
     pub many_slow: bool,
-    /// Fingerprints of complaints that an active silence matches.
+    /// Fingerprints of complaints that an active silence matches, or that are inhibited.
     pub silenced: BTreeSet<String>,
+    /// Fingerprints of the alerts that fire by Alertmanager's last answer and are neither silenced
+    /// nor inhibited; `None`: no Alertmanager is configured.
+    pub active: Option<BTreeSet<String>>,
 }
 
 /// The outcome of a reset by the BMC.

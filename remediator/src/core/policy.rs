@@ -84,9 +84,10 @@ pub struct Times {
     /// How long a new boot must have lasted before it is proven.
     pub stabilise: Duration,
     pub proof: Duration,
-    /// If the complaint is older than this before the first disruptive order, the node is checked
-    /// once more.
-    pub fresh_evidence: Duration,
+    /// The checks of a boot have to fail over at least this time before a reimage.
+    pub reimage_evidence: Duration,
+    /// After this time a mail tells a person of a node that waits with our taint.
+    pub waiting: Duration,
     /// After a proof, alerts that began before it are ignored for this long.
     pub complaint_grace: Duration,
     /// After a person removed a taint, no rung starts for this long.
@@ -141,6 +142,13 @@ pub struct Policy {
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 impl Policy {
+    /// Returns the pool of a node in repair: the one on record while the policy has it, else the
+    /// one that selects its labels. The fault may remove the labels.
+    pub fn pool_for(&self, recorded: Option<&str>, labels: &BTreeMap<String, String>) -> Option<&Pool> {
+        let named = recorded.and_then(|name| self.pools.iter().find(|pool| pool.name == name));
+        named.or_else(|| self.pool_of(labels))
+    }
+
     /// Returns the first pool that selects a node with these labels.
     pub fn pool_of(&self, labels: &BTreeMap<String, String>) -> Option<&Pool> {
         self.pools.iter().find(|pool| {

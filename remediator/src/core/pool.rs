@@ -1,7 +1,9 @@
 //! Sums over the nodes of a pool, for decisions about one node that depend on the others.
 
+use jiff::Timestamp;
+
 use super::brakes::Past;
-use super::budget::{Census, Holder, Waiter};
+use super::budget::{Census, Holder, Place, Places, Waiter};
 use super::record::{Episode, Phase, Record, Rung, Severity};
 use super::why::Why;
 
@@ -9,6 +11,8 @@ use super::why::Why;
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
     pub name: &'a str,
+    /// Its Node exists. Of a deleted one only the past counts, and the budget slot.
+    pub exists: bool,
     pub ready: bool,
     pub cordoned: bool,
     /// Cordoned for over a day: it is left to a person.
@@ -42,7 +46,7 @@ pub struct Pooled {
 pub fn pooled<'a>(members: impl Iterator<Item = Member<'a>>, asks: Option<&str>) -> Pooled {
     let mut pooled = Pooled::default();
     for member in members {
-        pooled.size += 1;
+        pooled.size += u32::from(member.exists);
         pooled.tainted += u32::from(member.tainted && Some(member.name) != asks);
         pooled.slow += u32::from(member.slow);
         pooled.refused += u32::from(member.refused);
@@ -58,7 +62,8 @@ pub fn pooled<'a>(members: impl Iterator<Item = Member<'a>>, asks: Option<&str>)
 pub fn census<'a>(members: impl Iterator<Item = Member<'a>>, asks: &str) -> Census {
     let mut census = Census::default();
     for member in members {
-        if member.name != asks && (member.manual || member.cordoned_long) {
+        let left = !member.exists && !member.holds_place;
+        if member.name != asks && (member.manual || member.cordoned_long || left) {
             continue;
         }
         census.members += 1;
@@ -73,6 +78,32 @@ pub fn census<'a>(members: impl Iterator<Item = Member<'a>>, asks: &str) -> Cens
 /// Whether an episode needs no budget slot any more: it has ended, or a person has the node.
 pub fn is_done(episode: &Episode) -> bool {
     episode.phase.is_over() || episode.rung == Rung::Manual
+}
+
+/// A node with an open episode, as far as the budget is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Holding<'a> {
+    pub node: &'a str,
+    pub pool: &'a str,
+    /// Of the episode, while it is disruptive.
+    pub holder: Option<&'a Holder>,
+}
+
+/// Returns the budget slots in use: the union of those in the budget object and of the episodes
+/// under disruptive repair, each in the pool that its node belongs to now. The object may have been
+/// replaced, and a pool may have been renamed.
+pub fn in_use<'a>(places: &Places, holdings: impl Iterator<Item = Holding<'a>>) -> Places {
+    let mut places = places.clone();
+    for Holding { node, pool, holder } in holdings {
+        if let Some(place) = places.get_mut(node) {
+            pool.clone_into(&mut place.pool);
+        }
+        if let Some(holder) = holder {
+            let since = places.get(node).map_or(Timestamp::UNIX_EPOCH, |place| place.since);
+            places.insert(node.to_owned(), Place { holder: holder.clone(), pool: pool.to_owned(), since });
+        }
+    }
+    places
 }
 
 /// Returns the identity of an episode in the budget. `uid`: the record's UID.

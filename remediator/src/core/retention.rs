@@ -44,6 +44,7 @@ mod tests {
             rung: Rung::Reboot,
             outcome: Phase::Healed,
             why: Reason::new(Why::ProofPassed, "passed"),
+            pool: None,
             attempts: vec![],
         };
         Record { repair: Repair { history: vec![past], ..Repair::default() }, ..Record::default() }

@@ -34,6 +34,8 @@ closed_words! {
         AlertsUnknown = "AlertsUnknown",
         /// The clocks of the controller and the API server disagree, so no deadline can be trusted.
         ClockSkew = "ClockSkew",
+        /// Alerts of several clusters arrive, and the policy does not say which one is ours.
+        SeveralClusters = "SeveralClusters",
         /// The pool's maintenance window is closed.
         WindowClosed = "WindowClosed",
         /// Too many nodes of the pool asked for a repair within minutes.
@@ -42,6 +44,8 @@ closed_words! {
         RungNotWorking = "RungNotWorking",
         /// The pool has reached its limit of tainted nodes.
         TaintLimit = "TaintLimit",
+        /// Alertmanager does not list the alert as active, so it places no taint.
+        Unconfirmed = "Unconfirmed",
         /// Too many nodes are slow: the network is at fault, not the nodes.
         ManySlow = "ManySlow",
         /// The pool's mode stops at the taint.
@@ -64,9 +68,9 @@ closed_words! {
         // Waiting
         /// The pool has no free budget slot, or other nodes come first.
         WaitingForBudget = "WaitingForBudget",
-        /// The complaint is old: the node is checked once more before anything disruptive.
+        /// The node is checked once more before anything disruptive.
         CheckingFirst = "CheckingFirst",
-        /// That check did not pass, or the agent did not answer: the repair continues.
+        /// That check failed: the repair continues.
         StillFailing = "StillFailing",
         PlacingTaint = "PlacingTaint",
         RemovingTaint = "RemovingTaint",

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::core::notices::Notice;
 use crate::core::observation::NodeView;
-use crate::core::record::{Episode, Record, Verdict};
+use crate::core::record::{Episode, Phase, Record, Verdict};
 
 /// A mail without its envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,8 @@ struct Section {
     lines: Vec<String>,
 }
 
-/// Returns the mail that asks a person to take over; `None` when the record has no episode.
+/// Returns the mail that asks a person to take over, or tells of a node that waits; `None` when the
+/// record has no episode.
 /// `taint`: the taint that keeps the node out of service, as the site spells it. `evidence`: the
 /// files of its captures.
 pub fn escalation(
@@ -38,12 +39,16 @@ pub fn escalation(
     let episode = record.repair.episode.as_ref()?;
     // The step before the mail shows what could not be repaired; the episode's own reason is only
     // the mail.
-    let cause = episode.steps.last().map_or(&episode.why, |step| &step.outcome);
-    let subject = format!("[OSSCI] {name} needs a person: {}", cause.why);
+    let waits = episode.phase == Phase::Waiting;
+    let cause = episode.steps.last().filter(|_| !waits).map_or(&episode.why, |step| &step.outcome);
+    let subject = format!("[OSSCI] {name} {}: {}", if waits { "waits" } else { "needs a person" }, cause.why);
     let mut sections = vec![
         Section { heading: "What is wrong", lines: wrong(record, &cause.message) },
         Section { heading: "What was tried", lines: tried(episode) },
-        Section { heading: "What you have to do", lines: asked(name, taint) },
+        Section {
+            heading: "What you have to do",
+            lines: if waits { waiting(name, taint, episode) } else { asked(name, taint) },
+        },
         Section { heading: "The node", lines: described(name, node) },
         Section { heading: "Check results", lines: said(episode) },
     ];
@@ -92,6 +97,15 @@ fn asked(name: &str, taint: &str) -> Vec<String> {
     vec![
         "Find and fix the cause; nothing more will be done to this machine automatically.".to_owned(),
         format!("When the node is healthy, release it: kubectl taint node {name} {taint}-"),
+    ]
+}
+
+fn waiting(name: &str, taint: &str, episode: &Episode) -> Vec<String> {
+    vec![
+        format!("The node carries the taint {taint}, and its repair has waited since {:.0}.", episode.since),
+        "Remove what it waits for, and the repair goes on by itself. No further mail about this wait is sent."
+            .to_owned(),
+        format!("Or release the node: kubectl taint node {name} {taint}-"),
     ]
 }
 
@@ -151,7 +165,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::record::{Ask, Complaint, Phase, Repair, Rung, Step};
+    use crate::core::record::{Ask, Complaint, Repair, Rung, Step};
     use crate::core::why::{Reason, Why};
     use jiff::Timestamp;
 
@@ -200,6 +214,7 @@ mod tests {
             firing: true,
             summary: "three strikes".into(),
             labels: BTreeMap::new(),
+            labels_cut: false,
         };
         let repair = Repair { episode: Some(episode), ..Repair::default() };
         Record { complaints: vec![complaint], repair, ..Record::default() }
@@ -237,6 +252,19 @@ mod tests {
         };
         assert!(checks.contains("rocm-smi failed gpu-missing: 7 of 8"));
         assert_eq!(log, "amdgpu: device lost from bus\n");
+    }
+
+    #[test]
+    fn the_mail_about_a_wait_says_what_the_node_waits_for() {
+        let mut record = record();
+        let episode = record.repair.episode.as_mut().unwrap();
+        episode.phase = Phase::Waiting;
+        episode.why = Reason::new(Why::OnHold, "a person put the node on hold: new riser");
+        let letter = escalation("gpu-017", None, "repair-reboot", &record, &BTreeMap::new(), vec![]).unwrap();
+        assert_eq!(letter.subject, "[OSSCI] gpu-017 waits: OnHold");
+        for part in ["on hold: new riser", "has waited since 1970", "kubectl taint node gpu-017 repair-reboot-"] {
+            assert!(letter.text.contains(part), "{part:?} is missing in\n{}", letter.text);
+        }
     }
 
     #[test]

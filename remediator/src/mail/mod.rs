@@ -14,15 +14,14 @@ use crate::wire::slim_node::TaintNames;
 /// Sends the mails that [`compose`] writes.
 pub struct Mailer {
     settings: MailFile,
-    /// The taint of a node that was handed to a person, as the site spells it.
-    taint: String,
+    /// How the site spells the taints.
+    names: TaintNames,
     smtp: smtp::Smtp,
 }
 
 impl Mailer {
     pub fn new(settings: MailFile, names: &TaintNames) -> anyhow::Result<Self> {
-        let taint = names.spell(TaintKey::RepairManual);
-        Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings, taint })
+        Ok(Self { smtp: smtp::Smtp::new(&settings)?, settings, names: names.clone() })
     }
 
     /// Returns when the server has accepted the mail. `node` is `None` when the Node object does
@@ -35,12 +34,14 @@ impl Mailer {
         record: &Record,
         evidence: Vec<(String, Vec<u8>)>,
     ) -> anyhow::Result<()> {
-        let letter = compose::escalation(name, node, &self.taint, record, &self.settings.links, evidence);
+        let taint = record.repair.episode.as_ref().and_then(|episode| episode.taint);
+        let taint = self.names.spell(taint.map_or(TaintKey::RepairManual, |taint| taint.key));
+        let letter = compose::escalation(name, node, &taint, record, &self.settings.links, evidence);
         let letter = letter.context("composing the mail: the record has no episode")?;
         self.send(message_id, &letter).await
     }
 
-    /// Returns when the server has accepted the letter.
+    /// Returns when the server has accepted the letter, after a minute at most.
     pub async fn send(&self, message_id: &str, letter: &compose::Letter) -> anyhow::Result<()> {
         self.smtp.send(message_id, letter).await
     }

@@ -12,7 +12,10 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use super::compose::Letter;
 use crate::wire::policy_file::{MailFile, Tls};
 
+/// Limit of the connection, and of each wait for the server.
 const TIMEOUT: Duration = Duration::from_secs(20);
+/// Limit of a whole delivery: a server may answer each command just in time.
+const DELIVERY: Duration = Duration::from_secs(60);
 
 pub struct Smtp {
     from: Mailbox,
@@ -60,7 +63,10 @@ impl Smtp {
             parts = parts.singlepart(Attachment::new(name.clone()).body(content.clone(), kind));
         }
         let message = message.multipart(parts).context("building the mail")?;
-        self.transport.send(message).await.map(drop).context("sending the mail to the SMTP server")
+        let sent = tokio::time::timeout(DELIVERY, self.transport.send(message)).await;
+        sent.context("the SMTP server did not take the mail within 60 s")?
+            .map(drop)
+            .context("sending the mail to the SMTP server")
     }
 }
 

@@ -117,14 +117,12 @@ impl ListedSilence {
         self.status.state == "active"
     }
 
-    /// # Errors
-    /// A matcher's pattern is not a valid regular expression.
-    pub fn read(&self) -> Result<Silence, regex::Error> {
+    pub fn read(&self) -> Silence {
         let matchers = self
             .matchers
             .iter()
             .map(|matcher| Matcher::new(matcher.name.clone(), &matcher.value, matcher.is_regex, matcher.is_equal));
-        Ok(Silence { id: self.id.clone(), matchers: matchers.collect::<Result<_, _>>()? })
+        Silence { id: self.id.clone(), matchers: matchers.collect() }
     }
 }
 
@@ -158,6 +156,7 @@ impl Alert {
             "resolved" => false,
             _ => return Meaning::Ignored("unknown status"),
         };
+        let labels = bounded(&self.labels);
         let summary = self.annotations.get("summary").map(String::as_str).unwrap_or_default();
         Meaning::Complaint {
             node: node.to_owned(),
@@ -170,7 +169,8 @@ impl Alert {
                 seen: now,
                 firing,
                 summary: summary.chars().take(SUMMARY).collect(),
-                labels: bounded(&self.labels),
+                labels_cut: labels.len() < self.labels.len(),
+                labels,
             },
         }
     }

@@ -2,10 +2,13 @@
 //! holds a budget slot. Its annotations hold the pause, the end of a brake, and the notices that
 //! were mailed.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::core::budget::{Holder, Place, Places};
 
@@ -65,7 +68,7 @@ pub fn switches(map: &ConfigMap) -> Switches {
         )
         .ok()
     });
-    Switches { sent_notices: sent_notices(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
+    Switches { notices: notices(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
 }
 
 /// Prefix of the annotations that record mailed notices.
@@ -74,16 +77,56 @@ pub const NOTICE_PREFIX: &str = "notice.ossci.amd.com/";
 /// The switches for the whole cluster, set by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// The notices already mailed: names of annotations.
-    pub sent_notices: Vec<String>,
+    /// The notices on record: names of annotations, and whether the mail was accepted.
+    pub notices: BTreeMap<String, bool>,
     /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
     /// The brakes ignore what was before this time.
     pub resumed: Option<Timestamp>,
 }
 
-/// Returns the notices already mailed, by the names of their annotations.
-fn sent_notices(map: &ConfigMap) -> Vec<String> {
-    let annotations = map.metadata.annotations.iter().flatten();
-    annotations.map(|(key, _)| key).filter(|key| key.starts_with(NOTICE_PREFIX)).cloned().collect()
+/// Begins the value of a notice whose mail is not accepted yet.
+const NOT_YET: &str = "mail not accepted yet, since ";
+
+/// Returns the annotation of a notice: before its mail is sent, and when it was accepted.
+pub fn notice_value(accepted: bool, now: Timestamp) -> String {
+    if accepted { format!("{now:.0}") } else { format!("{NOT_YET}{now:.0}") }
+}
+
+/// Returns the name of a notice's annotation, valid whatever the pool is called: at most 63
+/// characters after the prefix, of a few kinds. A name that has to change keeps a hash.
+pub fn notice_name(key: &str) -> String {
+    const LONGEST: usize = 63;
+    const KEPT: usize = 46;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let ends_well = key.ends_with(|c: char| c.is_ascii_alphanumeric());
+    if key.len() <= LONGEST && key.chars().all(fits) && ends_well {
+        return format!("{NOTICE_PREFIX}{key}");
+    }
+    let kept: String = key.chars().take(KEPT).map(|c| if fits(c) { c } else { '-' }).collect();
+    format!("{NOTICE_PREFIX}{kept}.{:.16x}", Sha256::digest(key))
+}
+
+/// Returns the notices on record, by the names of their annotations.
+fn notices(map: &ConfigMap) -> BTreeMap<String, bool> {
+    let annotations = map.metadata.annotations.iter().flatten().filter(|(key, _)| key.starts_with(NOTICE_PREFIX));
+    annotations.map(|(key, value)| (key.clone(), !value.starts_with(NOT_YET))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_has_a_valid_name_whatever_its_pool_is_called() {
+        assert_eq!(notice_name("taint-limit.gpu"), "notice.ossci.amd.com/taint-limit.gpu");
+        let long = "x".repeat(300);
+        for pool in ["MI300X (rack 4)", "gpu/a", "Köln", "gpu-", "", long.as_str()] {
+            let name = notice_name(&format!("taint-limit.{pool}"));
+            let part = name.strip_prefix(NOTICE_PREFIX).unwrap();
+            assert!(part.len() <= 63 && part.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
+            assert!(part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)), "{name}");
+        }
+        assert_ne!(notice_name("taint-limit.a b"), notice_name("taint-limit.a/b"));
+    }
 }

@@ -4,6 +4,7 @@ policy {times: {stabiliseSeconds: 1}, proof: {passes: 1, failures: 1}}
 node stuck1
 pod stays-stuck1 on stuck1
 kubectl create poddisruptionbudget stays-stuck1 --selector=app=stays-stuck1 --min-available=1
+break stuck1 gpu-missing until reboot
 alert stuck1 cluster=lab remediation=reboot check=rocm-smi
 await stuck1 why DrainBlocked within 60s
 kubectl delete poddisruptionbudget stays-stuck1

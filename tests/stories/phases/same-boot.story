@@ -1,5 +1,4 @@
-# A Node recreated on the same boot keeps its repair. This holds in each phase. The controller
-# places the taint again.
+# A Node recreated on the same boot keeps its repair in each phase, and gets its taint again.
 node sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
 policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 120, bootSeconds: 180, proofSeconds: 120, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-sa-drains1 on sa-drains1
@@ -26,6 +25,7 @@ await sa-proves1 phase Proving within 60s
 api down
 kubectl delete node sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
 register sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
+await sa-out1 taint none within 20s
 api up
 await sa-asked1 taint repair-manual within 60s
 await sa-out1 taint repair-reboot within 60s

@@ -1,8 +1,8 @@
-# Old complaints are checked before a repair. One node holds the pool's only budget slot while the
+# A node is checked before its repair. One node holds the pool's only budget slot while the
 # complaints of two others grow old. One of the two has recovered and is not rebooted; the other
 # still fails.
 node first1 better1 still1
-policy {brakes: {stormPercent: 100}, times: {freshEvidenceSeconds: 3, drainSeconds: 120, stabiliseSeconds: 1}}
+policy {brakes: {stormPercent: 100}, times: {drainSeconds: 120, stabiliseSeconds: 1}}
 pod stays-first1 on first1
 kubectl create poddisruptionbudget stays-first1 --selector=app=stays-first1 --min-available=1
 kubectl taint node first1 repair-reboot=:NoSchedule

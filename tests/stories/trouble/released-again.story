@@ -9,6 +9,7 @@ await freed1 why OnHold within 60s
 kubectl taint node freed1 repair-reboot-
 await freed1 phase Released within 30s
 kubectl annotate node freed1 ossci.amd.com/hold-
+break freed1 gpu-missing until reboot
 alert freed1 cluster=lab remediation=reboot check=rocminfo
 quiet 8s
 await freed1 taint repair-reboot within 60s

@@ -232,6 +232,7 @@ mod tests {
             firing: true,
             summary: "three strikes".into(),
             labels: BTreeMap::new(),
+            labels_cut: false,
         }
     }
 

@@ -9,10 +9,12 @@ use std::time::Duration;
 use crate::controller::context::Context;
 use crate::controller::inputs::board::Boards;
 use crate::controller::services::alertmanager::Replicas;
+use crate::controller::state::alerts::Heard;
 use crate::core::record::Complaint;
 use crate::core::silence::Silence;
 use crate::metrics::Outcome;
 use crate::wire::alertmanager::{ListedAlert, ListedSilence, Meaning};
+use ossci_base::clock;
 
 /// A complaint is resolved after this number of polls in a row in which no replica listed its
 /// alert.
@@ -25,6 +27,8 @@ struct Union {
     firing: BTreeMap<String, Vec<Complaint>>,
     /// Fingerprints of all listed alerts, also silenced and inhibited ones.
     listed: BTreeSet<String>,
+    /// Those of them that a replica silences or inhibits.
+    suppressed: BTreeSet<String>,
     silences: BTreeMap<String, Silence>,
     answers: usize,
     /// Every replica answered and lists the heartbeat, so an alert that is not listed does not
@@ -58,13 +62,23 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     }
 }
 
-/// Polls now, before a disruptive step. Returns whether a replica answered, and `true` where no
-/// Alertmanager is configured.
+/// Polls now, before a first taint or a disruptive step. Returns whether a replica answered, and
+/// `true` where no Alertmanager is configured. Callers that wait share one poll: any that began
+/// after the call is recent enough.
 pub async fn ask(context: &Context) -> bool {
-    match &context.site().alertmanager {
-        Some(replicas) => ask_replicas(context, replicas).await.answers > 0,
-        None => true,
+    let site = context.site();
+    let Some(replicas) = &site.alertmanager else { return true };
+    let called = clock::monotonic();
+    let mut last = context.asking.lock().await;
+    if let Some((begun, answered)) = *last
+        && begun >= called
+    {
+        return answered;
     }
+    let begun = clock::monotonic();
+    let answered = ask_replicas(context, replicas).await.answers > 0;
+    *last = Some((begun, answered));
+    answered
 }
 
 /// Polls every replica, and stores the silences if any answered.
@@ -88,8 +102,10 @@ async fn ask_replicas(context: &Context, replicas: &Replicas) -> Union {
     }
     if union.answers > 0 {
         let silences = union.silences.values().cloned().collect();
+        let active = union.listed.difference(&union.suppressed).cloned().collect();
         let was_unknown = context.alerts.unknown(replicas);
-        (context.alerts.heard(silences) || was_unknown).then(|| context.wake_all());
+        let heard = Heard { silences, active, suppressed: union.suppressed.clone() };
+        (context.alerts.heard(heard) || was_unknown).then(|| context.wake_all());
     }
     union
 }
@@ -100,9 +116,13 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
     let mut heartbeat = false;
     for alert in alerts {
         union.listed.insert(alert.fingerprint.clone());
+        if !alert.is_active() {
+            union.suppressed.insert(alert.fingerprint.clone());
+        }
         match alert.meaning(site.cluster.as_deref(), now) {
             Meaning::Heartbeat => heartbeat = true,
             Meaning::Complaint { node, complaint } if alert.is_active() => {
+                context.alerts.saw_cluster(&complaint);
                 let known = union.firing.entry(node).or_default();
                 if known.iter().all(|other| other.fingerprint != complaint.fingerprint) {
                     known.push(complaint);
@@ -112,10 +132,15 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
         }
     }
     for silence in silences.iter().filter(|silence| silence.is_active()) {
-        match silence.read() {
-            Ok(read) => drop(union.silences.insert(silence.id.clone(), read)),
-            Err(error) => tracing::warn!(id = silence.id, %error, "cannot parse a silence, it is ignored"),
+        let read = silence.read();
+        if let Some(pattern) = read.unknown_pattern() {
+            tracing::warn!(
+                id = silence.id,
+                pattern,
+                "cannot read a silence's pattern; it counts as matching everything"
+            );
         }
+        union.silences.insert(silence.id.clone(), read);
     }
     union.answers += 1;
     union.complete &= heartbeat;

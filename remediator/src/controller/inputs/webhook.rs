@@ -148,6 +148,7 @@ async fn answer(context: &Context, body: Body) -> Answer {
         Err(text) => return (StatusCode::BAD_REQUEST, text),
     };
     drop(body);
+    received.values().flatten().for_each(|complaint| context.alerts.saw_cluster(complaint));
     let nodes = received.len();
     match Boards::of(context).record_all(received, context.again(), REFRESHING).await {
         0 => (StatusCode::OK, format!("{nodes} nodes\n")),

@@ -37,7 +37,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
 }
 
 /// Reasons to wait. Each has a series even when no node waits, so that alerting rules find it.
-const WAITING: [Why; 14] = [
+const WAITING: [Why; 17] = [
     Why::ObserveOnly,
     Why::NotManaged,
     Why::ModeTaintOnly,
@@ -47,10 +47,13 @@ const WAITING: [Why; 14] = [
     Why::Paused,
     Why::Silenced,
     Why::AlertsUnknown,
+    Why::ClockSkew,
+    Why::SeveralClusters,
     Why::WindowClosed,
     Why::StormBrake,
     Why::RungNotWorking,
     Why::TaintLimit,
+    Why::Unconfirmed,
     Why::WaitingForBudget,
 ];
 

@@ -63,7 +63,7 @@ pub async fn act(acting: &Acting<'_>, action: Action) -> Result<Outcome, Request
         }
         Action::RemoveTaint { key } => Outcome::Node(Box::new(taints::remove(client, fleet, names, sight, key).await?)),
         Action::Evict(pods) => {
-            evict::evict(client, &context.evictions, &node, &pods).await?;
+            evict::evict(client, &context.evictions, &node, &pods).await;
             Outcome::Done
         }
         Action::IssueOrder(mut order) => {

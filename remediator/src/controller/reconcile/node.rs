@@ -81,6 +81,7 @@ struct Held<'a> {
     /// What has to be fresh whenever the sight is read again.
     fresh: Needs,
     alerts_asked: bool,
+    confirmation_asked: bool,
     tainting: Option<MutexGuard<'a, ()>>,
     answers: Answers,
     /// The BMC reset or provisioning request that this reconcile put on record, and when.
@@ -90,7 +91,8 @@ struct Held<'a> {
 impl Held<'_> {
     fn has(&self) -> Needs {
         let of_sight = self.sight.as_ref().map(|sight| sight.has).unwrap_or_default();
-        Needs { taint_lock: self.tainting.is_some(), alerts: self.alerts_asked, ..of_sight }
+        let (taint_lock, alerts) = (self.tainting.is_some(), self.alerts_asked);
+        Needs { taint_lock, alerts, confirmation: self.confirmation_asked, ..of_sight }
     }
 }
 
@@ -160,6 +162,12 @@ async fn fetch<'a>(
     held: &mut Held<'a>,
     missing: Needs,
 ) -> Result<Round, RequestError> {
+    // Not under the lock: reconciles that wait share one answer. Without an answer the decision
+    // says so.
+    if missing.confirmation {
+        poll::ask(context).await;
+        held.confirmation_asked = true;
+    }
     if missing.taint_lock {
         held.tainting = Some(context.tainting.lock().await);
     }
@@ -185,7 +193,7 @@ async fn fetch<'a>(
     if missing.kubelet
         && let Some(bmc) = &site.bmc
     {
-        sight.kubelet_silent = observe::kubelet_is_silent(&context.client, name, bmc.dead, context.now()).await?;
+        sight.kubelet_silent = observe::kubelet_is_silent(&context.client, &context.kubelets, name, bmc.dead).await?;
         sight.has.kubelet = true;
     }
     if missing.script {

@@ -15,6 +15,7 @@ use crate::api::request::{RequestError, doing};
 use crate::controller::state::alerts::Alerts;
 use crate::controller::state::evictions::Evictions;
 use crate::controller::state::fleet::{Asking, Fleet};
+use crate::controller::state::kubelets::Kubelets;
 use crate::controller::state::site::Site;
 use crate::core::budget::Seat;
 use crate::core::gates::{self, Around};
@@ -22,8 +23,10 @@ use crate::core::observation::{NodeView, Observation, PodView};
 use crate::core::policy::{DrainMode, Policy, Pool};
 use crate::core::pool;
 use crate::core::record::{Episode, Phase, Record, Rung};
+use crate::core::why::Why;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode};
+use ossci_base::clock;
 
 /// What the API server or the cache has of a node.
 pub enum Read {
@@ -97,7 +100,7 @@ pub async fn read_node(client: &kube::Client, name: &str) -> Result<Option<SlimN
 /// What has to be read beside the record and the Node before anything is decided on this record.
 pub fn needs(record: &Record, node: Option<&NodeView>, site: &Site) -> Needs {
     let Some(episode) = record.repair.episode.as_ref() else { return Needs::default() };
-    let pool = node.and_then(|node| site.policy.pool_of(&node.labels));
+    let pool = node.and_then(|node| site.policy.pool_for(episode.pool.as_deref(), &node.labels));
     let waits = |pool: &Pool| pool.drain == DrainMode::WaitForJobs;
     let pods = match episode.phase {
         Phase::Draining => true,
@@ -105,7 +108,8 @@ pub fn needs(record: &Record, node: Option<&NodeView>, site: &Site) -> Needs {
         _ => false,
     };
     let not_ready = node.is_some_and(|node| !node.ready);
-    let kubelet = site.bmc.is_some() && episode.phase == Phase::Rebooting && not_ready;
+    let checks = episode.why.why == Why::CheckingFirst;
+    let kubelet = site.bmc.is_some() && (checks || episode.phase == Phase::Rebooting) && not_ready;
     Needs { pods, kubelet, ..Needs::default() }
 }
 
@@ -145,10 +149,13 @@ impl Surroundings<'_> {
                 episode.filter(held).map(|_| Seat::Held)
             }
         };
-        let pool = node.as_ref().and_then(|node| site.policy.pool_of(&node.labels));
+        let open = episode.filter(|episode| !episode.phase.is_over());
+        let recorded = open.and_then(|episode| episode.pool.as_deref());
+        let pool = node.as_ref().and_then(|node| site.policy.pool_for(recorded, &node.labels));
         let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
             let around = Around {
                 skewed: self.skewed,
+                several_clusters: site.cluster.is_none() && self.alerts.of_several_clusters(),
                 paused: standing.paused.as_deref(),
                 alerts_unknown: site.alertmanager.as_ref().is_some_and(|replicas| self.alerts.unknown(replicas)),
                 storm: standing.storm,
@@ -171,6 +178,7 @@ impl Surroundings<'_> {
             many_down: standing.as_ref().is_some_and(|standing| standing.many_down),
             many_slow: standing.is_some_and(|standing| standing.many_slow),
             silenced: self.alerts.silenced(&record.complaints),
+            active: site.alertmanager.as_ref().map(|replicas| self.alerts.active(replicas, &record.complaints)),
         }
     }
 
@@ -181,28 +189,36 @@ impl Surroundings<'_> {
     }
 }
 
-/// Whether the kubelet has a Lease that it has not renewed for longer than `limit`.
+/// Whether the kubelet has a Lease that has not changed for longer than `limit`, by our own
+/// monotonic clock: the node's clock may be wrong.
 pub async fn kubelet_is_silent(
     client: &kube::Client,
+    kubelets: &Kubelets,
     name: &str,
     limit: Duration,
-    now: Timestamp,
 ) -> Result<bool, RequestError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
     let lease = leases.get_opt(name).await.map_err(doing("reading the kubelet's Lease"))?;
-    let renewed = lease.and_then(|lease| lease.spec).and_then(|spec| spec.renew_time);
-    let silent = renewed.and_then(|renewed| Duration::try_from(now.duration_since(renewed.0)).ok());
-    Ok(silent.is_some_and(|silent| silent > limit))
+    let version = lease.and_then(|lease| lease.metadata.resource_version);
+    Ok(version.is_some_and(|version| kubelets.unchanged_for(name, &version, clock::monotonic()) > limit))
 }
 
 /// The pods that have to leave: not those of DaemonSets, not mirror pods, not finished ones.
 pub async fn pods_to_leave(client: &kube::Client, name: &str) -> Result<Vec<PodView>, RequestError> {
     let pods: Api<Pod> = Api::all(client.clone());
     let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
-    let list = pods.list(&here).await.map_err(doing("listing the node's pods"))?;
-    let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_view).collect();
-    names.sort();
-    Ok(names)
+    // From the API server's cache, which is cheap and may be late; that none is left is read from
+    // etcd.
+    let (cheap, exact) = (here.clone().match_any(), here);
+    for parameters in [cheap, exact] {
+        let list = pods.list(&parameters).await.map_err(doing("listing the node's pods"))?;
+        let mut names: Vec<_> = list.items.iter().filter(|pod| has_to_leave(pod)).map(pod_view).collect();
+        if !names.is_empty() {
+            names.sort();
+            return Ok(names);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Kubernetes' default for `terminationGracePeriodSeconds`.
@@ -214,10 +230,19 @@ fn pod_view(pod: &Pod) -> PodView {
     let spec = pod.spec.as_ref();
     let grace =
         pod.metadata.deletion_grace_period_seconds.or(spec.and_then(|spec| spec.termination_grace_period_seconds));
+    let owners = || pod.metadata.owner_references.iter().flatten();
+    let policy = spec.and_then(|spec| spec.restart_policy.as_deref());
     PodView {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
         grace: Duration::from_secs(grace.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(GRACE)),
+        ends: owners().any(|owner| owner.kind == "Job") || policy.is_some_and(|policy| policy != "Always"),
+        bare: owners().all(|owner| owner.controller != Some(true)),
+        local_data: spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten().any(|volume| {
+            // Memory is lost with the pod in any case.
+            volume.empty_dir.as_ref().is_some_and(|dir| dir.medium.as_deref() != Some("Memory"))
+        }),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::core::decide::{Action, Decision, decide};
 use crate::core::observation::Observation;
 use crate::core::policy::Policy;
 use crate::core::record::{Episode, Phase, ProvisioningState, Record, Repair};
+use crate::core::why::Why;
 
 /// One decision that changes the record.
 pub struct Step {
@@ -83,7 +84,11 @@ impl Plan {
     /// Before anything disruptive Alertmanager is asked, and both are read after that.
     pub fn needs(&self) -> Needs {
         let needs = if self.steps.is_empty() { self.action_needs() } else { self.write_needs() };
-        Needs { taint_lock: self.intends_taint(), alerts: self.is_disruptive(), ..needs }
+        let taints = self.intends_taint();
+        // The answer that does not confirm an alert may be older than the alert.
+        let mut whys = self.steps.iter().map(|step| &step.decision.why).chain([&self.last.why]);
+        let confirmation = taints || whys.any(|why| why.why == Why::Unconfirmed);
+        Needs { taint_lock: taints, confirmation, alerts: self.is_disruptive(), ..needs }
     }
 
     /// Every write of the record is rejected unless the record is still as it was read.
@@ -183,7 +188,7 @@ mod tests {
     use super::*;
     use crate::core::record::Rung;
     use crate::core::taint::{Taint, TaintKey};
-    use crate::core::why::{Reason, Why};
+    use crate::core::why::Reason;
 
     fn in_phase(phase: Phase) -> Repair {
         let why = Reason::new(Why::Complaint, String::new());
@@ -218,13 +223,14 @@ mod tests {
         script: false,
         taint_lock: false,
         alerts: false,
+        confirmation: false,
     };
 
     #[test]
     fn opening_and_tainting_use_the_cache_under_the_taint_lock() {
         let waiting = in_phase(Phase::Waiting);
         let opened = plan_of(&[Repair::default(), waiting.clone(), tainted(waiting)], None);
-        assert_eq!(opened.needs(), Needs { taint_lock: true, ..Needs::default() });
+        assert_eq!(opened.needs(), Needs { taint_lock: true, confirmation: true, ..Needs::default() });
         let placing = Action::PlaceTaint { key: TaintKey::RepairReboot, replaces: Default::default() };
         assert_eq!(plan_of(&[], Some(placing)).needs(), Needs::default());
     }

@@ -44,6 +44,8 @@ pub struct Needs {
     pub taint_lock: bool,
     /// Alertmanager was asked in this reconcile, before the last read.
     pub alerts: bool,
+    /// Alertmanager was asked in this reconcile, whether it answered or not.
+    pub confirmation: bool,
 }
 
 impl Needs {
@@ -57,6 +59,7 @@ impl Needs {
             script: self.script && !held.script,
             taint_lock: self.taint_lock && !held.taint_lock,
             alerts: self.alerts && !held.alerts,
+            confirmation: self.confirmation && !held.confirmation,
         };
         (missing != Self::default()).then_some(missing)
     }
@@ -74,6 +77,7 @@ impl std::ops::BitOr for Needs {
             script: self.script || other.script,
             taint_lock: self.taint_lock || other.taint_lock,
             alerts: self.alerts || other.alerts,
+            confirmation: self.confirmation || other.confirmation,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The reconcile loop and its steps against a small API server: what is written, in which order,
 //! and what a lost race does.
 
+use http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,9 +155,8 @@ async fn a_disruptive_step_asks_alertmanager_then_reads_both() {
     let api = ApiServer::default();
     let url = alertmanager(&api, |_| {}).await;
     let context = controller(&api, &policy("reboot", &format!("alertmanager: {{urls: [\"{url}\"]}}")));
-    put_node(&api, "n1", &[]);
-    put_complaint(&api, "n1", "reboot");
-    context.alerts.heard(Vec::new());
+    put_node(&api, "n1", &["repair-reboot"]);
+    context.alerts.heard(crate::controller::state::alerts::Heard::default());
     let log = settle(&api, &context, "n1").await;
     assert_eq!(text(&api.record("n1"), "/status/episode/phase"), "Capturing", "{log:#?}");
     let short: Vec<&str> = log
@@ -170,7 +170,7 @@ async fn a_disruptive_step_asks_alertmanager_then_reads_both() {
         })
         .collect();
     let asked =
-        short.iter().position(|line| *line == "ask").unwrap_or_else(|| panic!("Alertmanager was not asked: {log:#?}"));
+        short.iter().rposition(|line| *line == "ask").unwrap_or_else(|| panic!("Alertmanager was not asked: {log:#?}"));
     assert_eq!(
         short[asked..].iter().take(4).collect::<Vec<_>>(),
         [&"ask", &"read record", &"read node", &"write"],
@@ -190,15 +190,28 @@ async fn a_hold_between_the_answer_and_the_write_is_seen() {
     };
     let url = alertmanager(&api, hold).await;
     let context = controller(&api, &policy("reboot", &format!("alertmanager: {{urls: [\"{url}\"]}}")));
-    context.alerts.heard(Vec::new());
-    put_node(&api, "n1", &[]);
-    put_complaint(&api, "n1", "reboot");
+    context.alerts.heard(crate::controller::state::alerts::Heard::default());
+    put_node(&api, "n1", &["repair-reboot"]);
     deliver(&api, &context);
     reconcile(&context, "n1").await;
     let record = api.record("n1");
     assert!(api.take_log().contains(&"alertmanager".to_owned()));
     assert_eq!(text(&record, "/status/episode/phase"), "Waiting");
     assert_eq!(text(&record, "/status/episode/why/reason"), "OnHold");
+}
+
+#[tokio::test]
+async fn an_alert_that_alertmanager_does_not_list_places_no_taint() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let api = ApiServer::default();
+    let url = alertmanager(&api, |_| {}).await;
+    let context = controller(&api, &policy("reboot", &format!("alertmanager: {{urls: [\"{url}\"]}}")));
+    put_node(&api, "n1", &[]);
+    put_complaint(&api, "n1", "reboot");
+    let log = settle(&api, &context, "n1").await;
+    assert_eq!(log.iter().filter(|line| *line == "alertmanager").count(), 2, "once in each reconcile: {log:?}");
+    assert_eq!(text(&api.record("n1"), "/status/episode/why/reason"), "Unconfirmed");
+    assert_eq!(api.node("n1")["spec"]["taints"], json!([]));
 }
 
 #[tokio::test]
@@ -224,12 +237,15 @@ async fn one_pod_that_may_not_go_does_not_keep_the_others() {
     for pod in ["a", "b", "c"] {
         put_pod(&api, pod, "n1");
     }
-    api.protect("b");
+    api.protect("a", StatusCode::INTERNAL_SERVER_ERROR, "more than one PodDisruptionBudget");
+    api.protect("b", StatusCode::TOO_MANY_REQUESTS, "the disruption budget allows none");
     let pods = super::observe::pods_to_leave(&context.client, "n1").await.unwrap();
     assert_eq!(pods.len(), 3);
-    super::evict::evict(&context.client, &context.evictions, "n1", &pods).await.unwrap();
-    assert_eq!(super::observe::pods_to_leave(&context.client, "n1").await.unwrap().len(), 1);
-    assert!(context.evictions.refused("n1").is_some_and(|why| why.contains("disruption budget")));
+    super::evict::evict(&context.client, &context.evictions, "n1", &pods).await;
+    let left = super::observe::pods_to_leave(&context.client, "n1").await.unwrap();
+    assert_eq!(left.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let refused = context.evictions.refused("n1");
+    assert!(refused["default/a"].contains("more than one") && refused["default/b"].contains("allows none"));
 }
 
 #[tokio::test]

@@ -1,27 +1,31 @@
-//! The last refused eviction of each node, to be shown to people. Decides nothing.
+//! The evictions of each node that were not accepted, to be shown to people. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The answers to the last evictions that were not accepted, by pod.
+type Refused = BTreeMap<String, String>;
 
 /// The last refused evictions, by node. Not persisted: a restart of the controller clears them.
 #[derive(Debug, Default)]
-pub struct Evictions(Mutex<HashMap<String, String>>);
+pub struct Evictions(Mutex<HashMap<String, Refused>>);
 
 impl Evictions {
-    /// Returns why the node's last eviction was refused; `None` if it was not.
-    pub fn refused(&self, node: &str) -> Option<String> {
-        self.lock().get(node).cloned()
+    /// Returns why the node's last evictions were not accepted, by pod.
+    pub fn refused(&self, node: &str) -> Refused {
+        self.lock().get(node).cloned().unwrap_or_default()
     }
 
-    /// Stores the result of the node's last evictions; `None` clears the refusal.
-    pub fn note(&self, node: &str, refused: Option<String>) {
-        match refused {
-            Some(refused) => drop(self.lock().insert(node.to_owned(), refused)),
-            None => drop(self.lock().remove(node)),
+    /// Stores the result of the node's last evictions; an empty one clears it.
+    pub fn note(&self, node: &str, refused: Refused) {
+        if refused.is_empty() {
+            self.lock().remove(node);
+        } else {
+            self.lock().insert(node.to_owned(), refused);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, String>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Refused>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod events;
 pub mod evictions;
 pub mod fleet;
+pub mod kubelets;
 pub mod leadership;
 pub mod site;
 pub mod time;

@@ -3,11 +3,11 @@
 
 use super::moment::{Moment, Opinion};
 use super::taint_steps::{self, TaintEnd, Tainted};
-use super::transitions::{climb_to, stabilising, to};
+use super::transitions::{climb_to, noting, stabilising, stays_because, to};
 use super::{entry, phases, provisioning};
 use crate::core::complaints;
 use crate::core::observation::NodeView;
-use crate::core::record::{Episode, Phase, Rung};
+use crate::core::record::{Episode, Phase, Provisioning, Rung};
 use crate::core::taint::Taint;
 use crate::core::why::{Reason, Why};
 
@@ -21,8 +21,7 @@ pub(super) fn advance(moment: Moment) -> Opinion<Episode> {
 
 fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let Some(node) = &moment.seen.node else {
-        let gone = || to(moment, episode, Phase::NodeGone, Reason::new(Why::NodeGone, "the Node object was deleted"));
-        return provisioning::without_node(moment, episode).unwrap_or_else(gone);
+        return provisioning::without_node(moment, episode).unwrap_or_else(|| deleted(moment, episode));
     };
     if node.uid != episode.node_uid {
         return recreated(moment, episode, node);
@@ -41,6 +40,33 @@ fn open(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     phases::advance(moment, episode, node)
 }
 
+/// The Node was deleted. After an order it may be the order's own work: some sites delete the Node
+/// of a machine that goes down. It is waited for, so that it is proven; if it does not come back,
+/// that is a failed attempt.
+fn deleted(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let why = Reason::new(Why::NodeGone, "the Node object was deleted");
+    if !is_ordered(episode) {
+        return to(moment, episode, Phase::NodeGone, why);
+    }
+    let boots = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+    let ends = boots.max(episode.until.unwrap_or(boots));
+    if moment.now >= ends {
+        let text = "the Node object was deleted after the order, and not created again by the deadline";
+        let noted = noting(moment, episode, Reason::new(Why::DidNotComeBack, text), &[]);
+        return to(moment, &noted, Phase::NodeGone, why);
+    }
+    let text = format!("the Node object was deleted after the order; it may be created again before {ends:.0}");
+    let opinion = stays_because(moment, episode, Reason::new(Why::NodeGone, text));
+    Opinion { look_again: Some(moment.until(ends)), ..opinion }
+}
+
+/// Whether a reboot or a reimage was ordered, and the node is not proven yet.
+pub(super) fn is_ordered(episode: &Episode) -> bool {
+    let ordered = matches!(episode.phase, Phase::Reimaging | Phase::Rebooting | Phase::Stabilising | Phase::Proving);
+    let sent = episode.provisioning.as_ref().is_none_or(Provisioning::is_out);
+    ordered && sent && episode.rung != Rung::Manual
+}
+
 /// A boot that somebody else ordered, or that came by itself, before our order: it is the reboot of
 /// this rung, so it is proven. A reimage is not done by it: its evidence is of the old boot.
 fn carried_out(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
@@ -51,7 +77,7 @@ fn carried_out(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opi
     let why = Reason::new(Why::UnexpectedReboot, "the node rebooted before our order; its new boot is proven");
     match episode.rung {
         Rung::Reboot => Some(stabilising(moment, episode.clone(), node, why)),
-        Rung::Reimage if phases::reimaged(episode) => Some(stabilising(moment, episode.clone(), node, why)),
+        Rung::Reimage if episode.is_reimaged() => Some(stabilising(moment, episode.clone(), node, why)),
         Rung::Reimage if episode.phase != Phase::Waiting => Some(to(moment, episode, Phase::Waiting, why)),
         Rung::Reimage | Rung::Manual => None,
     }
@@ -92,8 +118,10 @@ impl Tainted for Episode {
     fn end(self, moment: Moment, how: TaintEnd) -> Opinion<Self> {
         match how {
             TaintEnd::Released => to(moment, &self, Phase::Released, taint_steps::released()),
-            // Proven healthy while it waited: nothing was repaired, so it did not heal.
-            TaintEnd::Removed if self.phase == Phase::Waiting => to(moment, &self, Phase::Recovered, self.why.clone()),
+            // Its checks passed before anything was done: nothing was repaired, so it did not heal.
+            TaintEnd::Removed if matches!(self.phase, Phase::Waiting | Phase::Draining) => {
+                to(moment, &self, Phase::Recovered, self.why.clone())
+            }
             TaintEnd::Removed => to(moment, &self, Phase::Healed, self.why.clone()),
         }
     }
@@ -106,13 +134,22 @@ fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<
     if ordered || matches!(episode.phase, Phase::Escalating | Phase::Escalated) {
         return None;
     }
-    let by_person = node
-        .taints
-        .iter()
-        .filter_map(|key| Rung::of_taint(*key).map(|rung| (rung, "a person put this rung's taint on the node")));
+    let by_person = node.taints.iter().filter_map(|key| Rung::of_taint(*key)).max();
     let last_end = moment.last_end(moment.record.repair.history.last().map(|past| past.ended_at));
     let board = moment.board();
-    let by_alert = complaints::asked(&board, last_end).map(|(rung, complaint)| (rung, complaint.summary.as_str()));
-    let (rung, text) = by_person.chain(by_alert).max_by_key(|(rung, _)| *rung)?;
-    (rung > episode.rung).then(|| climb_to(moment, episode, rung, Reason::new(Why::Complaint, text)))
+    let by_alert = complaints::asked(&board, last_end);
+    match (by_person, by_alert) {
+        (Some(rung), by_alert) if rung > episode.rung && by_alert.is_none_or(|(other, _)| other <= rung) => {
+            let why = Reason::new(Why::TaintedByPerson, "a person put this rung's taint on the node");
+            let mut opinion = climb_to(moment, episode, rung, why);
+            // The step is the beginning of the new rung, no outcome of the old one.
+            let step = opinion.next.as_mut().and_then(|next| next.steps.last_mut());
+            step.into_iter().for_each(|step| step.rung = rung);
+            Some(opinion)
+        }
+        (_, Some((rung, complaint))) if rung > episode.rung => {
+            Some(climb_to(moment, episode, rung, Reason::new(Why::Complaint, complaint.summary.as_str())))
+        }
+        _ => None,
+    }
 }

@@ -8,6 +8,7 @@ mod action;
 mod agent_report;
 mod climb;
 mod entry;
+mod fresh;
 mod moment;
 mod network;
 mod objections;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::core::complaints::LastEnd;
-use crate::core::observation::Observation;
-use crate::core::policy::Policy;
+use crate::core::observation::{NodeView, Observation};
+use crate::core::policy::{Policy, Pool};
 use crate::core::record::{Complaint, Record};
 use crate::core::why::Reason;
 
@@ -26,11 +26,22 @@ pub(super) struct Opinion<T> {
     pub(super) look_again: Option<Duration>,
 }
 
-impl Moment<'_> {
+impl<'a> Moment<'a> {
+    /// Returns the pool of the node: by its open episode, else by its labels.
+    pub(super) fn pool(&self, node: &NodeView) -> Option<&'a Pool> {
+        let open = self.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
+        self.policy.pool_for(open.and_then(|episode| episode.pool.as_deref()), &node.labels)
+    }
+
     /// Returns the complaints that are not silenced.
     pub(super) fn board(&self) -> Vec<Complaint> {
         let complaints = self.record.complaints.iter();
         complaints.filter(|complaint| !self.seen.silenced.contains(&complaint.fingerprint)).cloned().collect()
+    }
+
+    /// Whether the alert is active by Alertmanager's last answer; always where none is configured.
+    pub(super) fn is_active(&self, complaint: &Complaint) -> bool {
+        self.seen.active.as_ref().is_none_or(|active| active.contains(&complaint.fingerprint))
     }
 
     /// Returns the time after `wait`, for deadlines; saturates.

@@ -4,6 +4,7 @@
 use super::agent_report;
 use super::moment::{Moment, Opinion};
 use super::taint_steps::{self, TaintEnd, Tainted};
+use super::waiting::UNCONFIRMED;
 use crate::core::complaints;
 use crate::core::policy::Mode;
 use crate::core::record::{NetworkPhase, NetworkTrack, Proof};
@@ -36,7 +37,7 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
         }
         return stays(Why::Healthy, "no complaint about the network is open");
     }
-    match moment.policy.pool_of(&node.labels) {
+    match moment.pool(node) {
         None => return stays(Why::NotManaged, "no pool of the policy selects this node"),
         Some(pool) if pool.mode == Mode::Observe => {
             return stays(
@@ -57,6 +58,10 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
             opinion.look_again = Some(moment.until(quiet_ends));
             return opinion;
         }
+    }
+    if complaint.is_some_and(|complaint| !by_person && !moment.is_active(complaint)) {
+        let opinion = stays(Why::Unconfirmed, "Alertmanager does not list the alert as active; no taint is placed");
+        return Opinion { look_again: Some(UNCONFIRMED), ..opinion };
     }
     let why = match complaint {
         Some(complaint) => Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)),

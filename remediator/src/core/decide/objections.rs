@@ -25,7 +25,7 @@ pub(super) fn marked(moment: Moment, node: &NodeView) -> Option<Reason> {
     if let Some(text) = &node.hold {
         return Some(Reason::new(Why::OnHold, format!("a person put the node on hold: {text}")));
     }
-    let repairs_cordoned = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.repair_cordoned);
+    let repairs_cordoned = moment.pool(node).is_some_and(|pool| pool.repair_cordoned);
     if node.cordoned && !repairs_cordoned {
         return Some(Reason::new(Why::Cordoned, "the node is cordoned"));
     }
@@ -50,7 +50,7 @@ pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> 
 /// Returns what the pool's mode forbids although the rung has begun: the policy was changed
 /// meanwhile.
 fn disallowed(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
-    let pool = moment.policy.pool_of(&node.labels);
+    let pool = moment.pool(node);
     untouched(pool, episode).or_else(|| match (pool?.mode, episode.rung) {
         (Mode::Observe | Mode::Taint, _) => pool.map(only_tainted),
         (Mode::Reboot, Rung::Reimage) => pool.map(not_reimaged),
@@ -81,14 +81,9 @@ pub(super) fn not_reimaged(pool: &Pool) -> Reason {
 /// Whether the episode needs a budget slot: it is disruptive, or about to be.
 pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) -> bool {
     match episode.phase {
-        Phase::Capturing
-        | Phase::Draining
-        | Phase::Reimaging
-        | Phase::Rebooting
-        | Phase::Stabilising
-        | Phase::Proving => episode.rung != Rung::Manual,
+        _ if episode.is_disruptive() => true,
         Phase::Waiting => {
-            let mode = moment.policy.pool_of(&node.labels).map(|pool| pool.mode);
+            let mode = moment.pool(node).map(|pool| pool.mode);
             let allowed = match episode.rung {
                 Rung::Reboot => mode >= Some(Mode::Reboot),
                 Rung::Reimage => mode >= Some(Mode::Reimage),
@@ -106,12 +101,12 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
     }
 }
 
-/// Returns the reason to wait for pods that may finish by themselves, if the pool allows it.
+/// Returns the reason to wait for pods that end by themselves, if the pool allows it.
 /// Meanwhile no budget slot is taken.
 pub(super) fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
-    let waits = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
+    let waits = moment.pool(node).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
     let ends = episode.started_at.saturating_add(moment.policy.times.jobs).unwrap_or(episode.started_at);
-    let pods = &moment.seen.pods;
+    let pods: Vec<_> = moment.seen.pods.iter().filter(|pod| pod.ends).cloned().collect();
     (waits && moment.now < ends && !pods.is_empty())
-        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may finish by itself before {ends:.0}", named(pods))))
+        .then(|| Reason::new(Why::WaitingForJobs, format!("{} may finish by itself before {ends:.0}", named(&pods))))
 }

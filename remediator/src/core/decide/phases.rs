@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::fresh::Evidence;
 use super::moment::{Moment, Opinion};
 use super::objections::{called_off, marked};
 use super::transitions::{
     UNEXPECTED_BOOTS, climb_after, climb_to, let_go, mailing, named, noting, stabilising, stays, stays_because, to,
 };
-use super::{agent_report, out_of_band, provisioning, waiting};
+use super::{agent_report, fresh, out_of_band, provisioning, waiting};
 use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
 use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
@@ -70,35 +71,80 @@ fn draining(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     if let Some(why) = called_off(moment, episode, node) {
         return to(moment, episode, Phase::Waiting, why);
     }
-    let evicts = moment.policy.pool_of(&node.labels).is_some_and(drains);
+    if episode.why.why == Why::CheckingFirst {
+        return checked(moment, episode, node);
+    }
+    let evicts = moment.pool(node).is_some_and(drains);
     let pods = &moment.seen.pods;
     let deadline = drain_deadline(episode, pods);
     let over = moment.now >= deadline;
     let why = if !evicts || pods.is_empty() {
         Reason::new(Why::NothingToEvict, "no pod has to leave the node")
     } else if over {
-        Reason::new(Why::DrainDeadlinePassed, format!("still there at the drain deadline: {}", named(pods)))
+        let text = format!("still there at the drain deadline: {}{}", named(pods), answers(moment));
+        Reason::new(Why::DrainDeadlinePassed, text)
     } else {
+        if let Some(opinion) = losses(moment, episode) {
+            return opinion;
+        }
         let waiting = format!("waiting for {} to leave", named(pods));
-        let why = match &moment.seen.refused {
-            Some(refused) => Reason::new(Why::DrainBlocked, format!("{waiting}: {refused}")),
-            None => Reason::new(Why::EvictingPods, waiting),
+        let why = match moment.seen.refused.is_empty() {
+            true => Reason::new(Why::EvictingPods, waiting),
+            false => Reason::new(Why::DrainBlocked, format!("{waiting}{}", answers(moment))),
         };
         let mut opinion = stays_because(moment, episode, why);
         opinion.look_again = Some(moment.until(deadline));
         return opinion;
     };
     let noted = noting(moment, episode, why, &[]);
-    match episode.rung {
-        Rung::Reimage if !reimaged(episode) => reimage(moment, &noted),
-        _ => reboot(moment, &noted, node),
+    if fresh::is_outdated(moment, &noted) { checked(moment, &noted, node) } else { order(moment, &noted, node) }
+}
+
+/// Puts on record, once in a drain, what the evictions lose: pods that no controller starts again,
+/// and data in an `emptyDir`.
+fn losses(moment: Moment, episode: &Episode) -> Option<Opinion<Episode>> {
+    let steps = episode.steps.iter().rev().take_while(|step| step.at >= episode.since);
+    if steps.into_iter().any(|step| step.outcome.why == Why::EvictingPods) {
+        return None;
+    }
+    let of = |lost: fn(&PodView) -> bool| moment.seen.pods.iter().filter(|pod| lost(pod)).cloned().collect::<Vec<_>>();
+    let (bare, local) = (of(|pod| pod.bare), of(|pod| pod.local_data));
+    let mut parts = Vec::new();
+    if !bare.is_empty() {
+        parts.push(format!("evicting pods that no controller starts again: {}", named(&bare)));
+    }
+    if !local.is_empty() {
+        parts.push(format!("evicting pods with data in an emptyDir: {}", named(&local)));
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let why = Reason::new(Why::EvictingPods, parts.join("; "));
+    let next = Episode { why: why.clone(), ..noting(moment, episode, why.clone(), &[]) };
+    Some(Opinion { next: Some(next), why, look_again: None })
+}
+
+/// Returns the answers to the evictions that were not accepted, as the end of a sentence.
+fn answers(moment: Moment) -> String {
+    const SHOWN: usize = 3;
+    let refused = &moment.seen.refused;
+    let shown: Vec<_> = refused.iter().take(SHOWN).map(|(pod, answer)| format!("{pod}: {answer}")).collect();
+    if shown.is_empty() { String::new() } else { format!(": {}", shown.join("; ")) }
+}
+
+/// A complaint resolved during the drain, so the node is checked again before the order.
+fn checked(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    match fresh::evidence(moment, episode, node) {
+        Evidence::Given(episode) => order(moment, &episode, node),
+        Evidence::Wanted(opinion) => opinion,
     }
 }
 
-/// Whether the script has finished and only the reboot is left, because a person's mark held it.
-pub(super) fn reimaged(episode: &Episode) -> bool {
-    let whys = episode.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
-    whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
+fn order(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    match episode.rung {
+        Rung::Reimage if !episode.is_reimaged() => reimage(moment, episode),
+        _ => reboot(moment, episode, node),
+    }
 }
 
 fn drains(pool: &Pool) -> bool {
@@ -116,13 +162,19 @@ fn drain_deadline(episode: &Episode, pods: &[PodView]) -> Timestamp {
 }
 
 fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {}", episode.attempt));
+    let attempt = interrupted(episode) + 1;
+    let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {attempt}"));
     let mut opinion = to(moment, episode, Phase::Reimaging, why);
     if let Some(next) = &mut opinion.next {
         next.until = Some(moment.after(moment.policy.times.reimage));
         next.provisioning = provisioning::begun(moment, next);
     }
     opinion
+}
+
+/// How many reimages of this episode were interrupted.
+fn interrupted(episode: &Episode) -> usize {
+    episode.steps.iter().filter(|step| step.outcome.why == Why::ReimageInterrupted).count()
 }
 
 /// Orders the end of the current boot.
@@ -142,15 +194,15 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
     match report.map(|report| (report.state, report)) {
         None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
-            // The node rebooted by itself before the script began, so the order names an old boot.
+            // The node rebooted by itself before the script began: the new boot is checked first.
             let boots = episode.unexpected_boots + 1;
             if boots > UNEXPECTED_BOOTS {
                 return failed(format!("the node rebooted {boots} times by itself"));
             }
             let why = Reason::new(Why::UnexpectedReboot, "the node rebooted before its reimage began");
-            let noted = noting(moment, episode, why, &[]);
-            let attempt = episode.attempt + 1;
-            reimage(moment, &Episode { attempt, unexpected_boots: boots, boot_id: node.boot_id.clone(), ..noted })
+            let noted = noting(moment, episode, why.clone(), &[]);
+            let next = Episode { attempt: episode.attempt + 1, unexpected_boots: boots, ..noted };
+            to(moment, &next, Phase::Waiting, why)
         }
         Some((AgentState::Done, report)) => {
             let outcome = Reason::new(Why::Reimaged, format!("the reimage finished: {}", report.message));
@@ -161,13 +213,17 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         Some((AgentState::Running | AgentState::Interrupted, _)) | None if late => {
             failed("the reimage did not finish by its deadline".to_owned())
         }
-        Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && episode.attempt == 1 => {
+        Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && interrupted(episode) == 0 => {
             let why = Reason::new(Why::ReimageInterrupted, report.message.clone());
-            let next = Episode { attempt: 2, boot_id: node.boot_id.clone(), ..noting(moment, episode, why, &[]) };
+            let next = Episode {
+                attempt: episode.attempt + 1,
+                boot_id: node.boot_id.clone(),
+                ..noting(moment, episode, why, &[])
+            };
             reimage(moment, &next)
         }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
-            failed(format!("attempt {} was interrupted: {}", episode.attempt, report.message))
+            failed(format!("attempt {} was interrupted: {}", interrupted(episode) + 1, report.message))
         }
         Some((AgentState::Running | AgentState::Interrupted, _)) => {
             // Still running; or the agent already reports from a newer boot than the Node object
@@ -214,7 +270,12 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 /// agent takes no order, a person has to look.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
-    let why = if ends_reimage { marked(moment, node) } else { called_off(moment, episode, node) };
+    let resolved = || Reason::new(Why::ComplaintResolved, "an alert resolved after the check of the node");
+    let why = if ends_reimage {
+        marked(moment, node)
+    } else {
+        called_off(moment, episode, node).or_else(|| fresh::is_outdated(moment, episode).then(resolved))
+    };
     if let Some(why) = why {
         return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
     }

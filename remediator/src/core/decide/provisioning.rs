@@ -92,8 +92,8 @@ fn failed(moment: Moment, episode: &Episode, text: String) -> Opinion<Episode> {
     climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, text))
 }
 
-/// The request was not sent. It is called off like an order that no agent took, and follows the
-/// node to a new boot. Otherwise it is recorded as possibly sent. `said`: why the last attempt was
+/// The request was not sent. It is called off like an order that no agent took, also when the node
+/// is on a new boot. Otherwise it is recorded as possibly sent. `said`: why the last attempt was
 /// not sent.
 fn pending(
     moment: Moment,
@@ -117,7 +117,9 @@ fn pending(
         }
         let why = Reason::new(Why::UnexpectedReboot, "the node rebooted before its reimage began");
         let noted = noting(moment, episode, why.clone(), &[]);
-        return changed(why, Episode { boot_id: node.boot_id.clone(), unexpected_boots: boots, ..noted });
+        let attempt = episode.attempt + 1;
+        let back = Episode { attempt, unexpected_boots: boots, provisioning: None, ..noted };
+        return to(moment, &back, Phase::Waiting, why);
     }
     if !is_ours(moment, provisioning) {
         let why = Reason::new(Why::ReimageOrdered, "the policy now names another way to reimage");
@@ -214,13 +216,6 @@ pub(super) fn without_node(moment: Moment, episode: &Episode) -> Option<Opinion<
 /// boot counts when the service is done.
 pub(super) fn has(episode: &Episode) -> bool {
     episode.phase == Phase::Reimaging && is_out(episode)
-}
-
-/// Whether a machine without a Node keeps its budget slot: while it is under repair.
-pub(super) fn needs_place(episode: &Episode) -> bool {
-    matches!(episode.phase, Phase::Reimaging | Phase::Stabilising | Phase::Proving)
-        && episode.rung != Rung::Manual
-        && is_out(episode)
 }
 
 fn is_out(episode: &Episode) -> bool {

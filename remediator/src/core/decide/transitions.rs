@@ -71,6 +71,8 @@ pub(super) fn stabilising(moment: Moment, episode: Episode, node: &NodeView, why
 pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let why = Reason::new(Why::MailPending, "a person is needed; no mail server has accepted the mail yet");
     let mut next = episode.clone();
+    // A mail that only says that the node waits is not due any more.
+    next.mails.retain(|mail| mail.accepted_at.is_some());
     next.mails.push(Mail {
         message_id: format!("<{}.{}@ossci.amd.com>", episode.number, episode.node_uid),
         accepted_at: None,
@@ -87,6 +89,7 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
         rung: episode.rung,
         outcome: episode.phase,
         why: episode.why.clone(),
+        pool: episode.pool.clone(),
         attempts: episode.attempts().collect(),
     }
 }
@@ -101,11 +104,13 @@ pub(super) fn stays(episode: &Episode, look_again: Option<Duration>) -> Opinion<
 
 /// Changes only the reason, if it differs from the recorded one.
 pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> Opinion<Episode> {
-    let look_again = episode.until.map(|until| moment.until(until));
+    // In the phase Waiting only a check has a deadline, and it ends with the reason to check.
+    let until = episode.until.filter(|_| episode.phase != Phase::Waiting);
+    let look_again = until.map(|until| moment.until(until));
     if episode.why == why {
         return stays(episode, look_again);
     }
-    Opinion { next: Some(Episode { why: why.clone(), ..episode.clone() }), why, look_again }
+    Opinion { next: Some(Episode { why: why.clone(), until, ..episode.clone() }), why, look_again }
 }
 
 /// The checks passed: the taint is removed, and the episode ends when the removal is confirmed.
@@ -120,7 +125,13 @@ pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) ->
     }
 }
 
-pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+/// Returns the Message-ID of the mail about a wait of this episode that began when its phase did.
+pub(super) fn waiting_mail(episode: &Episode) -> String {
+    format!("<{}.waiting-{}.{}@ossci.amd.com>", episode.number, episode.since.as_second(), episode.node_uid)
+}
+
+/// Returns the episode with the mail that was accepted in this reconcile.
+pub(super) fn accepting(moment: Moment, episode: &Episode) -> Episode {
     let accepted = moment.seen.accepted_mail.as_deref();
     let mut next = episode.clone();
     for mail in &mut next.mails {
@@ -128,6 +139,11 @@ pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
             mail.accepted_at = Some(moment.now);
         }
     }
+    next
+}
+
+pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
+    let next = accepting(moment, episode);
     if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
         let why = Reason::new(Why::MailAccepted, "a person was asked by mail; removing the taint releases the node");
         return to(moment, &next, Phase::Escalated, why);

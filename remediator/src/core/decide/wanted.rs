@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::action::Action;
 use super::moment::Moment;
-use super::{agent_report, objections, provisioning};
+use super::{agent_report, climb, objections, provisioning};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
 use crate::core::policy::DrainMode;
@@ -39,7 +39,7 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
             .last()
             .filter(|reset| reset.state == ResetState::Pending)
             .map(|reset| Action::ResetNode { id: reset.id.clone(), boot_id: reset.boot_id.clone() }),
-        Phase::Escalating => episode
+        Phase::Waiting | Phase::Escalating => episode
             .mails
             .iter()
             .find(|mail| mail.accepted_at.is_none())
@@ -65,7 +65,7 @@ fn taint(Taint { key, state, .. }: Taint, node: &NodeView) -> Option<Action> {
 fn place(moment: Moment, episode: Option<&Episode>) -> Option<Action> {
     let needed = match (episode, &moment.seen.node) {
         (Some(episode), Some(node)) => objections::needs_place(moment, episode, node),
-        (Some(episode), None) => provisioning::needs_place(episode),
+        (Some(episode), None) => climb::is_ordered(episode),
         _ => false,
     };
     match moment.seen.seat? {
@@ -95,7 +95,7 @@ fn order(moment: Moment, episode: Option<&Episode>, track: Option<&NetworkTrack>
 
 fn evictions(moment: Moment) -> Option<Action> {
     let node = moment.seen.node.as_ref()?;
-    let evicts = moment.policy.pool_of(&node.labels).is_some_and(|pool| pool.drain != DrainMode::None);
+    let evicts = moment.pool(node).is_some_and(|pool| pool.drain != DrainMode::None);
     (evicts && !moment.seen.pods.is_empty()).then(|| Action::Evict(moment.seen.pods.clone()))
 }
 
@@ -104,7 +104,7 @@ fn evictions(moment: Moment) -> Option<Action> {
 fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let id = episode.order_id()?;
     let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
-    if !tainted && !matches!(episode.phase, Phase::Proving | Phase::Waiting) {
+    if !tainted && !matches!(episode.phase, Phase::Proving | Phase::Waiting | Phase::Draining) {
         return None;
     }
     let deadline = episode.until.unwrap_or(episode.since);
@@ -116,9 +116,14 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
         _ => {
             let repaired = episode.phase == Phase::Proving;
             let driver = repaired && episode.rung == Rung::Reimage;
-            let load_test = moment.policy.proof.load_test.clone().filter(|_| repaired);
+            // What failed the last proof can fail the check before the next rung.
+            let load_test = moment.policy.proof.load_test.clone().filter(|_| repaired || episode.has_failed_proof());
             let expected = episode.expected.clone();
-            let terms = ProofTerms { driver, load_test, expected, ..terms(moment, ProofOf::Gpu, episode.since) };
+            let mut terms = ProofTerms { driver, load_test, expected, ..terms(moment, ProofOf::Gpu, episode.since) };
+            if !repaired {
+                // Three strikes came before: one more failed run is enough.
+                terms.failures = 1;
+            }
             (OrderKind::Prove, Some(terms), None)
         }
     };

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Rung;
 use ossci_base::closed_words;
+use ossci_base::contract::probe::GPU_CHECKS;
 use ossci_base::words::ClosedWord;
 
 closed_words! {
@@ -45,6 +46,9 @@ pub struct Complaint {
     /// The alert's labels, for silences.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Some labels are left out, because they are too many or too long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub labels_cut: bool,
 }
 
 closed_words! {
@@ -53,6 +57,11 @@ closed_words! {
 }
 
 impl Complaint {
+    /// Whether a proof runs the check that the alert reports.
+    pub fn is_of_our_checks(&self) -> bool {
+        GPU_CHECKS.contains(&self.check.as_str())
+    }
+
     /// Returns the urgency. A missing or unknown `severity` counts as a warning.
     pub(super) fn severity(&self) -> Severity {
         self.labels.get("severity").and_then(|word| Severity::parse(word)).unwrap_or(Severity::Warning)

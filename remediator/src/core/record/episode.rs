@@ -174,6 +174,9 @@ pub struct Episode {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
     pub why: Reason,
+    /// The node's pool when the episode began. The node belongs to it until the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     #[serde(rename = "nodeUID")]
     pub node_uid: String,
     /// The boot to be ended; after the reboot, the boot to be proven.
@@ -212,6 +215,7 @@ impl Episode {
             since: now,
             until: None,
             why,
+            pool: None,
             node_uid: String::new(),
             boot_id: String::new(),
             taint: None,
@@ -248,6 +252,7 @@ impl Episode {
         let rung_order = format!("{}-{}-{}", self.number, self.rung, self.attempt);
         match self.phase {
             Phase::Waiting if self.why.why == Why::CheckingFirst => Some(format!("{rung_order}-check")),
+            Phase::Draining if self.why.why == Why::CheckingFirst => Some(format!("{rung_order}-recheck")),
             Phase::Capturing => Some(format!("{rung_order}-capture")),
             Phase::Reimaging => Some(rung_order),
             Phase::Rebooting if self.rung == Rung::Reboot => Some(rung_order),
@@ -257,9 +262,26 @@ impl Episode {
         }
     }
 
-    /// Whether a person began the episode by tainting the node.
+    /// Whether the node is under disruptive repair, so that it needs a budget slot.
+    pub fn is_disruptive(&self) -> bool {
+        let phases = [Phase::Capturing, Phase::Draining, Phase::Reimaging, Phase::Rebooting, Phase::Stabilising];
+        (phases.contains(&self.phase) || self.phase == Phase::Proving) && self.rung != Rung::Manual
+    }
+
+    /// Whether a proof failed after one of its rungs.
+    pub fn has_failed_proof(&self) -> bool {
+        self.steps.iter().any(|step| step.outcome.why == Why::ProofFailed)
+    }
+
+    /// Whether the script has finished and only the reboot is left, because a mark held it.
+    pub fn is_reimaged(&self) -> bool {
+        let whys = self.steps.iter().filter(|step| step.rung == Rung::Reimage).map(|step| step.outcome.why);
+        whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
+    }
+
+    /// Whether a person asked for a rung of it by tainting the node.
     pub fn by_person(&self) -> bool {
-        self.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson)
+        self.steps.iter().any(|step| step.outcome.why == Why::TaintedByPerson)
     }
 }
 
@@ -283,6 +305,8 @@ pub struct PastEpisode {
     pub rung: Rung,
     pub outcome: Phase,
     pub why: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use super::{By, Fault, Machine, World, at};
 use crate::core::brakes::{self, Past, Storm};
-use crate::core::budget::{self, Holder, Place};
+use crate::core::budget::{self, Holder, Place, Places};
 use crate::core::decide::{Action, Decision, decide};
 use crate::core::gates::{self, Around};
 use crate::core::observation::{NodeView, Observation, PodView, ResetAnswer};
-use crate::core::pool::{self, Member};
+use crate::core::pool::{self, Holding, Member};
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
 use crate::core::taint::TaintKey;
 use crate::core::why::{Reason, Why};
@@ -79,7 +79,7 @@ impl World {
         let sums = pool::pooled(members(), Some(name));
         let brakes = &self.policy.brakes;
         let storm = brakes::storm(&sums.past, sums.size, brakes, None, at(self.now));
-        let in_pool = machine.exists && machine.labelled;
+        let in_pool = machine.is_member();
         let limit = budget::places(pool::census(members(), name), self.policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
         let uid = format!("record-{name}");
@@ -91,11 +91,12 @@ impl World {
             let others = self.machines.iter().filter(|other| other.name != name);
             let mut waiting: Vec<_> = others.filter_map(|other| pool::waiter_of(&other.name, &other.record)).collect();
             waiting.push(pool::waiter(name, episode, record.severity(episode)));
-            Some(budget::seat(name, &holder, "gpu", &self.places, &waiting, limit))
+            Some(budget::seat(name, &holder, "gpu", &self.places_in_use(), &waiting, limit))
         });
         let rung = episode.map_or(Rung::Reboot, |episode| episode.rung);
         let around = Around {
             skewed: false,
+            several_clusters: false,
             paused: self.paused.then_some("a person pauses"),
             alerts_unknown: false,
             storm,
@@ -109,7 +110,15 @@ impl World {
             BTreeSet::new()
         };
         let draining = episode.is_some_and(|episode| episode.phase == Phase::Draining);
-        let pod = PodView { namespace: "train".into(), name: "job-0".into(), grace: Duration::from_secs(30) };
+        let pod = PodView {
+            namespace: "train".into(),
+            name: "job-0".into(),
+            uid: "pod-1".into(),
+            grace: Duration::from_secs(30),
+            ends: true,
+            bare: false,
+            local_data: false,
+        };
         Observation {
             node: machine.exists.then(|| view(machine)),
             pods: if draining && machine.pods { vec![pod] } else { vec![] },
@@ -127,11 +136,12 @@ impl World {
     }
 
     pub(super) fn members<'a>(&'a self, pasts: &'a [Past]) -> impl Iterator<Item = Member<'a>> {
-        let managed = self.machines.iter().zip(pasts).filter(|(machine, _)| machine.exists && machine.labelled);
-        managed.map(|(machine, past)| {
+        let members = self.machines.iter().zip(pasts).filter(|(machine, _)| machine.is_member());
+        members.map(|(machine, past)| {
             let open = machine.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
             Member {
                 name: &machine.name,
+                exists: machine.exists,
                 ready: machine.ready,
                 cordoned: machine.cordoned,
                 cordoned_long: false,
@@ -143,6 +153,15 @@ impl World {
                 past: Some(past),
             }
         })
+    }
+
+    /// The budget slots in use, by the budget object and by the records.
+    fn places_in_use(&self) -> Places {
+        let holders: Vec<_> = self.machines.iter().map(Machine::disruptive_holder).collect();
+        let members = self.machines.iter().zip(&holders).filter(|(machine, _)| machine.is_member());
+        let holdings =
+            members.map(|(machine, holder)| Holding { node: &machine.name, pool: "gpu", holder: holder.as_ref() });
+        pool::in_use(&self.places, holdings)
     }
 
     /// Carries out one action. `false`: nothing more happens now.
@@ -162,7 +181,8 @@ impl World {
             Action::WithdrawOrder { .. } => machine.record.order = None,
             Action::SendMail { message_id } => {
                 machine.facts.mails.push(now);
-                machine.facts.owes_proof = false;
+                let asked = machine.record.repair.episode.as_ref().is_some_and(|e| e.phase == Phase::Escalating);
+                machine.facts.owes_proof &= !asked;
                 answers.0 = Some(message_id);
             }
             Action::ResetNode { id, .. } => {
@@ -218,6 +238,7 @@ impl World {
                 machine.record.agent = Some(done);
                 self.check_destruction(m, "reimaged");
                 let machine = &mut self.machines[m];
+                machine.facts.reimaged = true;
                 if machine.fault == Fault::Reimage {
                     machine.fault = Fault::Reboot;
                 }
@@ -244,6 +265,20 @@ impl World {
 }
 
 impl Machine {
+    /// It belongs to the pool: by its record while a repair is open or its Node is gone, else by
+    /// its label.
+    fn is_member(&self) -> bool {
+        let episode = self.record.repair.episode.as_ref();
+        let recorded = episode.is_some_and(|episode| episode.pool.is_some());
+        let binding = !self.exists || episode.is_some_and(|episode| !episode.phase.is_over());
+        recorded && binding || self.exists && self.labelled
+    }
+
+    fn disruptive_holder(&self) -> Option<Holder> {
+        let episode = self.record.repair.episode.as_ref().filter(|episode| episode.is_disruptive())?;
+        Some(pool::holder(&format!("record-{}", self.name), episode))
+    }
+
     /// The machine's boot ends; the next comes up later, or never.
     pub(super) fn goes_down(&mut self, now: i64) {
         self.up_at = Some(if self.boots_never { i64::MAX } else { now + BOOT });

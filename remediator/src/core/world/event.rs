@@ -18,6 +18,8 @@ pub(super) enum Event {
     Day,
     /// A person closes the pool's window or opens it.
     Window,
+    /// Somebody replaces the budget object: it holds no slot any more.
+    Budget,
     Node(usize, Deed),
 }
 
@@ -67,7 +69,7 @@ impl fmt::Display for Event {
 impl World {
     /// Returns the events that can happen now.
     pub(super) fn events(&self) -> Vec<Event> {
-        let mut all = vec![Event::Tick, Event::Day, Event::Window];
+        let mut all = vec![Event::Tick, Event::Day, Event::Window, Event::Budget];
         for (m, machine) in self.machines.iter().enumerate() {
             all.extend(machine.deeds().into_iter().map(|deed| Event::Node(m, deed)));
         }
@@ -89,6 +91,7 @@ impl World {
                 let now = self.now;
                 self.machines.iter_mut().for_each(|machine| machine.facts.event_at = now);
             }
+            Event::Budget => self.places.clear(),
             Event::Node(m, deed) => {
                 self.now += 1;
                 self.does(m, deed);
@@ -182,7 +185,6 @@ impl Machine {
 
     fn breaks(&mut self, fault: Fault, ask: Ask, now: i64) {
         self.fault = fault;
-        self.facts.failed_at = Some(now);
         let (since, seen) = (at(now + STRIKES - 1), at(now + STRIKES));
         let fingerprint = format!("f-{ask}");
         self.record.complaints.retain(|complaint| complaint.fingerprint != fingerprint);
@@ -196,6 +198,7 @@ impl Machine {
             firing: true,
             summary: "three strikes".into(),
             labels: Default::default(),
+            labels_cut: false,
         });
     }
 
@@ -208,11 +211,12 @@ impl Machine {
         let seen = match deed {
             Deed::Passes => {
                 self.fault = Fault::None;
-                self.well_since = now;
                 false
             }
             Deed::Resolves => {
-                self.record.complaints.iter_mut().for_each(|complaint| complaint.firing = false);
+                for complaint in &mut self.record.complaints {
+                    (complaint.firing, complaint.seen) = (false, at(now));
+                }
                 true
             }
             Deed::Reboots | Deed::Dies => {
@@ -286,9 +290,9 @@ impl Machine {
         self.pods = true;
         self.facts.event_at = now;
         self.facts.failed_at = None;
+        self.facts.reimaged = false;
         if self.fault == Fault::Reboot {
             self.fault = Fault::None;
-            self.well_since = now;
         }
     }
 }

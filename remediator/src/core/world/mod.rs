@@ -46,8 +46,6 @@ struct Machine {
     name: String,
     // The machine itself.
     fault: Fault,
-    /// Since when there has been no fault.
-    well_since: i64,
     boot: u32,
     /// When the machine that is down comes up; `None`: it runs.
     up_at: Option<i64>,
@@ -80,6 +78,8 @@ struct Facts {
     event_at: i64,
     /// The last fresh check of this boot that failed.
     failed_at: Option<i64>,
+    /// This boot's disk was written anew, so it has to end.
+    reimaged: bool,
     /// We ended a boot, and since then no proof has passed, no person released the node, and none
     /// was asked.
     owes_proof: bool,
@@ -119,7 +119,6 @@ impl World {
         let machine = |n: usize| Machine {
             name: format!("n{}", n + 1),
             fault: Fault::None,
-            well_since: BEGIN,
             boot: 1,
             up_at: None,
             boots_never: false,

@@ -44,7 +44,9 @@ impl World {
         if drained && episode.rung != Rung::Manual {
             self.check_destruction(m, "about to be drained");
         }
-        if lost(decision) {
+        let ordered = [Phase::Reimaging, Phase::Rebooting, Phase::Stabilising, Phase::Proving];
+        let gone = episode.phase == Phase::NodeGone && before.is_some_and(|(_, phase)| ordered.contains(&phase));
+        if lost(decision) || gone && rung != Rung::Manual {
             *self.lost_in_a_row.entry(rung).or_default() += 1;
         } else if episode.phase == Phase::Healed {
             self.lost_in_a_row.remove(&rung);
@@ -93,10 +95,9 @@ impl World {
     pub(super) fn check_destruction(&mut self, m: usize, what: &str) {
         let machine = &self.machines[m];
         let facts = &machine.facts;
-        let by_person = machine.record.repair.episode.as_ref().is_some_and(|episode| {
-            episode.by_person() || machine.taints.get(&episode.rung.taint()) == Some(&By::Person)
-        });
-        let checked = facts.failed_at.is_some();
+        let episode = machine.record.repair.episode.as_ref();
+        let by_person = episode.is_some_and(|episode| machine.taints.get(&episode.rung.taint()) == Some(&By::Person));
+        let checked = facts.failed_at.is_some_and(|failed| failed >= facts.event_at) || facts.reimaged;
         if machine.is_well() && machine.agent_runs() && machine.ready && !by_person && !checked {
             let name = machine.name.clone();
             self.violates(|| format!("never-healthy: {name} is healthy and is {what}"));
@@ -105,17 +106,16 @@ impl World {
 
     /// Checks the cluster at rest.
     pub(super) fn check_state(&mut self) {
-        let (now, closed) = (self.now, self.window_closed);
+        let now = self.now;
         let notices = self.notices();
         // A mail about the pool tells a person, too.
         let told_of_pool = notices.iter().any(|notice| notice.why == Why::RungNotWorking);
         let mut wrong = None;
         for machine in &mut self.machines {
-            // The person who put a mark on the node knows of it; no mail reminds them yet.
-            let marked = machine.cordoned || machine.hold || machine.marked || machine.silenced || closed;
             let ours = machine.taints.values().any(|by| *by == By::Us);
             let fires = machine.record.complaints.iter().any(|complaint| complaint.firing);
-            let needs = (ours || fires && machine.exists && machine.fault != Fault::None) && !marked && !told_of_pool;
+            let sick = fires && machine.exists && machine.fault != Fault::None && !machine.silenced;
+            let needs = (ours || sick) && !told_of_pool;
             let facts = &mut machine.facts;
             facts.needs_since = if needs { facts.needs_since.or(Some(now)) } else { None };
             let told = facts.mails.last().copied().into_iter().chain(facts.needs_since).max();

@@ -77,7 +77,8 @@ impl World {
             (machine.labelled, machine.cordoned, machine.hold, machine.marked, machine.answers).hash(&mut hash);
             (&machine.taints, machine.silenced, machine.up_at.map(ago), machine.silent_since.map(ago)).hash(&mut hash);
             let facts = &machine.facts;
-            (facts.failed_at > Some(facts.event_at), facts.owes_proof, facts.needs_since.map(ago)).hash(&mut hash);
+            (facts.failed_at > Some(facts.event_at), facts.owes_proof, facts.reimaged, facts.needs_since.map(ago))
+                .hash(&mut hash);
             (facts.mails.iter().map(|mail| ago(*mail)).collect::<Vec<_>>(), ago(facts.event_at)).hash(&mut hash);
             let record = &machine.record;
             for complaint in &record.complaints {

@@ -5,8 +5,9 @@ use super::event::{Deed, Event};
 use super::search::{self, Found};
 use super::{Fault, World};
 use crate::core::policy::Mode;
-use crate::core::record::{Episode, Phase};
+use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::TaintKey;
+use crate::core::why::Why;
 
 fn shown(found: &Found) -> String {
     let mut text = format!("{} states, {} events played\n", found.states, found.played);
@@ -26,7 +27,7 @@ fn one_node(depth: usize) {
 /// Two nodes share one budget slot. What they do to each other needs fewer kinds of events.
 fn two_nodes(depth: usize) {
     let found = search::every(&World::new(2), depth, &|event| match event {
-        Event::Tick | Event::Day => true,
+        Event::Tick | Event::Day | Event::Budget => true,
         Event::Node(_, deed) => matches!(
             deed,
             Deed::Breaks(_)
@@ -226,4 +227,107 @@ fn an_alert_from_before_a_reboot_is_checked_first() {
     play(&mut world, &[Deed::Taint(TaintKey::RepairReboot), Deed::Release, REBOOT, Deed::Reboots]);
     a_day(&mut world);
     assert_eq!(boots(&world), 0);
+}
+
+#[test]
+fn a_node_that_recovered_under_a_mark_is_not_rebooted() {
+    for mark in [Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Silence] {
+        let mut world = World::new(1);
+        play(&mut world, &[REBOOT]);
+        until(&mut world, Phase::Draining);
+        play(&mut world, &[mark, Deed::Passes, mark]);
+        a_day(&mut world);
+        assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Recovered, 0), "{mark:?}");
+    }
+}
+
+#[test]
+fn a_node_that_recovered_during_its_drain_is_not_rebooted() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Draining);
+    play(&mut world, &[Deed::Passes, Deed::Resolves]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Recovered, 0));
+}
+
+#[test]
+fn a_node_that_recovered_before_its_agent_took_the_order_is_not_rebooted() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Rebooting);
+    play(&mut world, &[Deed::Passes, Deed::Resolves]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Recovered, 0));
+}
+
+#[test]
+fn a_node_whose_agent_does_not_answer_goes_to_a_person() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT, Deed::Answers]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Escalated, 0));
+}
+
+#[test]
+fn a_persons_taint_needs_no_failed_check() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Taint(TaintKey::RepairReboot)]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 1));
+}
+
+#[test]
+fn a_reimage_needs_failures_over_ten_minutes() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Breaks(Fault::Reimage)]);
+    until(&mut world, Phase::Proving);
+    world.happens(Event::Tick);
+    let (failed, why) = (world.now, &episode(&world, 0).why);
+    assert_eq!((episode(&world, 0).rung, why.why), (Rung::Reimage, Why::StillFailing));
+    play(&mut world, &[Deed::Passes]);
+    while episode(&world, 0).phase == Phase::Waiting {
+        world.happens(Event::Tick);
+    }
+    assert_eq!((episode(&world, 0).phase, world.now >= failed + 600), (Phase::Recovered, true));
+}
+
+#[test]
+fn a_person_hears_of_a_node_that_waits_for_days() {
+    for mark in [Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Silence] {
+        let mut world = World::new(1);
+        play(&mut world, &[REBOOT, mark]);
+        a_day(&mut world);
+        a_day(&mut world);
+        let machine = &world.machines[0];
+        assert_eq!((episode(&world, 0).phase, machine.facts.mails.len()), (Phase::Waiting, 1), "{mark:?}");
+    }
+}
+
+#[test]
+fn a_node_that_is_deleted_while_it_boots_is_proven_when_it_comes_back() {
+    let mut world = World::new(1);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Rebooting);
+    world.happens(Event::Tick);
+    play(&mut world, &[Deed::Deleted]);
+    until(&mut world, Phase::Rebooting);
+    world.happens(Event::Tick);
+    play(&mut world, &[Deed::Created]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 1));
+}
+
+#[test]
+fn a_rung_whose_nodes_are_deleted_stops() {
+    let mut world = World::new(2);
+    play(&mut world, &[REBOOT]);
+    until(&mut world, Phase::Rebooting);
+    world.happens(Event::Tick);
+    play(&mut world, &[Deed::Deleted]);
+    a_day(&mut world);
+    assert_eq!(episode(&world, 0).phase, Phase::NodeGone);
+    world.happens(Event::Node(1, REBOOT));
+    a_day(&mut world);
+    assert_eq!((world.machines[1].boot, episode(&world, 1).phase), (1, Phase::Waiting));
 }

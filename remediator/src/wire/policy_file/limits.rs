@@ -25,9 +25,12 @@ pub struct TimesFile {
     pub stabilise_seconds: u32,
     /// From the first proof order to its end. A node not proven by then goes to a person.
     pub proof_seconds: u32,
-    /// If the complaint is older than this before the first disruptive order, the node is checked
-    /// once more.
-    pub fresh_evidence_seconds: u32,
+    /// The checks of a boot have to fail over at least this time before a reimage: a driver may
+    /// load late.
+    pub reimage_evidence_seconds: u32,
+    /// When a node has waited with our taint for this long, whatever for, a mail tells a person.
+    /// The wait goes on.
+    pub waiting_seconds: u32,
     /// After a successful proof, alerts that began before it are ignored for this long. Keep it
     /// well above Alertmanager's group_interval: a notification can be that old.
     pub complaint_grace_seconds: u32,
@@ -48,7 +51,8 @@ impl Default for TimesFile {
             reimage_seconds: 3600,
             stabilise_seconds: 300,
             proof_seconds: 1800,
-            fresh_evidence_seconds: 900,
+            reimage_evidence_seconds: 600,
+            waiting_seconds: 86_400,
             complaint_grace_seconds: 600,
             released_quiet_seconds: 3600,
             network_retry_seconds: 30,

@@ -108,13 +108,31 @@ fn evict() -> DrainMode {
 
 /// Marks that a site puts on a node under maintenance. Such a node may be tainted, but is not
 /// drained, rebooted or reimaged.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct MaintenanceFile {
     /// Labels; an empty value matches any.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Taint keys.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    /// Taint keys. Absent: the marks of the AMD GPU operator, Karpenter, the cluster autoscaler and
+    /// of a node that was given up. A list of the site's own replaces them.
     pub taints: BTreeSet<String>,
+}
+
+/// Sources: instinct.docs.amd.com/projects/gpu-operator (device configuration manager, driver
+/// upgrade, health checks); karpenter.sh/docs/concepts/disruption; kubernetes/autoscaler,
+/// cluster-autoscaler/utils/taints; kubernetes.io/docs/reference/labels-annotations-taints.
+const MARKS: [&str; 6] = [
+    "amd-dcm",
+    "amd-gpu-driver-upgrade",
+    "amd-gpu-unhealthy",
+    "karpenter.sh/disrupted",
+    "node.kubernetes.io/out-of-service",
+    "ToBeDeletedByClusterAutoscaler",
+];
+
+impl Default for MaintenanceFile {
+    fn default() -> Self {
+        Self { labels: BTreeMap::new(), taints: MARKS.map(str::to_owned).into() }
+    }
 }

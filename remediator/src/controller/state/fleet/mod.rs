@@ -5,7 +5,7 @@
 pub mod cached;
 mod sums;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::core::budget::{Holder, Place, Places, Waiter};
 use crate::core::observation::NodeView;
 use crate::core::policy::Policy;
 use crate::core::pool;
-use crate::core::record::{Complaint, Phase, Rung};
+use crate::core::record::{Complaint, Episode, Phase, Rung};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
@@ -46,6 +46,10 @@ struct NodeGlance {
 #[derive(Debug)]
 struct RepairGlance {
     holder: Option<Holder>,
+    /// The node is under disruptive repair.
+    disruptive: bool,
+    /// The pool on record: of the open episode, else of the last one.
+    pool: Option<String>,
     /// The episode needs no budget slot any more.
     over: bool,
     /// It is queued for a budget slot.
@@ -166,6 +170,8 @@ impl Fleet {
         let slow = record.repair.network.as_ref().filter(|track| !track.phase.is_over());
         let glance = RepairGlance {
             holder: episode.map(|episode| pool::holder(uid.as_deref().unwrap_or_default(), episode)),
+            disruptive: open.is_some_and(Episode::is_disruptive),
+            pool: episode.and_then(|episode| episode.pool.clone()),
             over: episode.is_none_or(pool::is_done),
             waits: pool::waiter_of(name, &record),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
@@ -210,9 +216,10 @@ impl Fleet {
         self.write(|known| known.places = Some(places));
     }
 
-    /// Returns the notices that are recorded as mailed; `None` without a budget object.
-    pub fn sent_notices(&self) -> Option<Vec<String>> {
-        self.read(|known| known.places.as_ref().map(|_| known.switches.sent_notices.clone()))
+    /// Returns the notices on record, and whether their mails were accepted; `None` without a
+    /// budget object.
+    pub fn notices(&self) -> Option<BTreeMap<String, bool>> {
+        self.read(|known| known.places.as_ref().map(|_| known.switches.notices.clone()))
     }
 
     /// Stores the annotations of the budget object; returns whether any of them changed.
@@ -414,6 +421,7 @@ mod tests {
             firing,
             summary: String::new(),
             labels: Default::default(),
+            labels_cut: false,
         }
     }
 

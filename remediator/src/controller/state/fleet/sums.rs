@@ -9,10 +9,10 @@ use crate::controller::state::fleet::Known;
 use crate::core::brakes;
 use crate::core::brakes::Storm;
 use crate::core::budget;
-use crate::core::budget::{Census, Places, Seat, Waiter};
+use crate::core::budget::{Census, Holder, Places, Seat, Waiter};
 use crate::core::notices::PoolStanding;
 use crate::core::policy::Policy;
-use crate::core::pool::{self, Member, Pooled};
+use crate::core::pool::{self, Holding, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
 
@@ -59,17 +59,51 @@ pub struct Counts {
 }
 
 impl Known {
+    /// Returns the pool of a node: by its open episode while the policy has that pool, else by its
+    /// labels; of a deleted Node by its last episode.
+    fn pool_of<'a>(&'a self, node: &str, policy: &Policy) -> Option<&'a str> {
+        let repair = self.repairs.get(node);
+        let recorded = repair.and_then(|repair| repair.pool.as_deref());
+        let recorded = recorded.filter(|name| policy.pools.iter().any(|pool| pool.name == *name));
+        let glance = self.nodes.get(node);
+        let binding = glance.is_none() || repair.is_some_and(|repair| repair.open.is_some());
+        recorded.filter(|_| binding).or_else(|| glance?.pool.as_deref())
+    }
+
+    /// Returns the budget slots in use, by the object and by the records. The record of the node
+    /// that asks may be newer than the cached one.
+    fn in_use(&self, places: &Places, policy: &Policy, asks: Option<(&str, Option<&Holder>)>) -> Places {
+        let cached = self.repairs.iter().filter_map(|(node, repair)| {
+            let holder = match asks.filter(|(asks, _)| asks == node) {
+                Some((_, holder)) => holder,
+                None => repair.holder.as_ref().filter(|_| repair.disruptive),
+            };
+            Some(Holding { node, pool: self.pool_of(node, policy)?, holder })
+        });
+        pool::in_use(places, cached)
+    }
+
     /// Returns the nodes of a pool, with the budget slots `places`.
-    fn members<'a>(&'a self, pool: &'a str, places: &'a Places, at: Instant) -> impl Iterator<Item = Member<'a>> {
-        self.nodes.iter().filter(move |(_, node)| node.pool.as_deref() == Some(pool)).map(move |(name, node)| {
-            let repair = self.repairs.get(name);
+    fn members<'a>(
+        &'a self,
+        pool: &'a str,
+        policy: &'a Policy,
+        places: &'a Places,
+        at: Instant,
+    ) -> impl Iterator<Item = Member<'a>> {
+        let deleted = self.repairs.keys().filter(|name| !self.nodes.contains_key(*name));
+        let names = self.nodes.keys().chain(deleted).filter(move |name| self.pool_of(name, policy) == Some(pool));
+        names.map(move |name| {
+            let (node, repair) = (self.nodes.get(name), self.repairs.get(name));
+            let cordoned = node.and_then(|node| node.cordoned);
             Member {
                 name,
-                ready: node.ready,
-                cordoned: node.cordoned.is_some(),
-                cordoned_long: node.cordoned.is_some_and(|since| at.duration_since(since) > CORDONED_LONG),
-                manual: node.manual,
-                tainted: node.tainted || repair.is_some_and(|repair| repair.placing),
+                exists: node.is_some(),
+                ready: node.is_some_and(|node| node.ready),
+                cordoned: cordoned.is_some(),
+                cordoned_long: cordoned.is_some_and(|since| at.duration_since(since) > CORDONED_LONG),
+                manual: node.is_some_and(|node| node.manual),
+                tainted: node.is_some_and(|node| node.tainted || repair.is_some_and(|repair| repair.placing)),
                 refused: repair.and_then(|repair| repair.open).is_some_and(|(_, _, why)| why == Why::TaintLimit),
                 slow: repair.is_some_and(|repair| repair.firing().any(|complaint| complaint.ask == Ask::SlowNetwork)),
                 holds_place: places.contains_key(name),
@@ -79,10 +113,11 @@ impl Known {
     }
 
     /// Returns the nodes that are queued for a budget slot of the pool.
-    fn waiters(&self, pool: &str) -> impl Iterator<Item = &Waiter> {
+    fn waiters(&self, pool: &str, policy: &Policy) -> impl Iterator<Item = &Waiter> {
         let waiters = self.repairs.values().filter_map(|repair| repair.waits.as_ref());
-        waiters
-            .filter(move |waiter| self.nodes.get(&waiter.node).is_some_and(|node| node.pool.as_deref() == Some(pool)))
+        waiters.filter(move |waiter| {
+            self.nodes.contains_key(&waiter.node) && self.pool_of(&waiter.node, policy) == Some(pool)
+        })
     }
 
     pub(super) fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
@@ -99,9 +134,9 @@ impl Known {
             }
         }
         let none = Places::new();
-        let places = self.places.as_ref().unwrap_or(&none);
+        let places = &self.in_use(self.places.as_ref().unwrap_or(&none), policy, None);
         for pool in &policy.pools {
-            let members = || self.members(&pool.name, places, at);
+            let members = || self.members(&pool.name, policy, places, at);
             let Pooled { size, past, tainted, refused, .. } = pool::pooled(members(), None);
             let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
             let limit = budget::places(pool::census(members(), ""), policy.budget);
@@ -112,7 +147,7 @@ impl Known {
                 tainted,
                 places: if storm == Storm::Probation { limit.min(1) } else { limit },
                 taken: u32::try_from(taken).unwrap_or(u32::MAX),
-                waits_since: self.waiters(&pool.name).map(|waiter| waiter.since).min(),
+                waits_since: self.waiters(&pool.name, policy).map(|waiter| waiter.since).min(),
                 storm,
                 stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
                 taints_full: refused > 0,
@@ -124,11 +159,13 @@ impl Known {
 
     /// Returns `None` if the node is in no pool.
     pub(super) fn standing(&self, asking: Asking, places: Option<&Places>) -> Option<Standing> {
-        let Asking { node, record, policy, now, .. } = asking;
+        let Asking { node, uid, record, policy, now, .. } = asking;
         let episode = record.repair.episode.as_ref();
-        let pool = self.nodes.get(node)?.pool.as_deref()?;
-        let none = Places::new();
-        let members = || self.members(pool, places.unwrap_or(&none), asking.at);
+        let pool = self.pool_of(node, policy)?;
+        let holder = episode.filter(|episode| episode.is_disruptive()).map(|episode| pool::holder(uid, episode));
+        let places = places.map(|places| self.in_use(places, policy, Some((node, holder.as_ref()))));
+        let (places, none) = (places.as_ref(), Places::new());
+        let members = || self.members(pool, policy, places.unwrap_or(&none), asking.at);
         let Pooled { size, past, slow, tainted, .. } = pool::pooled(members(), Some(node));
         let census = pool::census(members(), node);
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
@@ -161,7 +198,8 @@ impl Known {
         }
         let limit = budget::places(census, policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
-        let mut waiting: Vec<Waiter> = self.waiters(pool).filter(|waiter| waiter.node != node).cloned().collect();
+        let mut waiting: Vec<Waiter> =
+            self.waiters(pool, policy).filter(|waiter| waiter.node != node).cloned().collect();
         waiting.push(pool::waiter(node, episode, record.severity(episode)));
         Some(budget::seat(node, &pool::holder(uid, episode), pool, places, &waiting, limit))
     }

@@ -64,6 +64,7 @@ fn complaints() -> [Vec<Complaint>; 3] {
         firing: true,
         summary: "slow".into(),
         labels: BTreeMap::new(),
+        labels_cut: false,
     };
     [vec![], vec![complaint(-10)], vec![complaint(5)]]
 }

@@ -68,7 +68,8 @@ fn policy(bmcs: &Bmcs) -> Value {
     json!({
         "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100}, "proof": {"gapSeconds": 5},
         "times": {"drainSeconds": scaled(60), "reimageSeconds": scaled(200), "bootSeconds": scaled(240),
-                  "proofSeconds": scaled(240), "stabiliseSeconds": 5, "agentSilentSeconds": scaled(90)},
+                  "proofSeconds": scaled(240), "stabiliseSeconds": 5, "agentSilentSeconds": scaled(90),
+                  "reimageEvidenceSeconds": 10},
         "bmc": {"url": bmcs.url(), "deadSeconds": scaled(120)},
     })
 }

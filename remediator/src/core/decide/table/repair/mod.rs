@@ -168,9 +168,9 @@ fn a_hold_before_the_reboot_does_not_repeat_the_reimage() {
         Episode { steps: whys.iter().map(step).collect(), ..draining.clone() }
     };
     for (whys, expected) in [
-        (&[][..], Phase::Reimaging),
+        (&[Why::StillFailing][..], Phase::Reimaging),
         (&[Why::Reimaged, Why::OnHold], Phase::Rebooting),
-        (&[Why::Reimaged, Why::NewBoot], Phase::Reimaging),
+        (&[Why::Reimaged, Why::NewBoot, Why::StillFailing], Phase::Reimaging),
     ] {
         let (record, seen, policy) = moment_of(&noted(whys), None);
         let next = decide(&record, &seen, at(10), &policy).next.episode.unwrap();

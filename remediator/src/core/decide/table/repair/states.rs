@@ -28,6 +28,7 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                     boot_id: BOOT.into(),
                     taint,
                     mails: mails.into_iter().collect(),
+                    steps: if phase == Phase::Waiting { vec![] } else { vec![checked(rung)] },
                     ..Episode::begin(1, rung, at(0), Reason::new(Why::Complaint, "recorded"))
                 };
                 // The removal of a taint is recorded together with its proof.
@@ -38,7 +39,15 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                     // Recorded by the queue: only then a budget slot is taken.
                     let why = Reason::new(Why::WaitingForBudget, "taking a budget slot of the pool");
                     all.push(Some(Episode { why, ..episode.clone() }));
-                    let why = Reason::new(Why::CheckingFirst, "the complaint is old; the node is checked once more");
+                    let why = Reason::new(Why::CheckingFirst, "the node is checked once more");
+                    let checking = Episode { why, until: Some(at(200_000)), ..episode.clone() };
+                    // A reimage needs an earlier failure.
+                    all.push(Some(Episode { steps: vec![checked(rung)], ..checking.clone() }));
+                    all.push(Some(checking));
+                }
+                if phase == Phase::Draining && !lets_go {
+                    all.push(Some(Episode { steps: vec![], ..episode.clone() }));
+                    let why = Reason::new(Why::CheckingFirst, "an alert resolved; the node is checked once more");
                     all.push(Some(Episode { why, until: Some(at(200_000)), ..episode.clone() }));
                 }
                 if phase == Phase::Rebooting {
@@ -69,6 +78,12 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
         }
     }
     all
+}
+
+/// Returns the step of a check that failed before anything disruptive.
+fn checked(rung: Rung) -> Step {
+    let outcome = Reason::new(Why::StillFailing, "failed");
+    Step { at: at(1), rung, outcome, verdicts: vec![], kernel_log: None, evidence: None }
 }
 
 /// Returns one reset in progress, one that was sent, and two that failed or are unknown.
@@ -112,6 +127,7 @@ pub(super) fn complaints() -> Vec<Vec<Complaint>> {
         firing: true,
         summary: "three strikes".into(),
         labels: BTreeMap::new(),
+        labels_cut: false,
     };
     vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
 }
@@ -121,8 +137,15 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
     let plain = Observation { node: node.clone(), seat: Some(Seat::Held), ..Observation::default() };
     let other = match episode.map(|episode| episode.phase) {
         Some(Phase::Draining) => {
-            let pods =
-                vec![PodView { namespace: "train".into(), name: "job-0".into(), grace: Duration::from_secs(30) }];
+            let pods = vec![PodView {
+                namespace: "train".into(),
+                name: "job-0".into(),
+                uid: "pod-1".into(),
+                grace: Duration::from_secs(30),
+                ends: true,
+                bare: false,
+                local_data: false,
+            }];
             Some(Observation { pods, ..plain.clone() })
         }
         Some(Phase::Escalating) => {
