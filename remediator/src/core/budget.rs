@@ -96,7 +96,9 @@ pub fn seat(node: &str, holder: &Holder, pool: &str, places: &Places, waiting: &
     }
     let taken = places.iter().filter(|(name, place)| place.pool == pool && *name != node).count();
     let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(taken);
-    let mut queue: Vec<&Waiter> = waiting.iter().collect();
+    // A node that has just taken its slot may still look as if it waited.
+    let queued = |waiter: &&Waiter| waiter.node == node || !places.contains_key(&waiter.node);
+    let mut queue: Vec<&Waiter> = waiting.iter().filter(queued).collect();
     queue.sort_by_key(|waiter| (Reverse((waiter.severity, waiter.rung)), waiter.since, &waiter.node));
     let position = queue.iter().position(|waiter| waiter.node == node).unwrap_or(queue.len());
     if position < free {
@@ -164,6 +166,14 @@ mod tests {
         assert_eq!(at("a", 2), Seat::Waiting { position: 3, of: 4 });
         assert_eq!(at("a", 3), Seat::Free);
         assert_eq!(at("d", 3), Seat::Waiting { position: 4, of: 4 });
+    }
+
+    #[test]
+    fn a_node_that_has_just_taken_its_slot_is_not_in_the_queue() {
+        let places = Places::from([("a".to_owned(), place("ua", 1, "gpu"))]);
+        let waiting = [waiter("a", Rung::Reboot, 0), waiter("b", Rung::Reboot, 0)];
+        let holder = Holder { repair_uid: "ub".into(), episode: 1 };
+        assert_eq!(seat("b", &holder, "gpu", &places, &waiting, 2), Seat::Free);
     }
 
     #[test]

@@ -11,6 +11,7 @@ kubectl taint node sa-images1 repair-reimage=:NoSchedule
 kubectl taint node sa-asked1 repair-manual=:NoSchedule
 await sa-drains1 why DrainBlocked within 60s
 await sa-out1 why DrainBlocked within 60s
+await sa-out1 taint repair-reboot within 20s
 freeze agent sa-out1
 kubectl delete poddisruptionbudget stays-sa-out1
 await sa-out1 why RebootOrdered within 60s
@@ -25,7 +26,6 @@ await sa-proves1 phase Proving within 60s
 api down
 kubectl delete node sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
 register sa-drains1 sa-out1 sa-images1 sa-settles1 sa-proves1 sa-asked1
-await sa-out1 taint none within 20s
 api up
 await sa-asked1 taint repair-manual within 60s
 await sa-out1 taint repair-reboot within 60s

@@ -9,7 +9,6 @@ use crate::core::decide::{Action, Decision, decide};
 use crate::core::observation::Observation;
 use crate::core::policy::Policy;
 use crate::core::record::{Episode, Phase, ProvisioningState, Record, Repair};
-use crate::core::why::Why;
 
 /// One decision that changes the record.
 pub struct Step {
@@ -26,6 +25,9 @@ pub struct Plan {
     /// The observation of the last decision, and that decision.
     seen: Observation,
     last: Decision,
+    /// An alert that would place a taint is not active by Alertmanager's last answer, which may be
+    /// older than the alert.
+    unconfirmed: bool,
 }
 
 /// What is done next.
@@ -57,16 +59,28 @@ pub fn plan(
         let changes = decision.next != record.repair;
         let full = steps.len() == STEPS || steps.iter().any(|step| step.newly_asked().is_some());
         if !changes || full || (moves(&record.repair, &decision.next) && !steps.is_empty()) {
-            return Plan { steps, seen, last: decision };
+            let unconfirmed = unconfirmed(&record, &seen);
+            return Plan { steps, seen, last: decision, unconfirmed };
         }
         let before = std::mem::replace(&mut record.repair, decision.next.clone());
         steps.push(Step { seen, before, decision });
     }
 }
 
+/// Whether an alert fires, its track has placed no taint, and it is not active by the last answer.
+fn unconfirmed(record: &Record, seen: &Observation) -> bool {
+    let Some(active) = &seen.active else { return false };
+    let repairing = open(&record.repair).is_some_and(|episode| episode.taint.is_some());
+    let slow = record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over());
+    record.complaints.iter().any(|complaint| {
+        let tainted = if complaint.ask.rung().is_some() { repairing } else { slow };
+        complaint.firing && !tainted && !active.contains(&complaint.fingerprint)
+    })
+}
+
 impl Plan {
     pub fn next(self) -> Next {
-        let Self { steps, seen, mut last } = self;
+        let Self { steps, seen, mut last, .. } = self;
         if !steps.is_empty() {
             return Next::Write(steps);
         }
@@ -85,9 +99,7 @@ impl Plan {
     pub fn needs(&self) -> Needs {
         let needs = if self.steps.is_empty() { self.action_needs() } else { self.write_needs() };
         let taints = self.intends_taint();
-        // The answer that does not confirm an alert may be older than the alert.
-        let mut whys = self.steps.iter().map(|step| &step.decision.why).chain([&self.last.why]);
-        let confirmation = taints || whys.any(|why| why.why == Why::Unconfirmed);
+        let confirmation = taints || self.unconfirmed;
         Needs { taint_lock: taints, confirmation, alerts: self.is_disruptive(), ..needs }
     }
 
@@ -188,7 +200,7 @@ mod tests {
     use super::*;
     use crate::core::record::Rung;
     use crate::core::taint::{Taint, TaintKey};
-    use crate::core::why::Reason;
+    use crate::core::why::{Reason, Why};
 
     fn in_phase(phase: Phase) -> Repair {
         let why = Reason::new(Why::Complaint, String::new());
@@ -212,7 +224,7 @@ mod tests {
             decision: deciding(pair[1].clone(), None),
         });
         let last = deciding(way.last().cloned().unwrap_or_default(), action);
-        Plan { steps: steps.collect(), seen: Observation::default(), last }
+        Plan { steps: steps.collect(), seen: Observation::default(), last, unconfirmed: false }
     }
 
     const NODE: Needs = Needs {

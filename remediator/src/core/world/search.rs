@@ -64,6 +64,77 @@ fn visit(
     }
 }
 
+/// Plays a random run of `events` events, most of them the passing of time. Returns the first
+/// violation with the shortest trace that leads to it: events that are not needed are left out.
+pub(super) fn random(start: &World, seed: u64, events: usize) -> Option<(String, Vec<Event>)> {
+    let (mut world, mut trace, mut dice) = (start.clone(), Vec::new(), Dice(seed.wrapping_add(1)));
+    for _ in 0..events {
+        let event = dice.event(&world);
+        world.happens(event);
+        trace.push(event);
+        if let Some(broken) = &world.broken {
+            return Some((broken.clone(), shortened(start, &trace)));
+        }
+    }
+    None
+}
+
+/// Leaves out every event without which the run still breaks an invariant.
+fn shortened(start: &World, trace: &[Event]) -> Vec<Event> {
+    let breaks = |trace: &[Event]| {
+        let mut world = start.clone();
+        trace.iter().any(|event| {
+            world.happens(*event);
+            world.broken.is_some()
+        })
+    };
+    let mut trace = trace.to_vec();
+    let mut part = trace.len().div_ceil(2);
+    loop {
+        let mut at = 0;
+        while at < trace.len() {
+            let mut less = trace.clone();
+            less.drain(at..(at + part).min(less.len()));
+            if breaks(&less) {
+                trace = less;
+            } else {
+                at += part;
+            }
+        }
+        if part == 1 {
+            return trace;
+        }
+        part = part.div_ceil(2);
+    }
+}
+
+/// A small generator of random numbers (splitmix64), the same on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(sides).unwrap()).unwrap()
+    }
+
+    /// Nine times of ten time passes. What a person or another program does is undone sooner or
+    /// later, because the same event takes it back.
+    fn event(&mut self, world: &World) -> Event {
+        let rare = self.roll(100);
+        match rare {
+            0..90 => Event::Tick,
+            90..92 => Event::Day,
+            _ => {
+                let all = world.events();
+                all[self.roll(all.len())]
+            }
+        }
+    }
+}
+
 impl World {
     /// Returns a key that is equal for states that go on alike: times count from now.
     pub(super) fn key(&self) -> u64 {

@@ -64,6 +64,27 @@ fn every_input_of_five_events_on_two_nodes_keeps_the_invariants() {
     two_nodes(5);
 }
 
+/// Random runs on twenty nodes: each is some weeks of the world's time.
+fn random(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        if let Some((broken, trace)) = search::random(&World::new(20), seed, 1500) {
+            let shown: Vec<String> = trace.iter().map(Event::to_string).collect();
+            panic!("seed {seed}, {} events: {broken}\n  {}", trace.len(), shown.join("; "));
+        }
+    }
+}
+
+#[test]
+fn random_weeks_on_twenty_nodes_keep_the_invariants() {
+    random(0..2);
+}
+
+#[test]
+fn every_input_of_random_weeks_on_twenty_nodes_keeps_the_invariants() {
+    let runs = option_env!("OSSCI_WORLD_RUNS").map(|runs| runs.parse().unwrap());
+    random(0..runs.unwrap_or(6));
+}
+
 /// Plays events of the first node; each leaves the invariants whole.
 fn play(world: &mut World, deeds: &[Deed]) {
     for deed in deeds {
