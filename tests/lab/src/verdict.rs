@@ -113,7 +113,10 @@ pub fn told(name: &str, story: &NodeStory, boots: &[BootEnd], mails: &[String]) 
         phases.push_str(&format!(" {}", phase_words(change)));
     }
     let network = story.network.iter().map(phase_words).collect::<Vec<_>>().join(" ");
-    let orders = story.orders.iter().map(|order| format!("{}({})", untimed(&order.id), order.kind));
+    // Whether an alert resolves before the end of a drain, so that the node is checked again, is a
+    // matter of seconds.
+    let orders = story.orders.iter().filter(|order| !order.id.ends_with("-recheck"));
+    let orders = orders.map(|order| format!("{}({})", untimed(&order.id), order.kind));
     let orders = orders.collect::<Vec<_>>().join(" ");
     let boots = boots.iter().map(|boot| format!("by {}", untimed(&boot.by))).collect::<Vec<_>>().join(", ");
     let mut text = format!("{name}\n");
