@@ -37,9 +37,13 @@ pub fn next(moment: &Moment) -> Next {
     let same_boot = order.boot_id == *boot_id;
     let running = match report.map(|report| report.state) {
         Some(AgentState::Running) => true,
+        // Nothing was begun: every guard is checked again.
+        Some(AgentState::Inhibited) | None => false,
         Some(_) => return Next::Nothing,
-        None => false,
     };
+    if let Some(fault) = order.fault() {
+        return Next::Refuse(format!("no controller writes such an order: {fault}"));
+    }
     match (order.kind, running) {
         (OrderKind::Reboot, true) if !same_boot => return Next::Settle(AgentState::Done, "the boot ended"),
         // A reboot that did not come in time is for the controller to decide on: nothing starts
@@ -55,7 +59,8 @@ pub fn next(moment: &Moment) -> Next {
         (_, false) => {}
     }
     if moment.now > order.deadline {
-        return Next::Refuse("the order is past its deadline".to_owned());
+        let held_off = report.map(|report| format!(": {}", report.message)).unwrap_or_default();
+        return Next::Refuse(format!("the order is past its deadline{held_off}"));
     }
     if !order.kind.is_disruptive() {
         return Next::Start { announced: false };
@@ -78,6 +83,7 @@ pub fn next(moment: &Moment) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::record::Script;
     use jiff::Timestamp;
     use ossci_base::words::ClosedWord;
 
@@ -91,7 +97,7 @@ mod tests {
             issued_at: Timestamp::UNIX_EPOCH,
             deadline: Timestamp::from_second(100).unwrap(),
             proof: None,
-            script: None,
+            script: (kind == OrderKind::Reimage).then(|| Script::at("ossci-reimage", "reimage.sh")),
         }
     }
 
@@ -128,6 +134,24 @@ mod tests {
         assert!(refused(check(&other, None, |_| {})));
         assert_eq!(check(&other, Some(AgentState::Running), |_| {}), Next::Settle(AgentState::Done, "the boot ended"));
         assert_eq!(check(&order(OrderKind::Reboot, BOOT), None, |_| {}), Next::Start { announced: false });
+    }
+
+    #[test]
+    fn a_reboot_that_an_inhibitor_holds_off_passes_every_guard_again() {
+        let order = order(OrderKind::Reboot, BOOT);
+        let inhibited = Some(AgentState::Inhibited);
+        assert_eq!(check(&order, inhibited, |_| {}), Next::Start { announced: false });
+        assert!(refused(check(&order, inhibited, |moment| moment.hold = Some("a person works here"))));
+        assert!(refused(check(&order, inhibited, |moment| moment.asked = None)));
+        assert!(refused(check(&order, inhibited, |moment| moment.now = Timestamp::from_second(101).unwrap())));
+    }
+
+    #[test]
+    fn an_order_that_no_controller_writes_is_refused_in_every_state() {
+        for report in [None, Some(AgentState::Running), Some(AgentState::Inhibited)] {
+            let order = Order { id: "../../etc/cron.d/x".into(), ..order(OrderKind::Reboot, BOOT) };
+            assert!(refused(check(&order, report, |_| {})), "{report:?}");
+        }
     }
 
     #[test]

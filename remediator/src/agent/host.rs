@@ -21,6 +21,15 @@ pub struct ScriptOutcome {
     pub tail: String,
 }
 
+/// What a script is for, which decides what it may take of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScriptKind {
+    /// It builds kernel modules and must leave enough for the machine.
+    Reimage,
+    /// It may take everything.
+    LoadTest,
+}
+
 /// A machine that the agent can inspect and act on.
 pub trait Host: Send + Sync + 'static {
     /// Returns the kernel's boot ID (`/proc/sys/kernel/random/boot_id`), which the kubelet reports
@@ -30,7 +39,7 @@ pub trait Host: Send + Sync + 'static {
     /// Asks the host to end this boot: by an orderly shutdown, and by force if that takes longer
     /// than `within`, even if this process has exited. Returns when the host has accepted the
     /// request; the shutdown itself then ends the process. After [`HostError::TooLong`] it is
-    /// unknown whether the host accepted it. `order` names the order in the host's journal and for
+    /// unknown whether the host accepted it. After [`HostError::Inhibited`] it did not, for now. `order` names the order in the host's journal and for
     /// logged-in users.
     fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
@@ -43,25 +52,21 @@ pub trait Host: Send + Sync + 'static {
     /// Returns what is known of the GPU driver; `None`: this host cannot tell.
     fn driver(&self) -> impl Future<Output = Option<Driver>> + Send;
 
-    /// Runs a site's load test on the host as root; it is ended after `within`. A test that an
-    /// earlier process began for the same order is ended first.
-    fn load_test(
-        &self,
-        key: &str,
-        command: &[String],
-        within: Duration,
-    ) -> impl Future<Output = Result<ScriptOutcome, HostError>> + Send;
-
-    /// Ends an order's load test, if one runs.
-    fn end_load_test(&self, key: &str) -> impl Future<Output = Result<(), HostError>> + Send;
-
-    /// Starts a reimage script on the host as root; it is ended after `seconds`. It continues when
+    /// Starts a bash script on the host as root; it is ended after `seconds`. It continues when
     /// this process exits. `key` belongs to this order and no other. After [`HostError::TooLong`]
     /// it is unknown whether it runs.
-    fn start_script(&self, key: &str, script: &str, seconds: u64)
-    -> impl Future<Output = Result<(), HostError>> + Send;
+    fn start_script(
+        &self,
+        kind: ScriptKind,
+        key: &str,
+        script: &str,
+        seconds: u64,
+    ) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// Waits for the end of a started script, from this process or an earlier one, on this boot or
     /// an earlier one. `None`: it does not run, and its outcome is unknown.
     fn script_ended(&self, key: &str) -> impl Future<Output = Result<Option<ScriptOutcome>, HostError>> + Send;
+
+    /// Ends a script, if it runs, and waits until it has ended.
+    fn end_script(&self, key: &str) -> impl Future<Output = Result<(), HostError>> + Send;
 }

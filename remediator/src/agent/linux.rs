@@ -1,53 +1,34 @@
-//! The real host: a privileged pod in the host's PID namespace reaches systemd and the root file
-//! system through the namespaces of process 1.
+//! The real host: a privileged pod has the host's root file system as a folder, with the socket of
+//! the host's D-Bus in it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::driver::{Driver, Loaded, MODULE};
-use super::evidence::{KERNEL, Section, tail};
-use super::host::{Host, ScriptOutcome};
-use super::load_test;
-use super::process::HostError;
-use super::redact::redact;
-use super::script_files::ScriptFiles;
-use crate::agent::process;
+use zbus::Variant;
 
-const SYSTEMCTL: Duration = Duration::from_secs(30);
-/// Limit of a request to reboot. systemd gives a generator 90 s when it reloads its units, and
-/// `systemctl reboot` waits twice 25 s for a logind that does not answer before it turns to process
-/// 1.
-const FOR_REBOOT: Duration = Duration::from_secs(120);
-/// How long a load test may take to stop after its time limit, in seconds.
-const LOAD_TEST_ENDS: u64 = 10;
+use super::driver::{Driver, Loaded, MODULE};
+use super::evidence::{KERNEL, Section};
+use super::host::{Host, ScriptKind, ScriptOutcome};
+use super::process::{self, HostError};
+use super::script_files::ScriptFiles;
+use super::systemd::{Property, Systemd};
+
+/// Limit of modinfo.
+const MODINFO: Duration = Duration::from_secs(30);
 /// Limit of each of [`EVIDENCE`]; all run in parallel. A tool that waits for a missing GPU waits
 /// for ever.
 const EVIDENCE_TAKES: Duration = Duration::from_secs(20);
-/// The host's root, as process 1 sees it.
-const HOST_ROOT: &str = "/proc/1/root";
-/// Limit of the stored output of a load test, in characters.
-const SAID: usize = 2_000;
-/// Interval at which a script's unit is read.
+/// The host's root.
+const HOST_ROOT: &str = "/host";
+/// Intervals at which a script's unit is read: the first, and the longest. Each is twice the one
+/// before.
+const LOOK_FIRST: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Properties of a script's unit. It stays loaded after its end until the outcome is recorded. A
-/// build of kernel modules needs some memory and processes, but not all: what takes too much fails
-/// alone, and the script reports it.
-const SCRIPT_PROPERTIES: [&str; 8] = [
-    "--property=RemainAfterExit=yes",
-    "--property=Type=exec",
-    "--property=Delegate=yes",
-    "--property=MemoryMax=50%",
-    "--property=OOMPolicy=continue",
-    "--property=CPUQuota=1600%",
-    "--property=CPUWeight=20",
-    "--property=TasksMax=4096",
-];
+/// How long a script may take to stop.
+const STOPS: Duration = Duration::from_secs(30);
 /// If the script's own time limit does not work (it cannot start a process), systemd ends the unit
 /// this many seconds later.
 const UNIT_LATER: u64 = 60;
-/// All namespaces of process 1 that decide what a command sees.
-const ENTER: [&str; 7] = ["--target", "1", "--mount", "--uts", "--ipc", "--net", "--"];
-
 /// The evidence of the host: section name and command. A missing tool is reported in its section.
 const EVIDENCE: [(&str, &[&str]); 16] = [
     ("uptime", &["cat", "/proc/uptime", "/proc/loadavg"]),
@@ -82,6 +63,7 @@ pub struct Linux {
     boot_id: PathBuf,
     /// A drop-in for the host's reboot.target.
     reboot_bound: PathBuf,
+    systemd: Systemd,
 }
 
 impl Default for Linux {
@@ -89,6 +71,7 @@ impl Default for Linux {
         Self {
             boot_id: PathBuf::from("/proc/sys/kernel/random/boot_id"),
             reboot_bound: PathBuf::from(HOST_ROOT).join("run/systemd/system/reboot.target.d/50-ossci.conf"),
+            systemd: Systemd::of(Path::new(HOST_ROOT)),
         }
     }
 }
@@ -112,12 +95,12 @@ impl Linux {
         };
         let path = &self.reboot_bound;
         write(path).map_err(|source| HostError::Write { path: path.display().to_string(), source })?;
-        systemctl(&["daemon-reload"], FOR_REBOOT).await
+        self.systemd.reload().await
     }
 
     async fn unbound(&self) {
         let gone = std::fs::remove_file(&self.reboot_bound);
-        if let Err(error) = systemctl(&["daemon-reload"], FOR_REBOOT).await {
+        if let Err(error) = self.systemd.reload().await {
             tracing::warn!(error = %error, drop_in_removed = gone.is_ok(), "cannot reload systemd after a refused reboot");
         }
     }
@@ -128,50 +111,47 @@ fn orders(root: &str) -> PathBuf {
     PathBuf::from(format!("{root}/var/lib/ossci/orders"))
 }
 
-/// Whether the unit of a script runs on this boot.
-async fn runs(key: &str) -> Result<bool, HostError> {
-    let show = ["systemctl", "show", "--property=SubState", "--value", &unit(key)];
-    let ended = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
-    done("systemctl show", &ended)?;
-    // A unit that is being stopped may still run for a while.
-    Ok(!matches!(String::from_utf8_lossy(&ended.stdout).trim(), "dead" | "failed" | "exited" | ""))
-}
-
-/// The transient unit of a load test.
-fn load_test_unit(key: &str) -> String {
-    format!("ossci-load-test-{key}.service")
-}
-
 /// The transient unit of an order's script.
 fn unit(key: &str) -> String {
     format!("ossci-order-{key}.service")
 }
 
-/// Whether the machine is already shutting down: systemd then refuses another request.
-async fn goes_down() -> bool {
-    let asked = on_host("systemctl is-system-running", &["systemctl", "is-system-running"], b"", SYSTEMCTL).await;
-    asked.is_ok_and(|said| String::from_utf8_lossy(&said.stdout).trim() == "stopping")
+/// Returns the properties of a script's unit. It stays loaded after its end until the outcome is
+/// recorded.
+///
+/// Source: org.freedesktop.systemd1(5); a scale is a share of 2^32 - 1.
+fn properties(kind: ScriptKind, command: &[&str], seconds: u64) -> Vec<Property> {
+    const MICROSECONDS: u64 = 1_000_000;
+    let arguments: Vec<String> = command.iter().map(|&argument| argument.to_owned()).collect();
+    let start = (command[0].to_owned(), arguments, false);
+    let longest = seconds.saturating_add(UNIT_LATER).saturating_mul(MICROSECONDS);
+    let common: [Property; 5] = [
+        ("Description", Variant::from("OSSCI Ops order")),
+        ("Type", Variant::from("exec")),
+        ("RemainAfterExit", Variant::from(true)),
+        ("RuntimeMaxUSec", Variant::from(longest)),
+        ("ExecStart", Variant::from(vec![start])),
+    ];
+    let of_kind: Vec<Property> = match kind {
+        // A build of kernel modules needs some memory and processes, but not all: what takes too
+        // much fails alone, and the script reports it.
+        ScriptKind::Reimage => vec![
+            ("Delegate", Variant::from(true)),
+            ("MemoryMaxScale", Variant::from(u32::MAX / 2)),
+            ("OOMPolicy", Variant::from("continue")),
+            ("CPUQuotaPerSecUSec", Variant::from(16 * MICROSECONDS)),
+            ("CPUWeight", Variant::from(20_u64)),
+            ("TasksMax", Variant::from(4096_u64)),
+        ],
+        ScriptKind::LoadTest => vec![("TimeoutStopUSec", Variant::from(10 * MICROSECONDS))],
+    };
+    common.into_iter().chain(of_kind).collect()
 }
 
-async fn systemctl(arguments: &[&str], within: Duration) -> Result<(), HostError> {
-    let what = format!("systemctl {}", arguments[0]);
-    let command: Vec<&str> = ["systemctl"].iter().chain(arguments).copied().collect();
-    let ended = on_host(&what, &command, b"", within).await?;
-    done(&what, &ended)
-}
-
-async fn on_host(what: &str, command: &[&str], input: &[u8], deadline: Duration) -> Result<process::Ended, HostError> {
-    let arguments: Vec<&str> = ENTER.iter().chain(command).copied().collect();
-    process::run(what, "nsenter", &arguments, input, deadline).await
-}
-
-fn done(what: &str, ended: &process::Ended) -> Result<(), HostError> {
-    if ended.exit_status == Some(0) {
-        return Ok(());
-    }
-    let status = ended.exit_status.map_or("a signal".to_owned(), |status| status.to_string());
-    let stderr = String::from_utf8_lossy(&ended.stderr).trim().to_owned();
-    Err(HostError::Refused { what: what.to_owned(), status, stderr })
+/// Runs a command in the host's root.
+async fn on_host(what: &str, command: &[&str], deadline: Duration) -> Result<process::Ended, HostError> {
+    let arguments: Vec<&str> = [HOST_ROOT].iter().chain(command).copied().collect();
+    process::run(what, "chroot", &arguments, b"", deadline).await
 }
 
 impl Host for Linux {
@@ -183,10 +163,8 @@ impl Host for Linux {
 
     async fn reboot(&self, order: &str, within: Duration) -> Result<(), HostError> {
         self.bound_the_reboot(within).await?;
-        let message = format!("--message=OSSCI Ops repair order {order}");
-        match systemctl(&["reboot", &message], FOR_REBOOT).await {
+        match self.systemd.reboot(&format!("OSSCI Ops repair order {order}")).await {
             Ok(()) => Ok(()),
-            Err(HostError::Refused { .. }) if goes_down().await => Ok(()),
             // The request may still take effect, and needs its time limit then.
             Err(error @ HostError::TooLong { .. }) => Err(error),
             Err(error) => {
@@ -200,7 +178,7 @@ impl Host for Linux {
     async fn evidence(&self, within: Duration) -> Vec<Section> {
         let within = within.min(EVIDENCE_TAKES);
         let sections = EVIDENCE.iter().map(|(name, command)| async move {
-            let said = on_host(command[0], command, b"", within).await;
+            let said = on_host(command[0], command, within).await;
             let said = said.map(|ended| [ended.stdout, ended.stderr].concat());
             let said = said.map(|text| String::from_utf8_lossy(&text).into_owned()).map_err(|error| error.whole());
             Section { name, said }
@@ -216,72 +194,23 @@ impl Host for Linux {
         } else {
             Loaded::No
         };
-        let asked = on_host("modinfo", &["modinfo", "--field", "srcversion", MODULE], b"", SYSTEMCTL).await.ok()?;
+        let asked = on_host("modinfo", &["modinfo", "--field", "srcversion", MODULE], MODINFO).await.ok()?;
         let installed = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
         Some(Driver { installed: Some(installed).filter(|version| !version.is_empty()), loaded })
     }
 
-    async fn load_test(&self, key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
-        // An earlier agent may have left it running; two at a time would disturb each other.
-        self.end_load_test(key).await?;
-        let unit = load_test_unit(key);
-        let named = format!("--unit={unit}");
-        let longest = format!("--property=RuntimeMaxSec={}", within.as_secs().max(1));
-        let ends = format!("--property=TimeoutStopSec={LOAD_TEST_ENDS}");
-        let begun = ["systemd-run", "--quiet", "--wait", "--pipe", &named, &longest, &ends, "--"];
-        let command = load_test::for_systemd(command);
-        let command: Vec<&str> = begun.into_iter().chain(command.iter().map(String::as_str)).collect();
-        let ended = match on_host("systemd-run", &command, b"", within + SYSTEMCTL).await {
-            Ok(ended) => ended,
-            // Its time limit expired, and it hangs in the kernel.
-            Err(HostError::TooLong { .. }) => {
-                let tail = "it cannot be stopped, not even by force".to_owned();
-                return Ok(ScriptOutcome { exit_status: None, too_long: true, tail });
-            }
-            Err(error) => return Err(error),
-        };
-        let said = [ended.stdout, ended.stderr].concat();
-        let tail = tail(&redact(String::from_utf8_lossy(&said).trim()), SAID).to_owned();
-        if ended.exit_status == Some(0) {
-            return Ok(ScriptOutcome { exit_status: Some(0), too_long: false, tail });
-        }
-        // systemd-run uses exit statuses of its own, so the outcome of the unit is read from
-        // systemd.
-        let show = ["systemctl", "show", "--property=Result,ExecMainCode,ExecMainStatus", &unit];
-        let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
-        let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
-        Ok(load_test::of_unit(&String::from_utf8_lossy(&shown.stdout), tail))
-    }
-
-    async fn end_load_test(&self, key: &str) -> Result<(), HostError> {
-        let unit = load_test_unit(key);
-        // Without such a unit both fail, which is no error.
-        let _ = systemctl(&["stop", &unit], SYSTEMCTL).await;
-        let _ = systemctl(&["reset-failed", &unit], SYSTEMCTL).await;
-        let show = ["systemctl", "show", "--property=ActiveState", "--value", &unit];
-        let shown = on_host("systemctl show", &show, b"", SYSTEMCTL).await?;
-        match String::from_utf8_lossy(&shown.stdout).trim() {
-            "inactive" => Ok(()),
-            state => Err(HostError::Refused {
-                what: "systemctl stop".to_owned(),
-                status: state.to_owned(),
-                stderr: format!("an earlier {unit} cannot be stopped"),
-            }),
-        }
-    }
-
-    async fn start_script(&self, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+    async fn start_script(&self, kind: ScriptKind, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
         let files = ScriptFiles::of(&orders(HOST_ROOT), key);
         let path = files.run().display().to_string();
         files.write(script).map_err(|source| HostError::Write { path, source })?;
         // The path as the host sees it.
         let run = ScriptFiles::of(&orders(""), key).run().display().to_string();
-        let unit = format!("--unit={}", unit(key));
-        let longest = format!("--property=RuntimeMaxSec={}", seconds.saturating_add(UNIT_LATER));
-        let seconds = seconds.to_string();
-        let begun = ["systemd-run", "--quiet", &unit, "--description=OSSCI Ops reimage", &longest];
-        let command = [&begun[..], &SCRIPT_PROPERTIES, &["/bin/bash", &run, &seconds, "unit"]].concat();
-        done("systemd-run", &on_host("systemd-run", &command, b"", SYSTEMCTL).await?)
+        let time = seconds.to_string();
+        let command: &[&str] = match kind {
+            ScriptKind::Reimage => &["/bin/bash", &run, &time, "unit"],
+            ScriptKind::LoadTest => &["/bin/bash", &run, &time],
+        };
+        self.systemd.start(&unit(key), properties(kind, command, seconds)).await
     }
 
     async fn script_ended(&self, key: &str) -> Result<Option<ScriptOutcome>, HostError> {
@@ -290,19 +219,33 @@ impl Host for Linux {
             let path = files.run().display().to_string();
             files.outcome().map_err(|source| HostError::Read { path, source })
         };
+        let mut wait = LOOK_FIRST;
         loop {
-            let runs = runs(key).await?;
+            let runs = self.systemd.runs(&unit(key)).await?;
             // Read after the unit: a script that exited in between has left its result.
             match look()? {
                 Some(outcome) => {
-                    if let Err(error) = systemctl(&["stop", &unit(key)], SYSTEMCTL).await {
+                    if let Err(error) = self.end_script(key).await {
                         tracing::warn!(order = key, error = error.whole(), "cannot stop the unit of a finished script");
                     }
                     return Ok(Some(outcome));
                 }
                 None if !runs => return Ok(None),
-                None => tokio::time::sleep(LOOK_EVERY).await,
+                None => tokio::time::sleep(wait).await,
             }
+            wait = (wait * 2).min(LOOK_EVERY);
         }
+    }
+
+    async fn end_script(&self, key: &str) -> Result<(), HostError> {
+        self.systemd.stop(&unit(key)).await?;
+        let ended = async {
+            while self.systemd.runs(&unit(key)).await? {
+                tokio::time::sleep(LOOK_FIRST).await;
+            }
+            Ok(())
+        };
+        let too_long = || HostError::TooLong { what: format!("stopping {}", unit(key)), seconds: STOPS.as_secs() };
+        tokio::time::timeout(STOPS, ended).await.unwrap_or_else(|_| Err(too_long()))
     }
 }

@@ -22,6 +22,7 @@ mod request;
 mod run;
 pub mod script_files;
 mod server;
+mod systemd;
 
 pub use run::run;
 

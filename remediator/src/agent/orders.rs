@@ -11,19 +11,20 @@ use tokio::sync::watch;
 
 use super::capture::{self, Captured};
 use super::guards::{Moment, Next};
-use super::host::Host;
+use super::host::{Host, ScriptKind};
 use super::process::HostError;
 use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
-use crate::api::reimage_script;
-use crate::api::request;
-use crate::core::record::{AgentState, Episode, Order, OrderKind};
+use crate::api::{request, scripts};
+use crate::core::record::{AgentState, Episode, Order, OrderKind, Script};
 use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
 use ossci_base::clock;
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
+/// How often a reboot is asked for that an inhibitor lock holds off.
+const WHILE_INHIBITED: Duration = Duration::from_secs(20);
 /// Longest reserve between a script's time limit and the order's deadline, to record the outcome.
 const SCRIPT_ENDS: Duration = Duration::from_secs(60);
 
@@ -58,7 +59,8 @@ impl<H: Host> Worker<H> {
                 Err(error) => {
                     let source = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, source, "order not completed, retrying");
-                    tokio::time::sleep(AFTER_ERROR).await;
+                    let inhibited = matches!(error, WorkError::Host(HostError::Inhibited { .. }));
+                    tokio::time::sleep(if inhibited { WHILE_INHIBITED } else { AFTER_ERROR }).await;
                     continue;
                 }
             }
@@ -107,13 +109,15 @@ impl<H: Host> Worker<H> {
                 reporter.settle(AgentState::Refused, &message).await
             }
             Next::Start { announced } => {
-                let script = match order.kind {
-                    OrderKind::Reimage if !announced => match self.script(&order).await? {
-                        Ok(text) => Some(text),
-                        Err(message) => return reporter.settle(AgentState::Failed, &message).await,
-                    },
-                    _ => None,
+                let script = match order.script() {
+                    // A reimage that runs already is not started again.
+                    Some(_) if order.kind == OrderKind::Reimage && announced => None,
+                    Some(script) => Some(self.script(script).await?),
+                    None => None,
                 };
+                if let (OrderKind::Reimage, Some(Err(message))) = (order.kind, &script) {
+                    return reporter.settle(AgentState::Failed, message).await;
+                }
                 if !announced {
                     reporter.running(&repair).await?;
                 }
@@ -126,7 +130,7 @@ impl<H: Host> Worker<H> {
     async fn carry_out(
         &self,
         order: &Order,
-        script: Option<String>,
+        script: Option<Result<String, String>>,
         reporter: &report::Reporter,
         latest: &mut watch::Receiver<Option<String>>,
     ) -> Result<(), WorkError> {
@@ -138,6 +142,10 @@ impl<H: Host> Worker<H> {
                 // It is unknown whether the host accepted it. The order keeps running, and is
                 // repeated until its deadline.
                 Err(error @ HostError::TooLong { .. }) => Err(error.into()),
+                Err(error @ HostError::Inhibited { .. }) => {
+                    reporter.settle(AgentState::Inhibited, &error.to_string()).await?;
+                    Err(error.into())
+                }
                 Err(error) => reporter.settle(AgentState::Failed, &error.whole()).await,
             },
             OrderKind::Capture => match unless_withdrawn(latest, &order.id, self.capture(order)).await {
@@ -145,7 +153,7 @@ impl<H: Host> Worker<H> {
                 None => Ok(()),
             },
             OrderKind::Reimage => {
-                let (state, message) = self.reimage(order, script).await?;
+                let (state, message) = self.reimage(order, script.and_then(Result::ok)).await?;
                 reporter.settle(state, &message).await
             }
             OrderKind::Prove => {
@@ -154,11 +162,12 @@ impl<H: Host> Worker<H> {
                 };
                 let boot_id = self.host.boot_id()?;
                 let (socket, key) = (&self.config.exporter_socket, order.key());
-                let proving = prove::prove(socket, &*self.host, terms, order.deadline, (&key, &boot_id));
+                let load_test = script.unwrap_or_else(|| Err("the order names no script".to_owned()));
+                let proving = prove::prove(socket, &*self.host, (terms, &load_test), order.deadline, (&key, &boot_id));
                 match unless_withdrawn(latest, &order.id, proving).await {
                     Some(outcome) => reporter.proven(&outcome).await,
                     // The node may be in use again.
-                    None if terms.load_test.is_some() => Ok(self.host.end_load_test(&key).await?),
+                    None if terms.load_test.is_some() => Ok(self.host.end_script(&key).await?),
                     None => Ok(()),
                 }
             }
@@ -182,18 +191,14 @@ impl<H: Host> Worker<H> {
         (captured, map)
     }
 
-    /// Returns the script of an order, or one sentence why it is not run.
-    async fn script(&self, order: &Order) -> Result<Result<String, String>, WorkError> {
-        let Some(script) = &order.script else {
-            return Ok(Err("the order names no script".to_owned()));
-        };
-        let read = reimage_script::read(&self.client, &self.config.namespace, &script.config_map, &script.key).await;
-        Ok(match read {
-            Ok(read) => reimage_script::as_ordered(read, script),
+    /// Returns the text of an order's script, or one sentence why it is not run.
+    async fn script(&self, script: &Script) -> Result<Result<String, String>, WorkError> {
+        Ok(match scripts::read(&self.client, &self.config.namespace, script).await {
+            Ok(read) => scripts::as_ordered(read, script),
             Err(kube::Error::Api(status)) if status.is_forbidden() => {
                 Err(format!("the agent may not read ConfigMap {}: see deploy/rbac.yaml", script.config_map))
             }
-            Err(error) => return Err(api("reading the reimage script")(error)),
+            Err(error) => return Err(api("reading the script of the order")(error)),
         })
     }
 
@@ -202,7 +207,7 @@ impl<H: Host> Worker<H> {
         let key = order.key();
         if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
-            match self.host.start_script(&key, &text, seconds).await {
+            match self.host.start_script(ScriptKind::Reimage, &key, &text, seconds).await {
                 Ok(()) => {}
                 // It is unknown whether the script was started: the next look at the host shows it.
                 Err(error @ HostError::TooLong { .. }) => return Err(error.into()),

@@ -18,8 +18,10 @@ pub enum HostError {
     Write { path: String, source: std::io::Error },
     #[error("starting {what}")]
     Start { what: String, source: std::io::Error },
-    #[error("{what} exited with status {status}: {stderr}")]
-    Refused { what: String, status: String, stderr: String },
+    #[error("{what}: systemd answered {message}")]
+    Systemd { what: &'static str, message: String },
+    #[error("the reboot is held off by {holders}")]
+    Inhibited { holders: String },
     #[error("{what} took longer than {seconds} s")]
     TooLong { what: String, seconds: u64 },
 }

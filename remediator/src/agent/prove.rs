@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{Host, ScriptKind, ScriptOutcome};
+use super::process::HostError;
 use super::{driver, inventory, load_test, probe};
 use crate::core::record::{LoadTest, Proof, ProofOf, ProofTerms, Verdict};
 use ossci_base::clock;
@@ -16,6 +17,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The proof ends this long before the deadline, so that its result is recorded before the
 /// controller decides without it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// A load test is killed 10 s after its time limit. Later than this it hangs in the kernel.
+const ENDS: Duration = Duration::from_secs(20);
 /// Limit of a proof's verdicts in the record: the newest.
 const KEPT: usize = 24;
 
@@ -59,11 +62,12 @@ pub struct Proven {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Runs a proof until its deadline, on the boot `boot_id`; `key` is the order's.
+/// Runs a proof until its deadline, on the boot `boot_id`; `key` is the order's, `load_test` the text
+/// of its load test, or why there is none.
 pub async fn prove<H: Host>(
     socket: &Path,
     host: &H,
-    terms: &ProofTerms,
+    (terms, load_test): (&ProofTerms, &Result<String, String>),
     deadline: jiff::Timestamp,
     (key, boot_id): (&str, &str),
 ) -> Proven {
@@ -114,7 +118,7 @@ pub async fn prove<H: Host>(
         };
         if let Some(mut proof) = tally.verdict(terms) {
             if let (Proof::Passed, Some(test)) = (proof, &terms.load_test) {
-                let said = stands(host, test, key, end).await;
+                let said = stands(host, test, load_test, key, end).await;
                 proof = match said.verdict.as_str() {
                     "passed" => Proof::Passed,
                     "failed" => Proof::Failed,
@@ -133,12 +137,37 @@ pub async fn prove<H: Host>(
     Proven { proof: Proof::Unknown, message, verdicts: newest(kept) }
 }
 
-/// Runs the load test, at most until the proof ends.
-async fn stands<H: Host>(host: &H, test: &LoadTest, key: &str, end: jiff::Timestamp) -> Verdict {
+/// Runs the load test, at most until the proof ends. `script`: its text, or why there is none.
+async fn stands<H: Host>(
+    host: &H,
+    test: &LoadTest,
+    script: &Result<String, String>,
+    key: &str,
+    end: jiff::Timestamp,
+) -> Verdict {
     let (at, wanted) = (clock::now(), Duration::from_secs(test.seconds.into()));
     let given = wanted.min(clock::until(end));
-    let outcome = host.load_test(key, &test.command, given).await;
-    load_test::verdict(outcome.map_err(|error| error.whole()), given, wanted, at)
+    let outcome = match script {
+        Ok(text) => run_load_test(host, text, key, given).await.map_err(|error| error.whole()),
+        Err(missing) => Err(missing.clone()),
+    };
+    load_test::verdict(outcome, given, wanted, at)
+}
+
+async fn run_load_test<H: Host>(host: &H, text: &str, key: &str, within: Duration) -> Result<ScriptOutcome, HostError> {
+    // An earlier agent may have left it running; two at a time would disturb each other.
+    host.end_script(key).await?;
+    host.start_script(ScriptKind::LoadTest, key, text, within.as_secs().max(1)).await?;
+    match tokio::time::timeout(within + ENDS, host.script_ended(key)).await {
+        Ok(outcome) => {
+            let unknown = ScriptOutcome { exit_status: None, too_long: false, tail: String::new() };
+            Ok(outcome?.unwrap_or(unknown))
+        }
+        Err(_) => {
+            let tail = "it cannot be stopped, not even by force".to_owned();
+            Ok(ScriptOutcome { exit_status: None, too_long: true, tail })
+        }
+    }
 }
 
 fn newest(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {

@@ -75,12 +75,17 @@ impl ScriptFiles {
         Self(orders.join(key))
     }
 
-    /// Writes the script and its wrapper, for root only, and deletes the oldest orders.
+    /// Writes the script and its wrapper, for root only, and deletes the oldest orders and the
+    /// outcome of an earlier run.
     pub fn write(&self, script: &str) -> io::Result<()> {
         if let Some(orders) = self.0.parent() {
             keep_newest(orders, KEPT - 1)?;
         }
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        match std::fs::remove_file(self.0.join("result")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         for (name, text) in [("script", script), ("run", RUN)] {
             let path = self.0.join(name);
             std::fs::write(&path, text)?;

@@ -4,5 +4,5 @@
 pub mod client;
 pub mod evidence_maps;
 pub mod records;
-pub mod reimage_script;
 pub mod request;
+pub mod scripts;

@@ -7,6 +7,7 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use crate::api::request;
+use crate::wire::bounds;
 use crate::wire::node_repair::NodeRepair;
 
 /// Precedes the unknown fields in the API server's message.
@@ -16,8 +17,9 @@ const UNKNOWN: &str = "strict decoding error: ";
 ///
 /// # Errors
 /// The API server refuses the request or does not answer.
-pub async fn status(repairs: &Api<NodeRepair>, name: &str, change: Value) -> Result<NodeRepair, kube::Error> {
+pub async fn status(repairs: &Api<NodeRepair>, name: &str, mut change: Value) -> Result<NodeRepair, kube::Error> {
     let whole = PatchParams::default().validation_strict();
+    bounds::fit(&mut change);
     repairs.patch_status(name, &whole, &Patch::Merge(change)).await.map_err(in_short)
 }
 

@@ -3,11 +3,15 @@
 
 use kube::CustomResourceExt;
 
+use crate::wire::bounds;
 use crate::wire::node_repair::NodeRepair;
 
 /// Returns the definition as YAML.
 pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
-    serde_saphyr::to_string(&NodeRepair::crd())
+    let mut crd = NodeRepair::crd();
+    let schemas = crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut());
+    schemas.filter_map(|schema| schema.open_api_v3_schema.as_mut()).for_each(bounds::limit);
+    serde_saphyr::to_string(&crd)
 }
 
 #[cfg(test)]

@@ -127,6 +127,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(inputs::poll::follow(context.clone()));
     parts.spawn(outputs::notices::follow(context.clone()));
     parts.spawn(outputs::evidence::follow(context.clone()));
+    parts.spawn(outputs::adopt::follow(context.clone()));
     parts.spawn(inputs::api_time::follow(client, context.clone()));
     parts.spawn(inputs::policy_file::follow(config.policy.clone(), yaml, context.clone()));
     tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");

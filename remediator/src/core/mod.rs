@@ -10,6 +10,7 @@ pub mod health;
 pub mod kept_time;
 pub mod lease;
 pub mod memory;
+pub mod names;
 pub mod notices;
 pub mod observation;
 pub mod policy;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::brakes::Brakes;
 use super::budget::Limits;
+use super::names;
 use super::observation::NodeView;
-use super::record::LoadTest;
+use super::record::{LoadTest, Script};
 use super::window::Window;
 use ossci_base::closed_words;
 
@@ -67,6 +68,17 @@ impl Maintenance {
     }
 }
 
+impl Pool {
+    /// Returns the value of the pool label: its name, in a form that Kubernetes accepts.
+    pub fn label(&self) -> String {
+        names::valid(&self.name)
+    }
+
+    fn selects(&self, node: &NodeView) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.labels.get(key) == Some(value))
+    }
+}
+
 /// The time limits of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Times {
@@ -115,21 +127,16 @@ pub struct ProvisioningPolicy {
     pub every: Duration,
 }
 
-/// The location of a script: a ConfigMap in our namespace, and a key in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScriptPlace {
-    pub config_map: String,
-    pub key: String,
-}
-
 /// All that `decide` knows of the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
+    /// The controller puts the pool label on the nodes that a pool selects.
+    pub adopt: bool,
     pub pools: Vec<Pool>,
     pub times: Times,
     pub proof: ProofPolicy,
     /// The script of a reimage.
-    pub reimage: ScriptPlace,
+    pub reimage: Script,
     /// If set, the site's provisioning service reimages instead.
     pub provisioning: Option<ProvisioningPolicy>,
     /// How many nodes of a pool may be under disruptive repair at a time.
@@ -139,21 +146,102 @@ pub struct Policy {
     pub maintenance: Maintenance,
 }
 
+/// The label of the nodes of a pool; its value is [`Pool::label`].
+pub const POOL: &str = "ossci.amd.com/pool";
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 impl Policy {
     /// Returns the pool of a node in repair: the one on record while the policy has it, else the
     /// one that selects its labels. The fault may remove the labels.
-    pub fn pool_for(&self, recorded: Option<&str>, labels: &BTreeMap<String, String>) -> Option<&Pool> {
+    pub fn pool_for(&self, recorded: Option<&str>, node: &NodeView) -> Option<&Pool> {
         let named = recorded.and_then(|name| self.pools.iter().find(|pool| pool.name == name));
-        named.or_else(|| self.pool_of(labels))
+        named.or_else(|| self.pool_of(node))
     }
 
-    /// Returns the first pool that selects a node with these labels.
-    pub fn pool_of(&self, labels: &BTreeMap<String, String>) -> Option<&Pool> {
-        self.pools.iter().find(|pool| {
-            (pool.control_plane || !labels.contains_key(CONTROL_PLANE))
-                && pool.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-        })
+    /// Returns the pool of a node by its labels: the pool label decides. Without it, the node is not
+    /// labelled yet and belongs to the first pool that selects it; or a person took the label off,
+    /// or has to put it on, and it belongs to none.
+    pub fn pool_of(&self, node: &NodeView) -> Option<&Pool> {
+        let mut allowed =
+            self.pools.iter().filter(|pool| pool.control_plane || !node.labels.contains_key(CONTROL_PLANE));
+        let Some(label) = node.labels.get(POOL) else {
+            return if node.adopted || !self.adopt { None } else { allowed.find(|pool| pool.selects(node)) };
+        };
+        // The pool that the label names may have been renamed.
+        let named = allowed.clone().find(|pool| pool.label() == *label);
+        named.or_else(|| allowed.find(|pool| pool.selects(node)))
+    }
+
+    /// Returns the value of the pool label that the node has to get, if it does not have it.
+    pub fn label_for(&self, node: &NodeView) -> Option<String> {
+        let label = self.pool_of(node).filter(|_| self.adopt)?.label();
+        (node.labels.get(POOL) != Some(&label)).then_some(label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::decide::table;
+
+    /// A policy with pools `a` and `b (old)`, each selected by the label `kind`.
+    fn policy() -> Policy {
+        let base = table::policy(Some(Mode::Reboot));
+        let pool = |name: &str, kind: &str| {
+            let node_selector = [("kind".to_owned(), kind.to_owned())].into();
+            Pool { name: name.to_owned(), node_selector, ..base.pools[0].clone() }
+        };
+        Policy { pools: vec![pool("a", "a"), pool("b (old)", "b")], ..base }
+    }
+
+    fn node(labels: &[(&str, &str)]) -> NodeView {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        NodeView {
+            name: "gpu-1".into(),
+            uid: "uid".into(),
+            boot_id: "boot".into(),
+            ready: true,
+            taints: BTreeSet::new(),
+            hold: None,
+            cordoned: false,
+            labels,
+            adopted: false,
+            other_taints: BTreeSet::new(),
+            addresses: vec![],
+        }
+    }
+
+    #[test]
+    fn the_pool_label_decides_and_then_the_selector() {
+        let (policy, label) = (policy(), names::valid("b (old)"));
+        for (labels, pool, gets) in [
+            (&[("kind", "a")][..], Some("a"), Some("a")),
+            (&[("kind", "b")], Some("b (old)"), Some(label.as_str())),
+            (&[("kind", "c")], None, None),
+            (&[], None, None),
+            // The fault has removed what selected it.
+            (&[(POOL, "a")], Some("a"), None),
+            (&[("kind", "a"), (POOL, &label)], Some("b (old)"), None),
+            // Its pool was renamed.
+            (&[("kind", "a"), (POOL, "before")], Some("a"), Some("a")),
+            (&[(POOL, "before")], None, None),
+            (&[("kind", "a"), (CONTROL_PLANE, "")], None, None),
+            (&[(POOL, "a"), (CONTROL_PLANE, "")], None, None),
+        ] {
+            let node = node(labels);
+            assert_eq!(policy.pool_of(&node).map(|pool| pool.name.as_str()), pool, "{labels:?}");
+            assert_eq!(policy.label_for(&node).as_deref(), gets, "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_without_the_label_is_out_once_it_had_it_or_where_people_set_it() {
+        let policy = policy();
+        let out = NodeView { adopted: true, ..node(&[("kind", "a")]) };
+        assert!(policy.pool_of(&out).is_none() && policy.label_for(&out).is_none());
+        let by_hand = Policy { adopt: false, ..policy };
+        assert!(by_hand.pool_of(&node(&[("kind", "a")])).is_none());
+        let labelled = node(&[(POOL, "a")]);
+        assert!(by_hand.pool_of(&labelled).is_some() && by_hand.label_for(&labelled).is_none());
     }
 }

@@ -89,6 +89,8 @@ closed_words! {
         /// Pods were still there at the drain deadline; the repair continued.
         DrainDeadlinePassed = "DrainDeadlinePassed",
         RebootOrdered = "RebootOrdered",
+        /// Another program's inhibitor lock on the node holds off the reboot.
+        RebootInhibited = "RebootInhibited",
         /// The node is dead: its BMC is asked to reset it.
         BmcReset = "BmcReset",
         /// Too many nodes are not Ready, so no BMC resets one.

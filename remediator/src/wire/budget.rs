@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::core::budget::{Holder, Place, Places};
+use crate::core::names;
 
 pub const NAME: &str = "ossci-budget";
 
@@ -93,40 +93,13 @@ pub fn notice_value(accepted: bool, now: Timestamp) -> String {
     if accepted { format!("{now:.0}") } else { format!("{NOT_YET}{now:.0}") }
 }
 
-/// Returns the name of a notice's annotation, valid whatever the pool is called: at most 63
-/// characters after the prefix, of a few kinds. A name that has to change keeps a hash.
+/// Returns the name of a notice's annotation, valid whatever the pool is called.
 pub fn notice_name(key: &str) -> String {
-    const LONGEST: usize = 63;
-    const KEPT: usize = 46;
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let ends_well = key.ends_with(|c: char| c.is_ascii_alphanumeric());
-    if key.len() <= LONGEST && key.chars().all(fits) && ends_well {
-        return format!("{NOTICE_PREFIX}{key}");
-    }
-    let kept: String = key.chars().take(KEPT).map(|c| if fits(c) { c } else { '-' }).collect();
-    format!("{NOTICE_PREFIX}{kept}.{:.16x}", Sha256::digest(key))
+    format!("{NOTICE_PREFIX}{}", names::valid(key))
 }
 
 /// Returns the notices on record, by the names of their annotations.
 fn notices(map: &ConfigMap) -> BTreeMap<String, bool> {
     let annotations = map.metadata.annotations.iter().flatten().filter(|(key, _)| key.starts_with(NOTICE_PREFIX));
     annotations.map(|(key, value)| (key.clone(), !value.starts_with(NOT_YET))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_notice_has_a_valid_name_whatever_its_pool_is_called() {
-        assert_eq!(notice_name("taint-limit.gpu"), "notice.ossci.amd.com/taint-limit.gpu");
-        let long = "x".repeat(300);
-        for pool in ["MI300X (rack 4)", "gpu/a", "Köln", "gpu-", "", long.as_str()] {
-            let name = notice_name(&format!("taint-limit.{pool}"));
-            let part = name.strip_prefix(NOTICE_PREFIX).unwrap();
-            assert!(part.len() <= 63 && part.ends_with(|c: char| c.is_ascii_alphanumeric()), "{name}");
-            assert!(part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)), "{name}");
-        }
-        assert_ne!(notice_name("taint-limit.a b"), notice_name("taint-limit.a/b"));
-    }
 }

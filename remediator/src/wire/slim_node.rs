@@ -18,6 +18,9 @@ use ossci_base::words::ClosedWord;
 
 /// The annotation that puts a node on hold; its value is the reason.
 pub const HOLD: &str = "ossci.amd.com/hold";
+/// The annotation that says which pool label the controller once put on the node. Without the
+/// label, a person took it off.
+pub const ADOPTED: &str = "ossci.amd.com/adopted";
 pub use crate::core::policy::GPUS;
 /// The node condition with our opinion of the node.
 pub const CONDITION: &str = "OssciHealthy";
@@ -98,7 +101,8 @@ fn slim_metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D:
         annotations: Option<BTreeMap<String, String>>,
     }
     let Slim { name, uid, resource_version, labels, annotations } = Slim::deserialize(decoder)?;
-    let annotations = annotations.map(|all| all.into_iter().filter(|(key, _)| key == HOLD).collect());
+    let annotations =
+        annotations.map(|all| all.into_iter().filter(|(key, _)| [HOLD, ADOPTED].contains(&key.as_str())).collect());
     Ok(ObjectMeta { name, uid, resource_version, labels, annotations, ..ObjectMeta::default() })
 }
 
@@ -172,6 +176,7 @@ pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
         taints: node.taints().iter().filter_map(|taint| names.read(taint)).collect(),
         other_taints: node.taints().iter().filter(other).map(|taint| taint.key.clone()).collect::<BTreeSet<_>>(),
         hold: metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
+        adopted: metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(ADOPTED)),
         cordoned: spec.unschedulable.unwrap_or_default(),
         labels: metadata.labels.clone().unwrap_or_default(),
         addresses: status

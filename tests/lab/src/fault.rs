@@ -23,6 +23,8 @@ pub enum Fault {
     ReimageFails,
     /// The exporter does not start any more, as if its image could not be pulled.
     NoExporter,
+    /// A program on the node holds an inhibitor lock: the host refuses each reboot.
+    Inhibited,
 }
 
 /// The event that removes a fault. A person can remove each fault by hand.
@@ -63,7 +65,7 @@ impl Faults {
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
             // These leave no trace in the kernel log.
-            Fault::StaysDark | Fault::ReimageHangs | Fault::ReimageFails | Fault::NoExporter => "",
+            Fault::StaysDark | Fault::ReimageHangs | Fault::ReimageFails | Fault::NoExporter | Fault::Inhibited => "",
         };
         self.0.iter().map(line).collect()
     }

@@ -121,6 +121,11 @@ impl Player<'_> {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 self.lab.kubectl.run(&args).await?;
             }
+            Step::Refused(args) => {
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let said = self.lab.kubectl.run(&args).await;
+                ensure!(said.is_err(), "the API server accepted it: {said:?}");
+            }
             Step::Policy(yaml) => self.lab.change_policy(yaml).await?,
             Step::Quiet(time) => self.quiet(*time).await?,
             Step::Routes(routes) => self.lab.alerting.route(*routes).await?,

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use ossci_remediator::agent::driver::Driver;
 use ossci_remediator::agent::evidence::{KERNEL, Section};
-use ossci_remediator::agent::host::{Host, ScriptOutcome};
+use ossci_remediator::agent::host::{Host, ScriptKind, ScriptOutcome};
 use ossci_remediator::agent::process::HostError;
 use ossci_remediator::agent::script_files::ScriptFiles;
+use rustix::process::Signal;
 
+use crate::fault::Fault;
 use crate::node_dir::{NodeDir, RebootRequest};
 use crate::process::{self, Program};
 
@@ -35,6 +37,12 @@ impl Host for SimHost {
     }
 
     async fn reboot(&self, order: &str, _within: Duration) -> Result<(), HostError> {
+        let faults = self.node.faults().map_err(|error| start("the reboot", error))?;
+        if faults.has(Fault::Inhibited) {
+            return Err(HostError::Inhibited {
+                holders: "an inhibitor lock: apt (process 4711): upgrading".to_owned(),
+            });
+        }
         let request = RebootRequest { order: order.to_owned(), boot_id: self.boot_id()? };
         self.node.request_reboot(&request).map_err(|error| start("the reboot", error))
     }
@@ -49,29 +57,14 @@ impl Host for SimHost {
         None
     }
 
-    async fn load_test(&self, _key: &str, command: &[String], within: Duration) -> Result<ScriptOutcome, HostError> {
-        let (program, arguments) =
-            command.split_first().ok_or_else(|| start("nothing", anyhow::anyhow!("no command")))?;
-        let test = Program::new("load test", program).args(arguments).env("HOST_ROOT", self.node.path());
-        let finished = test.finish(within).await.map_err(|error| start("the load test", error))?;
-        let tail = finished.as_ref().map(|finished| finished.said().trim().to_owned()).unwrap_or_default();
-        let exit_status = finished.as_ref().and_then(|finished| finished.status.code());
-        Ok(ScriptOutcome { exit_status, too_long: finished.is_none(), tail })
-    }
-
-    /// Nothing to do: the load test ends when its waiter is dropped.
-    async fn end_load_test(&self, _key: &str) -> Result<(), HostError> {
-        Ok(())
-    }
-
-    async fn start_script(&self, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+    async fn start_script(&self, _kind: ScriptKind, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
         let files = self.files(key);
         let path = files.run();
         let wrong = |source| HostError::Write { path: path.display().to_string(), source };
         files.write(script).map_err(wrong)?;
-        let run = Program::new("reimage script", "/bin/bash").arg(&path).arg(seconds.to_string());
+        let run = Program::new("script", "/bin/bash").arg(&path).arg(seconds.to_string());
         let run = run.env("HOST_ROOT", self.node.path()).dir(self.node.path());
-        run.detach(&self.node.log("reimage")).map_err(|error| start("the reimage script", error))
+        run.detach(&self.node.log("script")).map_err(|error| start("the script", error))
     }
 
     async fn script_ended(&self, key: &str) -> Result<Option<ScriptOutcome>, HostError> {
@@ -79,7 +72,7 @@ impl Host for SimHost {
         let path = files.run().display().to_string();
         let mut absent = 0;
         loop {
-            let runs = !process::texts_of(|text| text.contains(&path), "comm").is_empty();
+            let runs = runs(&path);
             // Read after the process list: a process that exited in between has left its result.
             let outcome = files.outcome().map_err(|source| HostError::Read { path: path.clone(), source })?;
             // A process that has just started shows its command line a moment later.
@@ -90,6 +83,20 @@ impl Host for SimHost {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+
+    async fn end_script(&self, key: &str) -> Result<(), HostError> {
+        let path = self.files(key).run().display().to_string();
+        process::signal_all(Signal::KILL, |text| text.contains(&path));
+        while runs(&path) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a process has the path in its command line.
+fn runs(path: &str) -> bool {
+    !process::texts_of(|text| text.contains(path), "comm").is_empty()
 }
 
 impl SimHost {

@@ -6,7 +6,8 @@
 //! say TEXT
 //! node NAME...
 //! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-network,
-//!                                    stays-dark, reimage-hangs, reimage-fails, no-exporter
+//!                                    stays-dark, reimage-hangs, reimage-fails, no-exporter,
+//!                                    inhibited
 //!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
 //! await NODE phase PHASE within 60s  (of the ladder, or of the network repair)
@@ -26,6 +27,7 @@
 //!                                    restarts the remediator)
 //! register NODE...                   (the kubelet creates the deleted Node again)
 //! kubectl ARGUMENTS
+//! refused kubectl ARGUMENTS          (the API server refuses it)
 //! policy YAML                        (is merged into the policy; `pool` is the story's own pool,
 //!                                    PROVISIONING the section of the lab's provisioning service)
 //! quiet 5s                           (the chronicle of the story's nodes must not change)
@@ -106,6 +108,8 @@ pub enum Step {
         nodes: Vec<String>,
     },
     Kubectl(Vec<String>),
+    /// What kubectl must not be able to do.
+    Refused(Vec<String>),
     Policy(String),
     Quiet(Duration),
     Routes(Routes),
@@ -301,6 +305,7 @@ fn step(line: &str) -> Result<Step> {
         ["api", "up"] => Step::Api { down: false },
         ["power", nodes @ ..] if !nodes.is_empty() => Step::Power { nodes: all(nodes) },
         ["kubectl", args @ ..] => Step::Kubectl(all(args)),
+        ["refused", "kubectl", args @ ..] => Step::Refused(all(args)),
         ["policy", ..] => Step::Policy(line["policy".len()..].trim().to_owned()),
         ["quiet", time] => Step::Quiet(seconds(time)?),
         _ => bail!("no such command"),

@@ -1,6 +1,7 @@
 //! Outputs of the controller: metrics and health, Events, mails about a pool, retention of
 //! evidence. They never reconcile a node.
 
+pub mod adopt;
 pub mod evidence;
 pub mod notices;
 pub mod publish;

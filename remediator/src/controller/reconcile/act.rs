@@ -8,8 +8,8 @@ use ossci_base::clock;
 use super::budget::Budget;
 use super::sight::Sight;
 use super::{evict, observe, record, taints};
-use crate::api::evidence_maps;
-use crate::api::request::RequestError;
+use crate::api::request::{RequestError, doing};
+use crate::api::{evidence_maps, scripts};
 use crate::controller::context::Context;
 use crate::controller::services::provisioning;
 use crate::controller::state::site::Site;
@@ -67,8 +67,9 @@ pub async fn act(acting: &Acting<'_>, action: Action) -> Result<Outcome, Request
             Outcome::Done
         }
         Action::IssueOrder(mut order) => {
-            if let Some(script) = &mut order.script {
-                script.sha256.clone_from(&sight.script);
+            if let Some(script) = order.script_mut() {
+                let read = scripts::read(client, &context.namespace, script).await;
+                script.sha256 = read.map_err(doing("reading the script of an order"))?.map(|read| read.sha256);
             }
             let repair = record::write_order(client, fleet, repair, Some(&order)).await?;
             tracing::info!(node, order = order.id, kind = %order.kind, "order issued");

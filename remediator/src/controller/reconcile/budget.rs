@@ -37,7 +37,7 @@ impl Budget<'_> {
     ) -> Result<(), RequestError> {
         let record = repair.record();
         let (Some(node), Some(episode)) = (&seen.node, &record.repair.episode) else { return Ok(()) };
-        let Some(pool) = policy.pool_for(episode.pool.as_deref(), &node.labels) else { return Ok(()) };
+        let Some(pool) = policy.pool_for(episode.pool.as_deref(), node) else { return Ok(()) };
         let (name, uid) = (repair.name_any(), repair.uid().unwrap_or_default());
         let map = self.get().await?;
         let mut places = read(&map);

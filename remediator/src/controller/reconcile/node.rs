@@ -12,8 +12,8 @@ use super::observe::{self, Read, Surroundings};
 use super::plan::{Next, Step, plan};
 use super::sight::{Answers, Needs, Sight};
 use super::{condition, record, report};
+use crate::api::records;
 use crate::api::request::{self, RequestError, doing};
-use crate::api::{records, reimage_script};
 use crate::controller::context::Context;
 use crate::controller::inputs::poll;
 use crate::controller::state::site::Site;
@@ -138,7 +138,7 @@ async fn open(context: &Context, site: &Site, name: &str, held: &mut Held<'_>) -
     match read {
         Read::Both { repair, node } => {
             let (repair, node) = (*repair, node.map(|node| *node));
-            held.sight = Some(Sight { repair, node, pods: Vec::new(), kubelet_silent: false, script: None, has });
+            held.sight = Some(Sight { repair, node, pods: Vec::new(), kubelet_silent: false, has });
             Ok(Round::Goes)
         }
         // Creating the record is the lock, so a record that another replica created first is as
@@ -196,12 +196,6 @@ async fn fetch<'a>(
         sight.kubelet_silent = observe::kubelet_is_silent(&context.client, &context.kubelets, name, bmc.dead).await?;
         sight.has.kubelet = true;
     }
-    if missing.script {
-        let place = &site.policy.reimage;
-        let read = reimage_script::read(&context.client, &context.namespace, &place.config_map, &place.key).await;
-        sight.script = read.map_err(doing("reading the reimage script"))?.map(|script| script.sha256);
-        sight.has.script = true;
-    }
     Ok(Round::Goes)
 }
 
@@ -247,7 +241,7 @@ async fn carry_out(
             held.sight = Some(Sight { node: Some(*node), has, ..sight });
         }
         Outcome::Record(repair) => {
-            let has = Needs { record: true, script: false, ..sight.has };
+            let has = Needs { record: true, ..sight.has };
             held.sight = Some(Sight { repair: *repair, has, ..sight });
         }
         Outcome::MailAccepted(message_id) => held.answers.accepted_mail = Some(message_id),

@@ -100,7 +100,7 @@ pub async fn read_node(client: &kube::Client, name: &str) -> Result<Option<SlimN
 /// What has to be read beside the record and the Node before anything is decided on this record.
 pub fn needs(record: &Record, node: Option<&NodeView>, site: &Site) -> Needs {
     let Some(episode) = record.repair.episode.as_ref() else { return Needs::default() };
-    let pool = node.and_then(|node| site.policy.pool_for(episode.pool.as_deref(), &node.labels));
+    let pool = node.and_then(|node| site.policy.pool_for(episode.pool.as_deref(), node));
     let waits = |pool: &Pool| pool.drain == DrainMode::WaitForJobs;
     let pods = match episode.phase {
         Phase::Draining => true,
@@ -151,7 +151,7 @@ impl Surroundings<'_> {
         };
         let open = episode.filter(|episode| !episode.phase.is_over());
         let recorded = open.and_then(|episode| episode.pool.as_deref());
-        let pool = node.as_ref().and_then(|node| site.policy.pool_for(recorded, &node.labels));
+        let pool = node.as_ref().and_then(|node| site.policy.pool_for(recorded, node));
         let halt = pool.zip(standing.as_ref()).and_then(|(pool, standing)| {
             let around = Around {
                 skewed: self.skewed,

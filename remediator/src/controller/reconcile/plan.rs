@@ -111,12 +111,12 @@ impl Plan {
 
     fn action_needs(&self) -> Needs {
         match &self.last.action {
-            Some(Action::IssueOrder(order)) => Needs { script: order.script.is_some(), ..Needs::default() },
             // Guarded by the versions that they were decided on, or a question that changes
             // nothing.
             None
             | Some(
                 Action::PlaceTaint { .. }
+                | Action::IssueOrder(_)
                 | Action::WithdrawOrder { .. }
                 | Action::TakePlace
                 | Action::LookAtProvisioning { .. },
@@ -232,7 +232,6 @@ mod tests {
         record: false,
         pods: false,
         kubelet: false,
-        script: false,
         taint_lock: false,
         alerts: false,
         confirmation: false,

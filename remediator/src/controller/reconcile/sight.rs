@@ -18,8 +18,6 @@ pub struct Sight {
     /// The kubelet has not renewed its Lease for the policy's `deadSeconds`. `false` until
     /// `has.kubelet`.
     pub kubelet_silent: bool,
-    /// SHA-256 of the reimage script. `None` until `has.script`, and where there is no script.
-    pub script: Option<String>,
     pub has: Needs,
 }
 
@@ -39,7 +37,6 @@ pub struct Needs {
     pub node: bool,
     pub pods: bool,
     pub kubelet: bool,
-    pub script: bool,
     /// New taints are decided one at a time: each counts against the next.
     pub taint_lock: bool,
     /// Alertmanager was asked in this reconcile, before the last read.
@@ -56,7 +53,6 @@ impl Needs {
             node: self.node && !held.node,
             pods: self.pods && !held.pods,
             kubelet: self.kubelet && !held.kubelet,
-            script: self.script && !held.script,
             taint_lock: self.taint_lock && !held.taint_lock,
             alerts: self.alerts && !held.alerts,
             confirmation: self.confirmation && !held.confirmation,
@@ -74,7 +70,6 @@ impl std::ops::BitOr for Needs {
             node: self.node || other.node,
             pods: self.pods || other.pods,
             kubelet: self.kubelet || other.kubelet,
-            script: self.script || other.script,
             taint_lock: self.taint_lock || other.taint_lock,
             alerts: self.alerts || other.alerts,
             confirmation: self.confirmation || other.confirmation,

@@ -55,7 +55,7 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
     let first =
         Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new(), kernel_log: None, evidence: None };
     let episode = Episode {
-        pool: moment.policy.pool_of(&node.labels).map(|pool| pool.name.clone()),
+        pool: moment.policy.pool_of(node).map(|pool| pool.name.clone()),
         node_uid: node.uid.clone(),
         boot_id: node.boot_id.clone(),
         steps: vec![first],

@@ -30,7 +30,7 @@ impl<'a> Moment<'a> {
     /// Returns the pool of the node: by its open episode, else by its labels.
     pub(super) fn pool(&self, node: &NodeView) -> Option<&'a Pool> {
         let open = self.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
-        self.policy.pool_for(open.and_then(|episode| episode.pool.as_deref()), &node.labels)
+        self.policy.pool_for(open.and_then(|episode| episode.pool.as_deref()), node)
     }
 
     /// Returns the complaints that are not silenced.

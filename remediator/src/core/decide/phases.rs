@@ -13,7 +13,7 @@ use super::transitions::{
 use super::{agent_report, fresh, out_of_band, provisioning, waiting};
 use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
-use crate::core::record::{AgentState, Episode, Phase, Proof, Rung};
+use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
 use crate::core::why::{Reason, Why};
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -210,7 +210,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         }
         Some((AgentState::Failed, report)) => failed(format!("the reimage failed: {}", report.message)),
         Some((AgentState::Refused, report)) => refused(moment, episode, node, &report.message),
-        Some((AgentState::Running | AgentState::Interrupted, _)) | None if late => {
+        Some((AgentState::Running | AgentState::Interrupted | AgentState::Inhibited, _)) | None if late => {
             failed("the reimage did not finish by its deadline".to_owned())
         }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && interrupted(episode) == 0 => {
@@ -225,7 +225,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
             failed(format!("attempt {} was interrupted: {}", interrupted(episode) + 1, report.message))
         }
-        Some((AgentState::Running | AgentState::Interrupted, _)) => {
+        Some((AgentState::Running | AgentState::Interrupted | AgentState::Inhibited, _)) => {
             // Still running; or the agent already reports from a newer boot than the Node object
             // shows, and would refuse an order for the old one.
             stays(episode, episode.until.map(|until| moment.until(until)))
@@ -243,6 +243,9 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         return opinion;
     }
     let report = agent_report::report(moment, episode);
+    if let Some(report) = report.filter(|report| report.state == AgentState::Inhibited) {
+        return inhibited(moment, episode, node, report);
+    }
     // An order without a report alone is no proof; if the kubelet is silent as well, the node is
     // dead.
     let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
@@ -265,19 +268,26 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
 }
 
+/// Another program on the node does not let it reboot: nothing has begun, so the order can still be
+/// called back.
+fn inhibited(moment: Moment, episode: &Episode, node: &NodeView, report: &AgentReport) -> Opinion<Episode> {
+    let why = Reason::new(Why::RebootInhibited, report.message.clone());
+    if episode.until.is_none_or(|until| moment.now >= until) {
+        return climb_to(moment, episode, Rung::Manual, why);
+    }
+    called_back(moment, episode, node).unwrap_or_else(|| {
+        let mut opinion = stays_because(moment, episode, why);
+        opinion.look_again = episode.until.map(|until| moment.until(until));
+        opinion
+    })
+}
+
 /// No agent has taken the order yet, so what keeps a repair from starting still calls it back. The
 /// reboot that ends a reimage is held only by a mark on the node. A Ready node runs pods: if its
 /// agent takes no order, a person has to look.
 fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
-    let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
-    let resolved = || Reason::new(Why::ComplaintResolved, "an alert resolved after the check of the node");
-    let why = if ends_reimage {
-        marked(moment, node)
-    } else {
-        called_off(moment, episode, node).or_else(|| fresh::is_outdated(moment, episode).then(resolved))
-    };
-    if let Some(why) = why {
-        return to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why);
+    if let Some(opinion) = called_back(moment, episode, node) {
+        return opinion;
     }
     let silent = episode.since.saturating_add(moment.policy.times.agent_silent).unwrap_or(Timestamp::MAX);
     if node.ready && moment.now >= silent {
@@ -286,6 +296,18 @@ fn recalled(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
     }
     let deadline = episode.until.into_iter().chain(node.ready.then_some(silent)).min();
     stays(episode, deadline.map(|deadline| moment.until(deadline)))
+}
+
+/// Returns the way back to Waiting, if an order that has not begun is not wanted any more.
+fn called_back(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    let ends_reimage = episode.rung == Rung::Reimage && episode.phase == Phase::Rebooting;
+    let resolved = || Reason::new(Why::ComplaintResolved, "an alert resolved after the check of the node");
+    let why = if ends_reimage {
+        marked(moment, node)
+    } else {
+        called_off(moment, episode, node).or_else(|| fresh::is_outdated(moment, episode).then(resolved))
+    };
+    why.map(|why| to(moment, &Episode { attempt: episode.attempt + 1, ..episode.clone() }, Phase::Waiting, why))
 }
 
 /// The agent refused. If a person's mark on the node explains it, the repair waits; otherwise a

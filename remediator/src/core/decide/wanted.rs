@@ -8,9 +8,7 @@ use super::{agent_report, climb, objections, provisioning};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
 use crate::core::policy::DrainMode;
-use crate::core::record::{
-    Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung, Script,
-};
+use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung};
 use crate::core::taint::{Taint, TaintState};
 
 /// Returns the first action that the record calls for and the cluster does not show yet.
@@ -101,6 +99,7 @@ fn evictions(moment: Moment) -> Option<Action> {
 
 /// No disruptive order is issued before the rung's taint was seen on the node: new pods could land
 /// on it.
+/// A script's hash is added when the order is written.
 fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let id = episode.order_id()?;
     let tainted = episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
@@ -110,7 +109,7 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let deadline = episode.until.unwrap_or(episode.since);
     let (kind, proof, script) = match episode.phase {
         Phase::Reimaging if episode.provisioning.is_some() => return None,
-        Phase::Reimaging => (OrderKind::Reimage, None, Some(script(moment))),
+        Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.policy.reimage.clone())),
         Phase::Rebooting => (OrderKind::Reboot, None, None),
         Phase::Capturing => (OrderKind::Capture, None, None),
         _ => {
@@ -141,12 +140,6 @@ fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
         proof: Some(terms(moment, ProofOf::Network, track.since)),
         script: None,
     })
-}
-
-/// The script's hash is added when the order is written.
-fn script(moment: Moment) -> Script {
-    let place = &moment.policy.reimage;
-    Script { config_map: place.config_map.clone(), key: place.key.clone(), sha256: None }
 }
 
 /// A GPU proof needs passes or failures in a row; a network proof runs until it passes once.

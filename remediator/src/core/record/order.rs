@@ -1,7 +1,11 @@
-//! The order that the controller gives a node's agent, and the agent's report on it.
+//! The order that the controller gives a node's agent, and the agent's report on it. An order is
+//! data: what runs on a node is a script of a ConfigMap, which the order names by its hash.
+
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 pub use ossci_base::contract::inventory::Inventory;
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +38,9 @@ closed_words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadTest {
-    /// The program and its arguments.
-    pub command: Vec<String>,
+    pub script: Script,
     /// Time limit in seconds; when it expires, the test is stopped and has failed.
+    #[schemars(range(min = 1))]
     pub seconds: u32,
 }
 
@@ -46,6 +50,7 @@ pub struct LoadTest {
 pub struct ProofTerms {
     pub of: ProofOf,
     /// Number of passes in a row that prove health.
+    #[schemars(range(min = 1))]
     pub passes: u32,
     /// Number of failures in a row that disprove it; 0: keep trying until the deadline.
     pub failures: u32,
@@ -64,21 +69,56 @@ pub struct ProofTerms {
     pub after: Timestamp,
 }
 
-/// The script of a reimage order: where it is stored, and its hash when the order was written.
+/// The form of an order's id: it is part of file and unit names on the node.
+const ID: &str = "^[a-z0-9][a-z0-9-]{0,62}$";
+/// The name of a ConfigMap, a key in it, and a SHA-256. Source: kubernetes.io/docs/concepts,
+/// "Object Names and IDs" (DNS subdomain) and "ConfigMaps".
+const CONFIG_MAP: &str = "^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$";
+const KEY: &str = "^[-._a-zA-Z0-9]{1,253}$";
+const SHA256: &str = "^[0-9a-f]{64}$";
+
+/// A script in a ConfigMap of our namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Script {
+    #[schemars(regex(pattern = CONFIG_MAP))]
     pub config_map: String,
+    #[schemars(regex(pattern = KEY))]
     pub key: String,
-    /// SHA-256 of the script, 64 hexadecimal digits. `None`: the script did not exist.
+    /// SHA-256 of the script when the order was written, 64 hexadecimal digits. `None`: the script
+    /// did not exist, or the order is not written yet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = SHA256))]
     pub sha256: Option<String>,
+}
+
+impl Script {
+    /// Returns the script at a place that the policy names.
+    pub fn at(config_map: &str, key: &str) -> Self {
+        Self { config_map: config_map.to_owned(), key: key.to_owned(), sha256: None }
+    }
+
+    /// Whether its fields have the form that the CRD demands.
+    pub fn is_well_formed(&self) -> bool {
+        static FORMS: LazyLock<Option<[Regex; 3]>> = LazyLock::new(|| forms([CONFIG_MAP, KEY, SHA256]));
+        FORMS.as_ref().is_some_and(|[config_map, key, sha256]| {
+            config_map.is_match(&self.config_map)
+                && key.is_match(&self.key)
+                && self.sha256.as_ref().is_none_or(|hash| sha256.is_match(hash))
+        })
+    }
+}
+
+fn forms<const N: usize>(patterns: [&str; N]) -> Option<[Regex; N]> {
+    let read: Vec<Regex> = patterns.iter().filter_map(|pattern| Regex::new(pattern).ok()).collect();
+    read.try_into().ok()
 }
 
 /// An order for the node's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
+    #[schemars(regex(pattern = ID))]
     pub id: String,
     pub kind: OrderKind,
     /// The boot that a reboot or reimage order is for. An order carried out twice thus ends one
@@ -96,6 +136,40 @@ pub struct Order {
 }
 
 impl Order {
+    /// Returns the script that the order runs on the node, if any.
+    pub fn script(&self) -> Option<&Script> {
+        let load_test = || self.proof.as_ref()?.load_test.as_ref();
+        self.script.as_ref().or_else(|| load_test().map(|test| &test.script))
+    }
+
+    /// Returns [`Order::script`] for a change.
+    pub fn script_mut(&mut self) -> Option<&mut Script> {
+        let load_test = self.proof.as_mut().and_then(|proof| proof.load_test.as_mut());
+        self.script.as_mut().or(load_test.map(|test| &mut test.script))
+    }
+
+    /// Returns what no order of a controller has. The agent refuses such an order, because a
+    /// cluster may have an older CRD, or none of our admission policies.
+    pub fn fault(&self) -> Option<&'static str> {
+        static FORM: LazyLock<Option<[Regex; 1]>> = LazyLock::new(|| forms([ID]));
+        if !FORM.as_ref().is_some_and(|[id]| id.is_match(&self.id)) {
+            return Some("its id is not lower-case letters, digits and hyphens, at most 63");
+        }
+        if self.script().is_some_and(|script| !script.is_well_formed()) {
+            return Some("its script is not a ConfigMap, a key and a SHA-256");
+        }
+        match (self.kind, &self.proof, &self.script) {
+            (OrderKind::Prove, Some(terms), None) => {
+                let idle = terms.load_test.as_ref().is_some_and(|test| test.seconds == 0);
+                (terms.passes == 0 || idle).then_some("a proof needs at least one pass, and a load test one second")
+            }
+            (OrderKind::Prove, ..) => Some("a proof needs terms and no script of its own"),
+            (OrderKind::Reimage, None, Some(_)) | (OrderKind::Capture | OrderKind::Reboot, None, None) => None,
+            (OrderKind::Reimage, ..) => Some("a reimage needs a script and no terms of proof"),
+            (OrderKind::Capture | OrderKind::Reboot, ..) => Some("it needs neither a script nor terms of proof"),
+        }
+    }
+
     /// Returns a key that no other order of this node has. The id may repeat after the record was
     /// deleted; the time does not.
     pub fn key(&self) -> String {
@@ -109,6 +183,9 @@ closed_words! {
         /// The agent has begun; the order cannot be withdrawn any more.
         Running = "Running",
         Done = "Done", Failed = "Failed", Refused = "Refused",
+        /// An inhibitor lock of systemd holds off the reboot: nothing has begun, and the agent asks
+        /// again until the order's deadline.
+        Inhibited = "Inhibited",
         /// A reimage without a result that ran on another boot, or in another agent process.
         Interrupted = "Interrupted",
     }
@@ -116,7 +193,7 @@ closed_words! {
 
 impl AgentState {
     pub fn is_over(self) -> bool {
-        self != Self::Running
+        !matches!(self, Self::Running | Self::Inhibited)
     }
 }
 
@@ -158,5 +235,73 @@ impl AgentReport {
         let (proof, verdicts) = (None, Vec::new());
         let (kernel_log, evidence, expected) = (None, None, None);
         Self { order_id, boot_id, state, at, message, proof, verdicts, kernel_log, evidence, expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(kind: OrderKind) -> Order {
+        let (issued_at, deadline) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        Order { id: "3-reboot-1".into(), kind, boot_id: "boot".into(), issued_at, deadline, proof: None, script: None }
+    }
+
+    fn proof() -> Order {
+        let load_test = Some(LoadTest { script: hashed(), seconds: 900 });
+        let proof = ProofTerms {
+            of: ProofOf::Gpu,
+            passes: 3,
+            failures: 3,
+            gap_seconds: 10,
+            driver: false,
+            load_test,
+            expected: None,
+            after: Timestamp::UNIX_EPOCH,
+        };
+        Order { proof: Some(proof), ..order(OrderKind::Prove) }
+    }
+
+    fn hashed() -> Script {
+        Script { sha256: Some("0f".repeat(32)), ..Script::at("ossci-load-test", "load-test.sh") }
+    }
+
+    #[test]
+    fn an_order_of_a_controller_has_no_fault() {
+        let reimage = Order { script: Some(Script::at("ossci-reimage", "reimage.sh")), ..order(OrderKind::Reimage) };
+        for order in [order(OrderKind::Reboot), order(OrderKind::Capture), proof(), reimage] {
+            assert_eq!(order.fault(), None, "{order:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_no_controller_writes_has_a_fault() {
+        let named = |id: &str| Order { id: id.to_owned(), ..order(OrderKind::Reboot) };
+        let long = "a".repeat(64);
+        for id in ["", "../../etc", "1-reboot-1/x", "1 reboot", "-1", "A", &long, "a\n"] {
+            assert!(named(id).fault().is_some(), "{id:?}");
+        }
+        let change = |change: &dyn Fn(&mut ProofTerms)| {
+            let mut order = proof();
+            order.proof.as_mut().into_iter().for_each(change);
+            order
+        };
+        let script = |script: Script| {
+            change(&move |terms| terms.load_test = Some(LoadTest { script: script.clone(), seconds: 1 }))
+        };
+        for order in [
+            order(OrderKind::Prove),
+            order(OrderKind::Reimage),
+            Order { script: Some(hashed()), ..order(OrderKind::Reboot) },
+            Order { script: Some(hashed()), ..proof() },
+            Order { kind: OrderKind::Reboot, ..proof() },
+            change(&|terms| terms.passes = 0),
+            change(&|terms| terms.load_test = Some(LoadTest { script: hashed(), seconds: 0 })),
+            script(Script::at("../kube-system", "load-test.sh")),
+            script(Script::at("ossci-load-test", "../../etc/passwd")),
+            script(Script { sha256: Some("; rm -rf /".into()), ..hashed() }),
+        ] {
+            assert!(order.fault().is_some(), "{order:?}");
+        }
     }
 }

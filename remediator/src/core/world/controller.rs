@@ -1,7 +1,7 @@
 //! The controller and the agents of the world: the real `decide` on what the world shows, and what
 //! its actions and orders do to the machines.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{By, Fault, Machine, World, at};
@@ -10,6 +10,7 @@ use crate::core::budget::{self, Holder, Place, Places};
 use crate::core::decide::{Action, Decision, decide};
 use crate::core::gates::{self, Around};
 use crate::core::observation::{NodeView, Observation, PodView, ResetAnswer};
+use crate::core::policy::POOL;
 use crate::core::pool::{self, Holding, Member};
 use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
 use crate::core::taint::TaintKey;
@@ -304,8 +305,9 @@ fn seconds(wait: Duration) -> i64 {
 }
 
 fn view(machine: &Machine) -> NodeView {
-    let labels =
-        if machine.labelled { BTreeMap::from([("gpu".to_owned(), "true".to_owned())]) } else { BTreeMap::new() };
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let selected = machine.selected.then(|| label("gpu", "true"));
+    let labels = selected.into_iter().chain(machine.labelled.then(|| label(POOL, "gpu"))).collect();
     let marks = machine.marked.then(|| "site/technician".to_owned());
     NodeView {
         name: machine.name.clone(),
@@ -316,6 +318,7 @@ fn view(machine: &Machine) -> NodeView {
         hold: machine.hold.then(|| "a person works here".to_owned()),
         cordoned: machine.cordoned,
         labels,
+        adopted: machine.adopted,
         other_taints: marks.into_iter().collect(),
         addresses: vec![],
     }

@@ -39,6 +39,8 @@ pub(super) enum Deed {
     /// The next boot does not come up.
     WillNotBoot,
     /// NFD removes its label, because no GPU is on the bus; and sets it again.
+    Nfd,
+    /// A person takes the pool label off, and puts it on again.
     Label,
     /// The agent and the exporter stop answering; and answer again.
     Answers,
@@ -171,7 +173,7 @@ impl Machine {
         may(fires && (self.fault == Fault::None || repairs), &[Deed::Resolves]);
         may(runs, &[Deed::Reboots, Deed::Dies]);
         may(!self.boots_never, &[Deed::WillNotBoot]);
-        may(self.exists, &[Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
+        may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
         may(true, &[Deed::Answers]);
         may(self.exists && runs, &[Deed::Kubelet]);
         may(!self.exists && runs, &[Deed::Created]);
@@ -230,6 +232,11 @@ impl Machine {
                 self.boots_never = true;
                 false
             }
+            Deed::Nfd => {
+                self.selected = !self.selected;
+                self.adopt();
+                false
+            }
             Deed::Label => {
                 self.labelled = !self.labelled;
                 false
@@ -258,6 +265,8 @@ impl Machine {
                 self.cordoned = false;
                 self.hold = false;
                 self.marked = false;
+                (self.labelled, self.adopted) = (false, false);
+                self.adopt();
                 true
             }
             Deed::Cordon => toggled(&mut self.cordoned),
@@ -278,6 +287,13 @@ impl Machine {
         };
         if seen {
             self.facts.event_at = now;
+        }
+    }
+
+    /// The controller puts the pool label on a Node that is selected and never had it.
+    fn adopt(&mut self) {
+        if self.selected && !self.adopted {
+            (self.labelled, self.adopted) = (true, true);
         }
     }
 

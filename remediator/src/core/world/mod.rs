@@ -58,8 +58,11 @@ struct Machine {
     exists: bool,
     uid: u32,
     ready: bool,
-    /// NFD sees a GPU on the bus.
+    /// NFD sees a GPU on the bus, and its label selects the node.
+    selected: bool,
+    /// It has the pool label, and has had it.
     labelled: bool,
+    adopted: bool,
     taints: BTreeMap<TaintKey, By>,
     cordoned: bool,
     hold: bool,
@@ -127,7 +130,9 @@ impl World {
             exists: true,
             uid: 1,
             ready: true,
+            selected: true,
             labelled: true,
+            adopted: true,
             taints: BTreeMap::new(),
             cordoned: false,
             hold: false,
@@ -167,7 +172,7 @@ impl Machine {
         self.exists && self.ready && !self.cordoned && self.taints.is_empty()
     }
 
-    /// Its agent takes orders: it runs, and the node's label has not taken it away.
+    /// Its agent takes orders: it runs, and the pool label keeps it on the node.
     fn agent_runs(&self) -> bool {
         self.answers && self.up_at.is_none() && self.exists && self.labelled
     }

@@ -146,6 +146,33 @@ fn a_boot_that_comes_by_itself_while_the_node_waits_is_the_reboot() {
 }
 
 #[test]
+fn a_node_whose_fault_removes_the_label_that_selected_it_is_repaired() {
+    for phase in [Phase::Waiting, Phase::Draining, Phase::Stabilising, Phase::Proving] {
+        let mut world = World::new(1);
+        play(&mut world, &[Deed::Hold, REBOOT, Deed::Hold]);
+        if phase != Phase::Waiting {
+            until(&mut world, phase);
+        }
+        play(&mut world, &[Deed::Nfd]);
+        a_day(&mut world);
+        assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 1), "{phase}");
+    }
+    // Before the alert, too: the pool label stays.
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Nfd, REBOOT]);
+    a_day(&mut world);
+    assert_eq!(episode(&world, 0).phase, Phase::Healed);
+}
+
+#[test]
+fn a_node_that_a_person_takes_out_of_its_pool_is_left_alone() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Label, Deed::Hardware]);
+    a_day(&mut world);
+    assert!(world.machines[0].taints.is_empty() && boots(&world) == 0);
+}
+
+#[test]
 fn a_node_that_loses_its_label_goes_to_a_person() {
     for phase in [Phase::Waiting, Phase::Stabilising, Phase::Proving] {
         let mut world = World::new(1);

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::core::record::{LoadTest, Script};
+
 /// The time limits of a repair.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -79,11 +81,29 @@ pub struct ProofFile {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoadTestFile {
-    /// The program by its absolute path, and its arguments, without a shell. Exit status 0 is a
-    /// pass.
-    pub command: Vec<String>,
+    /// A ConfigMap in our namespace. Agents may read this one and that of the reimage script: for
+    /// another, change `deploy/rbac.yaml`.
+    #[serde(default = "load_test_map")]
+    pub config_map: String,
+    /// The key of the script in it, a bash script. Exit status 0 is a pass.
+    #[serde(default = "load_test_key")]
+    pub key: String,
     /// Time limit; when it expires, the test is stopped and has failed.
     pub seconds: u32,
+}
+
+fn load_test_map() -> String {
+    "ossci-load-test".to_owned()
+}
+
+fn load_test_key() -> String {
+    "load-test.sh".to_owned()
+}
+
+impl LoadTestFile {
+    pub(super) fn load_test(&self) -> LoadTest {
+        LoadTest { script: Script::at(&self.config_map, &self.key), seconds: self.seconds }
+    }
 }
 
 impl Default for ProofFile {

@@ -12,14 +12,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::bmc::{BmcFile, NODE};
-pub use self::limits::{BrakesFile, BudgetFile, ProofFile, TimesFile};
+pub use self::limits::{BrakesFile, BudgetFile, LoadTestFile, ProofFile, TimesFile};
 pub use self::peers::{AlertmanagerFile, ID, MailFile, ReimageFile, ServiceFile, Tls};
 pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{Maintenance, Policy, ProofPolicy, ScriptPlace, Times};
-use crate::core::record::LoadTest;
+use crate::core::policy::{Maintenance, Policy, ProofPolicy, Times};
+use crate::core::record::Script;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -32,7 +32,13 @@ pub struct PolicyFile {
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taint_prefix: Option<String>,
-    /// A node belongs to the first pool that selects it; a node in no pool is never touched.
+    /// Whether the controller puts the label `ossci.amd.com/pool` on each node that a pool selects.
+    /// It never removes it. With `false` you label the nodes yourselves, and a node without the
+    /// label is in no pool.
+    #[serde(default = "adopt")]
+    pub adopt: bool,
+    /// A node belongs to the pool that its label `ossci.amd.com/pool` names. A node without the
+    /// label gets that of the first pool that selects it. A node in no pool is never touched.
     pub pools: Vec<PoolFile>,
     #[serde(default)]
     pub times: TimesFile,
@@ -57,6 +63,10 @@ pub struct PolicyFile {
     pub mail: Option<MailFile>,
 }
 
+fn adopt() -> bool {
+    true
+}
+
 /// A policy that cannot be used, explained in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -70,8 +80,10 @@ pub enum PolicyError {
     EmptySelector(String),
     #[error("proof.{0} is 0; a proof needs at least one run")]
     NoRuns(&'static str),
-    #[error("proof.loadTest: name a command by its absolute path, and seconds below times.proofSeconds ({0})")]
+    #[error("proof.loadTest: set seconds above 0 and below times.proofSeconds ({0})")]
     NoLoadTest(u32),
+    #[error("{0}: {1:?} and {2:?} are not a ConfigMap and a key in it; write them like ossci-reimage and reimage.sh")]
+    NoScript(&'static str, String, String),
     #[error("budget.{0} is above 100; it is a share of the pool's nodes in percent")]
     NoShare(&'static str),
     #[error("pools.{0}.windows: {1:?} is not a time of day; write it like 22:00")]
@@ -121,10 +133,16 @@ impl PolicyFile {
         if file.proof.failures == 0 {
             return Err(PolicyError::NoRuns("failures"));
         }
+        let mut scripts = vec![("reimage", Script::at(&file.reimage.config_map, &file.reimage.key))];
         if let Some(test) = &file.proof.load_test {
-            let program = test.command.first().is_some_and(|program| program.starts_with('/'));
-            if !program || test.seconds == 0 || test.seconds >= file.times.proof_seconds {
+            if test.seconds == 0 || test.seconds >= file.times.proof_seconds {
                 return Err(PolicyError::NoLoadTest(file.times.proof_seconds));
+            }
+            scripts.push(("proof.loadTest", test.load_test().script));
+        }
+        for (field, script) in scripts {
+            if !script.is_well_formed() {
+                return Err(PolicyError::NoScript(field, script.config_map, script.key));
             }
         }
         if file.budget.at_most_percent > 100 {
@@ -174,6 +192,7 @@ impl PolicyFile {
         let seconds = |n: u32| Duration::from_secs(n.into());
         let times = &self.times;
         Policy {
+            adopt: self.adopt,
             pools: self.pools.iter().map(PoolFile::pool).collect(),
             times: Times {
                 capture: seconds(times.capture_seconds),
@@ -194,11 +213,7 @@ impl PolicyFile {
                 passes: self.proof.passes,
                 failures: self.proof.failures,
                 gap: seconds(self.proof.gap_seconds),
-                load_test: self
-                    .proof
-                    .load_test
-                    .as_ref()
-                    .map(|test| LoadTest { command: test.command.clone(), seconds: test.seconds }),
+                load_test: self.proof.load_test.as_ref().map(LoadTestFile::load_test),
             },
             budget: Limits { percent: self.budget.at_most_percent, down_percent: self.budget.down_percent },
             brakes: Brakes {
@@ -213,7 +228,7 @@ impl PolicyFile {
                 taints: self.maintenance.taints.clone(),
             },
             provisioning: self.reimage.service.as_ref().map(ServiceFile::policy),
-            reimage: ScriptPlace { config_map: self.reimage.config_map.clone(), key: self.reimage.key.clone() },
+            reimage: Script::at(&self.reimage.config_map, &self.reimage.key),
         }
     }
 
@@ -242,9 +257,16 @@ mod tests {
         let refused = |yaml: &str| PolicyFile::parse(yaml).unwrap_err().to_string();
         assert!(refused("pools: []").contains("at least one pool"));
         assert!(refused("pools: [{name: gpu, nodeSelector: {}}]").contains("would select every node"));
-        for test in ["[], seconds: 60", "[rvs], seconds: 60", "[/bin/rvs], seconds: 0", "[/bin/rvs], seconds: 1800"] {
-            let error = refused(&format!("{SMALLEST}\nproof: {{loadTest: {{command: {test}}}}}"));
-            assert!(error.contains("proof.loadTest: name a command"), "{test}: {error}");
+        for (test, expected) in [
+            ("seconds: 0", "proof.loadTest: set seconds above 0"),
+            ("seconds: 1800", "below times.proofSeconds (1800)"),
+            ("seconds: 60, configMap: ../secrets", "proof.loadTest: \"../secrets\""),
+            ("seconds: 60, key: a/b", "and a key in it"),
+            // What older policies had: an order carries no command.
+            ("seconds: 60, command: [/bin/rvs]", "command"),
+        ] {
+            let error = refused(&format!("{SMALLEST}\nproof: {{loadTest: {{{test}}}}}"));
+            assert!(error.contains(expected), "{test}: {error}");
         }
         assert!(refused(&format!("{SMALLEST}\nproof: {{passes: 0}}")).contains("at least one run"));
         let mode = refused("pools: [{name: gpu, nodeSelector: {a: b}, mode: everything}]");

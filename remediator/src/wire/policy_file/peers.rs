@@ -81,8 +81,8 @@ fn starttls() -> Tls {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ReimageFile {
-    /// A ConfigMap in our namespace. Agents may read only this one: for another, change
-    /// `deploy/rbac.yaml`.
+    /// A ConfigMap in our namespace. Agents may read this one and that of the load test: for
+    /// another, change `deploy/rbac.yaml`.
     pub config_map: String,
     /// The key of the script in it.
     pub key: String,

@@ -209,10 +209,10 @@ impl Lab {
 
     async fn apply(&self) -> Result<()> {
         deploy::apply_all(&self.kubectl, &environment::repository().join("deploy")).await?;
-        let reimage = self.facts.dir.join("reimage.yaml");
-        fs::write(&reimage, include_str!("../reimage.yaml"))
-            .with_context(|| format!("writing {}", reimage.display()))?;
-        let path = reimage.display().to_string();
+        let scripts = self.facts.dir.join("scripts.yaml");
+        fs::write(&scripts, include_str!("../scripts.yaml"))
+            .with_context(|| format!("writing {}", scripts.display()))?;
+        let path = scripts.display().to_string();
         self.kubectl.run(&["apply", "--server-side", "--force-conflicts", "-f", &path]).await.map(drop)
     }
 }

@@ -72,12 +72,12 @@ async fn play(dir: &Path, wanted: &[String]) -> Result<()> {
 async fn images(room: &Room, dir: &Path) -> Result<Vec<PathBuf>> {
     let folder = dir.join("images");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    // The agent and the exporter enter the host's root with these programs.
-    let (nsenter, chroot) = (image::tool_file("nsenter")?, image::tool_file("chroot")?);
+    // The agent and the exporter run the host's tools with this program.
+    let chroot = image::tool_file("chroot")?;
     let (ours, exporter) = (dir.join("bin/ossci-remediator"), dir.join("bin/ossci-exporter"));
     let mut made = Vec::new();
     for (name, programs, command) in [
-        ("ossci-remediator:0.1.0", vec![ours.as_path(), &nsenter], vec!["/usr/bin/ossci-remediator"]),
+        ("ossci-remediator:0.1.0", vec![ours.as_path(), &chroot], vec!["/usr/bin/ossci-remediator"]),
         ("ossci-exporter:0.1.0", vec![exporter.as_path(), &chroot], vec!["/usr/bin/ossci-exporter"]),
         ("pause:lab", vec![room.image.busybox.as_path()], vec!["/usr/bin/busybox", "sleep", "2147483647"]),
     ] {

@@ -72,7 +72,6 @@ async fn measure(dir: &Path) -> Result<bool> {
     let running: Vec<f64> = all.iter().map(|took| took.running).collect();
     println!("    {} orders, ms: {}", told.len(), shown(&told));
     println!("    of these until the agent has recorded that it runs, p50 {:.1} ms", part(&running, 50));
-    println!("    nsenter and systemd-run alone, p50 {:.1} ms", part(&bare_units(&guest).await?, 50));
     let uncertain = all.iter().map(|took| took.within).fold(0.0, f64::max);
     println!("    the machine's clock is known to {uncertain:.1} ms at the worst of them");
     println!(
@@ -145,16 +144,6 @@ pub async fn write_guarded(kubeconfig: &Path, node: &str) -> Result<()> {
         println!("{:.3}", took.as_secs_f64() * 1000.0);
     }
     Ok(())
-}
-
-/// Milliseconds of the agent's last step alone: nsenter and systemd-run.
-async fn bare_units(guest: &Guest) -> Result<Vec<f64>> {
-    let unit = "nsenter --target 1 --mount --uts --ipc --net -- systemd-run --quiet --property=Type=exec true";
-    let each = format!("a=$(date +%s%N); {unit}; b=$(date +%s%N); echo $(( (b - a) / 1000 ))");
-    let said = guest.run(&format!("for i in $(seq {ORDERS}); do {each}; done")).await?;
-    let took: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    ensure!(took.len() == ORDERS, "units failed:\n{said}");
-    Ok(took.into_iter().map(|microseconds| microseconds / 1000.0).collect())
 }
 
 /// Milliseconds since an order was written.

@@ -34,6 +34,8 @@ struct NodeGlance {
     /// Of the Node that the watch last delivered.
     version: Option<u64>,
     pool: Option<String>,
+    /// The value of the pool label that it has to get.
+    label: Option<String>,
     ready: bool,
     /// When the controller first saw it cordoned.
     cordoned: Option<Instant>,
@@ -125,13 +127,33 @@ impl Fleet {
             let cordoned = known.nodes.get(name).and_then(|node| node.cordoned);
             let glance = NodeGlance {
                 version: number(node.metadata.resource_version.as_deref()),
-                pool: policy.pool_of(&view.labels).map(|pool| pool.name.clone()),
+                pool: policy.pool_of(view).map(|pool| pool.name.clone()),
+                label: policy.label_for(view),
                 ready: view.ready,
                 cordoned: view.cordoned.then(|| cordoned.unwrap_or(now)),
                 manual: view.taints.contains(&TaintKey::RepairManual),
                 tainted: !view.taints.is_empty(),
             };
             known.nodes.insert(name.clone(), glance);
+            known.keep(node);
+        });
+    }
+
+    /// Returns the nodes that have to get the pool label, with the version that guards the write.
+    pub fn unlabelled(&self) -> Vec<(String, u64, String)> {
+        self.read(|known| {
+            let missing =
+                |(name, node): (&String, &NodeGlance)| Some((name.clone(), node.version?, node.label.clone()?));
+            known.nodes.iter().filter_map(missing).collect()
+        })
+    }
+
+    /// Stores a Node that got the pool label.
+    pub fn labelled(&self, node: &SlimNode) {
+        self.write(|known| {
+            if let Some(glance) = node.metadata.name.as_ref().and_then(|name| known.nodes.get_mut(name)) {
+                glance.label = None;
+            }
             known.keep(node);
         });
     }

@@ -15,8 +15,8 @@ use crate::core::observation::{NodeView, PodView, ProvisioningAnswer, ResetAnswe
 
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, ScriptPlace, Times};
-use crate::core::record::{AgentReport, AgentState};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, Times};
+use crate::core::record::{AgentReport, AgentState, Script};
 use crate::core::taint::TaintKey;
 use ossci_base::words::ClosedWord;
 
@@ -45,6 +45,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
         windows: vec![],
     };
     Policy {
+        adopt: true,
         pools: mode.map(pool).into_iter().collect(),
         times: Times {
             capture: seconds(60),
@@ -71,7 +72,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
             slow_percent: 20,
         },
         maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
-        reimage: ScriptPlace { config_map: "ossci-reimage".into(), key: "reimage.sh".into() },
+        reimage: Script::at("ossci-reimage", "reimage.sh"),
         provisioning: None,
     }
 }
@@ -98,6 +99,7 @@ fn nodes() -> Vec<Option<NodeView>> {
                 (None, false, technician),
             ] {
                 all.push(Some(NodeView {
+                    adopted: false,
                     name: "gpu-1".into(),
                     uid: uid.into(),
                     boot_id: boot_id.into(),

@@ -5,6 +5,7 @@ use std::io::Read as _;
 use anyhow::{Context, Result, ensure};
 use kube::api::Api;
 use ossci_remediator::api::evidence_maps;
+use ossci_remediator::core::record::Verdict;
 use ossci_remediator::core::why::Why;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
@@ -46,6 +47,9 @@ async fn from_strikes(lab: &Lab, guest: &Guest) -> Result<()> {
     ensure!(began == Some(Why::Complaint), "the repair began because of {began:?}");
     phase(lab, name, "Healed").await?;
     before.and_boots(lab, guest, 1).await?;
+    let steps = episode(lab, name).await?.steps;
+    let stood = |verdict: &Verdict| verdict.check == "load-test" && verdict.verdict == "passed";
+    ensure!(steps.iter().flat_map(|step| &step.verdicts).any(stood), "no load test passed: {steps:?}");
     evidence(lab, guest).await?;
     workload.runs_again().await?;
     wait::until("the alert is resolved", takes(), || async {

@@ -1,5 +1,5 @@
-//! The reimage script, stored in a ConfigMap of our namespace. The controller's order identifies it
-//! by its hash, and the agent must run no other.
+//! Scripts that the site provides, stored in ConfigMaps of our namespace: of a reimage and of a load
+//! test. The controller's order identifies a script by its hash, and the agent must run no other.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
@@ -9,24 +9,19 @@ use crate::core::record::Script;
 
 /// A script as read from its ConfigMap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReimageScript {
+pub struct ScriptText {
     pub text: String,
     /// SHA-256 of the text in 64 hexadecimal digits, as `sha256sum` prints it.
     pub sha256: String,
 }
 
-/// Reads a script; returns `None` if the ConfigMap or the key does not exist.
+/// Reads a script, whatever its hash; returns `None` if the ConfigMap or the key does not exist.
 ///
 /// # Errors
 /// The API server refuses the request or does not answer.
-pub async fn read(
-    client: &kube::Client,
-    namespace: &str,
-    config_map: &str,
-    key: &str,
-) -> Result<Option<ReimageScript>, kube::Error> {
-    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(config_map).await?;
-    Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(key)).map(of))
+pub async fn read(client: &kube::Client, namespace: &str, script: &Script) -> Result<Option<ScriptText>, kube::Error> {
+    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(&script.config_map).await?;
+    Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(&script.key)).map(of))
 }
 
 /// Returns the text of the ordered script.
@@ -34,7 +29,7 @@ pub async fn read(
 /// # Errors
 /// The script was missing when it was ordered, is missing now, or has changed since. The error is
 /// one sentence for people.
-pub fn as_ordered(read: Option<ReimageScript>, ordered: &Script) -> Result<String, String> {
+pub fn as_ordered(read: Option<ScriptText>, ordered: &Script) -> Result<String, String> {
     let Script { config_map, key, sha256 } = ordered;
     match (read, sha256) {
         (Some(read), Some(sha256)) if read.sha256 == *sha256 => Ok(read.text),
@@ -44,9 +39,9 @@ pub fn as_ordered(read: Option<ReimageScript>, ordered: &Script) -> Result<Strin
     }
 }
 
-fn of(text: String) -> ReimageScript {
+fn of(text: String) -> ScriptText {
     let sha256 = format!("{:x}", Sha256::digest(&text));
-    ReimageScript { text, sha256 }
+    ScriptText { text, sha256 }
 }
 
 #[cfg(test)]

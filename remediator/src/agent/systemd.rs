@@ -1,0 +1,221 @@
+//! systemd and logind of the host, over the host's D-Bus. Each operation opens its own connection:
+//! the bus may be restarted at any time.
+//!
+//! Source: org.freedesktop.systemd1(5), org.freedesktop.login1(5).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Variant};
+
+use super::process::HostError;
+
+/// Limit of an operation. logind and systemd answer at once, unless they hang or reload.
+const ANSWERS: Duration = Duration::from_secs(30);
+/// Limit of a reload and of a request to reboot: systemd gives a generator 90 s when it reloads its
+/// units.
+const RELOADS: Duration = Duration::from_secs(120);
+
+const SYSTEMD: (&str, &str, &str) =
+    ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
+const LOGIND: (&str, &str, &str) =
+    ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager");
+
+/// systemd 257 and newer refuse a reboot, of root too, while another program holds a lock.
+const INHIBITED: &str = "org.freedesktop.login1.BlockedByInhibitorLock";
+const NO_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// logind does not run, or is masked: systemd itself is asked then.
+const NO_LOGIND: [&str; 4] = [
+    "org.freedesktop.DBus.Error.ServiceUnknown",
+    "org.freedesktop.DBus.Error.NameHasNoOwner",
+    "org.freedesktop.DBus.Error.NoReply",
+    "org.freedesktop.systemd1.UnitMasked",
+];
+
+/// A lock of logind: what it holds off, who holds it, why, its mode, user and process.
+type Lock = (String, String, String, String, u32, u32);
+
+/// A property of a transient unit.
+pub type Property = (&'static str, Variant<'static>);
+
+/// The host's D-Bus.
+#[derive(Debug, Clone)]
+pub struct Systemd {
+    socket: PathBuf,
+}
+
+impl Systemd {
+    /// `root`: the host's root.
+    pub fn of(root: &Path) -> Self {
+        Self { socket: root.join("run/dbus/system_bus_socket") }
+    }
+
+    /// Reads all unit files again.
+    pub async fn reload(&self) -> Result<(), HostError> {
+        let reload = async { self.connect().await?.manager(SYSTEMD, "Reload", &()).await };
+        Ok(within("reloading the units", RELOADS, reload).await.map(drop)?)
+    }
+
+    /// Asks for an orderly reboot, with a message for the journal and for logged-in users.
+    pub async fn reboot(&self, message: &str) -> Result<(), HostError> {
+        let ask = async {
+            let bus = self.connect().await?;
+            // An older logind does not know the message; the reboot is asked for all the same.
+            let _ = bus.manager(LOGIND, "SetWallMessage", &(message, true)).await;
+            match bus.manager(LOGIND, "Reboot", &false).await {
+                Err(error) if is(&error, &NO_LOGIND) => {
+                    bus.manager(SYSTEMD, "StartUnit", &("reboot.target", "replace-irreversibly")).await.map(drop)
+                }
+                other => other.map(drop),
+            }
+        };
+        match within("the reboot", RELOADS, ask).await {
+            Err(failure) if failure.is(INHIBITED) => Err(HostError::Inhibited { holders: self.holders().await }),
+            // systemd refuses another request during a shutdown.
+            Err(failure) if failure.error.is_some() && self.is_stopping().await => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Returns who holds off a reboot, for people.
+    async fn holders(&self) -> String {
+        let ask = async {
+            let answer = self.connect().await?.manager(LOGIND, "ListInhibitors", &()).await?;
+            answer.body().deserialize::<Vec<Lock>>()
+        };
+        let blocks = |(what, _, _, mode, ..): &Lock| mode.starts_with("block") && what.contains("shutdown");
+        let held = match within("listing the inhibitor locks", ANSWERS, ask).await {
+            Ok(locks) => locks
+                .into_iter()
+                .filter(blocks)
+                .map(|(_, who, why, _, _, process)| format!("{who} (process {process}): {why}"))
+                .collect::<Vec<_>>()
+                .join("; "),
+            Err(failure) => HostError::from(failure).whole(),
+        };
+        format!("an inhibitor lock: {}", if held.is_empty() { "nothing holds it any more" } else { &held })
+    }
+
+    async fn is_stopping(&self) -> bool {
+        let ask = async { self.connect().await?.property(SYSTEMD.1, SYSTEMD.2, "SystemState").await };
+        let state = within("the state of systemd", ANSWERS, ask).await;
+        state.is_ok_and(|state| String::try_from(state).is_ok_and(|state| state == "stopping"))
+    }
+
+    /// Starts a transient unit. Its name must not be in use.
+    pub async fn start(&self, unit: &str, properties: Vec<Property>) -> Result<(), HostError> {
+        let auxiliary: Vec<(&str, Vec<Property>)> = Vec::new();
+        let start = async {
+            self.connect().await?.manager(SYSTEMD, "StartTransientUnit", &(unit, "fail", properties, auxiliary)).await
+        };
+        Ok(within("starting a unit", ANSWERS, start).await.map(drop)?)
+    }
+
+    /// Whether the main process of a unit runs, or is going to.
+    pub async fn runs(&self, unit: &str) -> Result<bool, HostError> {
+        let ask = async {
+            let bus = self.connect().await?;
+            let Some(path) = bus.unit(unit).await? else { return Ok(false) };
+            // Read in this order: a job that ends in between has changed the state before.
+            let job: (u32, OwnedObjectPath) =
+                bus.property(&path, "org.freedesktop.systemd1.Unit", "Job").await?.try_into()?;
+            let state: String = bus.property(&path, "org.freedesktop.systemd1.Unit", "SubState").await?.try_into()?;
+            // A unit that is being stopped may still run for a while.
+            Ok(job.0 != 0 || !matches!(state.as_str(), "dead" | "failed" | "exited"))
+        };
+        Ok(within("the state of a unit", ANSWERS, ask).await?)
+    }
+
+    /// Stops a unit and removes it, once it has ended.
+    pub async fn stop(&self, unit: &str) -> Result<(), HostError> {
+        let stop = async {
+            let bus = self.connect().await?;
+            for (method, mode) in [("StopUnit", Some("replace")), ("ResetFailedUnit", None)] {
+                let asked = match mode {
+                    Some(mode) => bus.manager(SYSTEMD, method, &(unit, mode)).await,
+                    None => bus.manager(SYSTEMD, method, &unit).await,
+                };
+                match asked {
+                    Err(error) if !is(&error, &[NO_UNIT]) => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        Ok(within("stopping a unit", ANSWERS, stop).await?)
+    }
+
+    async fn connect(&self) -> zbus::Result<Bus> {
+        let address = format!("unix:path={}", self.socket.display());
+        zbus::connection::Builder::address(address.as_str()).build().await.map(Bus)
+    }
+}
+
+/// An open connection.
+struct Bus(Connection);
+
+impl Bus {
+    async fn manager<B>(
+        &self,
+        (service, path, interface): (&str, &str, &str),
+        method: &str,
+        body: &B,
+    ) -> zbus::Result<Message>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        self.0.call_method(Some(service), path, Some(interface), method, body).await
+    }
+
+    /// Returns the path of a loaded unit.
+    async fn unit(&self, name: &str) -> zbus::Result<Option<OwnedObjectPath>> {
+        match self.manager(SYSTEMD, "GetUnit", &name).await {
+            Ok(answer) => answer.body().deserialize().map(Some),
+            Err(error) if is(&error, &[NO_UNIT]) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn property(&self, path: &str, interface: &str, name: &str) -> zbus::Result<OwnedVariant> {
+        let get = Some("org.freedesktop.DBus.Properties");
+        self.0.call_method(Some(SYSTEMD.0), path, get, "Get", &(interface, name)).await?.body().deserialize()
+    }
+}
+
+fn is(error: &zbus::Error, names: &[&str]) -> bool {
+    matches!(error, zbus::Error::MethodError(name, ..) if names.contains(&name.as_str()))
+}
+
+/// Why an operation failed.
+struct Failure {
+    what: &'static str,
+    limit: Duration,
+    /// `None`: it took too long.
+    error: Option<zbus::Error>,
+}
+
+impl Failure {
+    fn is(&self, name: &str) -> bool {
+        self.error.as_ref().is_some_and(|error| is(error, &[name]))
+    }
+}
+
+impl From<Failure> for HostError {
+    fn from(Failure { what, limit, error }: Failure) -> Self {
+        match error {
+            Some(error) => Self::Systemd { what, message: error.to_string() },
+            None => Self::TooLong { what: what.to_owned(), seconds: limit.as_secs() },
+        }
+    }
+}
+
+async fn within<T>(
+    what: &'static str,
+    limit: Duration,
+    operation: impl Future<Output = zbus::Result<T>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, operation).await {
+        Ok(result) => result.map_err(|error| Failure { what, limit, error: Some(error) }),
+        Err(_) => Err(Failure { what, limit, error: None }),
+    }
+}
