@@ -30,6 +30,7 @@ impl World {
     fn new(number: u32) -> Self {
         let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(i64::from(number));
         let node = NodeView {
+            system_uuid: None,
             adopted: false,
             name: format!("gpu-{number:06}"),
             uid: format!("uid-{number}"),

@@ -25,6 +25,8 @@ pub struct NodeView {
     /// `spec.unschedulable`.
     pub cordoned: bool,
     pub labels: BTreeMap<String, String>,
+    /// The UUID that the machine's firmware reports, by its kubelet.
+    pub system_uuid: Option<String>,
     /// The controller has put the pool label on it, once.
     pub adopted: bool,
     /// Keys of the taints that are not ours.

@@ -205,6 +205,7 @@ mod tests {
             hold: None,
             cordoned: false,
             labels,
+            system_uuid: None,
             adopted: false,
             other_taints: BTreeSet::new(),
             addresses: vec![],

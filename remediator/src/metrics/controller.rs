@@ -146,6 +146,9 @@ impl Default for Metrics {
         for outcome in ["answered", "failed"] {
             metrics.alertmanager_polls.get_or_create_owned(&Outcome { outcome: outcome.to_owned() });
         }
+        for outcome in ["no node", "no such node"] {
+            metrics.webhook_alerts.get_or_create_owned(&Outcome { outcome: outcome.to_owned() });
+        }
         metrics
     }
 }

@@ -88,6 +88,8 @@ struct Status {
 struct Info {
     #[serde(rename = "bootID")]
     boot_id: String,
+    #[serde(rename = "systemUUID")]
+    system_uuid: String,
 }
 
 fn slim_metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D::Error> {
@@ -176,6 +178,7 @@ pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
         taints: node.taints().iter().filter_map(|taint| names.read(taint)).collect(),
         other_taints: node.taints().iter().filter(other).map(|taint| taint.key.clone()).collect::<BTreeSet<_>>(),
         hold: metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
+        system_uuid: Some(status.node_info.system_uuid.clone()).filter(|uuid| !uuid.is_empty()),
         adopted: metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(ADOPTED)),
         cordoned: spec.unschedulable.unwrap_or_default(),
         labels: metadata.labels.clone().unwrap_or_default(),

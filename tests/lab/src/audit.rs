@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use ossci_remediator::core::policy::POOL;
+use ossci_remediator::wire::slim_node::ADOPTED;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -82,6 +84,8 @@ pub fn parse(line: &str) -> Option<Write> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaintChange {
     pub at: Timestamp,
+    /// One of our programs made it.
+    pub ours: bool,
     pub before: BTreeSet<String>,
     pub after: BTreeSet<String>,
 }
@@ -177,13 +181,16 @@ impl NodeStory {
                     self.foreign
                         .push(format!("{} changed more of the Node than our taints and our condition", write.user));
                 }
+                if write.user.starts_with(OURS) && pool(object) && !pool(&write.object) {
+                    self.foreign.push(format!("{} removed the pool label", write.user));
+                }
                 our_taints(object)
             }
             None => BTreeSet::new(),
         };
         let after = our_taints(&write.object);
         if before != after {
-            self.taints.push(TaintChange { at: write.at, before, after });
+            self.taints.push(TaintChange { at: write.at, ours: write.user.starts_with(OURS), before, after });
         }
     }
 
@@ -260,8 +267,13 @@ fn our_taints(node: &Value) -> BTreeSet<String> {
     ours.filter_map(|taint| taint.pointer("/key").and_then(Value::as_str)).map(str::to_owned).collect()
 }
 
-/// A Node without the fields that we may change: our taints, our condition, and the metadata that
-/// every write changes.
+/// Whether a Node has the pool label.
+fn pool(node: &Value) -> bool {
+    node["metadata"]["labels"].get(POOL).is_some()
+}
+
+/// A Node without the fields that we may change: our taints, our condition, the pool label with its
+/// annotation, and the metadata that every write changes.
 fn stripped(node: &Value) -> Value {
     let mut node = node.clone();
     let kept = |list: Option<&Value>, ours: fn(&Value) -> bool| {
@@ -275,6 +287,15 @@ fn stripped(node: &Value) -> Value {
     if let Some(metadata) = node.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");
         metadata.remove("managedFields");
+        for (map, ours) in [("labels", POOL), ("annotations", ADOPTED)] {
+            let mut rest = metadata.remove(map).unwrap_or_default();
+            if let Some(fields) = rest.as_object_mut() {
+                fields.remove(ours);
+            }
+            if rest.as_object().is_some_and(|fields| !fields.is_empty()) {
+                metadata.insert(map.to_owned(), rest);
+            }
+        }
     }
     node
 }
@@ -315,9 +336,15 @@ mod tests {
     #[test]
     fn our_programs_are_seen_when_they_touch_what_is_not_theirs() {
         let us = "system:serviceaccount:ossci:ossci-remediator";
-        for (taints, labels) in [(&[][..], json!({})), (&["other"], json!({"a": "b"}))] {
-            let writes = [node(1, "lab-admin", &["other"], json!({})), node(2, us, taints, labels)];
-            assert_eq!(Chronicle::of(&writes).node("gpu1").unwrap().foreign.len(), 1);
+        let pool = || json!({POOL: "gpu"});
+        for (before, taints, labels, times) in [
+            (json!({}), &[][..], json!({}), 1),
+            (json!({}), &["other"], json!({"a": "b"}), 1),
+            (json!({}), &["other"], pool(), 0),
+            (pool(), &["other"], json!({}), 1),
+        ] {
+            let writes = [node(1, "lab-admin", &["other"], before), node(2, us, taints, labels)];
+            assert_eq!(Chronicle::of(&writes).node("gpu1").unwrap().foreign.len(), times);
         }
     }
 

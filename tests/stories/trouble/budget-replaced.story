@@ -1,4 +1,4 @@
-# Somebody deletes the budget object while a node holds the pool's only slot. The record says that
+# Somebody replaces the budget object while a node holds the pool's only slot. The record says that
 # the slot is in use, so the next node waits.
 node slot1 slot2
 pod stays-slot1 on slot1
@@ -8,6 +8,7 @@ await slot1 why DrainBlocked within 90s
 break slot2 gpu-missing until reboot
 await slot2 why WaitingForBudget within 60s
 kubectl -n ossci delete configmap ossci-budget
+kubectl -n ossci create configmap ossci-budget
 quiet 6s
 kubectl delete poddisruptionbudget stays-slot1
 await slot1 phase Healed within 90s

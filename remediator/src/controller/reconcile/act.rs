@@ -135,20 +135,27 @@ fn kind(action: &Action) -> &'static str {
 async fn reset(acting: &Acting<'_>, boot_id: &str, at: Option<Instant>) -> Result<(ResetState, String), RequestError> {
     let Acting { context, site, sight, .. } = *acting;
     let name = &sight.name();
+    let Some(bmc) = &site.bmc else {
+        let state = if at.is_some() { ResetState::Failed } else { ResetState::Unknown };
+        return Ok((state, "the policy no longer names a BMC".to_owned()));
+    };
+    let view = still(&context.client, &site.names, name, boot_id).await?.filter(|view| !view.ready);
     let Some(at) = at else {
         let text = "the controller restarted between recording and sending this reset; it counts as sent";
-        return Ok((ResetState::Unknown, text.to_owned()));
+        let found = match view {
+            Some(_) => bmc.finish(name).await.unwrap_or_else(|error| format!("{error:#}")),
+            None => "the node changed since".to_owned(),
+        };
+        return Ok((ResetState::Unknown, format!("{text}: {found}")));
     };
-    let Some(bmc) = &site.bmc else {
-        return Ok((ResetState::Failed, "the policy no longer names a BMC".to_owned()));
-    };
-    if still(&context.client, &site.names, name, boot_id).await?.is_none_or(|view| view.ready) {
+    let Some(view) = view else {
         return Ok((ResetState::Failed, "the node changed after its reset was decided, no reset was sent".to_owned()));
-    }
+    };
     if let Err(why) = context.resets.begin(clock::monotonic()) {
         return Ok((ResetState::Failed, format!("no reset was sent: {why}, which is not the fault of single nodes")));
     }
-    Ok(bmc.reset(name, at + AT_ONCE, || context.leadership.leads()).await)
+    let uuid = view.system_uuid.as_deref();
+    Ok(bmc.reset(name, uuid, at + AT_ONCE, || context.leadership.leads()).await)
 }
 
 /// Sends a provisioning request in the reconcile that put it on record, within 5 s, and while the

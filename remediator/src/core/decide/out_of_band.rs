@@ -10,10 +10,13 @@ use crate::core::observation::NodeView;
 use crate::core::record::{Episode, Reset, ResetState, Rung};
 use crate::core::why::{Reason, Why};
 
-/// Limit of resets in one episode.
+/// Limit of resets in one episode that may have been sent.
 const RESETS: usize = 2;
+/// Limit of all requests in one episode. A BMC that is restarted or moved answers some minutes later;
+/// one with another password locks the account after a few wrong ones.
+const REQUESTS: usize = 5;
 /// Delay before asking a BMC again that refused or was not reached.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(120);
 /// How often to check whether a node has become dead, or its pool well.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -48,9 +51,9 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     if !moment.seen.bmc {
         return gives_up(", and the policy names no BMC to reset it");
     }
-    if episode.resets.len() >= RESETS {
-        let none = episode.resets.iter().all(|reset| reset.state == ResetState::Failed);
-        return gives_up(if none { ", and its BMC accepted no reset" } else { ", nor after resets by its BMC" });
+    let sent = episode.resets.iter().filter(|reset| reset.state != ResetState::Failed).count();
+    if sent >= RESETS || episode.resets.len() >= REQUESTS {
+        return gives_up(if sent == 0 { ", and its BMC accepted no reset" } else { ", nor after resets by its BMC" });
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     // What keeps the BMC from resetting the node keeps no person from hearing of it.

@@ -29,7 +29,7 @@ pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
         Phase::Stabilising => settling(moment, episode, node),
         Phase::Proving => proving(moment, episode, node),
         Phase::Escalating => mailing(moment, episode),
-        Phase::Escalated => stays(episode, None),
+        Phase::Escalated => waiting::escalated(moment, episode, node),
         Phase::Healed | Phase::Recovered | Phase::Released | Phase::NodeGone => stays(episode, None),
     }
 }

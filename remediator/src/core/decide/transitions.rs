@@ -145,10 +145,14 @@ pub(super) fn accepting(moment: Moment, episode: &Episode) -> Episode {
 pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let next = accepting(moment, episode);
     if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
-        let why = Reason::new(Why::MailAccepted, "a person was asked by mail; removing the taint releases the node");
-        return to(moment, &next, Phase::Escalated, why);
+        return to(moment, &next, Phase::Escalated, asked());
     }
     stays(episode, None)
+}
+
+/// The reason of a node that a person has to repair.
+pub(super) fn asked() -> Reason {
+    Reason::new(Why::MailAccepted, "a person was asked by mail; removing the taint releases the node")
 }
 
 /// Names the first three pods and counts the rest.

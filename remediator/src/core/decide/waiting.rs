@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::fresh::Evidence;
 use super::moment::{Moment, Opinion};
 use super::objections::{hands_off, jobs, not_reimaged, only_tainted, untouched};
-use super::transitions::{accepting, climb_to, escalating, stays, stays_because, to, waiting_mail};
+use super::transitions::{accepting, asked, climb_to, escalating, stays, stays_because, to, waiting_mail};
 use super::{fresh, taint_steps};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
@@ -80,17 +80,35 @@ fn untainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&P
     if let Some(why) = untouched(pool, episode) {
         return stays_because(moment, episode, why);
     }
-    if moment.seen.taints_full && !node.taints.contains(&episode.rung.taint()) {
-        let pool = pool.map(|pool| pool.name.as_str()).unwrap_or_default();
-        let why = format!("pool {pool} has reached its limit of tainted nodes");
-        return stays_because(moment, episode, Reason::new(Why::TaintLimit, why));
-    }
     if !by_person && !moment.record.complaints.iter().filter(firing).any(|complaint| moment.is_active(complaint)) {
         let why = Reason::new(Why::Unconfirmed, "Alertmanager does not list the alert as active; no taint is placed");
         return Opinion { look_again: Some(UNCONFIRMED), ..stays_because(moment, episode, why) };
     }
+    if moment.seen.taints_full && !node.taints.contains(&episode.rung.taint()) {
+        // The limit holds the taint back, not the mail.
+        if episode.rung == Rung::Manual && episode.phase == Phase::Waiting {
+            return escalating(moment, episode);
+        }
+        let pool = pool.map(|pool| pool.name.as_str()).unwrap_or_default();
+        let why = Reason::new(Why::TaintLimit, format!("pool {pool} has reached its limit of tainted nodes"));
+        return Opinion { look_again: Some(TAINT_LIMIT), ..stays_because(moment, episode, why) };
+    }
     let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
     Opinion { next: Some(next), why: episode.why.clone(), look_again: None }
+}
+
+/// A person heard of a node that could not be tainted. It ends, or gets its taint, like one that
+/// waits.
+pub(super) fn escalated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    if episode.taint.is_some() {
+        return stays(episode, None);
+    }
+    let mut opinion = untainted(moment, episode, node, moment.pool(node));
+    if let Some(next) = opinion.next.as_mut().filter(|next| next.taint.is_some()) {
+        next.why = asked();
+        opinion.why = asked();
+    }
+    opinion
 }
 
 /// No wait is endless: a mail tells a person of a node that has waited for long with our taint. The
@@ -111,6 +129,8 @@ fn telling(moment: Moment, episode: &Episode, opinion: Opinion<Episode>) -> Opin
     Opinion { next: (next != *episode).then_some(next), look_again, ..opinion }
 }
 
+/// How soon a pool at its limit of tainted nodes is looked at again.
+const TAINT_LIMIT: Duration = Duration::from_secs(60);
 /// How soon Alertmanager is asked again for an alert that it did not confirm.
 pub(super) const UNCONFIRMED: Duration = Duration::from_secs(10);
 

@@ -318,6 +318,7 @@ fn view(machine: &Machine) -> NodeView {
         hold: machine.hold.then(|| "a person works here".to_owned()),
         cordoned: machine.cordoned,
         labels,
+        system_uuid: None,
         adopted: machine.adopted,
         other_taints: marks.into_iter().collect(),
         addresses: vec![],

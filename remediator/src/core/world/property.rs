@@ -162,7 +162,7 @@ impl World {
     fn false_alarm(&self, notices: &[Notice]) -> Option<String> {
         let refused = self.machines.iter().any(|machine| {
             let episode = machine.record.repair.episode.as_ref();
-            episode.is_some_and(|episode| episode.phase == Phase::Waiting && episode.taint.is_none())
+            episode.is_some_and(|episode| !episode.phase.is_over() && episode.taint.is_none())
         });
         let complaining = self.machines.iter().filter(|machine| !machine.record.complaints.is_empty()).count();
         let mut wrong = notices.iter().filter(|notice| match notice.why {

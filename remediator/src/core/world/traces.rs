@@ -374,3 +374,17 @@ fn a_rung_whose_nodes_are_deleted_stops() {
     a_day(&mut world);
     assert_eq!((world.machines[1].boot, episode(&world, 1).phase), (1, Phase::Waiting));
 }
+
+#[test]
+fn the_limit_of_tainted_nodes_holds_no_mail_back() {
+    let mut world = World::new(2);
+    play(&mut world, &[Deed::Hardware]);
+    world.happens(Event::Node(1, Deed::Hardware));
+    a_day(&mut world);
+    assert_eq!((episode(&world, 1).phase, world.machines[1].facts.mails.len()), (Phase::Escalated, 1));
+    assert!(world.machines[1].taints.is_empty());
+    // The limit is reached no more.
+    play(&mut world, &[Deed::Resolves, Deed::Release]);
+    a_day(&mut world);
+    assert!(!world.machines[1].taints.is_empty() && world.machines[1].facts.mails.len() == 1);
+}

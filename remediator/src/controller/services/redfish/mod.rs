@@ -81,8 +81,14 @@ impl Bmc {
     }
 
     /// Resets a node and returns the outcome. The request has to begin before `begin_by`, and only
-    /// while it `may`.
-    pub async fn reset(&self, node: &str, begin_by: Instant, may: impl Fn() -> bool + Send + Sync) -> Outcome {
+    /// while it `may`. `uuid`: of the machine that the Node is.
+    pub async fn reset(
+        &self,
+        node: &str,
+        uuid: Option<&str>,
+        begin_by: Instant,
+        may: impl Fn() -> bool + Send + Sync,
+    ) -> Outcome {
         let not_asked = |error: anyhow::Error| (ResetState::Failed, format!("no reset was sent: {error:#}"));
         let (url, mut talk) = match self.talk(node) {
             Ok(both) => both,
@@ -90,11 +96,37 @@ impl Bmc {
         };
         let limits = Limits { begin_by, answer: self.patience.read, may: &may };
         let outcome = match talk.log_in(&limits).await {
-            Ok(()) => self.ask(&talk, &url, &limits).await,
+            Ok(()) => self.ask(&talk, &url, uuid, &limits).await,
             Err(trouble) => not_asked(anyhow::anyhow!("at the log-in the BMC {trouble}")),
         };
         talk.log_out().await;
         outcome
+    }
+
+    /// Finishes a reset whose controller ended in the middle: a machine that it switched off is
+    /// switched on. Returns what was found, in words.
+    pub async fn finish(&self, node: &str) -> anyhow::Result<String> {
+        let (url, mut talk) = self.talk(node)?;
+        let limits = self.afterwards();
+        let said = |trouble: Trouble| anyhow::anyhow!("the BMC {trouble}");
+        talk.log_in(&limits).await.map_err(said)?;
+        let finished = self.switch_on(&talk, &url).await;
+        talk.log_out().await;
+        finished
+    }
+
+    async fn switch_on(&self, talk: &Talk, url: &Url) -> anyhow::Result<String> {
+        let limits = self.afterwards();
+        let said = |trouble: Trouble| anyhow::anyhow!("the BMC {trouble}");
+        let answer = talk.get(url, &limits).await.map_err(said)?;
+        let system: System = answer.is("the ComputerSystem").map_err(said)?;
+        if !system.is_off() {
+            return Ok("the machine is not off".to_owned());
+        }
+        let action = system.reset().context("the ComputerSystem has no #ComputerSystem.Reset")?;
+        let target = talk.own(&action.target).map_err(said)?;
+        let (_, text) = self.send(talk, &target, "On", &limits).await.map_err(said)?;
+        Ok(format!("the machine was off: {text}"))
     }
 
     /// Returns the address of the node's ComputerSystem, and the conversation with its BMC.
@@ -109,8 +141,8 @@ impl Bmc {
         Ok((url.clone(), Talk::new(http, url, self.accounts.of(node)?)))
     }
 
-    async fn ask(&self, talk: &Talk, url: &Url, limits: &Limits<'_>) -> Outcome {
-        let (target, ways) = match look(talk, url, limits).await {
+    async fn ask(&self, talk: &Talk, url: &Url, uuid: Option<&str>, limits: &Limits<'_>) -> Outcome {
+        let (target, ways) = match look(talk, url, uuid, limits).await {
             Ok(Look::Go(target, ways)) => (target, ways),
             Ok(Look::Starting(how)) => {
                 let text =
@@ -212,10 +244,13 @@ enum Look {
     Starting(String),
 }
 
-async fn look(talk: &Talk, url: &Url, limits: &Limits<'_>) -> anyhow::Result<Look> {
+async fn look(talk: &Talk, url: &Url, uuid: Option<&str>, limits: &Limits<'_>) -> anyhow::Result<Look> {
     let said = |what: &str, trouble: Trouble| anyhow::anyhow!("asked for {what} the BMC {trouble}");
     let answer = talk.get(url, limits).await.map_err(|trouble| said("the ComputerSystem", trouble))?;
     let system: System = answer.is("the ComputerSystem").map_err(|trouble| said("the ComputerSystem", trouble))?;
+    if let Some((own, wanted)) = uuid.and_then(|wanted| Some((system.of_another(wanted)?, wanted))) {
+        anyhow::bail!("this BMC belongs to another machine: its system has the UUID {own}, the Node has {wanted}");
+    }
     if let Some(how) = system.starting(answer.date()) {
         return Ok(Look::Starting(how));
     }

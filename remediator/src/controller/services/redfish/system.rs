@@ -20,6 +20,8 @@ pub struct System {
     power_state: Option<String>,
     last_reset_time: Option<String>,
     boot_progress: Option<BootProgress>,
+    #[serde(rename = "UUID")]
+    uuid: Option<String>,
     #[serde(default)]
     actions: Actions,
 }
@@ -93,6 +95,12 @@ impl System {
         self.power_state.as_deref() == Some("Off")
     }
 
+    /// Returns its UUID, if it is the UUID of another machine than `wanted`.
+    pub fn of_another(&self, wanted: &str) -> Option<String> {
+        let (Some(own), Some(wanted)) = (self.uuid.as_deref().and_then(digits), digits(wanted)) else { return None };
+        (own != wanted && swapped(&own) != wanted).then(|| own.into_iter().collect())
+    }
+
     /// Returns how far the machine is, if it is already starting. `now` is the BMC's own time: its
     /// clock may be years off.
     pub fn starting(&self, now: Option<Timestamp>) -> Option<String> {
@@ -132,6 +140,23 @@ impl System {
     }
 }
 
+/// Returns the hexadecimal digits of a UUID; `None`: it is none, or stands for an unknown one (all
+/// digits are equal).
+fn digits(uuid: &str) -> Option<Vec<char>> {
+    let digits: Vec<char> = uuid.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    let is_uuid = digits.len() == 32 && digits.iter().all(char::is_ascii_hexdigit);
+    (is_uuid && digits.iter().any(|digit| *digit != digits[0])).then_some(digits)
+}
+
+/// Returns the digits with the bytes of the first three fields in the other order: firmware and BMC
+/// often disagree on it.
+///
+/// Source: DMTF DSP0134, "System — UUID".
+fn swapped(digits: &[char]) -> Vec<char> {
+    let field = |from: usize, to: usize| digits[from..to].chunks(2).rev().flatten().copied();
+    field(0, 8).chain(field(8, 12)).chain(field(12, 16)).chain(digits[16..].iter().copied()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -155,6 +180,21 @@ mod tests {
         assert_eq!(ways("On", &[]), [restart, cycle, Way::OffAndOn]);
         assert_eq!(ways("Off", &["On", "ForceRestart"]), [Way::One("On")]);
         assert!(ways("Off", &["ForceRestart"]).is_empty() && ways("On", &["On", "GracefulRestart"]).is_empty());
+    }
+
+    #[test]
+    fn another_machine_is_known_by_its_uuid() {
+        let node = "4C4C4544-0051-3510-8052-B4C04F4D3732";
+        let other = |uuid: Value| system(json!({"UUID": uuid})).of_another(node).is_some();
+        assert!(!other(json!("4c4c4544-0051-3510-8052-b4c04f4d3732")));
+        assert!(!other(json!("44454c4c-5100-1035-8052-b4c04f4d3732")), "the other byte order");
+        assert!(other(json!("4c4c4544-0051-3510-8052-b4c04f4d3733")));
+        // Unknown on one side: nothing can be compared.
+        let zero = "00000000-0000-0000-0000-000000000000";
+        for unknown in [json!(null), json!(""), json!("Not Settable"), json!(zero)] {
+            assert!(!other(unknown.clone()), "{unknown}");
+        }
+        assert!(system(json!({"UUID": node})).of_another(zero).is_none());
     }
 
     #[test]

@@ -99,6 +99,7 @@ fn nodes() -> Vec<Option<NodeView>> {
                 (None, false, technician),
             ] {
                 all.push(Some(NodeView {
+                    system_uuid: None,
                     adopted: false,
                     name: "gpu-1".into(),
                     uid: uid.into(),

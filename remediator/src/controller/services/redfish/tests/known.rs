@@ -48,7 +48,7 @@ async fn an_unreadable_password_is_not_replaced_by_the_common_one() {
     let mut file = world.file();
     (file.password_file, file.node_password_file) = (None, Some("/nowhere/{node}".to_owned()));
     let by = ossci_base::clock::monotonic() + std::time::Duration::from_secs(30);
-    let (state, text) = world.bmc(&file).reset("n1", by, || true).await;
+    let (state, text) = world.bmc(&file).reset("n1", None, by, || true).await;
     assert_eq!(
         (state, text.as_str()),
         (Failed, "no reset was sent: the node has no nodePasswordFile, and there is no passwordFile")

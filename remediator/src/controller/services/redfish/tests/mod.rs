@@ -15,7 +15,7 @@ use ossci_base::clock;
 /// Resets the node `n1`. The outcome is one sentence without a secret, and no session stays open.
 async fn reset(world: &World) -> (ResetState, String) {
     let by = clock::monotonic() + Duration::from_secs(30);
-    let (state, text) = world.bmc(&world.file()).reset("n1", by, || true).await;
+    let (state, text) = world.bmc(&world.file()).reset("n1", None, by, || true).await;
     assert!(!text.contains(PASSWORD) && !text.contains("t0ken") && text.lines().count() == 1, "{text}");
     assert_eq!(world.open_sessions(), 0, "a session was left open: {text}");
     (state, text)
@@ -197,11 +197,35 @@ async fn nothing_is_sent_too_late_or_without_permission() {
     let world = World::start(Vendor::default()).await;
     let bmc = world.bmc(&world.file());
     let text = "no reset was sent: at the log-in the BMC was not called: it is too late, or another replica leads";
-    assert_eq!(bmc.reset("n1", clock::monotonic(), || true).await, (Failed, text.to_owned()));
+    assert_eq!(bmc.reset("n1", None, clock::monotonic(), || true).await, (Failed, text.to_owned()));
     assert_eq!(world.asked(), [""; 0]);
     // Leadership is lost when everything was read and nothing was sent yet.
     let (asked, by) = (|| world.asked().len() < 2, clock::monotonic() + Duration::from_secs(30));
-    let (state, text) = bmc.reset("n1", by, asked).await;
+    let (state, text) = bmc.reset("n1", None, by, asked).await;
     assert!(state == Failed && text.contains("another replica leads"), "{text}");
     assert_eq!((world.asked(), world.boots()), (vec![LOG_IN.into(), LOOK.into(), LOG_OUT.into()], 0));
+}
+
+#[tokio::test]
+async fn the_bmc_of_another_machine_resets_nothing() {
+    let (own, other) = ("4c4c4544-0051-3510-8052-b4c04f4d3732", "4c4c4544-0051-3510-8052-b4c04f4d3733");
+    let system = json!({ "PowerState": "On", "UUID": own });
+    for (uuid, expected, boots) in [(Some(other), Failed, 0), (Some(own), Sent, 1), (None, Sent, 1)] {
+        let world = World::start(Vendor { system: system.clone(), ..Vendor::default() }).await;
+        let by = clock::monotonic() + Duration::from_secs(30);
+        let (state, text) = world.bmc(&world.file()).reset("n1", uuid, by, || true).await;
+        assert_eq!((state, world.boots()), (expected, boots), "{text}");
+        assert_eq!(text.contains("another machine"), boots == 0, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_an_ended_controller_switched_off_is_switched_on() {
+    let off = World::start(Vendor { system: json!({ "PowerState": "Off" }), ..Vendor::default() }).await;
+    let text = off.bmc(&off.file()).finish("n1").await.unwrap();
+    assert!(text.starts_with("the machine was off: the BMC accepted the reset On"), "{text}");
+    assert_eq!((off.asked(), off.open_sessions()), (vec![LOG_IN.into(), LOOK.into(), ON.into(), LOG_OUT.into()], 0));
+    let on = World::start(Vendor::default()).await;
+    assert_eq!(on.bmc(&on.file()).finish("n1").await.unwrap(), "the machine is not off");
+    assert_eq!((on.asked(), on.boots()), (vec![LOG_IN.to_owned(), LOOK.to_owned(), LOG_OUT.to_owned()], 0));
 }
