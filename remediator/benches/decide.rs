@@ -31,7 +31,7 @@ impl World {
         let now = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(i64::from(number));
         let node = NodeView {
             system_uuid: None,
-            adopted: false,
+            adopted: None,
             name: format!("gpu-{number:06}"),
             uid: format!("uid-{number}"),
             boot_id: format!("boot-{number}-1"),

@@ -58,9 +58,11 @@ pub fn next(moment: &Moment) -> Next {
         (OrderKind::Reimage | OrderKind::Prove | OrderKind::Capture, true) => return Next::Start { announced: true },
         (_, false) => {}
     }
+    if let Some(held_off) = report.filter(|_| moment.now > order.held_off_until()) {
+        return Next::Refuse(format!("too little of the order's time is left for a boot: {}", held_off.message));
+    }
     if moment.now > order.deadline {
-        let held_off = report.map(|report| format!(": {}", report.message)).unwrap_or_default();
-        return Next::Refuse(format!("the order is past its deadline{held_off}"));
+        return Next::Refuse("the order is past its deadline".to_owned());
     }
     if !order.kind.is_disruptive() {
         return Next::Start { announced: false };
@@ -143,7 +145,7 @@ mod tests {
         assert_eq!(check(&order, inhibited, |_| {}), Next::Start { announced: false });
         assert!(refused(check(&order, inhibited, |moment| moment.hold = Some("a person works here"))));
         assert!(refused(check(&order, inhibited, |moment| moment.asked = None)));
-        assert!(refused(check(&order, inhibited, |moment| moment.now = Timestamp::from_second(101).unwrap())));
+        assert!(refused(check(&order, inhibited, |moment| moment.now = Timestamp::from_second(51).unwrap())));
     }
 
     #[test]

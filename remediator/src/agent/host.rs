@@ -38,8 +38,8 @@ pub trait Host: Send + Sync + 'static {
 
     /// Asks the host to end this boot: by an orderly shutdown, and by force if that takes longer
     /// than `within`, even if this process has exited. Returns when the host has accepted the
-    /// request; the shutdown itself then ends the process. After [`HostError::TooLong`] it is
-    /// unknown whether the host accepted it. After [`HostError::Inhibited`] it did not, for now. `order` names the order in the host's journal and for
+    /// request; the shutdown itself then ends the process. After an error that
+    /// [may be done](HostError::may_be_done) it is unknown whether the host accepted it. After [`HostError::Inhibited`] it did not, for now. `order` names the order in the host's journal and for
     /// logged-in users.
     fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
@@ -53,8 +53,8 @@ pub trait Host: Send + Sync + 'static {
     fn driver(&self) -> impl Future<Output = Option<Driver>> + Send;
 
     /// Starts a bash script on the host as root; it is ended after `seconds`. It continues when
-    /// this process exits. `key` belongs to this order and no other. After [`HostError::TooLong`]
-    /// it is unknown whether it runs.
+    /// this process exits. `key` belongs to this order and no other. After an error that [may be
+    /// done](HostError::may_be_done) it is unknown whether it runs.
     fn start_script(
         &self,
         kind: ScriptKind,

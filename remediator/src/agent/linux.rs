@@ -166,7 +166,7 @@ impl Host for Linux {
         match self.systemd.reboot(&format!("OSSCI Ops repair order {order}")).await {
             Ok(()) => Ok(()),
             // The request may still take effect, and needs its time limit then.
-            Err(error @ HostError::TooLong { .. }) => Err(error),
+            Err(error) if error.may_be_done() => Err(error),
             Err(error) => {
                 // Another program's reboot must not get our time limit.
                 self.unbound().await;
@@ -221,7 +221,11 @@ impl Host for Linux {
         };
         let mut wait = LOOK_FIRST;
         loop {
-            let runs = self.systemd.runs(&unit(key)).await?;
+            let runs = match self.systemd.runs(&unit(key)).await {
+                // systemd is reloaded or its bus restarted: the script runs on.
+                Err(error) if error.may_be_done() => true,
+                other => other?,
+            };
             // Read after the unit: a script that exited in between has left its result.
             match look()? {
                 Some(outcome) => {
@@ -246,6 +250,7 @@ impl Host for Linux {
             Ok(())
         };
         let too_long = || HostError::TooLong { what: format!("stopping {}", unit(key)), seconds: STOPS.as_secs() };
-        tokio::time::timeout(STOPS, ended).await.unwrap_or_else(|_| Err(too_long()))
+        tokio::time::timeout(STOPS, ended).await.unwrap_or_else(|_| Err(too_long()))?;
+        self.systemd.forget(&unit(key)).await
     }
 }

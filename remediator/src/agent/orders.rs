@@ -141,7 +141,7 @@ impl<H: Host> Worker<H> {
                 Ok(()) => Ok(()),
                 // It is unknown whether the host accepted it. The order keeps running, and is
                 // repeated until its deadline.
-                Err(error @ HostError::TooLong { .. }) => Err(error.into()),
+                Err(error) if error.may_be_done() => Err(error.into()),
                 Err(error @ HostError::Inhibited { .. }) => {
                     reporter.settle(AgentState::Inhibited, &error.to_string()).await?;
                     Err(error.into())
@@ -210,7 +210,7 @@ impl<H: Host> Worker<H> {
             match self.host.start_script(ScriptKind::Reimage, &key, &text, seconds).await {
                 Ok(()) => {}
                 // It is unknown whether the script was started: the next look at the host shows it.
-                Err(error @ HostError::TooLong { .. }) => return Err(error.into()),
+                Err(error) if error.may_be_done() => return Err(error.into()),
                 Err(error) => return Ok((AgentState::Failed, error.whole())),
             }
         }

@@ -20,6 +20,9 @@ pub enum HostError {
     Start { what: String, source: std::io::Error },
     #[error("{what}: systemd answered {message}")]
     Systemd { what: &'static str, message: String },
+    /// The answer was lost: the request may have been carried out, or never arrived.
+    #[error("{what}: no answer of systemd: {message}")]
+    Unanswered { what: &'static str, message: String },
     #[error("the reboot is held off by {holders}")]
     Inhibited { holders: String },
     #[error("{what} took longer than {seconds} s")]
@@ -27,6 +30,11 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// Whether the request may have been carried out all the same.
+    pub fn may_be_done(&self) -> bool {
+        matches!(self, Self::TooLong { .. } | Self::Unanswered { .. })
+    }
+
     /// Returns the error with its source: a reader of the record does not have the log.
     pub fn whole(&self) -> String {
         match std::error::Error::source(self) {

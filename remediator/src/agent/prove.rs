@@ -161,7 +161,16 @@ async fn run_load_test<H: Host>(host: &H, text: &str, key: &str, within: Duratio
     match tokio::time::timeout(within + ENDS, host.script_ended(key)).await {
         Ok(outcome) => {
             let unknown = ScriptOutcome { exit_status: None, too_long: false, tail: String::new() };
-            Ok(outcome?.unwrap_or(unknown))
+            match outcome {
+                Ok(outcome) => Ok(outcome.unwrap_or(unknown)),
+                Err(error) => {
+                    // It may still load the machine, which goes back into service.
+                    if let Err(error) = host.end_script(key).await {
+                        tracing::warn!(order = key, error = error.whole(), "cannot end a load test");
+                    }
+                    Err(error)
+                }
+            }
         }
         Err(_) => {
             let tail = "it cannot be stopped, not even by force".to_owned();

@@ -6,14 +6,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use zbus::{Connection, DynamicType, Message, OwnedObjectPath, OwnedVariant, Variant};
+use zbus::{Connection, DBusError as _, DynamicType, Message, OwnedObjectPath, OwnedVariant, Variant};
 
 use super::process::HostError;
 
 /// Limit of an operation. logind and systemd answer at once, unless they hang or reload.
 const ANSWERS: Duration = Duration::from_secs(30);
-/// Limit of a reload and of a request to reboot: systemd gives a generator 90 s when it reloads its
-/// units.
+/// Limit of what waits for a reload: systemd gives a generator 90 s when it reloads its units.
 const RELOADS: Duration = Duration::from_secs(120);
 
 const SYSTEMD: (&str, &str, &str) =
@@ -21,8 +20,12 @@ const SYSTEMD: (&str, &str, &str) =
 const LOGIND: (&str, &str, &str) =
     ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager");
 
-/// systemd 257 and newer refuse a reboot, of root too, while another program holds a lock.
+/// systemd 257 and newer refuse a reboot, of root too, while another program holds a lock. 257
+/// itself only says that access is denied.
 const INHIBITED: &str = "org.freedesktop.login1.BlockedByInhibitorLock";
+const DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
+/// A reboot was accepted before, and waits for programs that delay it.
+const IN_PROGRESS: &str = "org.freedesktop.login1.OperationInProgress";
 const NO_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 /// logind does not run, or is masked: systemd itself is asked then.
 const NO_LOGIND: [&str; 4] = [
@@ -30,6 +33,12 @@ const NO_LOGIND: [&str; 4] = [
     "org.freedesktop.DBus.Error.NameHasNoOwner",
     "org.freedesktop.DBus.Error.NoReply",
     "org.freedesktop.systemd1.UnitMasked",
+];
+/// The answer was lost.
+const LOST: [&str; 3] = [
+    "org.freedesktop.DBus.Error.NoReply",
+    "org.freedesktop.DBus.Error.Disconnected",
+    "org.freedesktop.DBus.Error.Timeout",
 ];
 
 /// A lock of logind: what it holds off, who holds it, why, its mode, user and process.
@@ -62,38 +71,53 @@ impl Systemd {
             let bus = self.connect().await?;
             // An older logind does not know the message; the reboot is asked for all the same.
             let _ = bus.manager(LOGIND, "SetWallMessage", &(message, true)).await;
-            match bus.manager(LOGIND, "Reboot", &false).await {
-                Err(error) if is(&error, &NO_LOGIND) => {
-                    bus.manager(SYSTEMD, "StartUnit", &("reboot.target", "replace-irreversibly")).await.map(drop)
-                }
-                other => other.map(drop),
-            }
+            bus.manager(LOGIND, "Reboot", &false).await
         };
-        match within("the reboot", RELOADS, ask).await {
-            Err(failure) if failure.is(INHIBITED) => Err(HostError::Inhibited { holders: self.holders().await }),
+        match within("the reboot", ANSWERS, ask).await {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.is(&[IN_PROGRESS]) => Ok(()),
+            Err(failure) if failure.is(&[INHIBITED]) => {
+                let holders = self.holders().await.unwrap_or_else(|| "a lock that is gone now".to_owned());
+                Err(HostError::Inhibited { holders })
+            }
+            Err(failure) if failure.is(&[DENIED]) => match self.holders().await {
+                Some(holders) => Err(HostError::Inhibited { holders }),
+                None => Err(failure.into()),
+            },
+            // A logind that hangs may still carry it out: one more request ends no second boot.
+            Err(failure) if failure.error.is_none() || failure.is(&NO_LOGIND) => self.reboot_without_logind().await,
             // systemd refuses another request during a shutdown.
-            Err(failure) if failure.error.is_some() && self.is_stopping().await => Ok(()),
-            other => Ok(other?),
+            Err(_) if self.is_stopping().await => Ok(()),
+            Err(failure) => Err(failure.into()),
         }
     }
 
-    /// Returns who holds off a reboot, for people.
-    async fn holders(&self) -> String {
+    async fn reboot_without_logind(&self) -> Result<(), HostError> {
+        let job = ("reboot.target", "replace-irreversibly");
+        let start = async { self.connect().await?.manager(SYSTEMD, "StartUnit", &job).await };
+        match within("the reboot", RELOADS, start).await {
+            Err(failure) if failure.error.is_some() && self.is_stopping().await => {
+                tracing::info!(error = HostError::from(failure).whole(), "the host is shutting down already");
+                Ok(())
+            }
+            other => Ok(other.map(drop)?),
+        }
+    }
+
+    /// Returns who holds off a reboot, for people; `None`: nobody does, by logind's answer.
+    async fn holders(&self) -> Option<String> {
         let ask = async {
             let answer = self.connect().await?.manager(LOGIND, "ListInhibitors", &()).await?;
             answer.body().deserialize::<Vec<Lock>>()
         };
         let blocks = |(what, _, _, mode, ..): &Lock| mode.starts_with("block") && what.contains("shutdown");
-        let held = match within("listing the inhibitor locks", ANSWERS, ask).await {
-            Ok(locks) => locks
-                .into_iter()
-                .filter(blocks)
-                .map(|(_, who, why, _, _, process)| format!("{who} (process {process}): {why}"))
-                .collect::<Vec<_>>()
-                .join("; "),
-            Err(failure) => HostError::from(failure).whole(),
-        };
-        format!("an inhibitor lock: {}", if held.is_empty() { "nothing holds it any more" } else { &held })
+        let locks = within("listing the inhibitor locks", ANSWERS, ask).await.ok()?;
+        let held: Vec<String> = locks
+            .into_iter()
+            .filter(blocks)
+            .map(|(_, who, why, _, _, process)| format!("{who} (process {process}): {why}"))
+            .collect();
+        (!held.is_empty()).then(|| format!("an inhibitor lock: {}", held.join("; ")))
     }
 
     async fn is_stopping(&self) -> bool {
@@ -126,23 +150,16 @@ impl Systemd {
         Ok(within("the state of a unit", ANSWERS, ask).await?)
     }
 
-    /// Stops a unit and removes it, once it has ended.
+    /// Asks for the end of a unit, and does not wait for it.
     pub async fn stop(&self, unit: &str) -> Result<(), HostError> {
-        let stop = async {
-            let bus = self.connect().await?;
-            for (method, mode) in [("StopUnit", Some("replace")), ("ResetFailedUnit", None)] {
-                let asked = match mode {
-                    Some(mode) => bus.manager(SYSTEMD, method, &(unit, mode)).await,
-                    None => bus.manager(SYSTEMD, method, &unit).await,
-                };
-                match asked {
-                    Err(error) if !is(&error, &[NO_UNIT]) => return Err(error),
-                    _ => {}
-                }
-            }
-            Ok(())
-        };
-        Ok(within("stopping a unit", ANSWERS, stop).await?)
+        let stop = async { self.connect().await?.manager(SYSTEMD, "StopUnit", &(unit, "replace")).await };
+        unless_unloaded(within("stopping a unit", ANSWERS, stop).await)
+    }
+
+    /// Removes a unit that has ended, failed or not, so that its name is free.
+    pub async fn forget(&self, unit: &str) -> Result<(), HostError> {
+        let forget = async { self.connect().await?.manager(SYSTEMD, "ResetFailedUnit", &unit).await };
+        unless_unloaded(within("removing a unit", ANSWERS, forget).await)
     }
 
     async fn connect(&self) -> zbus::Result<Bus> {
@@ -182,8 +199,27 @@ impl Bus {
     }
 }
 
+/// Whether the other side answered with one of these errors. zbus has types of its own for the
+/// standard ones.
 fn is(error: &zbus::Error, names: &[&str]) -> bool {
-    matches!(error, zbus::Error::MethodError(name, ..) if names.contains(&name.as_str()))
+    match error {
+        zbus::Error::MethodError(name, ..) => names.contains(&name.as_str()),
+        zbus::Error::FDO(error) => names.contains(&error.name().as_str()),
+        _ => false,
+    }
+}
+
+/// Whether an error is an answer: without one, the request may have been carried out.
+fn is_answer(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::MethodError(..) | zbus::Error::FDO(_)) && !is(error, &LOST)
+}
+
+/// A unit that is not loaded does not run.
+fn unless_unloaded(done: Result<Message, Failure>) -> Result<(), HostError> {
+    match done {
+        Err(failure) if !failure.is(&[NO_UNIT]) => Err(failure.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Why an operation failed.
@@ -195,15 +231,16 @@ struct Failure {
 }
 
 impl Failure {
-    fn is(&self, name: &str) -> bool {
-        self.error.as_ref().is_some_and(|error| is(error, &[name]))
+    fn is(&self, names: &[&str]) -> bool {
+        self.error.as_ref().is_some_and(|error| is(error, names))
     }
 }
 
 impl From<Failure> for HostError {
     fn from(Failure { what, limit, error }: Failure) -> Self {
         match error {
-            Some(error) => Self::Systemd { what, message: error.to_string() },
+            Some(error) if is_answer(&error) => Self::Systemd { what, message: error.to_string() },
+            Some(error) => Self::Unanswered { what, message: error.to_string() },
             None => Self::TooLong { what: what.to_owned(), seconds: limit.as_secs() },
         }
     }
@@ -217,5 +254,26 @@ async fn within<T>(
     match tokio::time::timeout(limit, operation).await {
         Ok(result) => result.map_err(|error| Failure { what, limit, error: Some(error) }),
         Err(_) => Err(Failure { what, limit, error: None }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::fdo;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_known_by_its_name_and_a_lost_answer_is_none() {
+        let error = |error: fdo::Error| zbus::Error::FDO(Box::new(error));
+        assert!(is(&error(fdo::Error::ServiceUnknown(String::new())), &NO_LOGIND));
+        assert!(is(&error(fdo::Error::AccessDenied(String::new())), &[DENIED]));
+        assert!(!is(&error(fdo::Error::AccessDenied(String::new())), &NO_LOGIND));
+        assert!(is_answer(&error(fdo::Error::AccessDenied(String::new()))));
+        for lost in [error(fdo::Error::NoReply(String::new())), error(fdo::Error::Disconnected(String::new()))] {
+            assert!(!is_answer(&lost), "{lost}");
+        }
+        let gone = zbus::Error::InputOutput(std::io::Error::other("broken pipe").into());
+        assert!(!is_answer(&gone));
     }
 }

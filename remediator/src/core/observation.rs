@@ -27,8 +27,8 @@ pub struct NodeView {
     pub labels: BTreeMap<String, String>,
     /// The UUID that the machine's firmware reports, by its kubelet.
     pub system_uuid: Option<String>,
-    /// The controller has put the pool label on it, once.
-    pub adopted: bool,
+    /// The pool label that the controller put on it, once.
+    pub adopted: Option<String>,
     /// Keys of the taints that are not ours.
     pub other_taints: BTreeSet<String>,
     /// Addresses with their type, for the mail.

@@ -160,22 +160,24 @@ impl Policy {
 
     /// Returns the pool of a node by its labels: the pool label decides. Without it, the node is not
     /// labelled yet and belongs to the first pool that selects it; or a person took the label off,
-    /// or has to put it on, and it belongs to none.
+    /// or has to put it on, and it belongs to none. A label that names no pool is a person's, unless
+    /// the controller put it on: then the pool was renamed.
     pub fn pool_of(&self, node: &NodeView) -> Option<&Pool> {
         let mut allowed =
             self.pools.iter().filter(|pool| pool.control_plane || !node.labels.contains_key(CONTROL_PLANE));
         let Some(label) = node.labels.get(POOL) else {
-            return if node.adopted || !self.adopt { None } else { allowed.find(|pool| pool.selects(node)) };
+            return if node.adopted.is_some() || !self.adopt { None } else { allowed.find(|pool| pool.selects(node)) };
         };
-        // The pool that the label names may have been renamed.
         let named = allowed.clone().find(|pool| pool.label() == *label);
-        named.or_else(|| allowed.find(|pool| pool.selects(node)))
+        let renamed = node.adopted.as_ref() == Some(label);
+        named.or_else(|| allowed.find(|pool| renamed && pool.selects(node)))
     }
 
-    /// Returns the value of the pool label that the node has to get, if it does not have it.
+    /// Returns the value of the pool label that the node has to get with its annotation, if it does
+    /// not have both. A label that somebody else put on gets the annotation, too.
     pub fn label_for(&self, node: &NodeView) -> Option<String> {
         let label = self.pool_of(node).filter(|_| self.adopt)?.label();
-        (node.labels.get(POOL) != Some(&label)).then_some(label)
+        (node.labels.get(POOL) != Some(&label) || node.adopted.as_ref() != Some(&label)).then_some(label)
     }
 }
 
@@ -206,7 +208,7 @@ mod tests {
             cordoned: false,
             labels,
             system_uuid: None,
-            adopted: false,
+            adopted: None,
             other_taints: BTreeSet::new(),
             addresses: vec![],
         }
@@ -214,33 +216,38 @@ mod tests {
 
     #[test]
     fn the_pool_label_decides_and_then_the_selector() {
-        let (policy, label) = (policy(), names::valid("b (old)"));
-        for (labels, pool, gets) in [
-            (&[("kind", "a")][..], Some("a"), Some("a")),
-            (&[("kind", "b")], Some("b (old)"), Some(label.as_str())),
-            (&[("kind", "c")], None, None),
-            (&[], None, None),
+        let (policy, b) = (policy(), names::valid("b (old)"));
+        // The labels, the annotation; the pool, and the label that it has to get.
+        for (labels, adopted, pool, gets) in [
+            (&[("kind", "a")][..], None, Some("a"), Some("a")),
+            (&[("kind", "b")], None, Some("b (old)"), Some(b.as_str())),
+            (&[("kind", "c")], None, None, None),
+            (&[], None, None, None),
             // The fault has removed what selected it.
-            (&[(POOL, "a")], Some("a"), None),
-            (&[("kind", "a"), (POOL, &label)], Some("b (old)"), None),
+            (&[(POOL, "a")], Some("a"), Some("a"), None),
+            (&[("kind", "a"), (POOL, &b)], Some(&b), Some("b (old)"), None),
+            // The site put the label on.
+            (&[(POOL, "a")], None, Some("a"), Some("a")),
+            // A person moved it to another pool, out of all, and took the label off.
+            (&[("kind", "a"), (POOL, &b)], Some("a"), Some("b (old)"), Some(&b)),
+            (&[("kind", "a"), (POOL, "parked")], Some("a"), None, None),
+            (&[("kind", "a"), (POOL, "parked")], None, None, None),
+            (&[("kind", "a")], Some("a"), None, None),
             // Its pool was renamed.
-            (&[("kind", "a"), (POOL, "before")], Some("a"), Some("a")),
-            (&[(POOL, "before")], None, None),
-            (&[("kind", "a"), (CONTROL_PLANE, "")], None, None),
-            (&[(POOL, "a"), (CONTROL_PLANE, "")], None, None),
+            (&[("kind", "a"), (POOL, "before")], Some("before"), Some("a"), Some("a")),
+            (&[(POOL, "before")], Some("before"), None, None),
+            (&[("kind", "a"), (CONTROL_PLANE, "")], None, None, None),
+            (&[(POOL, "a"), (CONTROL_PLANE, "")], None, None, None),
         ] {
-            let node = node(labels);
-            assert_eq!(policy.pool_of(&node).map(|pool| pool.name.as_str()), pool, "{labels:?}");
-            assert_eq!(policy.label_for(&node).as_deref(), gets, "{labels:?}");
+            let node = NodeView { adopted: adopted.map(str::to_owned), ..node(labels) };
+            assert_eq!(policy.pool_of(&node).map(|pool| pool.name.as_str()), pool, "{labels:?} {adopted:?}");
+            assert_eq!(policy.label_for(&node).as_deref(), gets, "{labels:?} {adopted:?}");
         }
     }
 
     #[test]
-    fn a_node_without_the_label_is_out_once_it_had_it_or_where_people_set_it() {
-        let policy = policy();
-        let out = NodeView { adopted: true, ..node(&[("kind", "a")]) };
-        assert!(policy.pool_of(&out).is_none() && policy.label_for(&out).is_none());
-        let by_hand = Policy { adopt: false, ..policy };
+    fn where_people_set_the_label_nothing_else_selects() {
+        let by_hand = Policy { adopt: false, ..policy() };
         assert!(by_hand.pool_of(&node(&[("kind", "a")])).is_none());
         let labelled = node(&[(POOL, "a")]);
         assert!(by_hand.pool_of(&labelled).is_some() && by_hand.label_for(&labelled).is_none());

@@ -224,7 +224,7 @@ mod tests {
     fn the_mail_names_the_fault_the_attempts_the_task_and_the_node() {
         let node = NodeView {
             system_uuid: None,
-            adopted: false,
+            adopted: None,
             name: "gpu-017".into(),
             addresses: vec![("InternalIP".into(), "10.0.0.17".into())],
             labels: BTreeMap::from([("rack".into(), "b4".into())]),

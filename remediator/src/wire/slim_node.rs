@@ -179,7 +179,7 @@ pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
         other_taints: node.taints().iter().filter(other).map(|taint| taint.key.clone()).collect::<BTreeSet<_>>(),
         hold: metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
         system_uuid: Some(status.node_info.system_uuid.clone()).filter(|uuid| !uuid.is_empty()),
-        adopted: metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(ADOPTED)),
+        adopted: metadata.annotations.as_ref().and_then(|annotations| annotations.get(ADOPTED)).cloned(),
         cordoned: spec.unschedulable.unwrap_or_default(),
         labels: metadata.labels.clone().unwrap_or_default(),
         addresses: status

@@ -22,6 +22,7 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
         if !context.leadership.leads() {
             continue;
         }
+        let mut failed = false;
         for (node, version, label) in context.fleet.unlabelled() {
             match label_node(&context, &node, version, &label).await {
                 Ok(()) => tracing::info!(node, pool = label, "node labelled with its pool"),
@@ -29,10 +30,12 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
                 Err(error) if request::lost_race(&error) => {}
                 Err(error) => {
                     tracing::warn!(node, %error, "cannot label the node with its pool, retrying in 30 s");
-                    tokio::time::sleep(AFTER_ERROR).await;
-                    break;
+                    failed = true;
                 }
             }
+        }
+        if failed {
+            tokio::time::sleep(AFTER_ERROR).await;
         }
     }
 }

@@ -143,7 +143,9 @@ async fn reset(acting: &Acting<'_>, boot_id: &str, at: Option<Instant>) -> Resul
     let Some(at) = at else {
         let text = "the controller restarted between recording and sending this reset; it counts as sent";
         let found = match view {
-            Some(_) => bmc.finish(name).await.unwrap_or_else(|error| format!("{error:#}")),
+            Some(view) => {
+                bmc.finish(name, view.system_uuid.as_deref()).await.unwrap_or_else(|error| format!("{error:#}"))
+            }
             None => "the node changed since".to_owned(),
         };
         return Ok((ResetState::Unknown, format!("{text}: {found}")));

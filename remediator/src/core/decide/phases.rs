@@ -13,7 +13,7 @@ use super::transitions::{
 use super::{agent_report, fresh, out_of_band, provisioning, waiting};
 use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
-use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung};
+use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung, halfway};
 use crate::core::why::{Reason, Why};
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -243,14 +243,16 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         return opinion;
     }
     let report = agent_report::report(moment, episode);
-    if let Some(report) = report.filter(|report| report.state == AgentState::Inhibited) {
-        return inhibited(moment, episode, node, report);
-    }
+    let held_off = report.filter(|report| report.state == AgentState::Inhibited);
     // An order without a report alone is no proof; if the kubelet is silent as well, the node is
     // dead.
-    let dead = report.is_none() && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
+    let dead =
+        (report.is_none() || held_off.is_some()) && episode.resets.is_empty() && moment.seen.dead && moment.seen.bmc;
     if dead || episode.until.is_none_or(|until| moment.now >= until) {
         return out_of_band::reset(moment, episode, node);
+    }
+    if let Some(report) = held_off {
+        return inhibited(moment, episode, node, report);
     }
     match report {
         Some(report) if report.state == AgentState::Refused => refused(moment, episode, node, &report.message),
@@ -272,13 +274,13 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 /// called back.
 fn inhibited(moment: Moment, episode: &Episode, node: &NodeView, report: &AgentReport) -> Opinion<Episode> {
     let why = Reason::new(Why::RebootInhibited, report.message.clone());
-    if episode.until.is_none_or(|until| moment.now >= until) {
+    let ends = episode.until.map_or(episode.since, |until| halfway(episode.since, until));
+    if moment.now >= ends {
         return climb_to(moment, episode, Rung::Manual, why);
     }
     called_back(moment, episode, node).unwrap_or_else(|| {
-        let mut opinion = stays_because(moment, episode, why);
-        opinion.look_again = episode.until.map(|until| moment.until(until));
-        opinion
+        let opinion = stays_because(moment, episode, why);
+        Opinion { look_again: Some(moment.until(ends)), ..opinion }
     })
 }
 

@@ -81,6 +81,11 @@ fn untainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&P
         return stays_because(moment, episode, why);
     }
     if !by_person && !moment.record.complaints.iter().filter(firing).any(|complaint| moment.is_active(complaint)) {
+        // Without an answer of Alertmanager no taint is placed, but a person hears.
+        let unknown = moment.seen.halt.as_ref().is_some_and(|halt| halt.why == Why::AlertsUnknown);
+        if unknown && episode.rung == Rung::Manual && episode.phase == Phase::Waiting {
+            return escalating(moment, episode);
+        }
         let why = Reason::new(Why::Unconfirmed, "Alertmanager does not list the alert as active; no taint is placed");
         return Opinion { look_again: Some(UNCONFIRMED), ..stays_because(moment, episode, why) };
     }

@@ -239,7 +239,11 @@ impl Episode {
             let passed = match step.outcome.why {
                 Why::ProofPassed if rebooted(step.rung) => true,
                 Why::ProofFailed | Why::CannotProve if rebooted(step.rung) => false,
-                Why::ReimageFailed | Why::DidNotComeBack | Why::AgentSilent | Why::OrderRefused => false,
+                Why::ReimageFailed
+                | Why::DidNotComeBack
+                | Why::AgentSilent
+                | Why::OrderRefused
+                | Why::RebootInhibited => false,
                 _ => return None,
             };
             Some(Attempt { rung: step.rung, at: step.at, passed })

@@ -170,11 +170,22 @@ impl Order {
         }
     }
 
+    /// Returns until when a reboot is asked for that an inhibitor lock holds off: half of the order's
+    /// time. The shutdown and the boot need the other half.
+    pub fn held_off_until(&self) -> Timestamp {
+        halfway(self.issued_at, self.deadline)
+    }
+
     /// Returns a key that no other order of this node has. The id may repeat after the record was
     /// deleted; the time does not.
     pub fn key(&self) -> String {
         format!("{}-{}", self.id, self.issued_at.as_second())
     }
+}
+
+/// Returns the time in the middle of two.
+pub fn halfway(from: Timestamp, to: Timestamp) -> Timestamp {
+    from.checked_add(to.duration_since(from) / 2).unwrap_or(to)
 }
 
 closed_words! {

@@ -319,7 +319,7 @@ fn view(machine: &Machine) -> NodeView {
         cordoned: machine.cordoned,
         labels,
         system_uuid: None,
-        adopted: machine.adopted,
+        adopted: machine.adopted.then(|| "gpu".to_owned()),
         other_taints: marks.into_iter().collect(),
         addresses: vec![],
     }

@@ -105,22 +105,25 @@ impl Bmc {
 
     /// Finishes a reset whose controller ended in the middle: a machine that it switched off is
     /// switched on. Returns what was found, in words.
-    pub async fn finish(&self, node: &str) -> anyhow::Result<String> {
+    pub async fn finish(&self, node: &str, uuid: Option<&str>) -> anyhow::Result<String> {
         let (url, mut talk) = self.talk(node)?;
         let limits = self.afterwards();
         let said = |trouble: Trouble| anyhow::anyhow!("the BMC {trouble}");
         talk.log_in(&limits).await.map_err(said)?;
-        let finished = self.switch_on(&talk, &url).await;
+        let finished = self.switch_on(&talk, &url, uuid).await;
         talk.log_out().await;
         finished
     }
 
-    async fn switch_on(&self, talk: &Talk, url: &Url) -> anyhow::Result<String> {
+    async fn switch_on(&self, talk: &Talk, url: &Url, uuid: Option<&str>) -> anyhow::Result<String> {
+        // A machine that was switched off a moment ago shows it some seconds later.
+        let off = self.is_off(talk, url, &self.afterwards()).await;
         let limits = self.afterwards();
         let said = |trouble: Trouble| anyhow::anyhow!("the BMC {trouble}");
         let answer = talk.get(url, &limits).await.map_err(said)?;
         let system: System = answer.is("the ComputerSystem").map_err(said)?;
-        if !system.is_off() {
+        same_machine(&system, uuid)?;
+        if !off {
             return Ok("the machine is not off".to_owned());
         }
         let action = system.reset().context("the ComputerSystem has no #ComputerSystem.Reset")?;
@@ -244,13 +247,20 @@ enum Look {
     Starting(String),
 }
 
+/// # Errors
+/// The BMC's system is another machine than the Node, whose UUID is `uuid`.
+fn same_machine(system: &System, uuid: Option<&str>) -> anyhow::Result<()> {
+    if let Some((own, wanted)) = uuid.and_then(|wanted| Some((system.of_another(wanted)?, wanted))) {
+        anyhow::bail!("this BMC belongs to another machine: its system has the UUID {own}, the Node has {wanted}");
+    }
+    Ok(())
+}
+
 async fn look(talk: &Talk, url: &Url, uuid: Option<&str>, limits: &Limits<'_>) -> anyhow::Result<Look> {
     let said = |what: &str, trouble: Trouble| anyhow::anyhow!("asked for {what} the BMC {trouble}");
     let answer = talk.get(url, limits).await.map_err(|trouble| said("the ComputerSystem", trouble))?;
     let system: System = answer.is("the ComputerSystem").map_err(|trouble| said("the ComputerSystem", trouble))?;
-    if let Some((own, wanted)) = uuid.and_then(|wanted| Some((system.of_another(wanted)?, wanted))) {
-        anyhow::bail!("this BMC belongs to another machine: its system has the UUID {own}, the Node has {wanted}");
-    }
+    same_machine(&system, uuid)?;
     if let Some(how) = system.starting(answer.date()) {
         return Ok(Look::Starting(how));
     }

@@ -100,7 +100,7 @@ fn nodes() -> Vec<Option<NodeView>> {
             ] {
                 all.push(Some(NodeView {
                     system_uuid: None,
-                    adopted: false,
+                    adopted: None,
                     name: "gpu-1".into(),
                     uid: uid.into(),
                     boot_id: boot_id.into(),
