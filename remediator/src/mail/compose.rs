@@ -47,7 +47,7 @@ pub fn escalation(
         Section { heading: "What was tried", lines: tried(episode) },
         Section {
             heading: "What you have to do",
-            lines: if waits { waiting(name, taint, episode) } else { asked(name, taint) },
+            lines: if waits { waiting(name, taint, episode) } else { asked(name, taint, episode) },
         },
         Section { heading: "The node", lines: described(name, node) },
         Section { heading: "Check results", lines: said(episode) },
@@ -93,11 +93,16 @@ fn tried(episode: &Episode) -> Vec<String> {
     std::iter::once(begun).chain(steps).collect()
 }
 
-fn asked(name: &str, taint: &str) -> Vec<String> {
-    vec![
-        "Find and fix the cause; nothing more will be done to this machine automatically.".to_owned(),
-        format!("When the node is healthy, release it: kubectl taint node {name} {taint}-"),
-    ]
+fn asked(name: &str, taint: &str, episode: &Episode) -> Vec<String> {
+    let release = if episode.taint.is_some() {
+        format!("When the node is healthy, release it: kubectl taint node {name} {taint}-")
+    } else {
+        format!(
+            "The node is in service without the taint {taint}, because its pool has too many tainted nodes or no \
+             Alertmanager answers. The case ends when its alerts are resolved."
+        )
+    };
+    vec!["Find and fix the cause; nothing more will be done to this machine automatically.".to_owned(), release]
 }
 
 fn waiting(name: &str, taint: &str, episode: &Episode) -> Vec<String> {
@@ -165,6 +170,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::taint::{Taint, TaintKey};
     use crate::core::record::{Ask, Complaint, Repair, Rung, Step};
     use crate::core::why::{Reason, Why};
     use jiff::Timestamp;
@@ -192,6 +198,7 @@ mod tests {
         let episode = Episode {
             phase: Phase::Escalating,
             since: at(100),
+            taint: Some(Taint::placing(TaintKey::RepairManual)),
             node_uid: "uid".into(),
             boot_id: "boot".into(),
             steps: vec![

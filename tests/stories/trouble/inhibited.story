@@ -1,7 +1,8 @@
 # A program on the node holds an inhibitor lock, so the host refuses the reboot. The agent asks
-# again until the lock is gone. A hold calls the reboot back; the deadline calls a person.
+# again until the lock is gone. A hold calls the reboot back. A person hears after half of the time
+# of the reboot.
 node lock1 lock2 lock3
-policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}}
+policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {bootSeconds: 120}}
 break lock1 inhibited until forever
 break lock2 inhibited until forever
 break lock3 inhibited until forever

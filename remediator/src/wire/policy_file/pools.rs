@@ -18,7 +18,8 @@ pub struct PoolFile {
     pub name: String,
     /// Labels that a node of the pool has, all of them.
     pub node_selector: BTreeMap<String, String>,
-    /// The highest step allowed: `observe` records what would be done and changes nothing.
+    /// The highest step allowed: `observe` only labels the nodes and records what it
+    /// would do.
     #[serde(default = "observe")]
     pub mode: Mode,
     /// What happens to a node's pods before a reboot.
