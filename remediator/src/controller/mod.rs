@@ -93,9 +93,6 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let terms = config.lease_terms()?;
     let yaml = inputs::policy_file::read(&config.policy)?;
     let site = Site::of(&yaml).with_context(|| format!("loading the policy file {}", config.policy.display()))?;
-    if site.mailer.is_none() {
-        tracing::warn!("the policy names no mail server, escalation mails are not sent until it does");
-    }
 
     let metrics = Arc::new(Metrics::default());
     let calls = &metrics.api_requests;
@@ -128,6 +125,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(outputs::notices::follow(context.clone()));
     parts.spawn(outputs::evidence::follow(context.clone()));
     parts.spawn(outputs::adopt::follow(context.clone()));
+    parts.spawn(outputs::site_warnings::follow(context.clone()));
     parts.spawn(inputs::api_time::follow(client, context.clone()));
     parts.spawn(inputs::policy_file::follow(config.policy.clone(), yaml, context.clone()));
     tracing::info!(policy = %config.policy.display(), pools = context.site().policy.pools.len(), "controller started");

@@ -19,6 +19,7 @@ pub mod record;
 pub mod retention;
 pub mod sense;
 pub mod silence;
+pub mod site_warnings;
 pub mod taint;
 pub mod why;
 pub mod window;

@@ -170,8 +170,8 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::taint::{Taint, TaintKey};
     use crate::core::record::{Ask, Complaint, Repair, Rung, Step};
+    use crate::core::taint::{Taint, TaintKey};
     use crate::core::why::{Reason, Why};
     use jiff::Timestamp;
 

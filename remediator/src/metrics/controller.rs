@@ -34,6 +34,11 @@ pub struct ByPhase {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByWarning {
+    pub warning: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByKind {
     pub kind: &'static str,
 }
@@ -124,6 +129,8 @@ table! {
         leader: Gauge = Gauge::default(), "leader", "1 while this replica is the leader";
         alertmanager_polls: Family<Outcome, Counter> = Family::default(), "alertmanager_polls",
             "Requests to the replicas of Alertmanager by outcome";
+        site_warnings: Family<ByWarning, Gauge> = Family::default(), "site_warning",
+            "1 while the site's set-up has this gap, on the leader";
         clock_skewed: Gauge = Gauge::default(), "clock_skewed",
             "1 while the clocks of the controller and the API server disagree and nothing disruptive starts";
         policy_current: Gauge = Gauge::default(), "policy_last_reload_successful",

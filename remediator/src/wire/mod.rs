@@ -3,6 +3,7 @@
 pub mod alertmanager;
 pub mod bounds;
 pub mod budget;
+pub mod driver_owner;
 pub mod merge;
 pub mod node_repair;
 pub mod policy_file;

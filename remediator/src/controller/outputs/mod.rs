@@ -6,3 +6,4 @@ pub mod evidence;
 pub mod notices;
 pub mod publish;
 pub mod server;
+pub mod site_warnings;

@@ -53,7 +53,7 @@ pub fn changed(metrics: &Metrics, events: &Events, now: Timestamp, repair: &Node
             action: moved.map_or("Network", |episode| episode.phase.as_str()).to_owned(),
             secondary: None,
         };
-        if !events.push(event, [reference, repair.object_ref(&())]) {
+        if !events.push(event, vec![reference, repair.object_ref(&())]) {
             tracing::warn!(node, why = %why, "event queue full, event dropped");
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 const QUEUED: usize = 4096;
 
 /// An Event, and the objects that it is published on.
-pub type QueuedEvent = (Event, [ObjectReference; 2]);
+pub type QueuedEvent = (Event, Vec<ObjectReference>);
 
 /// The receiving end of the queue.
 pub type EventQueue = mpsc::Receiver<QueuedEvent>;
@@ -25,7 +25,7 @@ impl Events {
     }
 
     /// Appends an Event; `false` when the queue is full and the Event is dropped.
-    pub fn push(&self, event: Event, objects: [ObjectReference; 2]) -> bool {
+    pub fn push(&self, event: Event, objects: Vec<ObjectReference>) -> bool {
         self.0.try_send((event, objects)).is_ok()
     }
 }
