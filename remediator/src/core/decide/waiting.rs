@@ -96,7 +96,7 @@ fn untainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&P
         }
         let pool = pool.map(|pool| pool.name.as_str()).unwrap_or_default();
         let why = Reason::new(Why::TaintLimit, format!("pool {pool} has reached its limit of tainted nodes"));
-        return Opinion { look_again: Some(TAINT_LIMIT), ..stays_because(moment, episode, why) };
+        return stays_because(moment, episode, why);
     }
     let next = Episode { taint: Some(Taint::placing(episode.rung.taint())), ..episode.clone() };
     Opinion { next: Some(next), why: episode.why.clone(), look_again: None }
@@ -134,8 +134,6 @@ fn telling(moment: Moment, episode: &Episode, opinion: Opinion<Episode>) -> Opin
     Opinion { next: (next != *episode).then_some(next), look_again, ..opinion }
 }
 
-/// How soon a pool at its limit of tainted nodes is looked at again.
-const TAINT_LIMIT: Duration = Duration::from_secs(60);
 /// How soon Alertmanager is asked again for an alert that it did not confirm.
 pub(super) const UNCONFIRMED: Duration = Duration::from_secs(10);
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{By, Fault, Machine, World, at};
+use super::{By, Crash, Fault, Machine, World, at};
 use crate::core::brakes::{self, Past, Storm};
 use crate::core::budget::{self, Holder, Place, Places};
 use crate::core::decide::{Action, Decision, decide};
@@ -167,6 +167,13 @@ impl World {
 
     /// Carries out one action. `false`: nothing more happens now.
     fn act(&mut self, m: usize, action: Action, answers: &mut (Option<String>, Option<ResetAnswer>)) -> bool {
+        let crash = self.crashes.take();
+        if crash == Some(Crash::BeforeTheAction) {
+            if let Action::ResetNode { id, .. } = action {
+                self.machines[m].left_reset = Some(id);
+            }
+            return false;
+        }
         self.check_action(m, &action);
         let now = self.now;
         let machine = &mut self.machines[m];
@@ -186,7 +193,12 @@ impl World {
                 machine.facts.owes_proof &= !asked;
                 answers.0 = Some(message_id);
             }
+            // Whether it was sent is not known.
+            Action::ResetNode { id, .. } if machine.left_reset.as_ref() == Some(&id) => {
+                answers.1 = Some(ResetAnswer { id, state: ResetState::Unknown, message: "left".into() });
+            }
             Action::ResetNode { id, .. } => {
+                machine.left_reset = crash.map(|_| id.clone());
                 self.ends_boot(m);
                 answers.1 = Some(ResetAnswer { id, state: ResetState::Sent, message: "reset".into() });
             }
@@ -199,6 +211,10 @@ impl World {
             Action::GivePlaceBack => drop(self.places.remove(&machine.name)),
             Action::StartProvisioning { .. } | Action::LookAtProvisioning { .. } => return false,
         }
+        if crash.is_some() {
+            *answers = (None, None);
+            return false;
+        }
         true
     }
 
@@ -208,14 +224,16 @@ impl World {
         let now = self.now;
         let machine = &self.machines[m];
         let Some(order) = machine.record.order.clone() else { return false };
-        let reported = machine.record.report_on(&order.id).is_some();
-        if reported || !machine.agent_runs() {
+        let reported = machine.record.report_on(&order.id).map(|report| report.state);
+        let held_off = reported == Some(AgentState::Inhibited);
+        if reported.is_some() && !held_off || !machine.agent_runs() {
             return false;
         }
         let report = |machine: &Machine, state, message: &str| {
             AgentReport::plain(order.id.clone(), machine.boot_id(), state, at(now), message.into())
         };
-        if at(now) > order.deadline {
+        let ends = if held_off { order.held_off_until() } else { order.deadline };
+        if at(now) > ends {
             let refused = report(machine, AgentState::Refused, "past its deadline");
             self.machines[m].record.agent = Some(refused);
             return true;
@@ -229,6 +247,11 @@ impl World {
             let refused = report(machine, AgentState::Refused, "a guard of the agent");
             self.machines[m].record.agent = Some(refused);
             return true;
+        }
+        if order.kind == OrderKind::Reboot && machine.inhibited {
+            let inhibited = report(machine, AgentState::Inhibited, "held off");
+            self.machines[m].record.agent = Some(inhibited);
+            return !held_off;
         }
         let done = report(machine, AgentState::Done, "done");
         let machine = &mut self.machines[m];
@@ -290,10 +313,15 @@ impl Machine {
 
     fn prove(&mut self, order: &Order, report: AgentReport, now: i64) {
         let gpu = order.proof.as_ref().is_some_and(|terms| terms.of == ProofOf::Gpu);
-        let proof = if gpu && self.fault != Fault::None { Proof::Failed } else { Proof::Passed };
+        let proof = match self.fault {
+            _ if gpu && self.slow_tools => Proof::Unknown,
+            Fault::None => Proof::Passed,
+            _ if gpu => Proof::Failed,
+            _ => Proof::Passed,
+        };
         if proof == Proof::Failed {
             self.facts.failed_at = Some(now);
-        } else if gpu {
+        } else if gpu && proof == Proof::Passed {
             self.facts.owes_proof = false;
         }
         self.record.agent = Some(AgentReport { proof: Some(proof), ..report });

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{By, DAY, Fault, HOUR, Machine, World, at};
+use super::{By, Crash, DAY, Fault, HOUR, Machine, World, at};
+use crate::core::policy::Mode;
 use crate::core::record::{Ask, Complaint, Phase};
 use crate::core::taint::TaintKey;
 
@@ -20,6 +21,12 @@ pub(super) enum Event {
     Window,
     /// Somebody replaces the budget object: it holds no slot any more.
     Budget,
+    /// A person pauses all repairs, and resumes them.
+    Pause,
+    /// A person allows the pool no more than its taints, and everything again.
+    Mode,
+    /// The controller ends at its next action.
+    Crash(Crash),
     Node(usize, Deed),
 }
 
@@ -44,6 +51,10 @@ pub(super) enum Deed {
     Label,
     /// The agent and the exporter stop answering; and answer again.
     Answers,
+    /// The GPU tools become slow for some time.
+    SlowTools,
+    /// A program takes an inhibitor lock, and gives it back.
+    Inhibitor,
     /// The kubelet stops reporting; and reports again.
     Kubelet,
     Deleted,
@@ -71,7 +82,10 @@ impl fmt::Display for Event {
 impl World {
     /// Returns the events that can happen now.
     pub(super) fn events(&self) -> Vec<Event> {
-        let mut all = vec![Event::Tick, Event::Day, Event::Window, Event::Budget];
+        let mut all = vec![Event::Tick, Event::Day, Event::Window, Event::Budget, Event::Pause, Event::Mode];
+        if self.crashes.is_none() {
+            all.extend([Crash::BeforeTheAction, Crash::BeforeItsAnswer].map(Event::Crash));
+        }
         for (m, machine) in self.machines.iter().enumerate() {
             all.extend(machine.deeds().into_iter().map(|deed| Event::Node(m, deed)));
         }
@@ -90,9 +104,18 @@ impl World {
             }
             Event::Window => {
                 self.window_closed = !self.window_closed;
-                let now = self.now;
-                self.machines.iter_mut().for_each(|machine| machine.facts.event_at = now);
+                self.all_saw_an_event();
             }
+            Event::Pause => {
+                self.paused = !self.paused;
+                self.all_saw_an_event();
+            }
+            Event::Mode => {
+                let mode = &mut self.policy.pools[0].mode;
+                *mode = if *mode == Mode::Taint { Mode::Reimage } else { Mode::Taint };
+                self.all_saw_an_event();
+            }
+            Event::Crash(crash) => self.crashes = Some(crash),
             Event::Budget => self.places.clear(),
             Event::Node(m, deed) => {
                 self.now += 1;
@@ -101,6 +124,12 @@ impl World {
         }
         self.reconcile();
         self.check_state();
+    }
+
+    /// What is decided next needs a check that is newer than this.
+    fn all_saw_an_event(&mut self) {
+        let now = self.now;
+        self.machines.iter_mut().for_each(|machine| machine.facts.event_at = now);
     }
 
     /// The agents carry out their orders and pods leave; if there is nothing of that, time passes
@@ -174,7 +203,7 @@ impl Machine {
         may(runs, &[Deed::Reboots, Deed::Dies]);
         may(!self.boots_never, &[Deed::WillNotBoot]);
         may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
-        may(true, &[Deed::Answers]);
+        may(true, &[Deed::Answers, Deed::SlowTools, Deed::Inhibitor]);
         may(self.exists && runs, &[Deed::Kubelet]);
         may(!self.exists && runs, &[Deed::Created]);
         may(fires, &[Deed::Silence]);
@@ -243,6 +272,14 @@ impl Machine {
             }
             Deed::Answers => {
                 self.answers = !self.answers;
+                false
+            }
+            Deed::SlowTools => {
+                self.slow_tools = !self.slow_tools;
+                false
+            }
+            Deed::Inhibitor => {
+                self.inhibited = !self.inhibited;
                 false
             }
             Deed::Kubelet => {

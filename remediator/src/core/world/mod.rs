@@ -69,6 +69,12 @@ struct Machine {
     marked: bool,
     /// The agent and the exporter run and answer.
     answers: bool,
+    /// The GPU tools take longer than any proof may.
+    slow_tools: bool,
+    /// A program holds an inhibitor lock: the host refuses each reboot.
+    inhibited: bool,
+    /// The reset that a controller had on record when it ended.
+    left_reset: Option<String>,
     record: Record,
     silenced: bool,
     facts: Facts,
@@ -103,11 +109,20 @@ struct World {
     policy: Policy,
     paused: bool,
     window_closed: bool,
+    /// The controller ends at its next action: before it is carried out, or before its answer.
+    crashes: Option<Crash>,
     bmc: bool,
     /// Attempts of a rung that did not end with a healthy node, in a row.
     lost_in_a_row: BTreeMap<Rung, u32>,
     /// What went wrong first.
     broken: Option<String>,
+}
+
+/// When a controller ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Crash {
+    BeforeTheAction,
+    BeforeItsAnswer,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -138,6 +153,9 @@ impl World {
             hold: false,
             marked: false,
             answers: true,
+            slow_tools: false,
+            inhibited: false,
+            left_reset: None,
             record: Record::default(),
             silenced: false,
             facts: Facts { event_at: BEGIN, ..Facts::default() },
@@ -149,6 +167,7 @@ impl World {
             policy: policy(),
             paused: false,
             window_closed: false,
+            crashes: None,
             bmc: true,
             lost_in_a_row: BTreeMap::new(),
             broken: None,

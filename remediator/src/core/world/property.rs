@@ -1,6 +1,6 @@
 //! The invariants of DESIGN, checked on the truth of the world.
 
-use super::{By, DAY, Fault, HOUR, World, at};
+use super::{By, DAY, Fault, HOUR, Machine, World, at};
 use crate::core::brakes::{self, Past};
 use crate::core::budget;
 use crate::core::decide::{Action, Decision};
@@ -114,8 +114,13 @@ impl World {
         for machine in &mut self.machines {
             let ours = machine.taints.values().any(|by| *by == By::Us);
             let fires = machine.record.complaints.iter().any(|complaint| complaint.firing);
-            let sick = fires && machine.exists && machine.fault != Fault::None && !machine.silenced;
-            let needs = (ours || sick) && !told_of_pool;
+            // A person who takes the pool label off takes the node out of our hands.
+            let managed = machine.exists && machine.labelled;
+            let sick = fires && managed && machine.fault != Fault::None && !machine.silenced;
+            // A mail about the open episode was accepted, for whatever the node waited then.
+            let open = machine.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
+            let heard = open.is_some_and(|episode| episode.mails.iter().any(|mail| mail.accepted_at.is_some()));
+            let needs = (ours || sick) && !told_of_pool && !heard;
             let facts = &mut machine.facts;
             facts.needs_since = if needs { facts.needs_since.or(Some(now)) } else { None };
             let told = facts.mails.last().copied().into_iter().chain(facts.needs_since).max();
@@ -164,7 +169,9 @@ impl World {
             let episode = machine.record.repair.episode.as_ref();
             episode.is_some_and(|episode| !episode.phase.is_over() && episode.taint.is_none())
         });
-        let complaining = self.machines.iter().filter(|machine| !machine.record.complaints.is_empty()).count();
+        let asks =
+            |machine: &&Machine| !machine.record.complaints.is_empty() || machine.record.repair.episode.is_some();
+        let complaining = self.machines.iter().filter(asks).count();
         let mut wrong = notices.iter().filter(|notice| match notice.why {
             Why::TaintLimit => !refused,
             Why::StormBrake => complaining <= 3,

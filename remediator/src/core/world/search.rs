@@ -72,22 +72,26 @@ pub(super) fn random(start: &World, seed: u64, events: usize) -> Option<(String,
         let event = dice.event(&world);
         world.happens(event);
         trace.push(event);
-        if let Some(broken) = &world.broken {
-            return Some((broken.clone(), shortened(start, &trace)));
+        if world.broken.is_some() {
+            let trace = shortened(start, &trace);
+            return broken(start, &trace).map(|broken| (broken, trace));
         }
     }
     None
 }
 
+/// Plays a trace up to the first violation.
+fn broken(start: &World, trace: &[Event]) -> Option<String> {
+    let mut world = start.clone();
+    trace.iter().find_map(|event| {
+        world.happens(*event);
+        world.broken.clone()
+    })
+}
+
 /// Leaves out every event without which the run still breaks an invariant.
 fn shortened(start: &World, trace: &[Event]) -> Vec<Event> {
-    let breaks = |trace: &[Event]| {
-        let mut world = start.clone();
-        trace.iter().any(|event| {
-            world.happens(*event);
-            world.broken.is_some()
-        })
-    };
+    let breaks = |trace: &[Event]| broken(start, trace).is_some();
     let mut trace = trace.to_vec();
     let mut part = trace.len().div_ceil(2);
     loop {
@@ -142,10 +146,20 @@ impl World {
         // A week ago is as long ago as a year.
         let ago = |second: i64| (self.now - second).clamp(-2 * DAY, 8 * DAY);
         let since = |time: jiff::Timestamp| ago(time.as_second());
-        (self.paused, self.window_closed, &self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
+        (self.paused, self.window_closed, self.crashes, self.policy.pools[0].mode.to_string()).hash(&mut hash);
+        (&self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
         for machine in &self.machines {
             (machine.fault, machine.boots_never, machine.pods, machine.exists, machine.ready).hash(&mut hash);
-            (machine.labelled, machine.cordoned, machine.hold, machine.marked, machine.answers).hash(&mut hash);
+            (machine.selected, machine.adopted, machine.slow_tools, machine.inhibited).hash(&mut hash);
+            (
+                machine.left_reset.is_some(),
+                machine.labelled,
+                machine.cordoned,
+                machine.hold,
+                machine.marked,
+                machine.answers,
+            )
+                .hash(&mut hash);
             (&machine.taints, machine.silenced, machine.up_at.map(ago), machine.silent_since.map(ago)).hash(&mut hash);
             let facts = &machine.facts;
             (facts.failed_at > Some(facts.event_at), facts.owes_proof, facts.reimaged, facts.needs_since.map(ago))

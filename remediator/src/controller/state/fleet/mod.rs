@@ -340,7 +340,7 @@ impl Fleet {
     pub fn waiting_for(&self, why: Why) -> Vec<String> {
         self.read(|known| {
             let waiting = known.repairs.iter().filter(|(_, repair)| {
-                repair.open.is_some_and(|(_, phase, open_why)| phase == Phase::Waiting && open_why == why)
+                repair.open.is_some_and(|(_, _, open_why)| open_why == why)
             });
             waiting.map(|(name, _)| name.clone()).collect()
         })

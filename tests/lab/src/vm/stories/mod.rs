@@ -86,6 +86,8 @@ struct Place<'a> {
 /// Plays these stories, or all, on as many machines as needed.
 pub async fn play(lab: &mut Lab, room: &Room, images: &[PathBuf], wanted: &[String]) -> Result<()> {
     lab.begin(STORY);
+    // Without its pool no machine gets the pool label, and so no agent.
+    lab.change_policy("{}").await?;
     let names: Vec<String> = (1..=LANES.len()).map(|number| format!("vm{number}")).collect();
     let bmcs = &Bmcs::start(lab, &room.sushy, &names).await?;
     lab.serve_api(&network::api())?;
