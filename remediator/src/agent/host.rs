@@ -38,9 +38,10 @@ pub trait Host: Send + Sync + 'static {
 
     /// Asks the host to end this boot: by an orderly shutdown, and by force if that takes longer
     /// than `within`, even if this process has exited. Returns when the host has accepted the
-    /// request; the shutdown itself then ends the process. After an error that
-    /// [may be done](HostError::may_be_done) it is unknown whether the host accepted it. After [`HostError::Inhibited`] it did not, for now. `order` names the order in the host's journal and for
-    /// logged-in users.
+    /// request; the shutdown itself then ends the process. After an error that [may be
+    /// done](HostError::may_be_done) it is unknown whether the host accepted it. After
+    /// [`HostError::Inhibited`] it did not, for now. `order` names the order in the host's journal
+    /// and for logged-in users.
     fn reboot(&self, order: &str, within: Duration) -> impl Future<Output = Result<(), HostError>> + Send;
 
     /// Returns what the host can report within `within`: the kernel log ([`KERNEL`]) and the other

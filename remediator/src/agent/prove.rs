@@ -62,8 +62,8 @@ pub struct Proven {
     pub verdicts: Vec<Verdict>,
 }
 
-/// Runs a proof until its deadline, on the boot `boot_id`; `key` is the order's, `load_test` the text
-/// of its load test, or why there is none.
+/// Runs a proof until its deadline, on the boot `boot_id`; `key` is the order's, `load_test` the
+/// text of its load test, or why there is none.
 pub async fn prove<H: Host>(
     socket: &Path,
     host: &H,

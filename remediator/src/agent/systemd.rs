@@ -104,7 +104,7 @@ impl Systemd {
         }
     }
 
-    /// Returns who holds off a reboot, for people; `None`: nobody does, by logind's answer.
+    /// Returns who holds off a reboot, for people; `None`: no program does, by logind's answer.
     async fn holders(&self) -> Option<String> {
         let ask = async {
             let answer = self.connect().await?.manager(LOGIND, "ListInhibitors", &()).await?;

@@ -1,5 +1,6 @@
-//! Scripts that the site provides, stored in ConfigMaps of our namespace: of a reimage and of a load
-//! test. The controller's order identifies a script by its hash, and the agent must run no other.
+//! Scripts that the site provides, stored in ConfigMaps of our namespace: of a reimage and of a
+//! load test. The controller's order identifies a script by its hash, and the agent must run no
+//! other.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;

@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// Returns the text as the value of a label or the name of an annotation: at most 63 characters, of a
-/// few kinds, with a letter or a digit at both ends. A text that has to change keeps a hash.
+/// Returns the text as the value of a label or the name of an annotation: at most 63 characters, of
+/// a few kinds, with a letter or a digit at both ends. A text that has to change keeps a hash.
 ///
 /// Source: kubernetes.io/docs/concepts/overview/working-with-objects/labels, "Syntax and character
 /// set".

@@ -158,10 +158,10 @@ impl Policy {
         named.or_else(|| self.pool_of(node))
     }
 
-    /// Returns the pool of a node by its labels: the pool label decides. Without it, the node is not
-    /// labelled yet and belongs to the first pool that selects it; or a person took the label off,
-    /// or has to put it on, and it belongs to none. A label that names no pool is a person's, unless
-    /// the controller put it on: then the pool was renamed.
+    /// Returns the pool of a node by its labels: the pool label decides. Without it, the node is
+    /// not labelled yet and belongs to the first pool that selects it; or a person took the label
+    /// off, or has to put it on, and it belongs to none. A label that names no pool is a person's,
+    /// unless the controller put it on: then the pool was renamed.
     pub fn pool_of(&self, node: &NodeView) -> Option<&Pool> {
         let mut allowed =
             self.pools.iter().filter(|pool| pool.control_plane || !node.labels.contains_key(CONTROL_PLANE));

@@ -1,6 +1,6 @@
-//! The limits of every text and list in a NodeRepair. The CRD demands them, so nothing that may write
-//! a record can fill the cluster's store; and each write of ours is fitted to them first, so that no
-//! record of ours is ever refused for its length.
+//! The limits of every text and list in a NodeRepair. The CRD demands them, so nothing that may
+//! write a record can fill the cluster's store; and each write of ours is fitted to them first, so
+//! that no record of ours is ever refused for its length.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 /// Limit of a text in characters: twice the longest that is written, the end of a kernel log.
 const TEXT: usize = 16_384;
-/// Limit of a list and of a map, in items. A repair has fewer steps than that, unless it goes to and
-/// fro for days.
+/// Limit of a list and of a map, in items. A repair has fewer steps than that, unless it goes to
+/// and fro for days.
 const LIST: usize = 512;
 
 /// Adds the limits to a schema, wherever it has none of its own.

@@ -1,6 +1,6 @@
 //! The objects by which an operator keeps the GPU driver of a node: the AMD GPU operator's
-//! DeviceConfig, and KMM's Module. KMM unloads a module from a node with a NoSchedule taint that the
-//! object does not tolerate.
+//! DeviceConfig, and KMM's Module. KMM unloads a module from a node with a NoSchedule taint that
+//! the object does not tolerate.
 //!
 //! Source: instinct.docs.amd.com/projects/gpu-operator, "Full Reference Config"; kmm.sigs.k8s.io,
 //! Module `v1beta1`; kubernetes-sigs/kernel-module-management issue 1271.
@@ -44,7 +44,8 @@ pub const RESOURCES: [Resource; 2] = [
 ];
 
 impl Resource {
-    /// Returns the taints of ours that an object does not tolerate; empty if it keeps no GPU driver.
+    /// Returns the taints of ours that an object does not tolerate; empty if it keeps no GPU
+    /// driver.
     pub fn unloads_at(&self, object: &Value, names: &TaintNames) -> Vec<String> {
         let (field, wanted) = self.keeps;
         let keeps = match object.pointer(field) {

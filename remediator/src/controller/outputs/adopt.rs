@@ -1,5 +1,5 @@
-//! The pool label: the leader puts it on each node that a pool's `nodeSelector` selects, once. A node
-//! then belongs to its pool even if the fault removes the labels that selected it.
+//! The pool label: the leader puts it on each node that a pool's `nodeSelector` selects, once. A
+//! node then belongs to its pool even if the fault removes the labels that selected it.
 
 use std::sync::Arc;
 use std::time::Duration;

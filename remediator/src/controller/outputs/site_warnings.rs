@@ -1,5 +1,5 @@
-//! Warnings about the site's set-up: the leader checks at its start and every ten minutes, and reports
-//! each new one as a metric, an Event on the budget object, and a log line.
+//! Warnings about the site's set-up: the leader checks at its start and every ten minutes, and
+//! reports each new one as a metric, an Event on the budget object, and a log line.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -12,11 +12,11 @@ use crate::core::why::{Reason, Why};
 
 /// Limit of resets in one episode that may have been sent.
 const RESETS: usize = 2;
-/// Limit of all requests in one episode. A BMC that is restarted or moved answers some minutes later;
-/// one with another password locks the account after a few wrong ones.
+/// Limit of all requests in one episode. A BMC that is restarted or moved answers some minutes
+/// later; one with another password locks the account after a few wrong ones.
 const REQUESTS: usize = 5;
-/// Delay before asking a BMC again that refused or was not reached. All requests take longer than the
-/// window in which one controller's resets are limited.
+/// Delay before asking a BMC again that refused or was not reached. All requests take longer than
+/// the window in which one controller's resets are limited.
 const ASK_AGAIN: Duration = Duration::from_secs(180);
 /// How often to check whether a node has become dead, or its pool well.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);

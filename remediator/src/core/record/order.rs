@@ -170,8 +170,8 @@ impl Order {
         }
     }
 
-    /// Returns until when a reboot is asked for that an inhibitor lock holds off: half of the order's
-    /// time. The shutdown and the boot need the other half.
+    /// Returns until when a reboot is asked for that an inhibitor lock holds off: half of the
+    /// order's time. The shutdown and the boot need the other half.
     pub fn held_off_until(&self) -> Timestamp {
         halfway(self.issued_at, self.deadline)
     }
