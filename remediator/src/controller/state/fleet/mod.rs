@@ -339,9 +339,8 @@ impl Fleet {
     /// Returns the nodes that wait for this reason.
     pub fn waiting_for(&self, why: Why) -> Vec<String> {
         self.read(|known| {
-            let waiting = known.repairs.iter().filter(|(_, repair)| {
-                repair.open.is_some_and(|(_, _, open_why)| open_why == why)
-            });
+            let waiting =
+                known.repairs.iter().filter(|(_, repair)| repair.open.is_some_and(|(_, _, open_why)| open_why == why));
             waiting.map(|(name, _)| name.clone()).collect()
         })
     }
