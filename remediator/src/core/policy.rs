@@ -37,6 +37,8 @@ pub struct Pool {
     pub node_selector: BTreeMap<String, String>,
     pub mode: Mode,
     pub drain: DrainMode,
+    /// Whether a node waits while it has pods that an eviction would lose.
+    pub keep_bare_pods: bool,
     /// Whether the pool may contain control-plane nodes.
     pub control_plane: bool,
     /// Whether a cordoned node is repaired like any other.

@@ -83,6 +83,8 @@ closed_words! {
         EvictingPods = "EvictingPods",
         /// Pods may finish by themselves before the repair.
         WaitingForJobs = "WaitingForJobs",
+        /// Pods that an eviction would lose run on the node, and the pool keeps them.
+        PodsKept = "PodsKept",
         /// A PodDisruptionBudget blocks an eviction.
         DrainBlocked = "DrainBlocked",
         NothingToEvict = "NothingToEvict",

@@ -1,6 +1,6 @@
 # Deleting a Node ends its repair in each phase; after an order, when it is not created again.
 node de-waits1 de-drains1 de-images1 de-boots1 de-settles1 de-proves1 de-asked1
-policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100}, times: {drainSeconds: 120, reimageSeconds: 90, bootSeconds: 90, proofSeconds: 90, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
+policy {budget: {atMostPercent: 100}, brakes: {stormPercent: 100, stormSeconds: 1}, times: {drainSeconds: 120, reimageSeconds: 90, bootSeconds: 90, proofSeconds: 90, stabiliseSeconds: 8}, proof: {gapSeconds: 12}}
 pod stays-de-drains1 on de-drains1
 kubectl create poddisruptionbudget stays-de-drains1 --selector=app=stays-de-drains1 --min-available=1
 break de-images1 reimage-hangs until forever

@@ -37,7 +37,7 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
 }
 
 /// Reasons to wait. Each has a series even when no node waits, so that alerting rules find it.
-const WAITING: [Why; 17] = [
+const WAITING: [Why; 19] = [
     Why::ObserveOnly,
     Why::NotManaged,
     Why::ModeTaintOnly,
@@ -55,6 +55,8 @@ const WAITING: [Why; 17] = [
     Why::TaintLimit,
     Why::Unconfirmed,
     Why::WaitingForBudget,
+    Why::WaitingForJobs,
+    Why::PodsKept,
 ];
 
 /// Counts nodes and pools from the cache.

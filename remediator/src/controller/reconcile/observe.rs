@@ -101,7 +101,7 @@ pub async fn read_node(client: &kube::Client, name: &str) -> Result<Option<SlimN
 pub fn needs(record: &Record, node: Option<&NodeView>, site: &Site) -> Needs {
     let Some(episode) = record.repair.episode.as_ref() else { return Needs::default() };
     let pool = node.and_then(|node| site.policy.pool_for(episode.pool.as_deref(), node));
-    let waits = |pool: &Pool| pool.drain == DrainMode::WaitForJobs;
+    let waits = |pool: &Pool| pool.keep_bare_pods || pool.drain == DrainMode::WaitForJobs;
     let pods = match episode.phase {
         Phase::Draining => true,
         Phase::Waiting => pool.is_some_and(waits),

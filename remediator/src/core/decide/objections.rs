@@ -3,7 +3,7 @@
 
 use super::moment::Moment;
 use super::transitions::named;
-use crate::core::observation::NodeView;
+use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, Mode, Pool};
 use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::TaintState;
@@ -44,7 +44,17 @@ fn silenced(moment: Moment, episode: &Episode) -> bool {
 
 /// Returns the reason to call off a rung that has begun, while nothing of it is irreversible.
 pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
-    hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node))
+    hands_off(moment, episode, node).or_else(|| disallowed(moment, episode, node)).or_else(|| pods_kept(moment, node))
+}
+
+/// Returns the reason to wait for pods that an eviction would lose, if the pool keeps them. On a
+/// node that is not Ready they are lost already.
+pub(super) fn pods_kept(moment: Moment, node: &NodeView) -> Option<Reason> {
+    let keeps = node.ready && moment.pool(node).is_some_and(|pool| pool.keep_bare_pods);
+    let lost = |pod: &&PodView| pod.bare || pod.local_data;
+    let pods: Vec<_> = moment.seen.pods.iter().filter(lost).filter(|_| keeps).cloned().collect();
+    (!pods.is_empty())
+        .then(|| Reason::new(Why::PodsKept, format!("the pool keeps pods that a drain would lose: {}", named(&pods))))
 }
 
 /// Returns what the pool's mode forbids although the rung has begun: the policy was changed
@@ -96,6 +106,7 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
                 && (tainted || moving)
                 && hands_off(moment, episode, node).is_none()
                 && jobs(moment, episode, node).is_none()
+                && pods_kept(moment, node).is_none()
         }
         _ => false,
     }

@@ -110,19 +110,21 @@ impl World {
         } else {
             BTreeSet::new()
         };
-        let draining = episode.is_some_and(|episode| episode.phase == Phase::Draining);
+        let keeps = self.policy.pools[0].keep_bare_pods;
+        let lists = |phase| phase == Phase::Draining || phase == Phase::Waiting && keeps;
+        let listed = episode.is_some_and(|episode| lists(episode.phase));
         let pod = PodView {
             namespace: "train".into(),
             name: "job-0".into(),
             uid: "pod-1".into(),
             grace: Duration::from_secs(30),
             ends: true,
-            bare: false,
+            bare: machine.bare_pods,
             local_data: false,
         };
         Observation {
             node: machine.exists.then(|| view(machine)),
-            pods: if draining && machine.pods { vec![pod] } else { vec![] },
+            pods: if listed && machine.pods { vec![pod] } else { vec![] },
             accepted_mail: answers.0,
             reset: answers.1,
             bmc: self.bmc,

@@ -54,6 +54,8 @@ struct Machine {
     /// Since when its kubelet has been silent.
     silent_since: Option<i64>,
     pods: bool,
+    /// No controller starts its pods again.
+    bare_pods: bool,
     // Its Node object.
     exists: bool,
     uid: u32,
@@ -142,6 +144,7 @@ impl World {
             boots_never: false,
             silent_since: None,
             pods: true,
+            bare_pods: false,
             exists: true,
             uid: 1,
             ready: true,

@@ -388,3 +388,19 @@ fn the_limit_of_tainted_nodes_holds_no_mail_back() {
     a_day(&mut world);
     assert!(!world.machines[1].taints.is_empty() && world.machines[1].facts.mails.len() == 1);
 }
+
+#[test]
+fn a_pool_that_keeps_bare_pods_waits_for_them_and_a_person_hears() {
+    let mut world = World::new(1);
+    world.policy.pools[0].keep_bare_pods = true;
+    world.machines[0].bare_pods = true;
+    play(&mut world, &[REBOOT]);
+    a_day(&mut world);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).why.why, boots(&world)), (Why::PodsKept, 0));
+    assert_eq!(world.machines[0].facts.mails.len(), 1);
+    world.machines[0].pods = false;
+    world.happens(Event::Budget);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 1));
+}

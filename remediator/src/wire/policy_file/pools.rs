@@ -25,6 +25,10 @@ pub struct PoolFile {
     /// What happens to a node's pods before a reboot.
     #[serde(default = "evict")]
     pub drain: DrainMode,
+    /// Whether a node waits while it has pods that no controller starts again, or with data in an
+    /// `emptyDir`. With `false` they are evicted like the others, and named in record and mail.
+    #[serde(default)]
+    pub keep_bare_pods: bool,
     /// Whether the pool may contain control-plane nodes.
     #[serde(default)]
     pub control_plane: bool,
@@ -88,6 +92,7 @@ impl PoolFile {
             node_selector: self.node_selector.clone(),
             mode: self.mode,
             drain: self.drain,
+            keep_bare_pods: self.keep_bare_pods,
             control_plane: self.control_plane,
             repair_cordoned: self.repair_cordoned,
             windows: self.windows().unwrap_or_default(),

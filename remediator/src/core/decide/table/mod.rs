@@ -40,6 +40,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
         node_selector: BTreeMap::from([("gpu".into(), "true".into())]),
         mode,
         drain: DrainMode::Evict,
+        keep_bare_pods: false,
         control_plane: false,
         repair_cordoned: false,
         windows: vec![],
