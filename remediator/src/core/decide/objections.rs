@@ -49,7 +49,7 @@ pub(super) fn called_off(moment: Moment, episode: &Episode, node: &NodeView) -> 
 
 /// Returns the reason to wait for pods that an eviction would lose, if the pool keeps them. On a
 /// node that is not Ready they are lost already.
-pub(super) fn pods_kept(moment: Moment, node: &NodeView) -> Option<Reason> {
+fn pods_kept(moment: Moment, node: &NodeView) -> Option<Reason> {
     let keeps = node.ready && moment.pool(node).is_some_and(|pool| pool.keep_bare_pods);
     let lost = |pod: &&PodView| pod.bare || pod.local_data;
     let pods: Vec<_> = moment.seen.pods.iter().filter(lost).filter(|_| keeps).cloned().collect();
@@ -105,16 +105,20 @@ pub(super) fn needs_place(moment: Moment, episode: &Episode, node: &NodeView) ->
             allowed
                 && (tainted || moving)
                 && hands_off(moment, episode, node).is_none()
-                && jobs(moment, episode, node).is_none()
-                && pods_kept(moment, node).is_none()
+                && pods_first(moment, episode, node).is_none()
         }
         _ => false,
     }
 }
 
+/// Returns the reason to wait for pods of the node before anything is done to it.
+pub(super) fn pods_first(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+    jobs(moment, episode, node).or_else(|| pods_kept(moment, node))
+}
+
 /// Returns the reason to wait for pods that end by themselves, if the pool allows it.
 /// Meanwhile no budget slot is taken.
-pub(super) fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
+fn jobs(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Reason> {
     let waits = moment.pool(node).is_some_and(|pool| pool.drain == DrainMode::WaitForJobs);
     let ends = episode.started_at.saturating_add(moment.policy.times.jobs).unwrap_or(episode.started_at);
     let pods: Vec<_> = moment.seen.pods.iter().filter(|pod| pod.ends).cloned().collect();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::fresh::Evidence;
 use super::moment::{Moment, Opinion};
-use super::objections::{hands_off, jobs, not_reimaged, only_tainted, pods_kept, untouched};
+use super::objections::{hands_off, not_reimaged, only_tainted, pods_first, untouched};
 use super::transitions::{accepting, asked, climb_to, escalating, stays, stays_because, to, waiting_mail};
 use super::{fresh, taint_steps};
 use crate::core::budget::Seat;
@@ -51,7 +51,7 @@ fn tainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&Poo
     if let Some(why) = hands_off(moment, episode, node) {
         return stays_because(moment, episode, why);
     }
-    if let Some(why) = jobs(moment, episode, node).or_else(|| pods_kept(moment, node)) {
+    if let Some(why) = pods_first(moment, episode, node) {
         return stays_because(moment, episode, why);
     }
     match (pool.mode, episode.rung) {

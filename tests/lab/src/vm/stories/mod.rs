@@ -66,7 +66,8 @@ pub fn stories() -> impl Iterator<Item = &'static str> {
 fn policy(bmcs: &Bmcs) -> Value {
     let scaled = |seconds| speed::scaled(Duration::from_secs(seconds)).as_secs();
     json!({
-        "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100}, "proof": {"gapSeconds": 5, "loadTest": {"key": "passes.sh", "seconds": 60}},
+        "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100},
+        "proof": {"gapSeconds": 5, "loadTest": {"key": "passes.sh", "seconds": 60}},
         "times": {"drainSeconds": scaled(60), "reimageSeconds": scaled(200), "bootSeconds": scaled(240),
                   "proofSeconds": scaled(240), "stabiliseSeconds": 5, "agentSilentSeconds": scaled(90),
                   "reimageEvidenceSeconds": 10},
