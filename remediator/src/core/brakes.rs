@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::budget::Census;
 use super::record::{Attempt, Phase, Record, Rung};
+use super::why::Why;
 
 /// The limits of the brakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Brakes {
 /// Three nodes are too few to show a fault of the whole pool.
 const FEW: u32 = 3;
 
-/// An episode that asked for a reboot or a reimage: when it began, and on which of the nodes.
+/// An episode: when it began, and on which of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Asked {
     pub at: Timestamp,
@@ -41,6 +42,8 @@ pub struct Asked {
 pub struct Past {
     /// Episodes that asked for a reboot or a reimage.
     pub asked: Vec<Asked>,
+    /// Episodes whose alert asked for a person at once.
+    pub asked_people: Vec<Asked>,
     /// Number of nodes.
     pub nodes: u32,
     /// When episodes ended with a healed node.
@@ -55,16 +58,20 @@ impl Past {
         let mut past = Self { nodes: 1, ..Self::default() };
         let asked = |at| Asked { at, node: 0 };
         for episode in &record.repair.history {
-            if episode.rung != Rung::Manual || !episode.attempts.is_empty() {
-                past.asked.push(asked(episode.started_at));
-            }
+            let at_once = episode.rung == Rung::Manual && episode.attempts.is_empty();
+            let list = if at_once { &mut past.asked_people } else { &mut past.asked };
+            list.push(asked(episode.started_at));
             if episode.outcome == Phase::Healed {
                 past.healed.push(episode.ended_at);
             }
             past.attempts.extend(&episode.attempts);
         }
         if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
-            if episode.steps.first().is_none_or(|step| step.rung != Rung::Manual) {
+            // What a person asks for is no sign of a common cause.
+            let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
+            if episode.asks_a_person_at_once() {
+                past.asked_people.push(asked(episode.started_at));
+            } else if !by_person {
                 past.asked.push(asked(episode.started_at));
             }
             past.attempts.extend(episode.attempts());
@@ -74,7 +81,9 @@ impl Past {
 
     pub fn add(&mut self, other: &Self) {
         let first = self.nodes;
-        self.asked.extend(other.asked.iter().map(|asked| Asked { node: first + asked.node, ..*asked }));
+        let numbered = |asked: &Asked| Asked { node: first + asked.node, ..*asked };
+        self.asked.extend(other.asked.iter().map(numbered));
+        self.asked_people.extend(other.asked_people.iter().map(numbered));
         self.nodes += other.nodes;
         self.healed.extend(&other.healed);
         self.attempts.extend(&other.attempts);
@@ -98,13 +107,9 @@ fn share(members: u32, percent: u32) -> u32 {
 /// Returns the state of the last storm of a pool with `members` nodes. Requests before `resumed`,
 /// when a person resumed repairs, do not count.
 pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timestamp>, now: Timestamp) -> Storm {
-    let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
-    let mut asked: Vec<Asked> =
-        past.asked.iter().copied().filter(|asked| resumed.is_none_or(|resumed| asked.at > resumed)).collect();
-    asked.sort_unstable();
-    let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
-    let Some(oldest) = last_storm(&asked, many, leaves) else { return Storm::Calm };
-    let end = leaves(oldest);
+    let counts = |asked: &&Asked| resumed.is_none_or(|resumed| asked.at > resumed);
+    let asked = past.asked.iter().filter(counts).copied().collect();
+    let Some(end) = storm_ends(asked, members, brakes) else { return Storm::Calm };
     if now < end {
         Storm::Braking(end)
     } else if past.healed.iter().any(|healed| *healed > end) || now > long_after(end) {
@@ -112,6 +117,20 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
     } else {
         Storm::Probation
     }
+}
+
+/// Whether more nodes than `storm_percent` need a person within `storm_window`: one mail tells of
+/// all.
+pub fn many_need_a_person(past: &Past, members: u32, brakes: &Brakes, now: Timestamp) -> bool {
+    storm_ends(past.asked_people.clone(), members, brakes).is_some_and(|end| now < end)
+}
+
+/// Returns the end of the last storm among these requests.
+fn storm_ends(mut asked: Vec<Asked>, members: u32, brakes: &Brakes) -> Option<Timestamp> {
+    let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
+    asked.sort_unstable();
+    let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
+    last_storm(&asked, many, leaves).map(leaves)
 }
 
 /// A storm is requests of more than `many` nodes within one window. It lasts until the oldest of
@@ -233,6 +252,14 @@ mod tests {
         let others = (1..=3).map(|node| Asked { at: at(400), node });
         let past = Past { asked: flaps.into_iter().chain(others).collect(), ..Past::default() };
         assert_eq!(storm(&past, 10, &BRAKES, None, at(401)), Storm::Braking(at(960)));
+    }
+
+    #[test]
+    fn many_alerts_that_ask_for_a_person_are_one_mail_and_no_storm_of_repairs() {
+        let people = Past { asked_people: past(&[0, 10, 20, 30], &[]).asked, ..Past::default() };
+        let many = |now| many_need_a_person(&people, 10, &BRAKES, at(now));
+        assert!(many(599) && !many(600) && !many_need_a_person(&people, 20, &BRAKES, at(30)));
+        assert_eq!(storm(&people, 10, &BRAKES, None, at(30)), Storm::Calm);
     }
 
     #[test]

@@ -22,12 +22,17 @@ pub struct PoolStanding {
     pub storm: Storm,
     /// Rungs stopped because their last attempts all failed.
     pub stopped: Vec<Rung>,
+    /// The nodes of a storm of alerts that ask for a person; empty: there is none.
+    pub need_person: Vec<String>,
     /// A node was refused a taint, because as many carry one as may.
     pub taints_full: bool,
 }
 
 /// How long a pool may have no budget slot before a mail is sent.
 const STARVED: Duration = Duration::from_secs(3600);
+
+/// How many nodes a notice names.
+const NAMED: usize = 100;
 
 /// One notice about a pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +43,13 @@ pub struct Notice {
     pub why: Why,
     pub subject: String,
     pub text: String,
+}
+
+const MANY_NEED_PERSON: &str = "many-need-person";
+
+/// Returns the key of the notice that stands for the mails of many nodes.
+pub fn many_need_person(pool: &str) -> String {
+    format!("{MANY_NEED_PERSON}.{pool}")
 }
 
 /// Returns the notices that apply to a pool now.
@@ -59,6 +71,19 @@ pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
              now:\n  {resume}"
         );
         all.push(notice("storm-brake", Why::StormBrake, "too many nodes ask for a repair at once".to_owned(), text));
+    }
+    if !of.need_person.is_empty() {
+        let (few, many) = (&of.need_person[..of.need_person.len().min(NAMED)], of.need_person.len());
+        let and_more = if many > NAMED { format!(" and {} more", many - NAMED) } else { String::new() };
+        let text = format!(
+            "Alerts ask for a person on {many} nodes of this pool within minutes, so a common cause is likely: a \
+             broken check, a rule of the site, a new driver, power. This mail stands for all of them, and for those \
+             that follow while it goes on; only the first had mails of their own.\n  {}{and_more}\nAll nodes that \
+             need a person, with the reason:\n  kubectl get noderepairs",
+            few.join(", ")
+        );
+        let subject = "many nodes need a person at once".to_owned();
+        all.push(notice(MANY_NEED_PERSON, Why::ManyNeedPerson, subject, text));
     }
     for rung in &of.stopped {
         let text = format!(
@@ -105,6 +130,7 @@ mod tests {
             waits_since: None,
             storm: Storm::Calm,
             stopped: vec![],
+            need_person: vec![],
             taints_full: false,
         }
     }
@@ -124,10 +150,14 @@ mod tests {
         let of = PoolStanding {
             storm: Storm::Braking(Timestamp::UNIX_EPOCH),
             stopped: vec![Rung::Reimage],
+            need_person: vec!["n1".to_owned()],
             taints_full: true,
             ..calm()
         };
-        assert_eq!(keys(&of, 0), ["storm-brake.gpu", "rung-stopped-reimage.gpu", "taint-limit.gpu"]);
+        assert_eq!(
+            keys(&of, 0),
+            ["storm-brake.gpu", "many-need-person.gpu", "rung-stopped-reimage.gpu", "taint-limit.gpu"]
+        );
     }
 
     #[test]

@@ -87,6 +87,9 @@ pub struct Observation {
     pub halt: Option<Reason>,
     /// The pool has reached its limit of tainted nodes.
     pub taints_full: bool,
+    /// One mail tells of all nodes of the pool that need a person in this storm: whether a mail
+    /// server has accepted it. `None`: there is no storm, and each has its own mail.
+    pub shared_mail: Option<bool>,
     /// Enough nodes of the pool have a slow network to blame the network.
     pub many_slow: bool,
     /// Fingerprints of complaints that an active silence matches, or that are inhibited.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::brakes::Past;
+use super::brakes::{Brakes, Past};
 use super::budget::{Census, Holder, Place, Places, Waiter};
 use super::record::{Episode, Phase, Record, Rung, Severity};
 use super::why::Why;
@@ -55,6 +55,13 @@ pub fn pooled<'a>(members: impl Iterator<Item = Member<'a>>, asks: Option<&str>)
         }
     }
     pooled
+}
+
+/// Returns the members whose alerts asked for a person at once within the last `storm_window`.
+pub fn need_a_person<'a>(members: impl Iterator<Item = Member<'a>>, brakes: &Brakes, now: Timestamp) -> Vec<String> {
+    let recent = |at: Timestamp| at.saturating_add(brakes.storm_window).is_ok_and(|ends| now < ends);
+    let asked = |past: &Past| past.asked_people.iter().any(|asked| recent(asked.at));
+    members.filter(|member| member.past.is_some_and(asked)).map(|member| member.name.to_owned()).collect()
 }
 
 /// Counts the members, and those that are down. A node that holds a budget slot is down because of

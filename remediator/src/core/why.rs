@@ -40,6 +40,7 @@ closed_words! {
         WindowClosed = "WindowClosed",
         /// Too many nodes of the pool asked for a repair within minutes.
         StormBrake = "StormBrake",
+        ManyNeedPerson = "ManyNeedPerson",
         /// The last attempts of this rung in the pool failed: their proof, or the reimage itself.
         RungNotWorking = "RungNotWorking",
         /// The pool has reached its limit of tainted nodes.

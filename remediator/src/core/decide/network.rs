@@ -1,6 +1,10 @@
 //! The network track: taints a slow node and removes the taint after a fresh pass. It never
 //! reboots.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
 use super::agent_report;
 use super::moment::{Moment, Opinion};
 use super::taint_steps::{self, TaintEnd, Tainted};
@@ -10,6 +14,9 @@ use crate::core::policy::Mode;
 use crate::core::record::{NetworkPhase, NetworkTrack, Proof};
 use crate::core::taint::{Taint, TaintKey, TaintState};
 use crate::core::why::{Reason, Why};
+
+/// How long a track counts for whether the network flaps.
+const FLAPS_WITHIN: Duration = Duration::from_secs(3600);
 
 pub(super) fn advance(moment: Moment) -> Opinion<NetworkTrack> {
     match &moment.record.repair.network {
@@ -67,6 +74,8 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
         Some(complaint) => Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)),
         None => Reason::new(Why::TaintedByPerson, "a person put the taint slow-network on the node"),
     };
+    let recent = |begun: &&Timestamp| begun.saturating_add(FLAPS_WITHIN).is_ok_and(|ends| moment.now < ends);
+    let before = last.iter().flat_map(|track| &track.begun).filter(recent).copied();
     let track = NetworkTrack {
         number: last.map_or(1, |track| track.number + 1),
         phase: NetworkPhase::Slow,
@@ -77,6 +86,7 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
         why: why.clone(),
         node_uid: node.uid.clone(),
         taint: Some(Taint::placing(TaintKey::SlowNetwork)),
+        begun: before.chain([moment.now]).collect(),
     };
     Opinion { next: Some(track), why, look_again: None }
 }
@@ -136,7 +146,11 @@ fn slow(moment: Moment, track: &NetworkTrack) -> Opinion<NetworkTrack> {
         return Opinion { next: None, why: track.why.clone(), look_again: Some(wait) };
     }
     let next = NetworkTrack { attempt: track.attempt + 1, ..track.clone() };
-    let why = Reason::new(Why::ProofOrdered, "waiting for a network check to pass");
+    let text = match track.flaps() {
+        true => "the network was slow three times within an hour: waiting for checks that pass in a row",
+        false => "waiting for a network check to pass",
+    };
+    let why = Reason::new(Why::ProofOrdered, text);
     let mut opinion = to(moment, &next, NetworkPhase::Proving, why);
     if let Some(next) = &mut opinion.next {
         next.until = Some(moment.after(moment.policy.times.proof));

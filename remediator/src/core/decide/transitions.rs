@@ -143,11 +143,28 @@ pub(super) fn accepting(moment: Moment, episode: &Episode) -> Episode {
 }
 
 pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let next = accepting(moment, episode);
+    let mut next = accepting(moment, episode);
     if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
         return to(moment, &next, Phase::Escalated, asked());
     }
-    stays(episode, None)
+    match shared_mail(moment, episode) {
+        None => stays(episode, None),
+        Some(false) => stays(episode, Some(SHARED_MAIL)),
+        Some(true) => {
+            next.mails.iter_mut().for_each(|mail| mail.accepted_at = mail.accepted_at.or(Some(moment.now)));
+            let text = "many nodes of the pool need a person at once; one mail told of all, this one too";
+            to(moment, &next, Phase::Escalated, Reason::new(Why::MailAccepted, text))
+        }
+    }
+}
+
+/// How soon an episode looks again whether the pool's mail was accepted, or is wanted no more.
+const SHARED_MAIL: Duration = Duration::from_secs(30);
+
+/// Whether the mail about many nodes of the pool was accepted; `None`: the episode has its own. A
+/// repair that was tried has much to tell, so it always has its own.
+pub(super) fn shared_mail(moment: Moment, episode: &Episode) -> Option<bool> {
+    moment.seen.shared_mail.filter(|_| episode.asks_a_person_at_once())
 }
 
 /// The reason of a node that a person has to repair.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::action::Action;
 use super::moment::Moment;
-use super::{agent_report, climb, objections, provisioning};
+use super::{agent_report, climb, objections, provisioning, transitions};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
 use crate::core::policy::DrainMode;
@@ -37,6 +37,7 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
             .last()
             .filter(|reset| reset.state == ResetState::Pending)
             .map(|reset| Action::ResetNode { id: reset.id.clone(), boot_id: reset.boot_id.clone() }),
+        Phase::Escalating if transitions::shared_mail(moment, episode).is_some() => None,
         Phase::Waiting | Phase::Escalating => episode
             .mails
             .iter()
@@ -131,13 +132,17 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
 
 fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
     let until = track.until?;
+    let mut proof = terms(moment, ProofOf::Network, track.since);
+    if track.flaps() {
+        proof.passes = moment.policy.proof.passes;
+    }
     Some(Order {
         id: agent_report::network_order_id(track),
         kind: OrderKind::Prove,
         boot_id: moment.seen.node.as_ref().map(|node| node.boot_id.clone()).unwrap_or_default(),
         issued_at: track.since,
         deadline: until,
-        proof: Some(terms(moment, ProofOf::Network, track.since)),
+        proof: Some(proof),
         script: None,
     })
 }

@@ -283,6 +283,12 @@ impl Episode {
         whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
     }
 
+    /// Whether its alert asked for a person at once, so that nothing was tried.
+    pub fn asks_a_person_at_once(&self) -> bool {
+        let first = self.steps.first().map(|step| (step.rung, step.outcome.why));
+        first.is_some_and(|(rung, why)| rung == Rung::Manual && why != Why::TaintedByPerson)
+    }
+
     /// Whether a person asked for a rung of it by tainting the node.
     pub fn by_person(&self) -> bool {
         self.steps.iter().any(|step| step.outcome.why == Why::TaintedByPerson)

@@ -49,6 +49,17 @@ pub struct NetworkTrack {
     pub node_uid: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taint: Option<Taint>,
+    /// When the tracks of the last hour began, this one too, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<Timestamp>,
+}
+
+impl NetworkTrack {
+    /// Whether the network was slow again and again: three times within an hour.
+    pub fn flaps(&self) -> bool {
+        const TIMES: usize = 3;
+        self.begun.len() >= TIMES
+    }
 }
 
 /// The part of the record that only the controller writes.

@@ -133,6 +133,9 @@ impl World {
             seat,
             halt: halt.or(closed.filter(|_| in_pool)),
             taints_full: in_pool && brakes::taints_are_full(sums.tainted, sums.size, brakes),
+            many_slow: in_pool && brakes::many_are_slow(sums.slow, sums.size, brakes),
+            shared_mail: brakes::many_need_a_person(&sums.past, sums.size, brakes, at(self.now))
+                .then_some(self.pool_mailed),
             silenced,
             ..Observation::default()
         }
@@ -151,7 +154,7 @@ impl World {
                 manual: machine.taints.contains_key(&TaintKey::RepairManual),
                 tainted: !machine.taints.is_empty() || open.is_some_and(|episode| episode.taint.is_some()),
                 refused: open.is_some_and(|episode| episode.why.why == Why::TaintLimit),
-                slow: false,
+                slow: machine.slow,
                 holds_place: self.places.contains_key(&machine.name),
                 past: Some(past),
             }
@@ -316,7 +319,7 @@ impl Machine {
     fn prove(&mut self, order: &Order, report: AgentReport, now: i64) {
         let gpu = order.proof.as_ref().is_some_and(|terms| terms.of == ProofOf::Gpu);
         let proof = match self.fault {
-            _ if gpu && self.slow_tools => Proof::Unknown,
+            _ if gpu && self.slow_tools || !gpu && self.slow => Proof::Unknown,
             Fault::None => Proof::Passed,
             _ if gpu => Proof::Failed,
             _ => Proof::Passed,

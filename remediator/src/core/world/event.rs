@@ -53,6 +53,8 @@ pub(super) enum Deed {
     Answers,
     /// The GPU tools become slow for some time.
     SlowTools,
+    /// The network becomes slow, and well again; its alert follows.
+    SlowNetwork,
     /// A program takes an inhibitor lock, and gives it back.
     Inhibitor,
     /// The kubelet stops reporting; and reports again.
@@ -155,7 +157,7 @@ impl World {
         }
         // The controller reads the alerts that fire again and again.
         let now = at(self.now);
-        let broken = self.machines.iter_mut().filter(|machine| machine.fault != Fault::None);
+        let broken = self.machines.iter_mut().filter(|machine| machine.fault != Fault::None || machine.slow);
         let complaints = broken.flat_map(|machine| &mut machine.record.complaints);
         complaints.filter(|complaint| complaint.firing).for_each(|complaint| complaint.seen = now);
         for m in 0..self.machines.len() {
@@ -178,6 +180,10 @@ impl World {
                 self.now += STRIKES;
                 self.machines[m].breaks(Fault::Person, Ask::Manual, now);
             }
+            Deed::SlowNetwork if !self.machines[m].slow => {
+                self.now += STRIKES;
+                self.machines[m].does(deed, now);
+            }
             other => self.machines[m].does(other, now),
         }
     }
@@ -185,7 +191,8 @@ impl World {
 
 impl Machine {
     fn deeds(&self) -> Vec<Deed> {
-        let fires = self.record.complaints.iter().any(|complaint| complaint.firing);
+        let of_gpus = |complaint: &Complaint| complaint.firing && complaint.ask != Ask::SlowNetwork;
+        let fires = self.record.complaints.iter().any(of_gpus);
         let repairs = self.taints.keys().any(|key| key.is_repair());
         let runs = self.up_at.is_none();
         let heard = self.exists && self.answers && self.labelled && runs && !repairs;
@@ -203,7 +210,7 @@ impl Machine {
         may(runs, &[Deed::Reboots, Deed::Dies]);
         may(!self.boots_never, &[Deed::WillNotBoot]);
         may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
-        may(true, &[Deed::Answers, Deed::SlowTools, Deed::Inhibitor]);
+        may(true, &[Deed::Answers, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor]);
         may(self.exists && runs, &[Deed::Kubelet]);
         may(!self.exists && runs, &[Deed::Created]);
         may(fires, &[Deed::Silence]);
@@ -216,10 +223,19 @@ impl Machine {
 
     fn breaks(&mut self, fault: Fault, ask: Ask, now: i64) {
         self.fault = fault;
+        self.complains(ask, now);
+    }
+
+    /// An alert fires after three strikes.
+    fn complains(&mut self, ask: Ask, now: i64) {
         let (since, seen) = (at(now + STRIKES - 1), at(now + STRIKES));
         let fingerprint = format!("f-{ask}");
         self.record.complaints.retain(|complaint| complaint.fingerprint != fingerprint);
-        let check = if ask == Ask::Manual { "site-hardware" } else { "rocm-smi" };
+        let check = match ask {
+            Ask::Manual => "site-hardware",
+            Ask::SlowNetwork => "network",
+            _ => "rocm-smi",
+        };
         self.record.complaints.push(Complaint {
             fingerprint,
             ask,
@@ -245,7 +261,8 @@ impl Machine {
                 false
             }
             Deed::Resolves => {
-                for complaint in &mut self.record.complaints {
+                let of_gpus = |complaint: &&mut Complaint| complaint.ask != Ask::SlowNetwork;
+                for complaint in self.record.complaints.iter_mut().filter(of_gpus) {
                     (complaint.firing, complaint.seen) = (false, at(now));
                 }
                 true
@@ -276,6 +293,17 @@ impl Machine {
             }
             Deed::SlowTools => {
                 self.slow_tools = !self.slow_tools;
+                false
+            }
+            Deed::SlowNetwork => {
+                self.slow = !self.slow;
+                let of_network = |complaint: &&mut Complaint| complaint.ask == Ask::SlowNetwork;
+                for complaint in self.record.complaints.iter_mut().filter(of_network) {
+                    (complaint.firing, complaint.seen) = (false, at(now));
+                }
+                if self.slow {
+                    self.complains(Ask::SlowNetwork, now);
+                }
                 false
             }
             Deed::Inhibitor => {

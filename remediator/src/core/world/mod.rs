@@ -73,6 +73,8 @@ struct Machine {
     answers: bool,
     /// The GPU tools take longer than any proof may.
     slow_tools: bool,
+    /// Its network is slow, and an alert says so.
+    slow: bool,
     /// A program holds an inhibitor lock: the host refuses each reboot.
     inhibited: bool,
     /// The reset that a controller had on record when it ended.
@@ -114,6 +116,8 @@ struct World {
     /// The controller ends at its next action: before it is carried out, or before its answer.
     crashes: Option<Crash>,
     bmc: bool,
+    /// A mail about many nodes that need a person was accepted.
+    pool_mailed: bool,
     /// Attempts of a rung that did not end with a healthy node, in a row.
     lost_in_a_row: BTreeMap<Rung, u32>,
     /// What went wrong first.
@@ -157,6 +161,7 @@ impl World {
             marked: false,
             answers: true,
             slow_tools: false,
+            slow: false,
             inhibited: false,
             left_reset: None,
             record: Record::default(),
@@ -172,6 +177,7 @@ impl World {
             window_closed: false,
             crashes: None,
             bmc: true,
+            pool_mailed: false,
             lost_in_a_row: BTreeMap::new(),
             broken: None,
         }

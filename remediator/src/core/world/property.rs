@@ -6,7 +6,7 @@ use crate::core::budget;
 use crate::core::decide::{Action, Decision};
 use crate::core::notices::{self, Notice, PoolStanding};
 use crate::core::pool;
-use crate::core::record::{Ask, Phase, Rung};
+use crate::core::record::{Ask, Complaint, Phase, Rung};
 use crate::core::why::Why;
 
 /// A person hears of an unhealthy node within this time, whatever else holds the repair up.
@@ -110,10 +110,13 @@ impl World {
         let notices = self.notices();
         // A mail about the pool tells a person, too.
         let told_of_pool = notices.iter().any(|notice| notice.why == Why::RungNotWorking);
+        self.pool_mailed = notices.iter().any(|notice| notice.why == Why::ManyNeedPerson);
         let mut wrong = None;
         for machine in &mut self.machines {
-            let ours = machine.taints.values().any(|by| *by == By::Us);
-            let fires = machine.record.complaints.iter().any(|complaint| complaint.firing);
+            // Of a slow network its alert tells.
+            let ours = machine.taints.iter().any(|(key, by)| *by == By::Us && key.is_repair());
+            let asks = |complaint: &Complaint| complaint.firing && complaint.ask != Ask::SlowNetwork;
+            let fires = machine.record.complaints.iter().any(asks);
             // A person who takes the pool label off takes the node out of our hands.
             let managed = machine.exists && machine.labelled;
             let sick = fires && managed && machine.fault != Fault::None && !machine.silenced;
@@ -158,6 +161,11 @@ impl World {
             waits_since: None,
             storm: brakes::storm(&sums.past, sums.size, brakes, None, at(self.now)),
             stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
+            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, at(self.now)) {
+                pool::need_a_person(self.members(&pasts), brakes, at(self.now))
+            } else {
+                vec![]
+            },
             taints_full: sums.refused > 0,
         };
         notices::standing("gpu", &standing, at(self.now))
@@ -174,7 +182,7 @@ impl World {
         let complaining = self.machines.iter().filter(asks).count();
         let mut wrong = notices.iter().filter(|notice| match notice.why {
             Why::TaintLimit => !refused,
-            Why::StormBrake => complaining <= 3,
+            Why::StormBrake | Why::ManyNeedPerson => complaining <= 3,
             _ => false,
         });
         wrong.next().map(|notice| format!("a false alarm: {}", notice.subject))

@@ -150,7 +150,7 @@ impl World {
         (&self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
         for machine in &self.machines {
             (machine.fault, machine.boots_never, machine.pods, machine.exists, machine.ready).hash(&mut hash);
-            (machine.selected, machine.adopted, machine.slow_tools, machine.inhibited).hash(&mut hash);
+            (machine.selected, machine.adopted, machine.slow_tools, machine.slow, machine.inhibited).hash(&mut hash);
             (
                 machine.left_reset.is_some(),
                 machine.labelled,
@@ -180,6 +180,11 @@ impl World {
                 for step in &episode.steps {
                     (step.rung.to_string(), step.outcome.why.to_string()).hash(&mut hash);
                 }
+            }
+            if let Some(track) = &record.repair.network {
+                (track.phase.to_string(), since(track.since), track.until.map(since), track.flaps()).hash(&mut hash);
+                (track.attempt.min(2), track.taint.map(|taint| taint.state.to_string())).hash(&mut hash);
+                track.begun.iter().for_each(|begun| since(*begun).hash(&mut hash));
             }
             for past in &record.repair.history {
                 (past.rung.to_string(), past.outcome.to_string(), since(past.ended_at)).hash(&mut hash);

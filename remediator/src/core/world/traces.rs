@@ -3,7 +3,7 @@
 
 use super::event::{Deed, Event};
 use super::search::{self, Found};
-use super::{Fault, World};
+use super::{Fault, HOUR, World};
 use crate::core::policy::Mode;
 use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::TaintKey;
@@ -238,6 +238,39 @@ fn one_node_that_flaps_is_no_storm() {
     for _ in 0..4 {
         play(&mut world, &[REBOOT, Deed::Passes, Deed::Resolves]);
     }
+}
+
+#[test]
+fn many_nodes_that_need_a_person_at_once_are_one_mail() {
+    let mut world = World::new(20);
+    for m in 0..10 {
+        world.happens(Event::Node(m, Deed::Hardware));
+        world.now -= 90;
+    }
+    a_day(&mut world);
+    let mails: usize = world.machines.iter().map(|machine| machine.facts.mails.len()).sum();
+    let escalated = (0..10).all(|m| episode(&world, m).phase == Phase::Escalated);
+    assert_eq!((mails, escalated), (4, true), "the storm begins with the fifth");
+}
+
+#[test]
+fn a_network_that_flaps_is_proven_three_times_in_a_row() {
+    let mut world = World::new(1);
+    let mut passes = Vec::new();
+    for _ in 0..4 {
+        play(&mut world, &[Deed::SlowNetwork]);
+        let order = world.machines[0].record.order.as_ref().unwrap();
+        passes.push(order.proof.as_ref().unwrap().passes);
+        play(&mut world, &[Deed::SlowNetwork]);
+        while !world.machines[0].taints.is_empty() {
+            world.happens(Event::Tick);
+        }
+    }
+    assert_eq!(passes, [1, 1, 3, 3]);
+    // An hour later it counts no more.
+    world.now += HOUR;
+    play(&mut world, &[Deed::SlowNetwork]);
+    assert!(!world.machines[0].record.repair.network.as_ref().unwrap().flaps());
 }
 
 #[test]

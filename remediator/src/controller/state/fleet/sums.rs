@@ -10,11 +10,12 @@ use crate::core::brakes;
 use crate::core::brakes::Storm;
 use crate::core::budget;
 use crate::core::budget::{Census, Holder, Places, Seat, Waiter};
-use crate::core::notices::PoolStanding;
+use crate::core::notices::{self, PoolStanding};
 use crate::core::policy::Policy;
 use crate::core::pool::{self, Holding, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
+use crate::wire::budget as wire_budget;
 
 /// A node that was cordoned for longer than this is left to a person and no longer counts.
 const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
@@ -28,6 +29,8 @@ pub struct Standing {
     pub storm: Storm,
     pub rung_fails: bool,
     pub taints_full: bool,
+    /// See [`Observation::shared_mail`](crate::core::observation::Observation::shared_mail).
+    pub shared_mail: Option<bool>,
     pub many_slow: bool,
     /// More nodes of the pool are not Ready than faults of single nodes explain.
     pub many_down: bool,
@@ -142,6 +145,8 @@ impl Known {
             let limit = budget::places(pool::census(members(), ""), policy.budget);
             let taken = places.values().filter(|place| place.pool == pool.name).count();
             let fails = |rung: &Rung| brakes::rung_fails(&past, *rung, &policy.brakes, self.switches.resumed);
+            let storms = brakes::many_need_a_person(&past, size, &policy.brakes, now);
+            let need_person = if storms { pool::need_a_person(members(), &policy.brakes, now) } else { vec![] };
             let standing = PoolStanding {
                 nodes: size,
                 tainted,
@@ -150,6 +155,7 @@ impl Known {
                 waits_since: self.waiters(&pool.name, policy).map(|waiter| waiter.since).min(),
                 storm,
                 stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
+                need_person,
                 taints_full: refused > 0,
             };
             counts.pools.insert(pool.name.clone(), standing);
@@ -171,12 +177,15 @@ impl Known {
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
         let seat =
             episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm, census));
+        let shared = notices::many_need_person(pool);
         let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
         Some(Standing {
             seat,
             storm,
             rung_fails: episode.is_some_and(fails),
             taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
+            shared_mail: brakes::many_need_a_person(&past, size, &policy.brakes, now)
+                .then(|| self.switches.notices.get(&wire_budget::notice_name(&shared)) == Some(&true)),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
             many_down: brakes::many_are_down(census),
             paused: self.switches.paused.clone(),

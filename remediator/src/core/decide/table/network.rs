@@ -25,6 +25,7 @@ fn tracks() -> Vec<Option<NetworkTrack>> {
                 why: Reason::new(Why::Complaint, "recorded"),
                 node_uid: UID.into(),
                 taint,
+                begun: vec![at(0)],
             }));
         }
     }

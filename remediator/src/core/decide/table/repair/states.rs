@@ -166,6 +166,9 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
             vec![halted(&plain), full, Observation { silenced, ..plain.clone() }]
         }
         Some(phase) if disruptive(phase) => vec![halted(&plain)],
+        Some(Phase::Escalating) => {
+            [true, false].map(|accepted| Observation { shared_mail: Some(accepted), ..plain.clone() }).to_vec()
+        }
         _ => vec![],
     };
     let service =
