@@ -87,7 +87,7 @@ parse: toolchain
 .PHONY: soak
 LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
-	OSSCI_WORLD_RUNS=500 cargo test --quiet --locked --package ossci-remediator --lib -- random_weeks
+	OSSCI_WORLD_RUNS=500 OSSCI_WORLD_MORE_EVENTS=1 cargo test --quiet --locked --package ossci-remediator --lib -- random_weeks every_input_of
 	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 

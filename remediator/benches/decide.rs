@@ -97,6 +97,7 @@ impl World {
                     state: AgentState::Done,
                     at: self.now,
                     message: "done".to_owned(),
+                    crash_kernel: false,
                     proof,
                     verdicts: Vec::new(),
                     kernel_log: None,

@@ -50,6 +50,9 @@ pub trait Host: Send + Sync + 'static {
     /// [`KERNEL`]: super::evidence::KERNEL
     fn evidence(&self, within: Duration) -> impl Future<Output = Vec<Section>> + Send;
 
+    /// Whether a crash kernel is loaded, so that a panic is followed by a dump (kdump).
+    fn crash_kernel(&self) -> bool;
+
     /// Returns what is known of the GPU driver; `None`: this host cannot tell.
     fn driver(&self) -> impl Future<Output = Option<Driver>> + Send;
 

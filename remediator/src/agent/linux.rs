@@ -154,7 +154,14 @@ async fn on_host(what: &str, command: &[&str], deadline: Duration) -> Result<pro
     process::run(what, "chroot", &arguments, b"", deadline).await
 }
 
+/// Where the kernel says that a crash kernel is loaded: `1`. Absent without CONFIG_KEXEC.
+const CRASH_KERNEL: &str = "/sys/kernel/kexec_crash_loaded";
+
 impl Host for Linux {
+    fn crash_kernel(&self) -> bool {
+        std::fs::read_to_string(CRASH_KERNEL).is_ok_and(|text| text.trim() == "1")
+    }
+
     fn boot_id(&self) -> Result<String, HostError> {
         std::fs::read_to_string(&self.boot_id)
             .map(|text| text.trim().to_owned())

@@ -100,7 +100,8 @@ impl<H: Host> Worker<H> {
         };
         let next = guards::next(&moment);
         let (node, metrics) = (name.clone(), self.metrics.clone());
-        let reporter = report::Reporter { repairs, metrics, node, order: order.id.clone(), kind: order.kind, boot_id };
+        let (id, kind, crash_kernel) = (order.id.clone(), order.kind, self.host.crash_kernel());
+        let reporter = report::Reporter { repairs, metrics, node, order: id, kind, boot_id, crash_kernel };
         match next {
             Next::Nothing => Ok(()),
             Next::Settle(state, message) => reporter.settle(state, message).await,

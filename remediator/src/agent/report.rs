@@ -28,6 +28,7 @@ pub struct Reporter {
     pub kind: OrderKind,
     /// The boot that the agent is on.
     pub boot_id: String,
+    pub crash_kernel: bool,
     pub metrics: Arc<AgentMetrics>,
 }
 
@@ -69,7 +70,8 @@ impl Reporter {
 
     fn report(&self, state: AgentState, message: &str) -> AgentReport {
         let message = redact(message).chars().take(MESSAGE).collect();
-        AgentReport::plain(self.order.clone(), self.boot_id.clone(), state, clock::now(), message)
+        let plain = AgentReport::plain(self.order.clone(), self.boot_id.clone(), state, clock::now(), message);
+        AgentReport { crash_kernel: self.crash_kernel, ..plain }
     }
 
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {

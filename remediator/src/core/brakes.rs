@@ -50,6 +50,8 @@ pub struct Past {
     pub healed: Vec<Timestamp>,
     /// Rungs that were ordered and have ended: with a proof, or without one.
     pub attempts: Vec<Attempt>,
+    /// The slowest boot that we ordered.
+    pub slowest_boot: Option<Duration>,
 }
 
 impl Past {
@@ -65,6 +67,7 @@ impl Past {
                 past.healed.push(episode.ended_at);
             }
             past.attempts.extend(&episode.attempts);
+            past.saw_boot(episode.slowest_boot_seconds);
         }
         if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
             // What a person asks for is no sign of a common cause.
@@ -75,8 +78,13 @@ impl Past {
                 past.asked.push(asked(episode.started_at));
             }
             past.attempts.extend(episode.attempts());
+            past.saw_boot(episode.slowest_boot_seconds);
         }
         past
+    }
+
+    fn saw_boot(&mut self, seconds: Option<u32>) {
+        self.slowest_boot = self.slowest_boot.max(seconds.map(|seconds| Duration::from_secs(seconds.into())));
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -87,6 +95,7 @@ impl Past {
         self.nodes += other.nodes;
         self.healed.extend(&other.healed);
         self.attempts.extend(&other.attempts);
+        self.slowest_boot = self.slowest_boot.max(other.slowest_boot);
     }
 }
 

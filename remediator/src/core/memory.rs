@@ -62,6 +62,7 @@ mod tests {
             why,
             pool: None,
             attempts: vec![Attempt { rung, at: at(ended_at), passed: outcome == Phase::Healed }],
+            slowest_boot_seconds: None,
         }
     }
 

@@ -80,6 +80,8 @@ pub struct Observation {
     pub dead: bool,
     /// Enough nodes of the pool are not Ready to assume a common cause.
     pub many_down: bool,
+    /// The slowest boot of the pool that we ordered, by the records that are kept.
+    pub slowest_boot: Option<Duration>,
     /// The state of the episode in its pool's budget; `None`: not known yet, so nothing disruptive
     /// starts.
     pub seat: Option<Seat>,

@@ -46,6 +46,7 @@ mod tests {
             why: Reason::new(Why::ProofPassed, "passed"),
             pool: None,
             attempts: vec![],
+            slowest_boot_seconds: None,
         };
         Record { repair: Repair { history: vec![past], ..Repair::default() }, ..Record::default() }
     }

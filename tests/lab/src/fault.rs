@@ -25,6 +25,8 @@ pub enum Fault {
     NoExporter,
     /// A program on the node holds an inhibitor lock: the host refuses each reboot.
     Inhibited,
+    /// A crash kernel is loaded: a kernel that panics writes a dump first.
+    CrashKernel,
 }
 
 /// The event that removes a fault. A person can remove each fault by hand.
@@ -65,7 +67,12 @@ impl Faults {
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
             // These leave no trace in the kernel log.
-            Fault::StaysDark | Fault::ReimageHangs | Fault::ReimageFails | Fault::NoExporter | Fault::Inhibited => "",
+            Fault::StaysDark
+            | Fault::ReimageHangs
+            | Fault::ReimageFails
+            | Fault::NoExporter
+            | Fault::Inhibited
+            | Fault::CrashKernel => "",
         };
         self.0.iter().map(line).collect()
     }

@@ -47,6 +47,10 @@ impl Host for SimHost {
         self.node.request_reboot(&request).map_err(|error| start("the reboot", error))
     }
 
+    fn crash_kernel(&self) -> bool {
+        self.node.faults().is_ok_and(|faults| faults.has(Fault::CrashKernel))
+    }
+
     async fn evidence(&self, _within: Duration) -> Vec<Section> {
         let said = self.node.kernel_log().map_err(|error| format!("{error:#}"));
         vec![Section { name: KERNEL, said }]

@@ -7,7 +7,7 @@
 //! node NAME...
 //! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-network,
 //!                                    stays-dark, reimage-hangs, reimage-fails, no-exporter,
-//!                                    inhibited
+//!                                    inhibited, crash-kernel
 //!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
 //! await NODE phase PHASE within 60s  (of the ladder, or of the network repair)
@@ -382,6 +382,13 @@ mod tests {
         let error =
             Story::parse("x", "node boot\nbreak boot gpu-missing until reboot\n").unwrap().marked("-7").unwrap_err();
         assert!(format!("{error:#}").contains("until reboot-7"), "{error:#}");
+    }
+
+    /// What the world of the controller's tests finds is printed as a story.
+    #[test]
+    fn a_trace_of_the_world_is_a_story() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../remediator/src/core/world/every-event.story");
+        Story::parse("every-event", &std::fs::read_to_string(path).unwrap()).unwrap();
     }
 
     #[test]

@@ -193,7 +193,9 @@ async fn fetch<'a>(
     if missing.kubelet
         && let Some(bmc) = &site.bmc
     {
-        sight.kubelet_silent = observe::kubelet_is_silent(&context.client, &context.kubelets, name, bmc.dead).await?;
+        let crash_kernel = sight.repair.record().agent.is_some_and(|report| report.crash_kernel);
+        let limit = bmc.dead_after(crash_kernel);
+        sight.kubelet_silent = observe::kubelet_is_silent(&context.client, &context.kubelets, name, limit).await?;
         sight.has.kubelet = true;
     }
     Ok(Round::Goes)

@@ -177,6 +177,7 @@ impl Surroundings<'_> {
             taints_full: standing.as_ref().is_some_and(|standing| standing.taints_full),
             many_down: standing.as_ref().is_some_and(|standing| standing.many_down),
             shared_mail: standing.as_ref().and_then(|standing| standing.shared_mail),
+            slowest_boot: standing.as_ref().and_then(|standing| standing.slowest_boot),
             many_slow: standing.is_some_and(|standing| standing.many_slow),
             silenced: self.alerts.silenced(&record.complaints),
             active: site.alertmanager.as_ref().map(|replicas| self.alerts.active(replicas, &record.complaints)),

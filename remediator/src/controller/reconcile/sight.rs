@@ -15,8 +15,8 @@ pub struct Sight {
     pub node: Option<SlimNode>,
     /// Pods that have to leave the node. Empty until `has.pods`.
     pub pods: Vec<PodView>,
-    /// The kubelet has not renewed its Lease for the policy's `deadSeconds`. `false` until
-    /// `has.kubelet`.
+    /// The kubelet has not renewed its Lease for the policy's `deadSeconds`, or `dumpSeconds`.
+    /// `false` until `has.kubelet`.
     pub kubelet_silent: bool,
     pub has: Needs,
 }

@@ -48,7 +48,7 @@ fn deleted(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     if !is_ordered(episode) {
         return to(moment, episode, Phase::NodeGone, why);
     }
-    let boots = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+    let boots = moment.boot_ends(episode.since);
     let ends = boots.max(episode.until.unwrap_or(boots));
     if moment.now >= ends {
         let text = "the Node object was deleted after the order, and not created again by the deadline";

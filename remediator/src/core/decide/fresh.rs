@@ -110,7 +110,7 @@ fn begin(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode>
     if let Some(next) = &mut opinion.next {
         let load_test = moment.policy.proof.load_test.as_ref().filter(|_| episode.has_failed_proof());
         let check = CHECK + load_test.map_or(Duration::ZERO, |test| Duration::from_secs(test.seconds.into()));
-        next.until = Some(moment.after(if node.ready { check } else { check.max(moment.policy.times.boot) }));
+        next.until = Some(moment.after(if node.ready { check } else { check.max(moment.boot_time()) }));
         next.boot_id.clone_from(&node.boot_id);
         // A report on an earlier check is old: this check gets its own id.
         next.attempt += u32::from(agent_report::report(moment, next).is_some());
@@ -135,8 +135,7 @@ fn unanswered(moment: Moment, episode: &Episode, node: &NodeView) -> Evidence {
         return Evidence::Given(noting(moment, episode, Reason::new(Why::StillFailing, text), &[]));
     }
     let until = episode.until.unwrap_or(episode.since);
-    let boots = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(until);
-    let ends = if node.ready { until } else { until.max(boots) };
+    let ends = if node.ready { until } else { until.max(moment.boot_ends(episode.since)) };
     if moment.now < ends {
         // A node that died has to be silent for a while before it counts as dead.
         let dies = (!node.ready && moment.seen.bmc).then_some(out_of_band::LOOK_AGAIN);

@@ -44,6 +44,19 @@ impl<'a> Moment<'a> {
         self.seen.active.as_ref().is_none_or(|active| active.contains(&complaint.fingerprint))
     }
 
+    /// How long a boot may take: the policy's time, or half as long again as the slowest boot that
+    /// we saw in the pool. At most three times the policy's, for a boot that a person helped.
+    pub(super) fn boot_time(&self) -> Duration {
+        let boot = self.policy.times.boot;
+        let learned = self.seen.slowest_boot.map_or(Duration::ZERO, |slowest| slowest.saturating_mul(3) / 2);
+        boot.max(learned.min(boot.saturating_mul(3)))
+    }
+
+    /// Returns when a boot that began at `since` has taken too long.
+    pub(super) fn boot_ends(&self, since: Timestamp) -> Timestamp {
+        since.saturating_add(self.boot_time()).unwrap_or(Timestamp::MAX)
+    }
+
     /// Returns the time after `wait`, for deadlines; saturates.
     pub(super) fn after(&self, wait: Duration) -> Timestamp {
         self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)

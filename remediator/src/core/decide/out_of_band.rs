@@ -58,8 +58,7 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     // What keeps the BMC from resetting the node keeps no person from hearing of it.
-    let for_long =
-        episode.until.is_none_or(|until| moment.now >= until.saturating_add(moment.policy.times.boot).unwrap_or(until));
+    let for_long = episode.until.is_none_or(|until| moment.now >= moment.boot_ends(until));
     if let Some(why) = hands_off(moment, episode, node) {
         if for_long {
             return gives_up(&format!(", and its BMC does not reset it: {}", why.message));
@@ -84,7 +83,7 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     let why = Reason::new(Why::BmcReset, format!("the node is dead; asking its BMC to end boot {}", episode.boot_id));
     let mut next = noting(moment, episode, why.clone(), &[]);
     next.resets.push(Reset { id, at: moment.now, boot_id: episode.boot_id.clone(), state: ResetState::Pending });
-    next.until = Some(moment.after(moment.policy.times.boot));
+    next.until = Some(moment.after(moment.boot_time()));
     next.why = why.clone();
     Opinion { next: Some(next), why, look_again: None }
 }

@@ -13,7 +13,7 @@ use super::transitions::{
 use super::{agent_report, fresh, out_of_band, provisioning, waiting};
 use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
-use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, Rung, halfway};
+use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, ResetState, Rung, halfway};
 use crate::core::why::{Reason, Why};
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -183,7 +183,7 @@ fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode
     let mut opinion = to(moment, episode, Phase::Rebooting, why);
     if let Some(next) = &mut opinion.next {
         next.boot_id.clone_from(&node.boot_id);
-        next.until = Some(moment.after(moment.policy.times.boot));
+        next.until = Some(moment.after(moment.boot_time()));
     }
     opinion
 }
@@ -237,7 +237,7 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
 fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     if node.boot_id != episode.boot_id {
         let why = Reason::new(Why::NewBoot, format!("the node is on a new boot, {}", node.boot_id));
-        return stabilising(moment, episode.clone(), node, why);
+        return stabilising(moment, with_boot_time(moment, episode), node, why);
     }
     if let Some(opinion) = out_of_band::answered(moment, episode) {
         return opinion;
@@ -268,6 +268,13 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         }
         None => recalled(moment, episode, node),
     }
+}
+
+/// Records how long the boot took, from the order to its boot ID, unless a BMC may have helped.
+fn with_boot_time(moment: Moment, episode: &Episode) -> Episode {
+    let reset = episode.resets.iter().any(|reset| reset.state != ResetState::Failed);
+    let seconds = u32::try_from(moment.now.duration_since(episode.since).as_secs()).ok().filter(|_| !reset);
+    Episode { slowest_boot_seconds: episode.slowest_boot_seconds.max(seconds), ..episode.clone() }
 }
 
 /// Another program on the node does not let it reboot: nothing has begun, so the order can still be
@@ -351,7 +358,7 @@ fn settling(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episo
         }
         return opinion;
     }
-    let gives_up = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+    let gives_up = moment.boot_ends(episode.since);
     if moment.now >= gives_up {
         let why = Reason::new(Why::CannotProve, "the node is on a new boot but did not become Ready");
         return climb_to(moment, episode, Rung::Manual, why);

@@ -156,7 +156,7 @@ fn adopt(
     let mut next = if tells { noting(moment, episode, why.clone(), &[]) } else { episode.clone() };
     next.provisioning = Some(Provisioning { state: *state, ..provisioning.clone() });
     if done {
-        next.until = Some(moment.after(moment.policy.times.boot));
+        next.until = Some(moment.after(moment.boot_time()));
     }
     next.why = why.clone();
     Opinion { next: Some(next), why, look_again: None }
@@ -200,7 +200,7 @@ pub(super) fn without_node(moment: Moment, episode: &Episode) -> Option<Opinion<
     let after = |time: Duration| episode.since.saturating_add(time).unwrap_or(Timestamp::MAX);
     match episode.phase {
         Phase::Reimaging => Some(reimaging(moment, episode, provisioning, None)),
-        Phase::Stabilising => Some(wait(after(moment.policy.times.boot))),
+        Phase::Stabilising => Some(wait(moment.boot_ends(episode.since))),
         Phase::Proving => Some(wait(episode.until.unwrap_or(episode.since))),
         Phase::Waiting if episode.rung == Rung::Manual && episode.taint.is_some() => Some(escalating(moment, episode)),
         Phase::Escalating => Some(mailing(moment, episode)),

@@ -91,6 +91,7 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
         why: episode.why.clone(),
         pool: episode.pool.clone(),
         attempts: episode.attempts().collect(),
+        slowest_boot_seconds: episode.slowest_boot_seconds,
     }
 }
 

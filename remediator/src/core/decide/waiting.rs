@@ -35,7 +35,7 @@ pub(super) fn waiting(moment: Moment, episode: &Episode, node: &NodeView) -> Opi
 fn tainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&Pool>) -> Opinion<Episode> {
     if let Some(why) = untouched(pool, episode) {
         // The label may have gone with the GPUs. The node carries our taint, so a person hears.
-        let ends = episode.since.saturating_add(moment.policy.times.boot).unwrap_or(episode.since);
+        let ends = moment.boot_ends(episode.since);
         if why.why == Why::NotManaged {
             if moment.now >= ends {
                 return climb_to(moment, episode, Rung::Manual, why);

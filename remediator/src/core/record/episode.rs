@@ -193,6 +193,9 @@ pub struct Episode {
     pub mails: Vec<Mail>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resets: Vec<Reset>,
+    /// The slowest boot that we ordered, from the order to the new boot ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowest_boot_seconds: Option<u32>,
     /// The last reimage by the site's provisioning service. `None`: a script reimages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provisioning: Option<Provisioning>,
@@ -223,6 +226,7 @@ impl Episode {
             steps: Vec::new(),
             mails: Vec::new(),
             resets: Vec::new(),
+            slowest_boot_seconds: None,
             provisioning: None,
             expected: None,
         }
@@ -319,4 +323,6 @@ pub struct PastEpisode {
     pub pool: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slowest_boot_seconds: Option<u32>,
 }

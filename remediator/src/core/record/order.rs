@@ -225,6 +225,10 @@ pub struct AgentReport {
     pub state: AgentState,
     pub at: Timestamp,
     pub message: String,
+    /// A crash kernel is loaded (kdump): a panic is followed by a dump, which a reset would
+    /// destroy.
+    #[serde(default)]
+    pub crash_kernel: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -245,7 +249,8 @@ impl AgentReport {
     pub fn plain(order_id: String, boot_id: String, state: AgentState, at: Timestamp, message: String) -> Self {
         let (proof, verdicts) = (None, Vec::new());
         let (kernel_log, evidence, expected) = (None, None, None);
-        Self { order_id, boot_id, state, at, message, proof, verdicts, kernel_log, evidence, expected }
+        let crash_kernel = false;
+        Self { order_id, boot_id, state, at, message, crash_kernel, proof, verdicts, kernel_log, evidence, expected }
     }
 }
 

@@ -18,8 +18,6 @@ use crate::core::why::{Reason, Why};
 
 /// The policy's `bmc.deadSeconds`.
 const DEAD: i64 = 300;
-/// How long a machine takes from the end of a boot to the next.
-pub(super) const BOOT: i64 = 180;
 /// More decisions than this without a rest go in a circle.
 const ROUNDS: usize = 60;
 
@@ -74,9 +72,14 @@ impl World {
         let machine = &self.machines[m];
         let record = &machine.record;
         let episode = record.repair.episode.as_ref();
-        let pasts: Vec<Past> = self.machines.iter().map(|machine| Past::of(&machine.record)).collect();
-        let members = || self.members(&pasts);
         let name = machine.name.as_str();
+        // A node at rest needs no comparison with all others.
+        let at_rest = episode.is_none_or(|episode| episode.phase.is_over())
+            && record.complaints.iter().all(|complaint| !complaint.firing)
+            && !self.places.contains_key(name);
+        let compared = if at_rest { &[] } else { self.machines.as_slice() };
+        let pasts: Vec<Past> = compared.iter().map(|machine| Past::of(&machine.record)).collect();
+        let members = || self.members(&pasts);
         let sums = pool::pooled(members(), Some(name));
         let brakes = &self.policy.brakes;
         let storm = brakes::storm(&sums.past, sums.size, brakes, None, at(self.now));
@@ -134,6 +137,7 @@ impl World {
             halt: halt.or(closed.filter(|_| in_pool)),
             taints_full: in_pool && brakes::taints_are_full(sums.tainted, sums.size, brakes),
             many_slow: in_pool && brakes::many_are_slow(sums.slow, sums.size, brakes),
+            slowest_boot: sums.past.slowest_boot,
             shared_mail: brakes::many_need_a_person(&sums.past, sums.size, brakes, at(self.now))
                 .then_some(self.pool_mailed),
             silenced,
@@ -310,7 +314,7 @@ impl Machine {
 
     /// The machine's boot ends; the next comes up later, or never.
     pub(super) fn goes_down(&mut self, now: i64) {
-        self.up_at = Some(if self.boots_never { i64::MAX } else { now + BOOT });
+        self.up_at = Some(if self.boots_never { i64::MAX } else { now + self.boot_takes });
         self.ready = false;
         self.silent_since = self.silent_since.or(Some(now));
         self.pods = false;

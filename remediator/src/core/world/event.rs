@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{By, Crash, DAY, Fault, HOUR, Machine, World, at};
+use super::{BOOT, By, Crash, DAY, Fault, HOUR, MINUTE, Machine, World, at};
 use crate::core::policy::Mode;
 use crate::core::record::{Ask, Complaint, Phase};
 use crate::core::taint::TaintKey;
@@ -45,6 +45,8 @@ pub(super) enum Deed {
     Dies,
     /// The next boot does not come up.
     WillNotBoot,
+    /// Its boots take 40 min, and 3 min again.
+    SlowBoots,
     /// NFD removes its label, because no GPU is on the bus; and sets it again.
     Nfd,
     /// A person takes the pool label off, and puts it on again.
@@ -210,7 +212,7 @@ impl Machine {
         may(runs, &[Deed::Reboots, Deed::Dies]);
         may(!self.boots_never, &[Deed::WillNotBoot]);
         may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
-        may(true, &[Deed::Answers, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor]);
+        may(true, &[Deed::Answers, Deed::SlowBoots, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor]);
         may(self.exists && runs, &[Deed::Kubelet]);
         may(!self.exists && runs, &[Deed::Created]);
         may(fires, &[Deed::Silence]);
@@ -276,6 +278,10 @@ impl Machine {
             }
             Deed::WillNotBoot => {
                 self.boots_never = true;
+                false
+            }
+            Deed::SlowBoots => {
+                self.boot_takes = if self.boot_takes == BOOT { 40 * MINUTE } else { BOOT };
                 false
             }
             Deed::Nfd => {

@@ -4,6 +4,7 @@
 //!
 //! A fault is a fact here: "the node is healthy and answers" is no opinion of a check.
 
+mod as_story;
 mod controller;
 mod event;
 mod property;
@@ -21,6 +22,8 @@ use super::record::{Record, Rung};
 use super::taint::TaintKey;
 
 const MINUTE: i64 = 60;
+/// How long most machines take from the end of a boot to the next.
+const BOOT: i64 = 3 * MINUTE;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
@@ -51,6 +54,8 @@ struct Machine {
     up_at: Option<i64>,
     /// Its next boot does not come up.
     boots_never: bool,
+    /// How long it takes from the end of a boot to the next.
+    boot_takes: i64,
     /// Since when its kubelet has been silent.
     silent_since: Option<i64>,
     pods: bool,
@@ -146,6 +151,7 @@ impl World {
             boot: 1,
             up_at: None,
             boots_never: false,
+            boot_takes: BOOT,
             silent_since: None,
             pods: true,
             bare_pods: false,

@@ -109,8 +109,9 @@ impl World {
         let now = self.now;
         let notices = self.notices();
         // A mail about the pool tells a person, too.
-        let told_of_pool = notices.iter().any(|notice| notice.why == Why::RungNotWorking);
-        self.pool_mailed = notices.iter().any(|notice| notice.why == Why::ManyNeedPerson);
+        let told = |why| notices.iter().any(|notice| notice.why == why);
+        let (stopped, full) = (told(Why::RungNotWorking), told(Why::TaintLimit));
+        self.pool_mailed = told(Why::ManyNeedPerson);
         let mut wrong = None;
         for machine in &mut self.machines {
             // Of a slow network its alert tells.
@@ -123,6 +124,7 @@ impl World {
             // A mail about the open episode was accepted, for whatever the node waited then.
             let open = machine.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
             let heard = open.is_some_and(|episode| episode.mails.iter().any(|mail| mail.accepted_at.is_some()));
+            let told_of_pool = stopped || full && open.is_some_and(|episode| episode.why.why == Why::TaintLimit);
             let needs = (ours || sick) && !told_of_pool && !heard;
             let facts = &mut machine.facts;
             facts.needs_since = if needs { facts.needs_since.or(Some(now)) } else { None };

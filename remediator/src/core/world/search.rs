@@ -93,6 +93,14 @@ fn broken(start: &World, trace: &[Event]) -> Option<String> {
 fn shortened(start: &World, trace: &[Event]) -> Vec<Event> {
     let breaks = |trace: &[Event]| broken(start, trace).is_some();
     let mut trace = trace.to_vec();
+    // First all events of a node at once: most nodes have no part in it.
+    for node in 0..start.machines.len() {
+        let others = |event: &&Event| !matches!(event, Event::Node(m, _) if *m == node);
+        let less: Vec<Event> = trace.iter().filter(others).copied().collect();
+        if breaks(&less) {
+            trace = less;
+        }
+    }
     let mut part = trace.len().div_ceil(2);
     loop {
         let mut at = 0;
@@ -150,7 +158,15 @@ impl World {
         (&self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
         for machine in &self.machines {
             (machine.fault, machine.boots_never, machine.pods, machine.exists, machine.ready).hash(&mut hash);
-            (machine.selected, machine.adopted, machine.slow_tools, machine.slow, machine.inhibited).hash(&mut hash);
+            (
+                machine.selected,
+                machine.adopted,
+                machine.slow_tools,
+                machine.slow,
+                machine.boot_takes,
+                machine.inhibited,
+            )
+                .hash(&mut hash);
             (
                 machine.left_reset.is_some(),
                 machine.labelled,
@@ -188,6 +204,7 @@ impl World {
             }
             for past in &record.repair.history {
                 (past.rung.to_string(), past.outcome.to_string(), since(past.ended_at)).hash(&mut hash);
+                past.slowest_boot_seconds.hash(&mut hash);
                 past.attempts.iter().for_each(|attempt| attempt.passed.hash(&mut hash));
             }
             let order = record.order.as_ref();

@@ -1,9 +1,10 @@
 //! What the search finds, and each fault that was once found as a trace of its own. Each trace
 //! broke an invariant before its fault was mended.
 
+use super::as_story::as_story;
 use super::event::{Deed, Event};
 use super::search::{self, Found};
-use super::{Fault, HOUR, World};
+use super::{Fault, HOUR, MINUTE, World};
 use crate::core::policy::Mode;
 use crate::core::record::{Episode, Phase, Rung};
 use crate::core::taint::TaintKey;
@@ -12,8 +13,9 @@ use crate::core::why::Why;
 fn shown(found: &Found) -> String {
     let mut text = format!("{} states, {} events played\n", found.states, found.played);
     for (broken, trace) in &found.violations {
+        let story = as_story(trace);
         let trace: Vec<String> = trace.iter().map(Event::to_string).collect();
-        text.push_str(&format!("{} events: {broken}\n  {}\n", trace.len(), trace.join("; ")));
+        text.push_str(&format!("{} events: {broken}\n  {}\n{story}", trace.len(), trace.join("; ")));
     }
     text
 }
@@ -46,7 +48,7 @@ fn two_nodes(depth: usize) {
 
 #[test]
 fn short_sequences_on_one_node_keep_the_invariants() {
-    one_node(4);
+    one_node(3);
 }
 
 #[test]
@@ -54,14 +56,19 @@ fn short_sequences_on_two_nodes_keep_the_invariants() {
     two_nodes(4);
 }
 
+/// `make soak` plays one event more.
+fn longer() -> usize {
+    option_env!("OSSCI_WORLD_MORE_EVENTS").map_or(0, |more| more.parse().unwrap())
+}
+
 #[test]
-fn every_input_of_five_events_on_one_node_keeps_the_invariants() {
-    one_node(5);
+fn every_input_of_four_events_on_one_node_keeps_the_invariants() {
+    one_node(4 + longer());
 }
 
 #[test]
 fn every_input_of_five_events_on_two_nodes_keeps_the_invariants() {
-    two_nodes(5);
+    two_nodes(5 + longer());
 }
 
 /// Random runs on twenty nodes: each is some weeks of the world's time.
@@ -69,7 +76,7 @@ fn random(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         if let Some((broken, trace)) = search::random(&World::new(20), seed, 1500) {
             let shown: Vec<String> = trace.iter().map(Event::to_string).collect();
-            panic!("seed {seed}, {} events: {broken}\n  {}", trace.len(), shown.join("; "));
+            panic!("seed {seed}, {} events: {broken}\n  {}\n{}", trace.len(), shown.join("; "), as_story(&trace));
         }
     }
 }
@@ -219,6 +226,22 @@ fn nodes_in_the_hands_of_people_keep_no_dead_node_from_its_reset() {
     play(&mut world, &[Deed::Dies]);
     a_day(&mut world);
     assert!(!episode(&world, 0).resets.is_empty());
+}
+
+#[test]
+fn a_pool_whose_machines_boot_slowly_gives_them_longer() {
+    let mut world = World::new(2);
+    world.machines[0].boot_takes = 25 * MINUTE;
+    play(&mut world, &[REBOOT]);
+    a_day(&mut world);
+    assert_eq!(episode(&world, 0).phase, Phase::Healed);
+    world.happens(Event::Node(1, REBOOT));
+    while episode(&world, 1).phase != Phase::Rebooting {
+        world.happens(Event::Tick);
+    }
+    let Episode { since, until, .. } = episode(&world, 1);
+    let given = until.unwrap().duration_since(*since).as_secs();
+    assert!((37 * MINUTE..=39 * MINUTE).contains(&given), "{given} s are half as long again");
 }
 
 #[test]

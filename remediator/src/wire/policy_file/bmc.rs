@@ -41,6 +41,14 @@ pub struct BmcFile {
     /// only then are other silent nodes counted.
     #[serde(default = "five_minutes")]
     pub dead_seconds: u32,
+    /// The same for a node whose agent reported a loaded crash kernel (kdump): a kernel that
+    /// panicked writes its memory to a disk, and a reset would destroy the dump.
+    #[serde(default = "thirty_minutes")]
+    pub dump_seconds: u32,
+}
+
+fn thirty_minutes() -> u32 {
+    1800
 }
 
 fn five_minutes() -> u32 {

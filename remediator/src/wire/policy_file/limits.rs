@@ -19,7 +19,9 @@ pub struct TimesFile {
     /// How long pods may finish by themselves in a pool with `drain: wait-for-jobs`, from the start
     /// of the repair.
     pub jobs_seconds: u32,
-    /// From the reboot order to a new boot ID, and from there to Ready.
+    /// From the reboot order to a new boot ID, and from there to Ready. Where the slowest boot of
+    /// the pool that the controller ordered took long, half as long again as that one, up to three
+    /// times this.
     pub boot_seconds: u32,
     /// From the reimage order to the end of its script.
     pub reimage_seconds: u32,

@@ -59,8 +59,8 @@ pub struct Bmc {
     accounts: Accounts,
     ca_file: Option<std::path::PathBuf>,
     patience: Patience,
-    /// How long the kubelet of a dead node has not renewed its Lease.
-    pub dead: Duration,
+    dead: Duration,
+    dump: Duration,
 }
 
 /// The outcome of a reset, with one sentence.
@@ -77,7 +77,14 @@ impl Bmc {
             ca_file: file.ca_file.clone(),
             patience: PATIENCE,
             dead: Duration::from_secs(file.dead_seconds.into()),
+            dump: Duration::from_secs(file.dump_seconds.into()),
         })
+    }
+
+    /// How long the kubelet of a dead node has not renewed its Lease. A kernel that panicked may
+    /// still write its dump, if a crash kernel was loaded.
+    pub fn dead_after(&self, crash_kernel: bool) -> Duration {
+        if crash_kernel { self.dead.max(self.dump) } else { self.dead }
     }
 
     /// Resets a node and returns the outcome. The request has to begin before `begin_by`, and only

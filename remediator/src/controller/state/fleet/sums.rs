@@ -34,6 +34,7 @@ pub struct Standing {
     pub many_slow: bool,
     /// More nodes of the pool are not Ready than faults of single nodes explain.
     pub many_down: bool,
+    pub slowest_boot: Option<Duration>,
     pub paused: Option<String>,
 }
 
@@ -188,6 +189,7 @@ impl Known {
                 .then(|| self.switches.notices.get(&wire_budget::notice_name(&shared)) == Some(&true)),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
             many_down: brakes::many_are_down(census),
+            slowest_boot: past.slowest_boot,
             paused: self.switches.paused.clone(),
         })
     }

@@ -150,6 +150,7 @@ impl World {
             ca_file: Some(file("ca.crt")),
             node_fingerprint_file: Some(file("{node}.sha256").display().to_string()),
             dead_seconds: 300,
+            dump_seconds: 1800,
         }
     }
 
