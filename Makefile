@@ -64,7 +64,7 @@ test: root fresh-parts check setup build
 	@$(call timed,cargo deny,$(LAB) deny)
 	@$(call timed,every input of decide,cargo test --quiet --locked --package ossci-remediator --lib -- every_input)
 	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
-	@$(call timed,virtual machines,$(LAB) vm reboot-heals order-doubled packages-heal)
+	@$(call timed,virtual machines,$(LAB) vm reboot-heals packages-heal)
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
 

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 /// The folders, and the lab of `tests/all/support.rs` that plays each.
-const FOLDERS: [(&str, &str); 4] =
-    [("alerts", "lab"), ("repairs", "lab"), ("phases", "lab"), ("trouble", "troubled_lab")];
+const FOLDERS: [(&str, &str); 5] =
+    [("alerts", "lab"), ("repairs", "lab"), ("phases", "lab"), ("people", "lab"), ("trouble", "troubled_lab")];
 /// Length limit of a test's name, without its modules.
 const LONGEST: usize = 60;
 

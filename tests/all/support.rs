@@ -88,11 +88,11 @@ impl Drop for TestLab {
     }
 }
 
-/// The lab that plays the stories of repairs, of alerts and of each phase. It lives as long as a
-/// test holds the handle.
+/// The lab that plays the stories of repairs, of alerts, of each phase and of what people do. It
+/// lives as long as a test holds the handle.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
-    let stories: Vec<PathBuf> = ["alerts", "repairs", "phases"]
+    let stories: Vec<PathBuf> = ["alerts", "repairs", "phases", "people"]
         .iter()
         .flat_map(|folder| files(&format!("tests/stories/{folder}"), ".story"))
         .collect();

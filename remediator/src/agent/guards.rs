@@ -23,7 +23,8 @@ pub struct Moment<'a> {
     /// The report on this order, if any.
     pub report: Option<&'a AgentReport>,
     pub boot_id: &'a str,
-    /// Hold and taint are read live from the Node.
+    /// Hold and taint are read live from the Node before a disruptive order begins; for others
+    /// they do not count.
     pub hold: Option<&'a str>,
     pub repair_taint: bool,
     /// The id of the order that the repair in the same record calls for. A disruptive order with

@@ -1,6 +1,7 @@
-//! The order loop, one order at a time: read it again, check every guard, write `Running` guarded
-//! by that reading, carry it out, write the outcome. The agent stores no state of its own: the
-//! record and the boot ID show where it is.
+//! The order loop, one order at a time: check every guard, carry it out, write the outcome. An order
+//! that cannot be called back or takes long is read again first, and `Running` is written, guarded
+//! by that reading. The agent stores no state of its own: the record and the boot ID show where it
+//! is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::process::HostError;
 use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
 use crate::api::{request, scripts};
+use crate::core::observation::NodeView;
 use crate::core::record::{AgentState, Episode, Order, OrderKind, Script};
 use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
@@ -36,6 +38,20 @@ pub struct Worker<H> {
     pub host: Arc<H>,
 }
 
+/// The record as it was when its latest order came; `None` without an order.
+pub type Latest = watch::Receiver<Option<Arc<NodeRepair>>>;
+
+/// Returns the id of the order in a record.
+pub fn order_id(record: Option<&NodeRepair>) -> Option<&str> {
+    record?.spec.order.as_ref().map(|order| order.id.as_str())
+}
+
+/// Whether `Running` is written before the order begins: it cannot be called back, or takes long.
+/// Such an order is read again, from the API server itself.
+fn is_announced(order: &Order) -> bool {
+    order.kind.is_disruptive() || order.script().is_some()
+}
+
 /// Returns the limit of an orderly shutdown: half of the time until the new boot has to be there.
 /// The other half is for the boot.
 fn shutdown_time(left: Duration) -> Duration {
@@ -49,7 +65,7 @@ fn script_time(left: Duration) -> Duration {
 }
 
 impl<H: Host> Worker<H> {
-    pub async fn work(&self, mut latest: watch::Receiver<Option<String>>) -> anyhow::Result<()> {
+    pub async fn work(&self, mut latest: Latest) -> anyhow::Result<()> {
         loop {
             let ordered = latest.borrow_and_update().is_some();
             match if ordered { self.take(&mut latest).await } else { Ok(()) } {
@@ -70,32 +86,33 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    async fn take(&self, latest: &mut watch::Receiver<Option<String>>) -> Result<(), WorkError> {
+    async fn take(&self, latest: &mut Latest) -> Result<(), WorkError> {
         let name = &self.config.node_name;
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
-        let guarded: Api<DeserializeGuard<NodeRepair>> = Api::all(self.client.clone());
-        let read = guarded.get_opt(name).await.map_err(api("reading the record"))?;
-        let Some(DeserializeGuard(read)) = read else { return Ok(()) };
-        let repair = match read {
-            Ok(repair) => repair,
-            Err(invalid) => {
-                tracing::error!(error = invalid.error, "cannot parse the record, its order is not carried out");
-                return Ok(());
-            }
+        let watched = latest.borrow().clone();
+        let announces = |repair: &&NodeRepair| repair.spec.order.as_ref().is_some_and(is_announced);
+        let repair = match watched.as_deref().filter(|repair| !announces(repair)) {
+            Some(repair) => repair.clone(),
+            None => match self.record().await? {
+                Some(repair) => repair,
+                None => return Ok(()),
+            },
         };
         let record = repair.record();
         let Some(order) = record.order.clone() else { return Ok(()) };
         let boot_id = self.host.boot_id()?;
-        let node: SlimNode = Api::all(self.client.clone()).get(name).await.map_err(api("reading the node"))?;
-        let view = slim_node::view(&node, &self.names);
+        let report = record.report_on(&order.id);
+        let begins = report.is_none_or(|report| report.state == AgentState::Inhibited);
+        // What a person marks on the Node matters before a disruptive order begins.
+        let view = if begins && order.kind.is_disruptive() { Some(self.node().await?) } else { None };
         let asked = record.repair.episode.as_ref().and_then(Episode::order_id);
         let moment = Moment {
             order: &order,
             asked: asked.as_deref(),
-            report: record.report_on(&order.id),
+            report,
             boot_id: &boot_id,
-            hold: view.hold.as_deref(),
-            repair_taint: view.taints.iter().any(|key| key.is_repair()),
+            hold: view.as_ref().and_then(|node| node.hold.as_deref()),
+            repair_taint: view.as_ref().is_some_and(|node| node.taints.iter().any(|key| key.is_repair())),
             now: clock::now(),
         };
         let next = guards::next(&moment);
@@ -119,7 +136,7 @@ impl<H: Host> Worker<H> {
                 if let (OrderKind::Reimage, Some(Err(message))) = (order.kind, &script) {
                     return reporter.settle(AgentState::Failed, message).await;
                 }
-                if !announced {
+                if !announced && is_announced(&order) {
                     reporter.running(&repair).await?;
                 }
                 tracing::info!(order = order.id, kind = %order.kind, "order running");
@@ -128,12 +145,29 @@ impl<H: Host> Worker<H> {
         }
     }
 
+    /// Reads the record; `None`: there is none, or it cannot be parsed.
+    async fn record(&self) -> Result<Option<NodeRepair>, WorkError> {
+        let guarded: Api<DeserializeGuard<NodeRepair>> = Api::all(self.client.clone());
+        let read = guarded.get_opt(&self.config.node_name).await.map_err(api("reading the record"))?;
+        let Some(DeserializeGuard(read)) = read else { return Ok(None) };
+        let unreadable = |invalid: kube::core::error_boundary::InvalidObject| {
+            tracing::error!(error = invalid.error, "cannot parse the record, its order is not carried out");
+        };
+        Ok(read.map_err(unreadable).ok())
+    }
+
+    async fn node(&self) -> Result<NodeView, WorkError> {
+        let nodes: Api<SlimNode> = Api::all(self.client.clone());
+        let node = nodes.get(&self.config.node_name).await.map_err(api("reading the node"))?;
+        Ok(slim_node::view(&node, &self.names))
+    }
+
     async fn carry_out(
         &self,
         order: &Order,
         script: Option<Result<String, String>>,
         reporter: &report::Reporter,
-        latest: &mut watch::Receiver<Option<String>>,
+        latest: &mut Latest,
     ) -> Result<(), WorkError> {
         match order.kind {
             OrderKind::Reboot => match self.host.reboot(&order.id, shutdown_time(clock::until(order.deadline))).await {
@@ -236,11 +270,7 @@ impl<H: Host> Worker<H> {
 }
 
 /// Returns the result of `work`; `None` if the record's order was replaced or removed before.
-async fn unless_withdrawn<T>(
-    latest: &mut watch::Receiver<Option<String>>,
-    id: &str,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+async fn unless_withdrawn<T>(latest: &mut Latest, id: &str, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
         () = withdrawn(latest, id) => {
@@ -251,8 +281,8 @@ async fn unless_withdrawn<T>(
 }
 
 /// Resolves when the record's order is another one, or none.
-async fn withdrawn(latest: &mut watch::Receiver<Option<String>>, id: &str) {
+async fn withdrawn(latest: &mut Latest, id: &str) {
     // A closed channel means that the agent is stopping, which ends this wait as well.
-    let _ = latest.wait_for(|order| order.as_deref() != Some(id)).await;
+    let _ = latest.wait_for(|record| order_id(record.as_deref()) != Some(id)).await;
     latest.mark_changed();
 }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::host::Host;
+use super::orders::order_id;
 use super::{Config, node_files, orders, server};
 use crate::api::client;
 use crate::api::client::Granted;
@@ -28,7 +29,6 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
     let name = config.node_name.clone();
     let here = watcher::Config::default().fields(&format!("metadata.name={name}"));
 
-    // Only the id of the latest order: the order itself is read again when it is carried out.
     let (order, latest) = watch::channel(None);
     let (paused, pause) = watch::channel(None);
     let mut parts = JoinSet::new();
@@ -53,14 +53,14 @@ pub async fn run<H: Host>(config: Config, host: H, stop: impl Future<Output = ()
 async fn follow_record(
     api: Api<DeserializeGuard<NodeRepair>>,
     here: watcher::Config,
-    order: watch::Sender<Option<String>>,
+    order: watch::Sender<Option<Arc<NodeRepair>>>,
 ) -> anyhow::Result<()> {
     let mut stream = watcher(api, here).default_backoff().boxed();
     loop {
         match stream.try_next().await {
             Ok(Some(watcher::Event::Apply(repair) | watcher::Event::InitApply(repair))) => {
                 // A record that cannot be parsed has no order.
-                tell(&order, repair.0.ok().and_then(|repair| repair.spec.order).map(|order| order.id));
+                tell(&order, repair.0.ok().filter(|repair| repair.spec.order.is_some()));
             }
             Ok(Some(watcher::Event::Delete(_))) => {
                 tell(&order, None);
@@ -73,10 +73,12 @@ async fn follow_record(
 }
 
 /// Wakes the worker only for another order; it ignores other changes of the record.
-fn tell(order: &watch::Sender<Option<String>>, id: Option<String>) {
+fn tell(order: &watch::Sender<Option<Arc<NodeRepair>>>, record: Option<NodeRepair>) {
     order.send_if_modified(|known| {
-        let another = *known != id;
-        *known = id;
+        let another = order_id(known.as_deref()) != order_id(record.as_ref());
+        if another {
+            *known = record.map(Arc::new);
+        }
         another
     });
 }

@@ -20,12 +20,15 @@ const SYSTEMD: (&str, &str, &str) =
 const LOGIND: (&str, &str, &str) =
     ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager");
 
-/// systemd 257 and newer refuse a reboot, of root too, while another program holds a lock. 257
-/// itself only says that access is denied.
+/// The flag of `RebootWithFlags` with which logind refuses root, too, while another program holds a
+/// lock (SD_LOGIND_ROOT_CHECK_INHIBITORS). systemd 257 and newer do so without it.
+const CHECK_INHIBITORS: u64 = 1;
+/// The answer while a lock is held. Up to 257 logind only says that access is denied.
 const INHIBITED: &str = "org.freedesktop.login1.BlockedByInhibitorLock";
 const DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
 /// A reboot was accepted before, and waits for programs that delay it.
 const IN_PROGRESS: &str = "org.freedesktop.login1.OperationInProgress";
+const NO_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
 const NO_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 /// logind does not run, or is masked: systemd itself is asked then.
 const NO_LOGIND: [&str; 4] = [
@@ -71,7 +74,11 @@ impl Systemd {
             let bus = self.connect().await?;
             // An older logind does not know the message; the reboot is asked for all the same.
             let _ = bus.manager(LOGIND, "SetWallMessage", &(message, true)).await;
-            bus.manager(LOGIND, "Reboot", &false).await
+            match bus.manager(LOGIND, "RebootWithFlags", &CHECK_INHIBITORS).await {
+                // A logind older than 248.
+                Err(error) if is(&error, &[NO_METHOD]) => bus.manager(LOGIND, "Reboot", &false).await,
+                other => other,
+            }
         };
         match within("the reboot", ANSWERS, ask).await {
             Ok(_) => Ok(()),

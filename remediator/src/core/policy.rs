@@ -94,6 +94,8 @@ pub struct Times {
     pub jobs: Duration,
     /// From the reboot order to a new boot ID, and from there to Ready.
     pub boot: Duration,
+    /// How long a kernel that panicked may take to dump, where a crash kernel is loaded.
+    pub dump: Duration,
     pub reimage: Duration,
     /// How long a new boot must have lasted before it is proven.
     pub stabilise: Duration,

@@ -7,5 +7,6 @@ break dumps1 stays-dark until reboot
 break dumps1 crash-kernel until forever
 await dumps1 phase Rebooting within 60s
 await dumps1 why NotReady within 90s
-await dumps1 why BmcReset within 90s
+quiet 40s
+await dumps1 why BmcReset within 120s
 await dumps1 phase Healed within 90s

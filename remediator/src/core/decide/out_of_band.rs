@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::moment::{Moment, Opinion};
 use super::objections::hands_off;
 use super::transitions::{climb_to, noting, stays, stays_because};
@@ -58,7 +60,11 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     // What keeps the BMC from resetting the node keeps no person from hearing of it.
-    let for_long = episode.until.is_none_or(|until| moment.now >= moment.boot_ends(until));
+    let dumps = moment.record.agent.as_ref().is_some_and(|report| report.crash_kernel);
+    let dump = if dumps { moment.policy.times.dump } else { Duration::ZERO };
+    let longest = moment.boot_time().max(dump);
+    let for_long =
+        episode.until.is_none_or(|until| moment.now >= until.saturating_add(longest).unwrap_or(Timestamp::MAX));
     if let Some(why) = hands_off(moment, episode, node) {
         if for_long {
             return gives_up(&format!(", and its BMC does not reset it: {}", why.message));

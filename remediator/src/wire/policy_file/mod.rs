@@ -200,6 +200,7 @@ impl PolicyFile {
                 drain: seconds(times.drain_seconds),
                 jobs: seconds(times.jobs_seconds),
                 boot: seconds(times.boot_seconds),
+                dump: seconds(self.bmc.as_ref().map_or(0, |bmc| bmc.dump_seconds)),
                 reimage: seconds(times.reimage_seconds),
                 stabilise: seconds(times.stabilise_seconds),
                 proof: seconds(times.proof_seconds),

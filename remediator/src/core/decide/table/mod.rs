@@ -53,6 +53,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
             agent_silent: seconds(600),
             drain: seconds(300),
             jobs: seconds(86_400),
+            dump: Duration::from_secs(1800),
             boot: seconds(1800),
             reimage: seconds(3600),
             stabilise: seconds(300),

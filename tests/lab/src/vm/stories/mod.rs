@@ -38,7 +38,15 @@ pub fn takes() -> Duration {
 /// The stories of each machine, played one after the other. All machines share one reimage script,
 /// so all reimages are on one machine.
 const LANES: [&[&str]; 2] = [
-    &["reboot-heals", "order-doubled", "shutdown-hangs", "kernel-panics", "killed-and-cut-off", "kernel-hangs"],
+    &[
+        "reboot-heals",
+        "inhibited",
+        "order-doubled",
+        "shutdown-hangs",
+        "kernel-panics",
+        "killed-and-cut-off",
+        "kernel-hangs",
+    ],
     &[
         "packages-heal",
         "driver-too-new",
@@ -141,6 +149,7 @@ impl Lane {
             let watch = Stopwatch::start();
             let came = match *story {
                 "reboot-heals" => reboots::heals(lab, guest).await,
+                "inhibited" => reboots::inhibited(lab, guest).await,
                 "order-doubled" => reboots::doubled(lab, guest).await,
                 "shutdown-hangs" => reboots::hangs(lab, guest).await,
                 "kernel-panics" => reboots::panics(lab, guest).await,

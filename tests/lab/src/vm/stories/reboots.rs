@@ -85,6 +85,27 @@ pub async fn hangs(lab: &Lab, guest: &Guest) -> Result<()> {
     evidence(lab, guest).await
 }
 
+/// A program holds an inhibitor lock, as an upgrade does. The host refuses the reboot, and the
+/// record says who holds it off. When the lock is gone, the same order reboots the machine.
+pub async fn inhibited(lab: &Lab, guest: &Guest) -> Result<()> {
+    let upgrade = "systemd-run --quiet --unit=upgrade systemd-inhibit --what=shutdown --mode=block --who=upgrade \
+                   --why='packages are half written' sleep infinity";
+    guest.run(upgrade).await?;
+    let before = Before::of(lab, guest).await?;
+    breaks(lab, guest).await?;
+    wait::until("the reboot is held off", takes(), || async {
+        let why = episode(lab, &guest.name).await?.why;
+        let said = why.message.contains("upgrade") && why.message.contains("packages are half written");
+        ensure!(why.why == Why::RebootInhibited && said, "{}: {}", why.why, why.message);
+        Ok(())
+    })
+    .await?;
+    before.and_boots(lab, guest, 0).await?;
+    guest.run("systemctl stop upgrade").await?;
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await
+}
+
 /// Removes a GPU until the next boot, and asks for the repair.
 pub async fn breaks(lab: &Lab, guest: &Guest) -> Result<()> {
     // A node that was repaired today begins one rung higher, so the old record is deleted.

@@ -1,0 +1,16 @@
+# Three of ten nodes are in the hands of people and switched off. A dead node is reset by its BMC all
+# the same.
+node rma1 rma2 rma3 dead1 well1 well2 well3 well4 well5 well6
+kubectl taint node rma1 rma2 rma3 repair-manual=:NoSchedule
+await rma1 phase Escalated within 60s
+await rma2 phase Escalated within 60s
+await rma3 phase Escalated within 60s
+break rma1 stays-dark until forever
+break rma2 stays-dark until forever
+break rma3 stays-dark until forever
+power rma1 rma2 rma3
+break dead1 gpu-missing until reboot
+break dead1 stays-dark until reboot
+await dead1 phase Rebooting within 90s
+await dead1 why BmcReset within 180s
+await dead1 phase Healed within 90s
