@@ -20,15 +20,12 @@ const SYSTEMD: (&str, &str, &str) =
 const LOGIND: (&str, &str, &str) =
     ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager");
 
-/// The flag of `RebootWithFlags` with which logind refuses root, too, while another program holds a
-/// lock (SD_LOGIND_ROOT_CHECK_INHIBITORS). systemd 257 and newer do so without it.
-const CHECK_INHIBITORS: u64 = 1;
-/// The answer while a lock is held. Up to 257 logind only says that access is denied.
+/// systemd 257 and newer refuse a reboot, of root too, while another program holds a lock. 257
+/// itself only says that access is denied.
 const INHIBITED: &str = "org.freedesktop.login1.BlockedByInhibitorLock";
 const DENIED: &str = "org.freedesktop.DBus.Error.AccessDenied";
 /// A reboot was accepted before, and waits for programs that delay it.
 const IN_PROGRESS: &str = "org.freedesktop.login1.OperationInProgress";
-const NO_METHOD: &str = "org.freedesktop.DBus.Error.UnknownMethod";
 const NO_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 /// logind does not run, or is masked: systemd itself is asked then.
 const NO_LOGIND: [&str; 4] = [
@@ -70,24 +67,24 @@ impl Systemd {
 
     /// Asks for an orderly reboot, with a message for the journal and for logged-in users.
     pub async fn reboot(&self, message: &str) -> Result<(), HostError> {
+        // Before 257 root passes the locks of root, such as those of an upgrade: they are read.
+        if let Some(holders) = self.holders(|mode| mode == "block").await {
+            return Err(HostError::Inhibited { holders });
+        }
         let ask = async {
             let bus = self.connect().await?;
             // An older logind does not know the message; the reboot is asked for all the same.
             let _ = bus.manager(LOGIND, "SetWallMessage", &(message, true)).await;
-            match bus.manager(LOGIND, "RebootWithFlags", &CHECK_INHIBITORS).await {
-                // A logind older than 248.
-                Err(error) if is(&error, &[NO_METHOD]) => bus.manager(LOGIND, "Reboot", &false).await,
-                other => other,
-            }
+            bus.manager(LOGIND, "Reboot", &false).await
         };
         match within("the reboot", ANSWERS, ask).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.is(&[IN_PROGRESS]) => Ok(()),
             Err(failure) if failure.is(&[INHIBITED]) => {
-                let holders = self.holders().await.unwrap_or_else(|| "a lock that is gone now".to_owned());
+                let holders = self.holders(blocks).await.unwrap_or_else(|| "a lock that is gone now".to_owned());
                 Err(HostError::Inhibited { holders })
             }
-            Err(failure) if failure.is(&[DENIED]) => match self.holders().await {
+            Err(failure) if failure.is(&[DENIED]) => match self.holders(blocks).await {
                 Some(holders) => Err(HostError::Inhibited { holders }),
                 None => Err(failure.into()),
             },
@@ -112,16 +109,16 @@ impl Systemd {
     }
 
     /// Returns who holds off a reboot, for people; `None`: no program does, by logind's answer.
-    async fn holders(&self) -> Option<String> {
+    async fn holders(&self, refuses: fn(mode: &str) -> bool) -> Option<String> {
         let ask = async {
             let answer = self.connect().await?.manager(LOGIND, "ListInhibitors", &()).await?;
             answer.body().deserialize::<Vec<Lock>>()
         };
-        let blocks = |(what, _, _, mode, ..): &Lock| mode.starts_with("block") && what.contains("shutdown");
+        let holds_off = |(what, _, _, mode, ..): &Lock| refuses(mode) && what.contains("shutdown");
         let locks = within("listing the inhibitor locks", ANSWERS, ask).await.ok()?;
         let held: Vec<String> = locks
             .into_iter()
-            .filter(blocks)
+            .filter(holds_off)
             .map(|(_, who, why, _, _, process)| format!("{who} (process {process}): {why}"))
             .collect();
         (!held.is_empty()).then(|| format!("an inhibitor lock: {}", held.join("; ")))
@@ -173,6 +170,11 @@ impl Systemd {
         let address = format!("unix:path={}", self.socket.display());
         zbus::connection::Builder::address(address.as_str()).build().await.map(Bus)
     }
+}
+
+/// Whether a lock of this mode blocks; others only delay.
+fn blocks(mode: &str) -> bool {
+    mode.starts_with("block")
 }
 
 /// An open connection.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::events::{Event, EventType};
+use ossci_base::clock;
 use ossci_base::words::ClosedWord;
 
 use crate::controller::context::Context;
@@ -17,7 +18,8 @@ use crate::metrics::ByWarning;
 use crate::wire::budget;
 use crate::wire::driver_owner::{RESOURCES, Resource};
 
-const UNTIL_LEADING: Duration = Duration::from_secs(1);
+/// How often a replica looks whether it leads.
+const LEADING_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 /// Runs for as long as the process does.
@@ -25,21 +27,31 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
     let mut known: BTreeMap<Warning, String> = BTreeMap::new();
     loop {
         if !context.leadership.leads() {
-            tokio::time::sleep(UNTIL_LEADING).await;
+            // The leader shows them.
+            known.clear();
+            show(&context, &known);
+            tokio::time::sleep(LEADING_EVERY).await;
             continue;
         }
         let found = check(&context, &context.site()).await;
-        for &warning in Warning::ALL {
-            let gauge = context.metrics.site_warnings.get_or_create_owned(&ByWarning { warning: warning.as_str() });
-            gauge.set(found.contains_key(&warning).into());
-        }
+        show(&context, &found);
         for (warning, detail) in found.iter().filter(|(warning, detail)| known.get(warning) != Some(detail)) {
             let note = format!("{}{detail}", warning.sentence());
             tracing::warn!(warning = warning.as_str(), "{note}");
             context.events.push(event(*warning, note), vec![budget_object(&context.namespace)]);
         }
         known = found;
-        tokio::time::sleep(LOOK_EVERY).await;
+        let looks_again = clock::monotonic() + LOOK_EVERY;
+        while context.leadership.leads() && clock::monotonic() < looks_again {
+            tokio::time::sleep(LEADING_EVERY).await;
+        }
+    }
+}
+
+fn show(context: &Context, found: &BTreeMap<Warning, String>) {
+    for &warning in Warning::ALL {
+        let gauge = context.metrics.site_warnings.get_or_create_owned(&ByWarning { warning: warning.as_str() });
+        gauge.set(found.contains_key(&warning).into());
     }
 }
 

@@ -59,6 +59,10 @@ fn of_all(event: Event, on: &mut On) -> String {
             format!("{budget} ossci.amd.com/paused=world"),
             format!("{budget} ossci.amd.com/paused-"),
         ),
+        Event::Clock(seconds) => {
+            let clock = |seconds: i64| format!("clock {seconds:+}s");
+            on.switch("clock", clock(seconds), clock(-seconds))
+        }
         Event::Crash(Crash::BeforeTheAction | Crash::BeforeItsAnswer) => "kill controller".to_owned(),
         Event::Node(..) => unreachable!("an event of one node"),
     }
@@ -86,7 +90,7 @@ fn of_node(n: &str, deed: Deed, on: &mut On) -> String {
         Deed::SlowTools => breaks("hung"),
         Deed::SlowNetwork => breaks("slow-network"),
         Deed::Inhibitor => breaks("inhibited"),
-        Deed::SlowBoots | Deed::Kubelet => format!("# {n}: {deed:?}"),
+        Deed::SlowBoots | Deed::Kubelet | Deed::Kured | Deed::ScaledDown => format!("# {n}: {deed:?}"),
         Deed::Deleted => format!("kubectl delete node {n}"),
         Deed::Created => format!("register {n}"),
         Deed::Taint(key) => {
@@ -148,6 +152,7 @@ mod tests {
             node(Deed::SlowNetwork),
             node(Deed::Inhibitor),
             node(Deed::SlowBoots),
+            node(Deed::Kured),
             node(Deed::Deleted),
             node(Deed::Created),
             node(Deed::Taint(TaintKey::RepairManual)),
@@ -168,6 +173,7 @@ mod tests {
             Event::Mode,
             Event::Budget,
             Event::Pause,
+            Event::Clock(-3600),
             Event::Crash(Crash::BeforeTheAction),
         ];
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/world/every-event.story");

@@ -48,7 +48,7 @@ impl World {
             {
                 return None;
             }
-            let decision = decide(record, &seen, at(self.now), &self.policy);
+            let decision = decide(record, &seen, self.clock(), &self.policy);
             if decision.next != record.repair {
                 self.check_step(m, &decision);
                 self.machines[m].record.repair = decision.next;
@@ -82,7 +82,7 @@ impl World {
         let members = || self.members(&pasts);
         let sums = pool::pooled(members(), Some(name));
         let brakes = &self.policy.brakes;
-        let storm = brakes::storm(&sums.past, sums.size, brakes, None, at(self.now));
+        let storm = brakes::storm(&sums.past, sums.size, brakes, None, self.clock());
         let in_pool = machine.is_member();
         let limit = budget::places(pool::census(members(), name), self.policy.budget);
         let limit = if storm == Storm::Probation { limit.min(1) } else { limit };
@@ -99,14 +99,14 @@ impl World {
         });
         let rung = episode.map_or(Rung::Reboot, |episode| episode.rung);
         let around = Around {
-            skewed: false,
+            skewed: self.skew.abs() > 30,
             several_clusters: false,
             paused: self.paused.then_some("a person pauses"),
             alerts_unknown: false,
             storm,
             rung_fails: episode.is_some() && brakes::rung_fails(&sums.past, rung, brakes, None),
         };
-        let halt = gates::halt(around, &self.policy.pools[0], rung, at(self.now)).filter(|_| in_pool);
+        let halt = gates::halt(around, &self.policy.pools[0], rung, self.clock()).filter(|_| in_pool);
         let closed = self.window_closed.then(|| Reason::new(Why::WindowClosed, "the window is closed"));
         let silenced = if machine.silenced {
             record.complaints.iter().map(|complaint| complaint.fingerprint.clone()).collect()
@@ -138,7 +138,7 @@ impl World {
             taints_full: in_pool && brakes::taints_are_full(sums.tainted, sums.size, brakes),
             many_slow: in_pool && brakes::many_are_slow(sums.slow, sums.size, brakes),
             slowest_boot: sums.past.slowest_boot,
-            shared_mail: brakes::many_need_a_person(&sums.past, sums.size, brakes, at(self.now))
+            shared_mail: brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock())
                 .then_some(self.pool_mailed),
             silenced,
             ..Observation::default()
@@ -184,7 +184,7 @@ impl World {
             return false;
         }
         self.check_action(m, &action);
-        let now = self.now;
+        let (now, clock) = (self.now, self.clock());
         let machine = &mut self.machines[m];
         match action {
             Action::PlaceTaint { key, replaces } => {
@@ -214,7 +214,7 @@ impl World {
             Action::TakePlace => {
                 let episode = machine.record.repair.episode.as_ref().unwrap();
                 let holder = Holder { repair_uid: format!("record-{}", machine.name), episode: episode.number };
-                let place = Place { holder, pool: "gpu".into(), since: at(now) };
+                let place = Place { holder, pool: "gpu".into(), since: clock };
                 self.places.insert(machine.name.clone(), place);
             }
             Action::GivePlaceBack => drop(self.places.remove(&machine.name)),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+
 use super::{BOOT, By, Crash, DAY, Fault, HOUR, MINUTE, Machine, World, at};
 use crate::core::policy::Mode;
 use crate::core::record::{Ask, Complaint, Phase};
@@ -25,6 +27,8 @@ pub(super) enum Event {
     Pause,
     /// A person allows the pool no more than its taints, and everything again.
     Mode,
+    /// The controller's clock is set an hour ahead, or back; and set right again.
+    Clock(i64),
     /// The controller ends at its next action.
     Crash(Crash),
     Node(usize, Deed),
@@ -59,6 +63,10 @@ pub(super) enum Deed {
     SlowNetwork,
     /// A program takes an inhibitor lock, and gives it back.
     Inhibitor,
+    /// kured cordons the node, reboots it and uncordons it.
+    Kured,
+    /// The cluster autoscaler marks the node, and removes it with its machine.
+    ScaledDown,
     /// The kubelet stops reporting; and reports again.
     Kubelet,
     Deleted,
@@ -87,6 +95,7 @@ impl World {
     /// Returns the events that can happen now.
     pub(super) fn events(&self) -> Vec<Event> {
         let mut all = vec![Event::Tick, Event::Day, Event::Window, Event::Budget, Event::Pause, Event::Mode];
+        all.extend([HOUR, -HOUR].map(Event::Clock));
         if self.crashes.is_none() {
             all.extend([Crash::BeforeTheAction, Crash::BeforeItsAnswer].map(Event::Crash));
         }
@@ -119,6 +128,7 @@ impl World {
                 *mode = if *mode == Mode::Taint { Mode::Reimage } else { Mode::Taint };
                 self.all_saw_an_event();
             }
+            Event::Clock(skew) => self.skew = if self.skew == 0 { skew } else { 0 },
             Event::Crash(crash) => self.crashes = Some(crash),
             Event::Budget => self.places.clear(),
             Event::Node(m, deed) => {
@@ -158,7 +168,7 @@ impl World {
             self.now = next.min(self.now + HOUR);
         }
         // The controller reads the alerts that fire again and again.
-        let now = at(self.now);
+        let now = self.clock();
         let broken = self.machines.iter_mut().filter(|machine| machine.fault != Fault::None || machine.slow);
         let complaints = broken.flat_map(|machine| &mut machine.record.complaints);
         complaints.filter(|complaint| complaint.firing).for_each(|complaint| complaint.seen = now);
@@ -176,17 +186,23 @@ impl World {
         match deed {
             Deed::Breaks(fault) => {
                 self.now += STRIKES;
-                self.machines[m].breaks(fault, Ask::Reboot, now);
+                let clock = self.clock();
+                self.machines[m].breaks(fault, Ask::Reboot, now, clock);
             }
             Deed::Hardware => {
                 self.now += STRIKES;
-                self.machines[m].breaks(Fault::Person, Ask::Manual, now);
+                let clock = self.clock();
+                self.machines[m].breaks(Fault::Person, Ask::Manual, now, clock);
             }
             Deed::SlowNetwork if !self.machines[m].slow => {
                 self.now += STRIKES;
-                self.machines[m].does(deed, now);
+                let clock = self.clock();
+                self.machines[m].does(deed, now, clock);
             }
-            other => self.machines[m].does(other, now),
+            other => {
+                let clock = self.clock();
+                self.machines[m].does(other, now, clock);
+            }
         }
     }
 }
@@ -213,7 +229,8 @@ impl Machine {
         may(!self.boots_never, &[Deed::WillNotBoot]);
         may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
         may(true, &[Deed::Answers, Deed::SlowBoots, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor]);
-        may(self.exists && runs, &[Deed::Kubelet]);
+        may(self.exists && runs, &[Deed::Kubelet, Deed::ScaledDown]);
+        may(self.exists && runs && !self.cordoned, &[Deed::Kured]);
         may(!self.exists && runs, &[Deed::Created]);
         may(fires, &[Deed::Silence]);
         for key in [TaintKey::RepairReboot, TaintKey::RepairReimage, TaintKey::RepairManual] {
@@ -223,14 +240,14 @@ impl Machine {
         all
     }
 
-    fn breaks(&mut self, fault: Fault, ask: Ask, now: i64) {
+    fn breaks(&mut self, fault: Fault, ask: Ask, now: i64, clock: Timestamp) {
         self.fault = fault;
-        self.complains(ask, now);
+        self.complains(ask, now, clock);
     }
 
-    /// An alert fires after three strikes.
-    fn complains(&mut self, ask: Ask, now: i64) {
-        let (since, seen) = (at(now + STRIKES - 1), at(now + STRIKES));
+    /// An alert fires after three strikes. `now`: when the first was seen.
+    fn complains(&mut self, ask: Ask, now: i64, clock: Timestamp) {
+        let (since, seen) = (at(now + STRIKES - 1), clock);
         let fingerprint = format!("f-{ask}");
         self.record.complaints.retain(|complaint| complaint.fingerprint != fingerprint);
         let check = match ask {
@@ -251,7 +268,7 @@ impl Machine {
         });
     }
 
-    fn does(&mut self, deed: Deed, now: i64) {
+    fn does(&mut self, deed: Deed, now: i64, clock: Timestamp) {
         let toggled = |on: &mut bool| {
             *on = !*on;
             !*on
@@ -265,7 +282,7 @@ impl Machine {
             Deed::Resolves => {
                 let of_gpus = |complaint: &&mut Complaint| complaint.ask != Ask::SlowNetwork;
                 for complaint in self.record.complaints.iter_mut().filter(of_gpus) {
-                    (complaint.firing, complaint.seen) = (false, at(now));
+                    (complaint.firing, complaint.seen) = (false, clock);
                 }
                 true
             }
@@ -305,16 +322,27 @@ impl Machine {
                 self.slow = !self.slow;
                 let of_network = |complaint: &&mut Complaint| complaint.ask == Ask::SlowNetwork;
                 for complaint in self.record.complaints.iter_mut().filter(of_network) {
-                    (complaint.firing, complaint.seen) = (false, at(now));
+                    (complaint.firing, complaint.seen) = (false, clock);
                 }
                 if self.slow {
-                    self.complains(Ask::SlowNetwork, now);
+                    self.complains(Ask::SlowNetwork, now, clock);
                 }
                 false
             }
             Deed::Inhibitor => {
                 self.inhibited = !self.inhibited;
                 false
+            }
+            Deed::Kured => {
+                (self.cordoned, self.kured) = (true, true);
+                self.goes_down(now);
+                true
+            }
+            Deed::ScaledDown => {
+                self.goes_down(now);
+                self.up_at = Some(i64::MAX);
+                self.does(Deed::Deleted, now, clock);
+                true
             }
             Deed::Kubelet => {
                 self.ready = !self.ready;
@@ -371,6 +399,7 @@ impl Machine {
     /// The next boot of a machine that was down.
     pub(super) fn comes_up(&mut self, now: i64) {
         self.up_at = None;
+        self.cordoned &= !std::mem::take(&mut self.kured);
         self.boot += 1;
         self.ready = self.exists;
         self.silent_since = None;

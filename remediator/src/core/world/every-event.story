@@ -11,6 +11,7 @@ break n1 hung until forever
 break n1 slow-network until forever
 break n1 inhibited until forever
 # n1: SlowBoots
+# n1: Kured
 kubectl delete node n1
 register n1
 kubectl taint node n1 repair-manual=:NoSchedule
@@ -31,4 +32,5 @@ policy {pool: {windows: []}}
 policy {pool: {mode: taint}}
 kubectl -n ossci delete configmap ossci-budget
 kubectl -n ossci annotate --overwrite configmap ossci-budget ossci.amd.com/paused=world
+clock -3600s
 kill controller

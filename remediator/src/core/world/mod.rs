@@ -72,6 +72,8 @@ struct Machine {
     adopted: bool,
     taints: BTreeMap<TaintKey, By>,
     cordoned: bool,
+    /// kured reboots it: it uncordons the node afterwards.
+    kured: bool,
     hold: bool,
     marked: bool,
     /// The agent and the exporter run and answer.
@@ -113,6 +115,8 @@ struct Facts {
 #[derive(Debug, Clone)]
 struct World {
     now: i64,
+    /// How far the clock of the controller is ahead of everyone else's.
+    skew: i64,
     machines: Vec<Machine>,
     places: Places,
     policy: Policy,
@@ -163,6 +167,7 @@ impl World {
             adopted: true,
             taints: BTreeMap::new(),
             cordoned: false,
+            kured: false,
             hold: false,
             marked: false,
             answers: true,
@@ -176,6 +181,7 @@ impl World {
         };
         Self {
             now: BEGIN,
+            skew: 0,
             machines: (0..machines).map(machine).collect(),
             places: Places::new(),
             policy: policy(),
@@ -187,6 +193,11 @@ impl World {
             lost_in_a_row: BTreeMap::new(),
             broken: None,
         }
+    }
+
+    /// The time by the controller's clock.
+    fn clock(&self) -> Timestamp {
+        at(self.now + self.skew)
     }
 
     /// Records the first violation of an invariant.

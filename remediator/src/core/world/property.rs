@@ -1,6 +1,6 @@
 //! The invariants of DESIGN, checked on the truth of the world.
 
-use super::{By, DAY, Fault, HOUR, Machine, World, at};
+use super::{By, DAY, Fault, HOUR, Machine, World};
 use crate::core::brakes::{self, Past};
 use crate::core::budget;
 use crate::core::decide::{Action, Decision};
@@ -161,16 +161,16 @@ impl World {
             places: 1,
             taken: 0,
             waits_since: None,
-            storm: brakes::storm(&sums.past, sums.size, brakes, None, at(self.now)),
+            storm: brakes::storm(&sums.past, sums.size, brakes, None, self.clock()),
             stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
-            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, at(self.now)) {
-                pool::need_a_person(self.members(&pasts), brakes, at(self.now))
+            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock()) {
+                pool::need_a_person(self.members(&pasts), brakes, self.clock())
             } else {
                 vec![]
             },
             taints_full: sums.refused > 0,
         };
-        notices::standing("gpu", &standing, at(self.now))
+        notices::standing("gpu", &standing, self.clock())
     }
 
     /// A notice that is not true.

@@ -154,7 +154,8 @@ impl World {
         // A week ago is as long ago as a year.
         let ago = |second: i64| (self.now - second).clamp(-2 * DAY, 8 * DAY);
         let since = |time: jiff::Timestamp| ago(time.as_second());
-        (self.paused, self.window_closed, self.crashes, self.policy.pools[0].mode.to_string()).hash(&mut hash);
+        (self.skew, self.paused, self.window_closed, self.crashes, self.policy.pools[0].mode.to_string())
+            .hash(&mut hash);
         (&self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
         for machine in &self.machines {
             (machine.fault, machine.boots_never, machine.pods, machine.exists, machine.ready).hash(&mut hash);
@@ -171,6 +172,7 @@ impl World {
                 machine.left_reset.is_some(),
                 machine.labelled,
                 machine.cordoned,
+                machine.kured,
                 machine.hold,
                 machine.marked,
                 machine.answers,
