@@ -1,7 +1,7 @@
-//! The order loop, one order at a time: check every guard, carry it out, write the outcome. An order
-//! that cannot be called back or takes long is read again first, and `Running` is written, guarded
-//! by that reading. The agent stores no state of its own: the record and the boot ID show where it
-//! is.
+//! The order loop, one order at a time: check every guard, carry it out, write the outcome. An
+//! order that cannot be called back or takes long is read again first, and `Running` is written,
+//! guarded by that reading. The agent stores no state of its own: the record and the boot ID show
+//! where it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,10 +66,12 @@ fn script_time(left: Duration) -> Duration {
 
 impl<H: Host> Worker<H> {
     pub async fn work(&self, mut latest: Latest) -> anyhow::Result<()> {
+        // After an error the record may have our report.
+        let mut reads = false;
         loop {
             let ordered = latest.borrow_and_update().is_some();
-            match if ordered { self.take(&mut latest).await } else { Ok(()) } {
-                Ok(()) => {}
+            match if ordered { self.take(&mut latest, std::mem::replace(&mut reads, true)).await } else { Ok(()) } {
+                Ok(()) => reads = false,
                 // The record was changed in between: check the guards again on the new reading.
                 Err(WorkError::Api { source, .. }) if request::lost_race(&source) => continue,
                 Err(error) => {
@@ -86,12 +88,12 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    async fn take(&self, latest: &mut Latest) -> Result<(), WorkError> {
+    async fn take(&self, latest: &mut Latest, reads: bool) -> Result<(), WorkError> {
         let name = &self.config.node_name;
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
         let watched = latest.borrow().clone();
         let announces = |repair: &&NodeRepair| repair.spec.order.as_ref().is_some_and(is_announced);
-        let repair = match watched.as_deref().filter(|repair| !announces(repair)) {
+        let repair = match watched.as_deref().filter(|repair| !reads && !announces(repair)) {
             Some(repair) => repair.clone(),
             None => match self.record().await? {
                 Some(repair) => repair,

@@ -77,7 +77,7 @@ impl Reporter {
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(report);
         // A merge patch has to remove the fields that only the previous order's report had.
-        for field in ["proof", "verdicts", "kernelLog", "evidence", "expected"] {
+        for field in ["proof", "verdicts", "kernelLog", "evidence", "expected", "crashKernel"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
             }

@@ -42,7 +42,7 @@ pub struct Asked {
 pub struct Past {
     /// Episodes that asked for a reboot or a reimage.
     pub asked: Vec<Asked>,
-    /// Episodes whose alert asked for a person at once.
+    /// Episodes whose alert asked for a person at once, and that are mailed.
     pub asked_people: Vec<Asked>,
     /// Number of nodes.
     pub nodes: u32,
@@ -61,8 +61,11 @@ impl Past {
         let asked = |at| Asked { at, node: 0 };
         for episode in &record.repair.history {
             let at_once = episode.rung == Rung::Manual && episode.attempts.is_empty();
-            let list = if at_once { &mut past.asked_people } else { &mut past.asked };
-            list.push(asked(episode.started_at));
+            if at_once && episode.mailed {
+                past.asked_people.push(asked(episode.started_at));
+            } else if !at_once && !episode.by_person {
+                past.asked.push(asked(episode.started_at));
+            }
             if episode.outcome == Phase::Healed {
                 past.healed.push(episode.ended_at);
             }
@@ -72,9 +75,9 @@ impl Past {
         if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
             // What a person asks for is no sign of a common cause.
             let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
-            if episode.asks_a_person_at_once() {
+            if episode.asks_a_person_at_once() && !episode.mails.is_empty() {
                 past.asked_people.push(asked(episode.started_at));
-            } else if !by_person {
+            } else if !by_person && !episode.asks_a_person_at_once() {
                 past.asked.push(asked(episode.started_at));
             }
             past.attempts.extend(episode.attempts());
@@ -118,7 +121,7 @@ fn share(members: u32, percent: u32) -> u32 {
 pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timestamp>, now: Timestamp) -> Storm {
     let counts = |asked: &&Asked| resumed.is_none_or(|resumed| asked.at > resumed);
     let asked = past.asked.iter().filter(counts).copied().collect();
-    let Some(end) = storm_ends(asked, members, brakes) else { return Storm::Calm };
+    let Some((_, end)) = storm_of(asked, members, brakes) else { return Storm::Calm };
     if now < end {
         Storm::Braking(end)
     } else if past.healed.iter().any(|healed| *healed > end) || now > long_after(end) {
@@ -128,18 +131,19 @@ pub fn storm(past: &Past, members: u32, brakes: &Brakes, resumed: Option<Timesta
     }
 }
 
-/// Whether more nodes than `storm_percent` need a person within `storm_window`: one mail tells of
-/// all.
-pub fn many_need_a_person(past: &Past, members: u32, brakes: &Brakes, now: Timestamp) -> bool {
-    storm_ends(past.asked_people.clone(), members, brakes).is_some_and(|end| now < end)
+/// Returns since when more nodes than `storm_percent` need a person within `storm_window`: one mail
+/// that was accepted after this tells of all.
+pub fn many_need_a_person(past: &Past, members: u32, brakes: &Brakes, now: Timestamp) -> Option<Timestamp> {
+    let (oldest, end) = storm_of(past.asked_people.clone(), members, brakes)?;
+    (now < end).then_some(oldest)
 }
 
-/// Returns the end of the last storm among these requests.
-fn storm_ends(mut asked: Vec<Asked>, members: u32, brakes: &Brakes) -> Option<Timestamp> {
+/// Returns the oldest request of the last storm among these, and when it leaves the window.
+fn storm_of(mut asked: Vec<Asked>, members: u32, brakes: &Brakes) -> Option<(Timestamp, Timestamp)> {
     let many = usize::try_from(share(members, brakes.storm_percent).max(FEW)).unwrap_or(usize::MAX);
     asked.sort_unstable();
     let leaves = |at: Timestamp| at.saturating_add(brakes.storm_window).unwrap_or(Timestamp::MAX);
-    last_storm(&asked, many, leaves).map(leaves)
+    last_storm(&asked, many, leaves).map(|oldest| (oldest, leaves(oldest)))
 }
 
 /// A storm is requests of more than `many` nodes within one window. It lasts until the oldest of
@@ -267,7 +271,8 @@ mod tests {
     fn many_alerts_that_ask_for_a_person_are_one_mail_and_no_storm_of_repairs() {
         let people = Past { asked_people: past(&[0, 10, 20, 30], &[]).asked, ..Past::default() };
         let many = |now| many_need_a_person(&people, 10, &BRAKES, at(now));
-        assert!(many(599) && !many(600) && !many_need_a_person(&people, 20, &BRAKES, at(30)));
+        assert_eq!((many(599), many(600)), (Some(at(0)), None));
+        assert_eq!(many_need_a_person(&people, 20, &BRAKES, at(30)), None);
         assert_eq!(storm(&people, 10, &BRAKES, None, at(30)), Storm::Calm);
     }
 

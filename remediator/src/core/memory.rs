@@ -63,6 +63,8 @@ mod tests {
             pool: None,
             attempts: vec![Attempt { rung, at: at(ended_at), passed: outcome == Phase::Healed }],
             slowest_boot_seconds: None,
+            by_person: false,
+            mailed: false,
         }
     }
 

@@ -45,7 +45,8 @@ pub struct Notice {
     pub text: String,
 }
 
-const MANY_NEED_PERSON: &str = "many-need-person";
+/// Begins the key of the notice that stands for the mails of many nodes.
+pub const MANY_NEED_PERSON: &str = "many-need-person";
 
 /// Returns the key of the notice that stands for the mails of many nodes.
 pub fn many_need_person(pool: &str) -> String {

@@ -47,6 +47,8 @@ mod tests {
             pool: None,
             attempts: vec![],
             slowest_boot_seconds: None,
+            by_person: false,
+            mailed: false,
         };
         Record { repair: Repair { history: vec![past], ..Repair::default() }, ..Record::default() }
     }

@@ -77,8 +77,8 @@ pub const NOTICE_PREFIX: &str = "notice.ossci.amd.com/";
 /// The switches for the whole cluster, set by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// The notices on record: names of annotations, and whether the mail was accepted.
-    pub notices: BTreeMap<String, bool>,
+    /// The notices on record: names of annotations, and when the mail was accepted.
+    pub notices: BTreeMap<String, Option<Timestamp>>,
     /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
     /// The brakes ignore what was before this time.
@@ -99,7 +99,9 @@ pub fn notice_name(key: &str) -> String {
 }
 
 /// Returns the notices on record, by the names of their annotations.
-fn notices(map: &ConfigMap) -> BTreeMap<String, bool> {
+fn notices(map: &ConfigMap) -> BTreeMap<String, Option<Timestamp>> {
     let annotations = map.metadata.annotations.iter().flatten().filter(|(key, _)| key.starts_with(NOTICE_PREFIX));
-    annotations.map(|(key, value)| (key.clone(), !value.starts_with(NOT_YET))).collect()
+    // A time that cannot be read is one long ago.
+    let accepted = |value: &String| (!value.starts_with(NOT_YET)).then(|| value.parse().unwrap_or(Timestamp::MIN));
+    annotations.map(|(key, value)| (key.clone(), accepted(value))).collect()
 }

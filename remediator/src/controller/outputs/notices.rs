@@ -47,10 +47,14 @@ async fn round(context: &Context, accepted: &mut HashMap<String, Instant>) {
     let standing: BTreeMap<String, Notice> = pools.map(|notice| (budget::notice_name(&notice.key), notice)).collect();
     let Some(recorded) = context.fleet.notices() else { return };
     for name in recorded.keys().filter(|name| !standing.contains_key(*name)) {
+        // It stands for the mails of its nodes: the next storm has its own.
+        if name.starts_with(&budget::notice_name(notices::MANY_NEED_PERSON)) {
+            accepted.remove(name);
+        }
         warn(name, record(context, name, None).await);
     }
     for (name, notice) in &standing {
-        if recorded.get(name) != Some(&true) {
+        if recorded.get(name).copied().flatten().is_none() {
             warn(name, tell(context, name, notice, recorded.contains_key(name), accepted).await);
         }
     }

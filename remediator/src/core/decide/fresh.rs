@@ -135,7 +135,11 @@ fn unanswered(moment: Moment, episode: &Episode, node: &NodeView) -> Evidence {
         return Evidence::Given(noting(moment, episode, Reason::new(Why::StillFailing, text), &[]));
     }
     let until = episode.until.unwrap_or(episode.since);
-    let ends = if node.ready { until } else { until.max(moment.boot_ends(episode.since)) };
+    // Silence counts from the first look after the node was not Ready any more.
+    let dump = moment.dump_time();
+    let dies = if dump.is_zero() { dump } else { dump + CHECK };
+    let boots = moment.boot_ends(episode.since).max(episode.since.saturating_add(dies).unwrap_or(until));
+    let ends = if node.ready { until } else { until.max(boots) };
     if moment.now < ends {
         // A node that died has to be silent for a while before it counts as dead.
         let dies = (!node.ready && moment.seen.bmc).then_some(out_of_band::LOOK_AGAIN);

@@ -57,6 +57,12 @@ impl<'a> Moment<'a> {
         since.saturating_add(self.boot_time()).unwrap_or(Timestamp::MAX)
     }
 
+    /// How long the kernel of this node may take to dump after a panic, by its agent's last report.
+    pub(super) fn dump_time(&self) -> Duration {
+        let dumps = self.record.agent.as_ref().is_some_and(|report| report.crash_kernel);
+        if dumps { self.policy.times.dump } else { Duration::ZERO }
+    }
+
     /// Returns the time after `wait`, for deadlines; saturates.
     pub(super) fn after(&self, wait: Duration) -> Timestamp {
         self.now.saturating_add(wait).unwrap_or(Timestamp::MAX)

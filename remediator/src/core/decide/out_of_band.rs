@@ -60,9 +60,7 @@ pub(super) fn reset(moment: Moment, episode: &Episode, node: &NodeView) -> Opini
     }
     let waits = |why: Reason| Opinion { look_again: Some(LOOK_AGAIN), ..stays_because(moment, episode, why) };
     // What keeps the BMC from resetting the node keeps no person from hearing of it.
-    let dumps = moment.record.agent.as_ref().is_some_and(|report| report.crash_kernel);
-    let dump = if dumps { moment.policy.times.dump } else { Duration::ZERO };
-    let longest = moment.boot_time().max(dump);
+    let longest = moment.boot_time() + moment.dump_time();
     let for_long =
         episode.until.is_none_or(|until| moment.now >= until.saturating_add(longest).unwrap_or(Timestamp::MAX));
     if let Some(why) = hands_off(moment, episode, node) {

@@ -270,10 +270,16 @@ fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     }
 }
 
-/// Records how long the boot took, from the order to its boot ID, unless a BMC may have helped.
+/// Records how long the boot took, from the order to its boot ID, unless a BMC may have helped or
+/// the boot was seen late.
 fn with_boot_time(moment: Moment, episode: &Episode) -> Episode {
     let reset = episode.resets.iter().any(|reset| reset.state != ResetState::Failed);
-    let seconds = u32::try_from(moment.now.duration_since(episode.since).as_secs()).ok().filter(|_| !reset);
+    let late = episode.until.is_none_or(|until| moment.now > until);
+    // From the time at which the agent took the order: it may have waited for a lock.
+    let running = agent_report::report(moment, episode).filter(|report| report.state == AgentState::Running);
+    let began = running.map(|report| report.at.max(episode.since));
+    let seconds = began.and_then(|began| u32::try_from(moment.now.duration_since(began).as_secs()).ok());
+    let seconds = seconds.filter(|_| !reset && !late);
     Episode { slowest_boot_seconds: episode.slowest_boot_seconds.max(seconds), ..episode.clone() }
 }
 

@@ -92,6 +92,8 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
         pool: episode.pool.clone(),
         attempts: episode.attempts().collect(),
         slowest_boot_seconds: episode.slowest_boot_seconds,
+        by_person: episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson),
+        mailed: episode.asks_a_person_at_once() && !episode.mails.is_empty(),
     }
 }
 
@@ -111,7 +113,10 @@ pub(super) fn stays_because(moment: Moment, episode: &Episode, why: Reason) -> O
     if episode.why == why {
         return stays(episode, look_again);
     }
-    Opinion { next: Some(Episode { why: why.clone(), until, ..episode.clone() }), why, look_again }
+    // A check that was called off may still be answered: the next one has another id.
+    let called_off = episode.phase == Phase::Waiting && episode.why.why == Why::CheckingFirst;
+    let attempt = episode.attempt + u32::from(called_off);
+    Opinion { next: Some(Episode { why: why.clone(), until, attempt, ..episode.clone() }), why, look_again }
 }
 
 /// The checks passed: the taint is removed, and the episode ends when the removal is confirmed.

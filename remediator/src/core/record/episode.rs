@@ -1,5 +1,7 @@
 //! One repair of a node: its state, and what was tried.
 
+use std::ops::Not;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -287,10 +289,10 @@ impl Episode {
         whys.rev().find(|why| matches!(why, Why::Reimaged | Why::NewBoot)) == Some(Why::Reimaged)
     }
 
-    /// Whether its alert asked for a person at once, so that nothing was tried.
+    /// Whether its alert asked for a person at once, so that nothing was tried, not even before.
     pub fn asks_a_person_at_once(&self) -> bool {
         let first = self.steps.first().map(|step| (step.rung, step.outcome.why));
-        first.is_some_and(|(rung, why)| rung == Rung::Manual && why != Why::TaintedByPerson)
+        first == Some((Rung::Manual, Why::Complaint))
     }
 
     /// Whether a person asked for a rung of it by tainting the node.
@@ -325,4 +327,10 @@ pub struct PastEpisode {
     pub attempts: Vec<Attempt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slowest_boot_seconds: Option<u32>,
+    /// A person began it.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub by_person: bool,
+    /// Its alert asked for a person at once, and a mail was due.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub mailed: bool,
 }

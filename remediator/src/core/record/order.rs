@@ -1,6 +1,7 @@
 //! The order that the controller gives a node's agent, and the agent's report on it. An order is
 //! data: what runs on a node is a script of a ConfigMap, which the order names by its hash.
 
+use std::ops::Not;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -227,7 +228,7 @@ pub struct AgentReport {
     pub message: String,
     /// A crash kernel is loaded (kdump): a panic is followed by a dump, which a reset would
     /// destroy.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Not::not")]
     pub crash_kernel: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,

@@ -54,14 +54,12 @@ fn of_all(event: Event, on: &mut On) -> String {
             on.switch("mode", policy("taint"), policy("reimage"))
         }
         Event::Budget => "kubectl -n ossci delete configmap ossci-budget".to_owned(),
-        Event::Pause => on.switch(
-            "pause",
-            format!("{budget} ossci.amd.com/paused=world"),
-            format!("{budget} ossci.amd.com/paused-"),
-        ),
+        Event::Pause => {
+            on.switch("pause", format!("{budget} ossci.amd.com/pause=world"), format!("{budget} ossci.amd.com/pause-"))
+        }
         Event::Clock(seconds) => {
             let clock = |seconds: i64| format!("clock {seconds:+}s");
-            on.switch("clock", clock(seconds), clock(-seconds))
+            on.switch("clock", clock(seconds), clock(0))
         }
         Event::Crash(Crash::BeforeTheAction | Crash::BeforeItsAnswer) => "kill controller".to_owned(),
         Event::Node(..) => unreachable!("an event of one node"),

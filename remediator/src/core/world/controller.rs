@@ -139,7 +139,7 @@ impl World {
             many_slow: in_pool && brakes::many_are_slow(sums.slow, sums.size, brakes),
             slowest_boot: sums.past.slowest_boot,
             shared_mail: brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock())
-                .then_some(self.pool_mailed),
+                .map(|since| self.pool_mailed >= Some(since)),
             silenced,
             ..Observation::default()
         }

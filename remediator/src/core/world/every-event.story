@@ -31,6 +31,6 @@ policy {pool: {windows: [{days: [], from: "22:00", to: "06:00"}]}}
 policy {pool: {windows: []}}
 policy {pool: {mode: taint}}
 kubectl -n ossci delete configmap ossci-budget
-kubectl -n ossci annotate --overwrite configmap ossci-budget ossci.amd.com/paused=world
+kubectl -n ossci annotate --overwrite configmap ossci-budget ossci.amd.com/pause=world
 clock -3600s
 kill controller

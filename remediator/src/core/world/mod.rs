@@ -125,8 +125,8 @@ struct World {
     /// The controller ends at its next action: before it is carried out, or before its answer.
     crashes: Option<Crash>,
     bmc: bool,
-    /// A mail about many nodes that need a person was accepted.
-    pool_mailed: bool,
+    /// When a mail about many nodes that need a person was accepted.
+    pool_mailed: Option<Timestamp>,
     /// Attempts of a rung that did not end with a healthy node, in a row.
     lost_in_a_row: BTreeMap<Rung, u32>,
     /// What went wrong first.
@@ -189,7 +189,7 @@ impl World {
             window_closed: false,
             crashes: None,
             bmc: true,
-            pool_mailed: false,
+            pool_mailed: None,
             lost_in_a_row: BTreeMap::new(),
             broken: None,
         }

@@ -111,7 +111,7 @@ impl World {
         // A mail about the pool tells a person, too.
         let told = |why| notices.iter().any(|notice| notice.why == why);
         let (stopped, full) = (told(Why::RungNotWorking), told(Why::TaintLimit));
-        self.pool_mailed = told(Why::ManyNeedPerson);
+        self.pool_mailed = told(Why::ManyNeedPerson).then(|| self.pool_mailed.unwrap_or(self.clock()));
         let mut wrong = None;
         for machine in &mut self.machines {
             // Of a slow network its alert tells.
@@ -163,7 +163,7 @@ impl World {
             waits_since: None,
             storm: brakes::storm(&sums.past, sums.size, brakes, None, self.clock()),
             stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
-            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock()) {
+            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock()).is_some() {
                 pool::need_a_person(self.members(&pasts), brakes, self.clock())
             } else {
                 vec![]

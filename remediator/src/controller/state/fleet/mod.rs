@@ -238,9 +238,9 @@ impl Fleet {
         self.write(|known| known.places = Some(places));
     }
 
-    /// Returns the notices on record, and whether their mails were accepted; `None` without a
+    /// Returns the notices on record, and when their mails were accepted; `None` without a
     /// budget object.
-    pub fn notices(&self) -> Option<BTreeMap<String, bool>> {
+    pub fn notices(&self) -> Option<BTreeMap<String, Option<Timestamp>>> {
         self.read(|known| known.places.as_ref().map(|_| known.switches.notices.clone()))
     }
 

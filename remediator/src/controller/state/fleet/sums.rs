@@ -146,8 +146,9 @@ impl Known {
             let limit = budget::places(pool::census(members(), ""), policy.budget);
             let taken = places.values().filter(|place| place.pool == pool.name).count();
             let fails = |rung: &Rung| brakes::rung_fails(&past, *rung, &policy.brakes, self.switches.resumed);
-            let storms = brakes::many_need_a_person(&past, size, &policy.brakes, now);
-            let need_person = if storms { pool::need_a_person(members(), &policy.brakes, now) } else { vec![] };
+            let storm_of_people = brakes::many_need_a_person(&past, size, &policy.brakes, now);
+            let need_person =
+                if storm_of_people.is_some() { pool::need_a_person(members(), &policy.brakes, now) } else { vec![] };
             let standing = PoolStanding {
                 nodes: size,
                 tainted,
@@ -178,7 +179,7 @@ impl Known {
         let storm = brakes::storm(&past, size, &policy.brakes, self.switches.resumed, now);
         let seat =
             episode.zip(places).and_then(|(episode, places)| self.seat(asking, episode, pool, places, storm, census));
-        let shared = notices::many_need_person(pool);
+        let shared = wire_budget::notice_name(&notices::many_need_person(pool));
         let fails = |episode: &Episode| brakes::rung_fails(&past, episode.rung, &policy.brakes, self.switches.resumed);
         Some(Standing {
             seat,
@@ -186,7 +187,7 @@ impl Known {
             rung_fails: episode.is_some_and(fails),
             taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
             shared_mail: brakes::many_need_a_person(&past, size, &policy.brakes, now)
-                .then(|| self.switches.notices.get(&wire_budget::notice_name(&shared)) == Some(&true)),
+                .map(|since| self.switches.notices.get(&shared).copied().flatten() >= Some(since)),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
             many_down: brakes::many_are_down(census),
             slowest_boot: past.slowest_boot,
