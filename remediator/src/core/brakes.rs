@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::budget::Census;
 use super::record::{Attempt, Phase, Record, Rung};
-use super::why::Why;
 
 /// The limits of the brakes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,10 +73,10 @@ impl Past {
         }
         if let Some(episode) = record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over()) {
             // What a person asks for is no sign of a common cause.
-            let by_person = episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson);
-            if episode.asks_a_person_at_once() && !episode.mails.is_empty() {
+            let manual = episode.steps.first().is_some_and(|step| step.rung == Rung::Manual);
+            if episode.is_mailed_at_once() {
                 past.asked_people.push(asked(episode.started_at));
-            } else if !by_person && !episode.asks_a_person_at_once() {
+            } else if !manual && !episode.begun_by_person() {
                 past.asked.push(asked(episode.started_at));
             }
             past.attempts.extend(episode.attempts());
@@ -213,6 +212,8 @@ pub fn many_are_down(Census { members, down }: Census) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::record::{Episode, Mail, Repair, Step};
+    use crate::core::why::{Reason, Why};
 
     const BRAKES: Brakes = Brakes {
         storm_percent: 20,
@@ -286,6 +287,24 @@ mod tests {
     #[test]
     fn a_continued_storm_brakes_until_its_last_window_ends() {
         assert_eq!(storm_at(&[0, 1, 2, 3, 500], &[], 590), Storm::Braking(at(601)));
+    }
+
+    #[test]
+    fn an_episode_counts_for_what_its_first_step_asks() {
+        let counts = |rung, why| {
+            let mut episode = Episode::begin(1, rung, at(0), Reason::new(why, "first"));
+            let outcome = episode.why.clone();
+            let step = Step { at: at(0), rung, outcome, verdicts: vec![], kernel_log: None, evidence: None };
+            episode.steps.push(step);
+            episode.mails.push(Mail { message_id: "<1@x>".into(), accepted_at: None });
+            let repair = Repair { episode: Some(episode), ..Repair::default() };
+            let past = Past::of(&Record { repair, ..Record::default() });
+            (past.asked.len(), past.asked_people.len())
+        };
+        assert_eq!(counts(Rung::Reboot, Why::Complaint), (1, 0));
+        assert_eq!(counts(Rung::Manual, Why::Complaint), (0, 1));
+        assert_eq!(counts(Rung::Manual, Why::Relapse), (0, 0), "it asks for no reboot, and has its own mail");
+        assert_eq!(counts(Rung::Reboot, Why::TaintedByPerson), (0, 0));
     }
 
     fn attempts(passed: &[bool]) -> Past {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::brakes::{Brakes, Past};
+use super::brakes::{self, Brakes, Past};
 use super::budget::{Census, Holder, Place, Places, Waiter};
 use super::record::{Episode, Phase, Record, Rung, Severity};
 use super::why::Why;
@@ -57,8 +57,17 @@ pub fn pooled<'a>(members: impl Iterator<Item = Member<'a>>, asks: Option<&str>)
     pooled
 }
 
-/// Returns the members whose alerts asked for a person at once within the last `storm_window`.
-pub fn need_a_person<'a>(members: impl Iterator<Item = Member<'a>>, brakes: &Brakes, now: Timestamp) -> Vec<String> {
+/// Returns the members whose alerts asked for a person at once within the last `storm_window`, if
+/// they are a storm. `past`: of all members, of which there are `size`.
+pub fn need_a_person<'a>(
+    members: impl Iterator<Item = Member<'a>>,
+    (past, size): (&Past, u32),
+    brakes: &Brakes,
+    now: Timestamp,
+) -> Vec<String> {
+    if brakes::many_need_a_person(past, size, brakes, now).is_none() {
+        return Vec::new();
+    }
     let recent = |at: Timestamp| at.saturating_add(brakes.storm_window).is_ok_and(|ends| now < ends);
     let asked = |past: &Past| past.asked_people.iter().any(|asked| recent(asked.at));
     members.filter(|member| member.past.is_some_and(asked)).map(|member| member.name.to_owned()).collect()

@@ -92,8 +92,8 @@ pub(super) fn account(episode: &Episode, now: Timestamp) -> PastEpisode {
         pool: episode.pool.clone(),
         attempts: episode.attempts().collect(),
         slowest_boot_seconds: episode.slowest_boot_seconds,
-        by_person: episode.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson),
-        mailed: episode.asks_a_person_at_once() && !episode.mails.is_empty(),
+        by_person: episode.begun_by_person(),
+        mailed: episode.is_mailed_at_once(),
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
         Some(false) => stays(episode, Some(SHARED_MAIL)),
         Some(true) => {
             next.mails.iter_mut().for_each(|mail| mail.accepted_at = mail.accepted_at.or(Some(moment.now)));
-            let text = "many nodes of the pool need a person at once; one mail told of all, this one too";
+            let text = "many nodes of the pool need a person at once; one mail about the pool stands for all of them";
             to(moment, &next, Phase::Escalated, Reason::new(Why::MailAccepted, text))
         }
     }

@@ -295,6 +295,16 @@ impl Episode {
         first == Some((Rung::Manual, Why::Complaint))
     }
 
+    /// Whether its alert asked for a person at once, and a mail is due or was sent.
+    pub fn is_mailed_at_once(&self) -> bool {
+        self.asks_a_person_at_once() && !self.mails.is_empty()
+    }
+
+    /// Whether a person began it by tainting the node.
+    pub fn begun_by_person(&self) -> bool {
+        self.steps.first().is_some_and(|step| step.outcome.why == Why::TaintedByPerson)
+    }
+
     /// Whether a person asked for a rung of it by tainting the node.
     pub fn by_person(&self) -> bool {
         self.steps.iter().any(|step| step.outcome.why == Why::TaintedByPerson)

@@ -101,29 +101,25 @@ fn of_node(n: &str, deed: Deed, on: &mut On) -> String {
             format!("kubectl taint node {n} {}-", placed.unwrap_or(TaintKey::RepairReboot))
         }
         Deed::Nfd | Deed::Label | Deed::Answers | Deed::Cordon | Deed::Hold | Deed::Mark | Deed::Silence => {
-            let kubectl = |what: &str| format!("kubectl {what}");
             let (first, second) = match deed {
-                Deed::Nfd => (
-                    kubectl(&format!("label node {n} lab.example/story-")),
-                    kubectl(&format!("label node {n} lab.example/story=world")),
-                ),
-                Deed::Label => (
-                    kubectl(&format!("label node {n} ossci.amd.com/pool-")),
-                    kubectl(&format!("label node {n} ossci.amd.com/pool=world")),
-                ),
-                Deed::Answers => (format!("freeze agent {n}"), format!("thaw agent {n}")),
-                Deed::Cordon => (kubectl(&format!("cordon {n}")), kubectl(&format!("uncordon {n}"))),
+                Deed::Nfd => {
+                    ("kubectl label node NODE lab.example/story-", "kubectl label node NODE lab.example/story=world")
+                }
+                Deed::Label => {
+                    ("kubectl label node NODE ossci.amd.com/pool-", "kubectl label node NODE ossci.amd.com/pool=world")
+                }
+                Deed::Answers => ("freeze agent NODE", "thaw agent NODE"),
+                Deed::Cordon => ("kubectl cordon NODE", "kubectl uncordon NODE"),
                 Deed::Hold => (
-                    kubectl(&format!("annotate node {n} ossci.amd.com/hold=world")),
-                    kubectl(&format!("annotate node {n} ossci.amd.com/hold-")),
+                    "kubectl annotate node NODE ossci.amd.com/hold=world",
+                    "kubectl annotate node NODE ossci.amd.com/hold-",
                 ),
-                Deed::Mark => (
-                    kubectl(&format!("taint node {n} site/technician=:NoSchedule")),
-                    kubectl(&format!("taint node {n} site/technician-")),
-                ),
-                _ => (format!("silence {n}"), format!("unsilence {n}")),
+                Deed::Mark => {
+                    ("kubectl taint node NODE site/technician=:NoSchedule", "kubectl taint node NODE site/technician-")
+                }
+                _ => ("silence NODE", "unsilence NODE"),
             };
-            on.switch(&format!("{n} {deed:?}"), first, second)
+            on.switch(&format!("{n} {deed:?}"), first.replace("NODE", n), second.replace("NODE", n))
         }
     }
 }

@@ -183,26 +183,16 @@ impl World {
 
     fn does(&mut self, m: usize, deed: Deed) {
         let now = self.now;
+        let begins_slow = deed == Deed::SlowNetwork && !self.machines[m].slow;
+        if begins_slow || matches!(deed, Deed::Breaks(_) | Deed::Hardware) {
+            self.now += STRIKES;
+        }
+        let clock = self.clock();
+        let machine = &mut self.machines[m];
         match deed {
-            Deed::Breaks(fault) => {
-                self.now += STRIKES;
-                let clock = self.clock();
-                self.machines[m].breaks(fault, Ask::Reboot, now, clock);
-            }
-            Deed::Hardware => {
-                self.now += STRIKES;
-                let clock = self.clock();
-                self.machines[m].breaks(Fault::Person, Ask::Manual, now, clock);
-            }
-            Deed::SlowNetwork if !self.machines[m].slow => {
-                self.now += STRIKES;
-                let clock = self.clock();
-                self.machines[m].does(deed, now, clock);
-            }
-            other => {
-                let clock = self.clock();
-                self.machines[m].does(other, now, clock);
-            }
+            Deed::Breaks(fault) => machine.breaks(fault, Ask::Reboot, now, clock),
+            Deed::Hardware => machine.breaks(Fault::Person, Ask::Manual, now, clock),
+            other => machine.does(other, now, clock),
         }
     }
 }

@@ -109,9 +109,9 @@ impl World {
         let now = self.now;
         let notices = self.notices();
         // A mail about the pool tells a person, too.
-        let told = |why| notices.iter().any(|notice| notice.why == why);
-        let (stopped, full) = (told(Why::RungNotWorking), told(Why::TaintLimit));
-        self.pool_mailed = told(Why::ManyNeedPerson).then(|| self.pool_mailed.unwrap_or(self.clock()));
+        let stands = |why| notices.iter().any(|notice| notice.why == why);
+        let (stopped, full) = (stands(Why::RungNotWorking), stands(Why::TaintLimit));
+        self.pool_mailed = stands(Why::ManyNeedPerson).then(|| self.pool_mailed.unwrap_or(self.clock()));
         let mut wrong = None;
         for machine in &mut self.machines {
             // Of a slow network its alert tells.
@@ -163,11 +163,7 @@ impl World {
             waits_since: None,
             storm: brakes::storm(&sums.past, sums.size, brakes, None, self.clock()),
             stopped: [Rung::Reboot, Rung::Reimage].into_iter().filter(fails).collect(),
-            need_person: if brakes::many_need_a_person(&sums.past, sums.size, brakes, self.clock()).is_some() {
-                pool::need_a_person(self.members(&pasts), brakes, self.clock())
-            } else {
-                vec![]
-            },
+            need_person: pool::need_a_person(self.members(&pasts), (&sums.past, sums.size), brakes, self.clock()),
             taints_full: sums.refused > 0,
         };
         notices::standing("gpu", &standing, self.clock())

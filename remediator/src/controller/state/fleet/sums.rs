@@ -146,9 +146,7 @@ impl Known {
             let limit = budget::places(pool::census(members(), ""), policy.budget);
             let taken = places.values().filter(|place| place.pool == pool.name).count();
             let fails = |rung: &Rung| brakes::rung_fails(&past, *rung, &policy.brakes, self.switches.resumed);
-            let storm_of_people = brakes::many_need_a_person(&past, size, &policy.brakes, now);
-            let need_person =
-                if storm_of_people.is_some() { pool::need_a_person(members(), &policy.brakes, now) } else { vec![] };
+            let need_person = pool::need_a_person(members(), (&past, size), &policy.brakes, now);
             let standing = PoolStanding {
                 nodes: size,
                 tainted,
