@@ -303,6 +303,7 @@ mod tests {
         };
         assert_eq!(counts(Rung::Reboot, Why::Complaint), (1, 0));
         assert_eq!(counts(Rung::Manual, Why::Complaint), (0, 1));
+        assert_eq!(counts(Rung::Manual, Why::ChecksDisagree), (0, 1));
         assert_eq!(counts(Rung::Manual, Why::Relapse), (0, 0), "it asks for no reboot, and has its own mail");
         assert_eq!(counts(Rung::Reboot, Why::TaintedByPerson), (0, 0));
     }

@@ -1,12 +1,14 @@
-//! What earlier repairs tell about the next one. Only an episode that completed a rung and ended
-//! Healed counts. A node that was released by hand, recovered by itself or went to a person does
-//! not show which rung heals it.
+//! What earlier repairs tell about the next one. An episode that completed a rung and ended Healed
+//! shows which rung healed it. A node whose checks pass whenever its alert fires shows that the
+//! alert and the checks do not agree, so a person decides which is right. A node that was released
+//! by hand or went to a person shows neither.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::record::{PastEpisode, Phase, Rung};
+use super::why::{Reason, Why};
 
 /// A fault that returns within this time was not fixed by the rung that seemed to heal it.
 const RELAPSE: Duration = Duration::from_secs(24 * 3600);
@@ -14,9 +16,12 @@ const RELAPSE: Duration = Duration::from_secs(24 * 3600);
 /// person.
 const HEALED_TOO_OFTEN: usize = 2;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// After this number of alerts within [`RELAPSE`] whose every check passed, the next one goes
+/// to a person.
+const PASSED_TOO_OFTEN: usize = 2;
 
 /// Returns the rung to begin with when `asked` is asked for now, and the reason if it is higher.
-pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Option<String>) {
+pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Option<Reason>) {
     let completed = |past: &&PastEpisode| past.attempts.iter().any(|attempt| attempt.passed);
     let healed = || history.iter().filter(|past| past.outcome == Phase::Healed).filter(completed);
     let within = |past: &&PastEpisode, time: Duration| {
@@ -24,12 +29,20 @@ pub fn entry(history: &[PastEpisode], asked: Rung, now: Timestamp) -> (Rung, Opt
     };
     let this_week = healed().filter(|past| within(past, WEEK)).count();
     if this_week >= HEALED_TOO_OFTEN && asked < Rung::Manual {
-        return (Rung::Manual, Some(format!("{this_week} repairs within 7 days healed it, and it fails again")));
+        let text = format!("{this_week} repairs within 7 days healed it, and it fails again");
+        return (Rung::Manual, Some(Reason::new(Why::Relapse, text)));
+    }
+    let passed = |past: &&PastEpisode| (past.outcome, past.why.why) == (Phase::Recovered, Why::ProofPassed);
+    let today = history.iter().filter(passed).filter(|past| within(past, RELAPSE)).count();
+    if today >= PASSED_TOO_OFTEN && asked < Rung::Manual {
+        let text = format!("its checks passed during {today} alerts within 24 h, and an alert fires again");
+        return (Rung::Manual, Some(Reason::new(Why::ChecksDisagree, text)));
     }
     let relapse = healed().rfind(|past| within(past, RELAPSE)).map(|past| (past, above(past.rung)));
     match relapse {
         Some((past, rung)) if rung > asked => {
-            (rung, Some(format!("a {} healed it less than 24 h ago, and it fails again", past.rung)))
+            let text = format!("a {} healed it less than 24 h ago, and it fails again", past.rung);
+            (rung, Some(Reason::new(Why::Relapse, text)))
         }
         _ => (asked, None),
     }
@@ -46,7 +59,6 @@ fn above(rung: Rung) -> Rung {
 mod tests {
     use super::*;
     use crate::core::record::Attempt;
-    use crate::core::why::{Reason, Why};
 
     const HOUR: i64 = 3600;
 
@@ -91,10 +103,20 @@ mod tests {
     }
 
     #[test]
-    fn only_a_healed_episode_is_remembered() {
+    fn an_episode_that_shows_nothing_is_not_remembered() {
+        let why = Reason::new(Why::ComplaintResolved, "resolved");
         for outcome in [Phase::Recovered, Phase::Released, Phase::NodeGone] {
-            check(&[past(0, Rung::Reboot, outcome), past(60, Rung::Reboot, outcome)], HOUR, Rung::Reboot);
+            let past = PastEpisode { why: why.clone(), ..past(0, Rung::Reboot, outcome) };
+            check(&[past.clone(), past], HOUR, Rung::Reboot);
         }
+    }
+
+    #[test]
+    fn the_third_alert_within_a_day_whose_checks_pass_goes_to_a_person() {
+        let [first, second] = [0, HOUR].map(|at| past(at, Rung::Reboot, Phase::Recovered));
+        check(std::slice::from_ref(&first), 2 * HOUR, Rung::Reboot);
+        check(&[first.clone(), second.clone()], 24 * HOUR, Rung::Manual);
+        check(&[first, second], 24 * HOUR + 1, Rung::Reboot);
     }
 
     #[test]

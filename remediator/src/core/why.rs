@@ -63,6 +63,8 @@ closed_words! {
         Complaint = "Complaint",
         /// An alert asked for a lower rung, but earlier repairs of the node call for a higher one.
         Relapse = "Relapse",
+        /// An alert asked for a lower rung, but during the last alerts every check passed.
+        ChecksDisagree = "ChecksDisagree",
         /// A person tainted the node.
         TaintedByPerson = "TaintedByPerson",
 

@@ -26,7 +26,7 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
             let asks = format!("{}: {}", complaint.check, complaint.summary);
             match memory::entry(&moment.record.repair.history, rung, moment.now) {
                 (rung, None) => (rung, Reason::new(Why::Complaint, asks)),
-                (rung, Some(earlier)) => (rung, Reason::new(Why::Relapse, format!("{asks}; {earlier}"))),
+                (rung, Some(earlier)) => (rung, Reason::new(earlier.why, format!("{asks}; {}", earlier.message))),
             }
         }
         (_, None) => {

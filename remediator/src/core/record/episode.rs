@@ -292,7 +292,7 @@ impl Episode {
     /// Whether its alert asked for a person at once, so that nothing was tried, not even before.
     pub fn asks_a_person_at_once(&self) -> bool {
         let first = self.steps.first().map(|step| (step.rung, step.outcome.why));
-        first == Some((Rung::Manual, Why::Complaint))
+        matches!(first, Some((Rung::Manual, Why::Complaint | Why::ChecksDisagree)))
     }
 
     /// Whether its alert asked for a person at once, and a mail is due or was sent.

@@ -392,6 +392,17 @@ fn a_reimage_needs_failures_over_ten_minutes() {
 }
 
 #[test]
+fn a_person_hears_of_an_alert_that_fires_while_every_check_passes() {
+    let mut world = World::new(1);
+    for ends in [Phase::Recovered, Phase::Recovered, Phase::Escalated] {
+        play(&mut world, &[REBOOT, Deed::Passes]);
+        until(&mut world, ends);
+        play(&mut world, &[Deed::Resolves]);
+    }
+    assert_eq!((episode(&world, 0).steps[0].outcome.why, boots(&world)), (Why::ChecksDisagree, 0));
+}
+
+#[test]
 fn a_person_hears_of_a_node_that_waits_for_days() {
     for mark in [Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Silence] {
         let mut world = World::new(1);
