@@ -71,7 +71,8 @@ pub async fn tainted(client: &Client, prefix: &str, numbers: std::ops::Range<usi
 }
 
 fn object(name: &str, story: &str) -> Value {
-    let mut labels = json!({ "kubernetes.io/hostname": name, STORY: story });
+    // The controller has labelled them long ago.
+    let mut labels = json!({ "kubernetes.io/hostname": name, STORY: story, "ossci.amd.com/pool": story });
     for number in 0..18 {
         labels[format!("feature.node.kubernetes.io/cpu-feature-{number:02}")] = json!("true");
     }

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::remediator::{each, timed};
+use super::remediator::{POLICY, each, timed};
 use super::{Figure, used};
 use crate::clock::{self, Stopwatch};
 use crate::lab::{INFRA, Lab};
@@ -43,7 +43,7 @@ fn ours(text: &str) -> bool {
 async fn rows(dir: &Path) -> Result<bool> {
     let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
     lab.begin(FLEET);
-    lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
+    lab.change_policy(POLICY).await?;
     // These nodes have no kubelet: the stopped controller manager does not mark them as silent.
     // Real sites do not scrape every second either.
     process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));

@@ -33,6 +33,9 @@ const FLOOD: usize = 5_000;
 const FLOODED: Duration = Duration::from_secs(300);
 /// The pool of the benchmark: tainted, never rebooted.
 const STORY: &str = "bench";
+/// All nodes are tainted and none is repaired: the path to the taint is measured. The alerts are
+/// sent to the webhook alone, so no Alertmanager is asked to confirm them.
+pub const POLICY: &str = "{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}, alertmanager: null}";
 
 struct Bench {
     lab: Lab,
@@ -45,8 +48,7 @@ pub async fn run(dir: &Path, mut end: watch::Receiver<bool>) -> Result<bool> {
         let mut lab = Lab::start(dir, |line| eprintln!("lab: {line}")).await?;
         let mut met = calls::of_one_repair(&mut lab).await?;
         lab.begin(STORY);
-        // All nodes are tainted and none is repaired: the path to the taint is measured.
-        lab.change_policy("{pool: {mode: taint}, brakes: {stormPercent: 100, taintPercent: 100}}").await?;
+        lab.change_policy(POLICY).await?;
         // These nodes have no kubelet: the stopped controller manager does not mark them as silent.
         process::signal_all(Signal::STOP, |text| text.contains("kube-controller-manager\0"));
         let sender = Sender::to(&lab.facts, lab.leading_webhook().await?)?;
