@@ -40,8 +40,7 @@ pub struct Gpu {
     pub memory_total_bytes: Option<f64>,
     /// 1 when the GPU is not partitioned.
     pub partitions: u32,
-    /// Junction temperature at which the device throttles itself, if the tool reports it.
-    pub critical_junction_celsius: Option<f64>,
+    pub limits_celsius: Limits,
     /// Uncorrectable ECC errors since boot, all blocks together.
     pub uncorrectable_errors: Option<f64>,
     /// Corrected ECC errors since boot, all blocks together. Not a fault: correcting them is the
@@ -52,6 +51,9 @@ pub struct Gpu {
     /// Whether the output has fields for temperature or power. Without them, missing values prove
     /// nothing.
     pub asked_for_sensors: bool,
+    /// Whether the output lists the GPU, but nothing of it can be read. It is there, and its state
+    /// is unknown.
+    pub unreadable: bool,
     /// Whether another value of the management controller, a clock, was read.
     pub other_sign_of_life: bool,
 }
@@ -70,12 +72,13 @@ impl Default for Gpu {
             memory_used_bytes: None,
             memory_total_bytes: None,
             partitions: 1,
-            critical_junction_celsius: None,
+            limits_celsius: Limits::default(),
             uncorrectable_errors: None,
             correctable_errors: None,
             throttled: Throttled::default(),
             bad_pages: BadPages::default(),
             asked_for_sensors: false,
+            unreadable: false,
             other_sign_of_life: false,
         }
     }
@@ -132,6 +135,38 @@ pub struct Temperatures {
     pub edge: Option<f64>,
     pub junction: Option<f64>,
     pub memory: Option<f64>,
+}
+
+impl Temperatures {
+    /// Returns each value of `self`, or of `more` where `self` has none.
+    pub fn or(self, more: Temperatures) -> Temperatures {
+        Temperatures {
+            edge: self.edge.or(more.edge),
+            junction: self.junction.or(more.junction),
+            memory: self.memory.or(more.memory),
+        }
+    }
+
+    /// Returns each value with the name of its sensor, a closed list of label values.
+    pub fn sensors(self) -> [(&'static str, Option<f64>); 3] {
+        [("edge", self.edge), ("junction", self.junction), ("memory", self.memory)]
+    }
+}
+
+/// Temperatures at which the device protects itself, as far as it reports them.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// It slows itself down: `crit` of the kernel.
+    pub slowdown: Temperatures,
+    /// It switches itself off: `emergency` of the kernel.
+    pub shutdown: Temperatures,
+}
+
+impl Limits {
+    /// Returns each value of `self`, or of `more` where `self` has none.
+    pub fn or(self, more: Limits) -> Limits {
+        Limits { slowdown: self.slowdown.or(more.slowdown), shutdown: self.shutdown.or(more.shutdown) }
+    }
 }
 
 /// Result of one network test. A value that the tool did not measure is `None`.

@@ -8,6 +8,7 @@ use ossci_exporter::config::{Cli, Command, Config, LogFormat, file};
 use ossci_exporter::door::web_config;
 use ossci_exporter::serve;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,11 +23,16 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 /// thread.
 const KEEP_THREADS: Duration = Duration::from_secs(120);
 
+/// Prints to standard output. A reader that has seen enough (`| head`) closes it: this is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
 fn main() -> ExitCode {
     let command = match Cli::of(&arguments()) {
         Ok(cli) => cli.command,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            print!("{error}");
+            say(&error.to_string());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -37,7 +43,7 @@ fn main() -> ExitCode {
     if let Some(Command::Parse(arguments)) = command {
         return match parse::run(&arguments) {
             Ok((answer, status)) => {
-                println!("{answer}");
+                say(&format!("{answer}\n"));
                 ExitCode::from(status)
             }
             Err(error) => refuse(&error.to_string()),
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     if config.config_check {
-        println!("the configuration is valid");
+        say("the configuration is valid\n");
         return ExitCode::SUCCESS;
     }
     let form = match config.log.format {

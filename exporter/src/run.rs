@@ -13,6 +13,8 @@ pub struct Run {
     pub started_at: Timestamp,
     /// From start to verdict, by the monotonic clock.
     pub seconds: f64,
+    /// Whether the tool was started.
+    pub tool_ran: bool,
     pub judgement: Judgement,
     pub facts: Option<Facts>,
     pub not_understood: Vec<String>,

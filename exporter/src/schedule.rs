@@ -51,6 +51,12 @@ pub fn budget(timeout: Duration, interval: Duration) -> Budget {
     Budget { deadline: timeout.min(interval - grace * 2), grace }
 }
 
+/// Returns which of `count` servers run number `run` of this node begins with.
+pub fn turn(node: &str, count: usize, run: u64) -> usize {
+    let count = u64::try_from(count).unwrap_or(1).max(1);
+    usize::try_from((hash(&[node]) % count + run % count) % count).unwrap_or_default()
+}
+
 /// Returns the server port of a run. A server process serves one client at a time: nodes start at
 /// different ports of the range, and the next run of a node uses another port.
 pub fn port(node: &str, ports: (u16, u16), run: u64) -> u16 {

@@ -12,6 +12,7 @@ use crate::check::reload::{Reading, Reread};
 use crate::door::Door;
 use crate::door::web_config::WebConfig;
 use crate::show::web::{self, BindError, Probing, Site};
+use crate::start::orphans;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -103,6 +104,7 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
         node::watch_run_dir(watched).await;
         Ok::<(), std::convert::Infallible>(())
     });
+    parts.spawn(async { match orphans::reap_for_ever().await {} });
     engine.start();
     info!(node = node.name, version = env!("CARGO_PKG_VERSION"), "started");
 

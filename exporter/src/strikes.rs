@@ -4,6 +4,7 @@
 use crate::run::Run;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
+use std::time::Duration;
 
 /// What triggered a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Trigger {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Standing {
     pub consecutive_failures: u64,
+    /// When the last of them was counted.
+    pub last_strike: Option<Timestamp>,
     pub last_run: Option<Timestamp>,
     pub last_success: Option<Timestamp>,
     /// Since the exporter started.
@@ -32,6 +35,14 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Returns the state in which strikes count whose last one is no older than `fresh`. Unknown
+    /// runs between do not keep them young.
+    pub fn unless_old(&self, now: Timestamp, fresh: Duration) -> Standing {
+        let old =
+            self.last_strike.or(self.last_run).is_some_and(|at| at.saturating_add(fresh).is_ok_and(|ends| ends < now));
+        Standing { consecutive_failures: if old { 0 } else { self.consecutive_failures }, ..self.clone() }
+    }
+
     /// Returns the state after one more run, which ended at `ended_at`. A failed or unknown probe
     /// changes nothing.
     pub fn after(&self, run: &Run, trigger: Trigger, ended_at: Timestamp) -> Standing {
@@ -49,7 +60,10 @@ impl Standing {
             }
             Verdict::Failed(_) => {
                 let grace = trigger == Trigger::BootGrace && self.last_success.is_none();
-                next.consecutive_failures += u64::from(!grace);
+                if !grace {
+                    next.consecutive_failures += 1;
+                    next.last_strike = Some(ended_at);
+                }
                 next.failures_total += 1;
             }
             Verdict::Unknown(_) => {}
@@ -74,6 +88,7 @@ mod tests {
             check: Check::RocmSmi,
             started_at: Timestamp::UNIX_EPOCH,
             seconds: 0.1,
+            tool_ran: true,
             judgement: Judgement { verdict, detail: String::new() },
             facts: None,
             not_understood: Vec::new(),
@@ -96,6 +111,19 @@ mod tests {
     #[test]
     fn third_failure_in_a_row_counts_three() {
         assert_eq!(strikes(&[FAIL, FAIL, FAIL]), 3);
+    }
+
+    #[test]
+    fn strikes_of_long_ago_start_again_at_zero() {
+        let two = after(&[(FAIL, Trigger::Interval), (FAIL, Trigger::Interval)]);
+        let later = |second| {
+            let now = Timestamp::from_second(second).unwrap();
+            two.unless_old(now, Duration::from_secs(300)).after(&run(FAIL), Trigger::Interval, now).consecutive_failures
+        };
+        assert_eq!((later(302), later(303)), (3, 1));
+        let unknown = two.after(&run(UNKNOWN), Trigger::Interval, Timestamp::from_second(200).unwrap());
+        let now = Timestamp::from_second(303).unwrap();
+        assert_eq!(unknown.unless_old(now, Duration::from_secs(300)).consecutive_failures, 0);
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub enum Fault {
     BadPages,
     NetworkSlow,
     NetworkLossy,
-    NetworkFailed,
+    NetworkUnreachable,
 }
 
 impl Fault {
@@ -93,7 +93,7 @@ impl Fault {
         Fault::BadPages,
         Fault::NetworkSlow,
         Fault::NetworkLossy,
-        Fault::NetworkFailed,
+        Fault::NetworkUnreachable,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -112,7 +112,7 @@ impl Fault {
             Fault::BadPages => "bad-pages",
             Fault::NetworkSlow => "network-slow",
             Fault::NetworkLossy => "network-lossy",
-            Fault::NetworkFailed => "network-failed",
+            Fault::NetworkUnreachable => "network-unreachable",
         }
     }
 }

@@ -110,6 +110,7 @@ fn pages() {
         check: Check::RocmSmi,
         started_at: now,
         seconds: 0.1,
+        tool_ran: true,
         judgement: finding.judgement,
         facts: Some(Facts::Gpus(gpus)),
         not_understood: Vec::new(),

@@ -8,10 +8,10 @@
 use crate::check::node::Node;
 use crate::ending::{Ending, Exit, Streams};
 use crate::facts::Facts;
-use crate::inventory;
-use crate::judge::{Finding, Known, judge};
+use crate::inventory::{self, PciGpu};
+use crate::judge::{Finding, Known, believed, judge};
 use crate::parse;
-use crate::parse::ToolName;
+use crate::parse::{Reading, ToolName};
 use crate::run::Run;
 use crate::schedule;
 use crate::schedule::Budget;
@@ -23,8 +23,9 @@ use crate::start::work::{NEEDED_CALLS, Work};
 use crate::state::boot;
 use crate::state::sysfs;
 use crate::strikes::{Standing, Trigger};
-use crate::verdict::{Check, Verdict};
+use crate::verdict::{Check, Fault, Verdict};
 use ossci_base::clock;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -52,6 +53,9 @@ pub struct Checker {
 #[derive(Debug, Default)]
 pub struct Turn {
     lost: Option<Lost>,
+    /// A call that only adds facts and that nothing could end. It says nothing about the next run;
+    /// as long as it lives, no call that only adds facts is started.
+    spare: Option<Abandoned>,
     runs: u64,
 }
 
@@ -83,13 +87,17 @@ impl Place {
 impl Turn {
     /// Returns the ending of this run if something of an earlier run still exists.
     async fn still_there(&mut self) -> Option<Ending> {
+        self.spare = self.spare.take().and_then(|mut spare| (!spare.is_gone()).then_some(spare));
         match self.lost.take()? {
             Lost::Thread(thread, place) if !thread.is_finished() => {
                 self.lost = Some(Lost::Thread(thread, place));
                 return Some(place.ending());
             }
             // The thread itself may have lost a process.
-            Lost::Thread(thread, _) => self.lost = thread.await.ok().flatten()?.lost.map(Lost::Process),
+            Lost::Thread(thread, _) => {
+                let done = thread.await.ok().flatten()?;
+                (self.lost, self.spare) = (done.lost.map(Lost::Process), done.spare);
+            }
             process => self.lost = Some(process),
         }
         let Some(Lost::Process(process)) = &mut self.lost else { return None };
@@ -119,7 +127,23 @@ struct Done {
     finding: Finding,
     /// A child that survived the run.
     lost: Option<Abandoned>,
+    /// A child of a call that only adds facts, which survived it.
+    spare: Option<Abandoned>,
 }
+
+/// What a server said to a network test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Answer {
+    None,
+    /// It is busy, or not there.
+    Refusal,
+    /// A measurement, or anything else that another server would not change.
+    Result,
+}
+
+/// Strikes are in a row only if no more than this many intervals lie between them; the alert rules
+/// take no older run either.
+const FRESH_INTERVALS: u32 = 10;
 
 /// Time for a run after its children have ended: it only parses 8 MiB at most.
 const THINKING_TIME: Duration = Duration::from_secs(5);
@@ -149,14 +173,16 @@ impl Checker {
         let mut turn = self.turn.lock().await;
         turn.runs += 1;
         let (started_at, started) = (clock::now(), clock::monotonic());
-        let Done { trigger, ending, finding, lost } = self.on_a_thread(asked, &mut turn).await?;
+        let Done { trigger, ending, finding, lost, spare } = self.on_a_thread(asked, &mut turn).await?;
         if let Some(process) = lost {
             turn.lost = Some(Lost::Process(process));
         }
+        turn.spare = turn.spare.take().or(spare);
         let run = Run {
             check: self.check,
             started_at,
             seconds: started.elapsed().as_secs_f64(),
+            tool_ran: !matches!(ending, Ending::NotFound(_) | Ending::NotStarted(_)),
             judgement: finding.judgement,
             facts: finding.facts,
             not_understood: finding.not_understood,
@@ -175,8 +201,8 @@ impl Checker {
         let (checker, number, budget) = (Arc::clone(self), turn.runs, schedule::budget(self.timeout, self.interval));
         // Pulled when this task ends, by itself or with the program.
         let leash = Held(Arc::default());
-        let theirs = Arc::clone(&leash.0);
-        let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, budget, &theirs));
+        let (theirs, bare) = (Arc::clone(&leash.0), turn.spare.is_some());
+        let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, bare, budget, &theirs));
         let mut back = timeout(budget.deadline + budget.grace, &mut thread).await;
         if back.is_err() && !leash.0.is_starting() {
             back = timeout(budget.grace + THINKING_TIME, &mut thread).await;
@@ -194,74 +220,149 @@ impl Checker {
 
     /// Builds the result without touching a disk, which may be what hangs.
     fn without_output(&self, asked: Asked, ending: Ending) -> Option<Done> {
-        let trigger = match asked {
-            Asked::Now(trigger) => trigger,
-            Asked::BySlot if self.node.ledger.rests(clock::now()) => return None,
-            Asked::BySlot => self.trigger(),
+        if asked == Asked::BySlot && self.node.ledger.rests(clock::now()) {
+            return None;
+        }
+        let uptime = boot::uptime(&self.node.procfs);
+        let (node, settings) = (&self.node, self.node.settings());
+        let (pci, learned) = (node.ledger.pci(), node.memory.best_learned(|check| node.ledger.runs(check)));
+        let known = Known {
+            expected: node.ledger.expected().or(inventory::expected(settings.expected_gpus, None, None)),
+            addresses: learned.as_ref().map(|learned| learned.pci.as_slice()),
+            passed_before: node.memory.passed_before(self.check),
+            passed_since_start: node.ledger.passed_since_start(self.check),
+            pci: pci.as_deref(),
+            ..Known::default()
         };
-        let judgement = judge(self.tool_name, &ending, None, Known::default(), self.node.settings().bounds);
-        let finding = Finding::new(judgement, &ending, None);
-        Some(Done { trigger, ending, finding, lost: None })
+        let judgement = judge(self.tool_name, &ending, None, known, settings.bounds);
+        let finding = Finding::new(believed(judgement, self.check, known), &ending, None);
+        let trigger = self.trigger(asked, uptime, finding.judgement.verdict);
+        Some(Done { trigger, ending, finding, lost: None, spare: None })
     }
 
-    /// Does the whole run except its record. Blocks.
-    fn do_run(&self, asked: Asked, number: u64, budget: Budget, leash: &Leash) -> Option<Done> {
-        let trigger = match asked {
-            Asked::Now(trigger) => trigger,
-            Asked::BySlot if self.node.run_dir.pause(clock::now()).rests() => return None,
-            Asked::BySlot => self.trigger(),
-        };
-        let Ended { ending, abandoned } = self.start_and_wait(number, budget, leash);
+    /// Does the whole run except its record; a `bare` run without the calls that only add facts.
+    /// Blocks.
+    fn do_run(&self, asked: Asked, number: u64, bare: bool, budget: Budget, leash: &Leash) -> Option<Done> {
+        if asked == Asked::BySlot && self.node.run_dir.pause(clock::now()).rests() {
+            return None;
+        }
+        let uptime = boot::uptime(&self.node.procfs);
+        let (Ended { ending, abandoned }, spare) = self.start_and_wait(number, bare, budget, leash);
         let finding = self.judge(&ending);
-        Some(Done { trigger, ending, finding, lost: abandoned })
+        let trigger = self.trigger(asked, uptime, finding.judgement.verdict);
+        Some(Done { trigger, ending, finding, lost: abandoned, spare })
     }
 
-    /// Returns the trigger of a run by slot: during the boot grace a failure is no strike.
-    fn trigger(&self) -> Trigger {
+    /// Returns the trigger of a run that began at this uptime: during the boot grace a failure is
+    /// no strike. A driver that an operator builds or loads from a pod may take twice as long.
+    fn trigger(&self, asked: Asked, uptime: Option<Duration>, verdict: Verdict) -> Trigger {
         let grace = self.node.settings().boot_grace;
-        match boot::uptime(&self.node.procfs) {
-            Some(uptime) if uptime < grace => Trigger::BootGrace,
-            _ => Trigger::Interval,
+        let grace = if verdict == Verdict::Failed(Fault::DriverNotLoaded) { grace * 2 } else { grace };
+        match (asked, uptime) {
+            (Asked::Now(trigger), _) => trigger,
+            (Asked::BySlot, Some(uptime)) if uptime < grace => Trigger::BootGrace,
+            (Asked::BySlot, _) => Trigger::Interval,
         }
     }
 
-    fn start_and_wait(&self, number: u64, budget: Budget, leash: &Leash) -> Ended {
+    /// Returns how the run ended, and what is left of a call that only adds facts.
+    fn start_and_wait(&self, number: u64, bare: bool, budget: Budget, leash: &Leash) -> (Ended, Option<Abandoned>) {
         let begun = clock::monotonic();
         let mut all = Streams::default();
-        for (call, arguments) in self.work.of_run(&self.node.name, number).into_iter().enumerate() {
+        let calls = self.work.of_run(&self.node.name, number, budget.deadline);
+        if matches!(self.work, Work::Iperf3(_)) {
+            return (self.ask_servers(calls, budget, leash), None);
+        }
+        let wanted = if bare { NEEDED_CALLS } else { calls.len() };
+        for (call, arguments) in calls.into_iter().take(wanted).enumerate() {
             // All calls of a run share its deadline.
             let left = Budget { deadline: budget.deadline.saturating_sub(begun.elapsed()), ..budget };
             let ended = child::run(|| self.tool.invocation(arguments), left, leash);
             match ended.ending {
                 Ending::Exited(Exit::Status(0), streams) => all.append(streams),
                 Ending::Exited(..) if call >= NEEDED_CALLS => {}
-                _ => return ended,
+                // What only adds to the answer takes nothing from it, however it ends.
+                _ if call >= NEEDED_CALLS => {
+                    return (Ending::Exited(Exit::Status(0), all).into(), ended.abandoned);
+                }
+                _ => return (ended, None),
             }
         }
-        Ending::Exited(Exit::Status(0), all).into()
+        (Ending::Exited(Exit::Status(0), all).into(), None)
+    }
+
+    /// Asks one server after the other, until one measures. If none does, a refusal counts most: it
+    /// shows that there is a way to that server.
+    fn ask_servers(&self, calls: Vec<Vec<OsString>>, budget: Budget, leash: &Leash) -> Ended {
+        let begun = clock::monotonic();
+        let mut without_result: Option<(Answer, Ended)> = None;
+        for (left, arguments) in (1..=u32::try_from(calls.len()).unwrap_or(1)).rev().zip(calls) {
+            let deadline = budget.deadline.saturating_sub(begun.elapsed()) / left;
+            let ended = child::run(|| self.tool.invocation(arguments), Budget { deadline, ..budget }, leash);
+            let answer = self.answer(&ended);
+            if answer == Answer::Result {
+                return ended;
+            }
+            without_result = match without_result {
+                Some(before) if before.0 >= answer => Some(before),
+                _ => Some((answer, ended)),
+            };
+        }
+        let nowhere = || Ending::NotStarted("no server is configured".to_string()).into();
+        without_result.map_or_else(nowhere, |(_, ended)| ended)
+    }
+
+    fn answer(&self, ended: &Ended) -> Answer {
+        let Some(output) = parse::Output::of(&ended.ending) else { return Answer::Result };
+        match parse::parse(self.tool_name, output).reading {
+            Reading::Unreachable(_) => Answer::None,
+            Reading::FarEnd(_) => Answer::Refusal,
+            Reading::Nothing | Reading::Cut if matches!(ended.ending, Ending::TimedOut(..)) => Answer::None,
+            _ => Answer::Result,
+        }
     }
 
     fn judge(&self, ending: &Ending) -> Finding {
         let (node, settings) = (&self.node, self.node.settings());
-        let learned = node.memory.learned();
+        let learned = node.memory.learned(self.check);
+        let named = node.memory.best_learned(|check| node.ledger.runs(check));
         let file = node.run_dir.inventory().unwrap_or_default();
         let known = Known {
             expected: inventory::expected(settings.expected_gpus, file, learned.as_ref()),
             expected_partitions: settings.expected_partitions,
             learned: learned.as_ref(),
+            addresses: named.as_ref().map(|named| named.pci.as_slice()),
+            suspected: node.memory.suspected(self.check),
             passed_before: node.memory.passed_before(self.check),
+            passed_since_start: node.ledger.passed_since_start(self.check),
             sensors_wanted: true,
             pci: None,
         };
-        let parsed = parse::Output::of(ending).map(|output| parse::parse(self.tool_name, output));
-        let mut judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
+        let mut parsed = parse::Output::of(ending).map(|output| parse::parse(self.tool_name, output));
+        let mut judged = |pci: Option<&[PciGpu]>| {
+            if let Some(parsed) = &mut parsed {
+                inventory::add_limits(parsed.reading.gpus_mut(), pci.unwrap_or_default());
+            }
+            let known = Known { pci, ..known };
+            let judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
+            believed(judgement, self.check, known)
+        };
+        let before = node.ledger.pci();
+        let mut judgement = judged(before.as_deref());
         if self.check != Check::Network && judgement.verdict != Verdict::Passed {
-            // Only the PCI bus shows why a GPU is missing; it is read only if the check did not
-            // pass.
-            let pci = sysfs::pci_gpus(&node.sysfs);
-            let known = Known { pci: pci.as_deref(), ..known };
-            judgement = judge(self.tool_name, ending, parsed.as_ref(), known, settings.bounds);
-            node.ledger.set_pci(pci);
+            // Only the PCI bus shows why a GPU is missing. What was read of it a while ago is
+            // enough only for a pass.
+            let mut pci = sysfs::pci_gpus(&node.sysfs);
+            judgement = judged(pci.as_deref());
+            node.ledger.set_pci(pci.clone());
+            // Another tool may have woken a GPU between the run and this look.
+            for gpu in pci.iter_mut().flatten() {
+                let slept = |at: &PciGpu| at.address == gpu.address && at.suspended;
+                gpu.suspended |= before.iter().flatten().any(slept);
+            }
+            if judgement.verdict == Verdict::Failed(Fault::GpuNotResponding) {
+                judgement = judged(pci.as_deref());
+            }
         }
         Finding::new(judgement, ending, parsed)
     }
@@ -270,11 +371,15 @@ impl Checker {
     /// showed.
     async fn record(&self, run: &Run, trigger: Trigger) {
         let Node { ledger, memory, .. } = &*self.node;
-        let before = ledger.standing(self.check);
-        let standing = before.after(run, trigger, clock::now());
+        let now = clock::now();
+        let before = ledger.standing(self.check).unless_old(now, self.interval * FRESH_INTERVALS);
+        let standing = before.after(run, trigger, now);
         if run.verdict() == Verdict::Passed {
             let gpus = run.facts.as_ref().and_then(Facts::gpus).unwrap_or_default();
-            memory.keep_pass(self.check, gpus).await;
+            let learned = memory.learned(self.check).map(|learned| learned.pci).unwrap_or_default();
+            let lent = |gpu: &PciGpu| gpu.is_foreign() && learned.contains(&gpu.address);
+            let lent = ledger.pci().is_some_and(|pci| pci.iter().any(lent));
+            memory.keep_pass(self.check, gpus, lent).await;
         }
         if standing != before {
             memory.keep_standing(self.check, &standing).await;
@@ -318,6 +423,7 @@ fn log(run: &Run, trigger: Trigger, before: &Standing, standing: &Standing) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::node::Settings;
     use crate::scratch::scratch;
     use crate::state::ledger::Ledger;
     use crate::state::memory::Memory;
@@ -335,7 +441,8 @@ mod tests {
             memory: Memory::load(directory, Some("boot-1".to_string())),
             sysfs: "/nonexistent".into(),
             procfs: "/nonexistent".into(),
-            settings: RwLock::default(),
+            // So that a check that never passed can fail.
+            settings: RwLock::new(Settings { expected_gpus: Some(8), ..Settings::default() }),
         };
         let tool = Tool { name: "rocm-smi", rootfs: "/".into(), path: Some("/nonexistent/rocm-smi".into()) };
         let (node, turn) = (Arc::new(node), Arc::default());

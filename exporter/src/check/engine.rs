@@ -7,7 +7,7 @@ use crate::check::node::{Node, Settings};
 use crate::config::Config;
 use crate::parse::{ToolName, amd_smi};
 use crate::start::tool::Tool;
-use crate::start::work::{Target, Work};
+use crate::start::work::{Servers, Work};
 use crate::state::errand::Errand;
 use crate::verdict::Check;
 use std::collections::BTreeMap;
@@ -190,10 +190,12 @@ fn automatic(node: &Node, there: Tools) -> (bool, bool) {
     (!amd, amd)
 }
 
+/// The GPU tools belong to the host; those of the network come with the exporter, so that they use
+/// its network and its resolver.
 fn tool(name: ToolName, config: &Config) -> Tool {
     Tool {
         name: name.as_str(),
-        rootfs: config.paths.rootfs.clone(),
+        rootfs: if name.check() == Check::Network { "/".into() } else { config.paths.rootfs.clone() },
         path: config.tools.path(name).map(Path::to_path_buf),
     }
 }
@@ -215,8 +217,11 @@ fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::syn
     };
     let work = match name {
         ToolName::Iperf3 => {
-            let host = config.network.target.clone()?;
-            Work::Iperf3(Target { host, ports: config.network.ports, bytes: config.network.bytes.clone() })
+            let hosts = config.network.targets.clone();
+            if hosts.is_empty() {
+                return None;
+            }
+            Work::Iperf3(Servers { hosts, ports: config.network.ports, bytes: config.network.bytes.clone() })
         }
         ToolName::AmdSmi if config.gpus.throttling => Work::calls(&[name.calls(), &[amd_smi::ALL_METRICS]].concat()),
         _ => Work::calls(name.calls()),

@@ -3,7 +3,7 @@
 //! ledger.
 
 use crate::config::Config;
-use crate::inventory;
+use crate::inventory::{self, Expected};
 use crate::judge::Bounds;
 use crate::state::boot;
 use crate::state::ledger::Ledger;
@@ -109,9 +109,14 @@ pub async fn watch_run_dir(node: Arc<Node>) {
             Ok(file) => (file, None),
             Err(error) => (None, Some(error)),
         };
-        let learned = node.memory.learned();
+        let learned = node.memory.best_learned(|check| node.ledger.runs(check));
         let expected = inventory::expected(node.settings().expected_gpus, file, learned.as_ref());
-        node.ledger.set_run_dir(pause.clone(), bad.is_some(), expected.map(|expected| expected.gpus));
+        let (addresses, pci) = (learned.map(|learned| learned.pci), node.ledger.pci());
+        let of_ours = |expected: Expected| {
+            let gpus = inventory::wanted(expected, addresses.as_deref(), pci.as_deref()).all;
+            Expected { gpus, ..expected }
+        };
+        node.ledger.set_run_dir(pause.clone(), bad.is_some(), expected.map(of_ours));
         if said.0 != pause {
             match &pause {
                 Pause::No => info!("checks no longer paused"),

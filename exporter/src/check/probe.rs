@@ -81,11 +81,16 @@ impl Probe {
     }
 
     /// Returns the GPUs that this node should show, with the learned addresses if there are as
-    /// many.
+    /// many. Those of virtual machines are left out.
     pub fn expected(&self) -> Option<Inventory> {
-        let learned = self.node.memory.learned();
-        let gpus = self.node.ledger.expected_gpus().or(learned.as_ref().map(|learned| learned.gpus))?;
-        let pci = learned.filter(|learned| learned.gpus == gpus).map(|learned| learned.pci);
+        let ledger = &self.node.ledger;
+        let lent = ledger.pci().unwrap_or_default();
+        let lent = |address: &String| lent.iter().any(|gpu| gpu.is_foreign() && gpu.address == *address);
+        let learned = self.node.memory.best_learned(|check| ledger.runs(check));
+        let pci: Option<Vec<String>> =
+            learned.as_ref().map(|learned| learned.pci.iter().filter(|address| !lent(address)).cloned().collect());
+        let gpus = ledger.expected().map(|expected| expected.gpus).or(learned.map(|learned| learned.gpus))?;
+        let pci = pci.filter(|pci| u32::try_from(pci.len()) == Ok(gpus));
         Some(Inventory { gpus, pci: pci.unwrap_or_default() })
     }
 

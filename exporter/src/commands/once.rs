@@ -40,6 +40,8 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
     let (ended, _ends) = mpsc::unbounded_channel();
     let engine = Engine::new(Arc::clone(&node), ended);
     engine.configure(config).await;
+    // The runs ask it which GPUs are whose.
+    node.ledger.set_pci(crate::state::sysfs::pci_gpus(&config.paths.sysfs));
     let runs: Vec<_> = engine
         .checkers()
         .into_iter()
@@ -52,7 +54,6 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
             outcome = Outcome::Failed;
         }
     }
-    node.ledger.set_pci(crate::state::sysfs::pci_gpus(&config.paths.sysfs));
     let page = metrics(node.ledger.snapshot(clock::now(), node.memory.write_failures()), Form::Classic)?;
     match &config.output {
         Some(path) => replace(path, &page).map_err(|error| OnceError::Output(path.clone(), error))?,

@@ -1,6 +1,6 @@
 //! Subcommand `ossci-exporter parse`: the exporter's verdict on one output of one tool, as one JSON
-//! object, to examine an unusual output. Starts nothing and reads no state: the verdict is that of
-//! a node on which the tool has passed before.
+//! object, to examine an unusual output. Starts nothing and reads no state: sensors that no GPU
+//! shows prove nothing here, because the tool may never have read them.
 
 use crate::config::parse::ParseArguments;
 use crate::ending::{Ending, Exit, Streams};
@@ -33,7 +33,7 @@ pub fn run(arguments: &ParseArguments) -> Result<(String, u8), ParseError> {
     let full = [&stdout, &stderr].iter().any(|stream| stream.len() as u64 > MOST_BYTES);
     let ending = if full { Ending::OutputLimit } else { Ending::Exited(exit, Streams { stdout, stderr }) };
     let expected = arguments.expect_gpus.map(|gpus| Expected { gpus, source: Source::Configuration });
-    let known = Known { expected, passed_before: true, ..Known::default() };
+    let known = Known { expected, ..Known::default() };
     let finding = find(arguments.tool, &ending, known, Bounds::default());
     let status = match finding.judgement.verdict {
         Verdict::Passed => 0,

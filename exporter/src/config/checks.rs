@@ -20,7 +20,7 @@ pub struct Checks {
     #[arg(
         long = "check.timeout",
         value_name = "DURATION",
-        default_value = "10s",
+        default_value = "25s",
         value_parser = duration
     )]
     pub timeout: Duration,
@@ -44,11 +44,12 @@ pub struct Checks {
     pub network_timeout: Option<Duration>,
 
     /// For this long after the boot a failed run is no strike, unless the check has passed on this
-    /// boot: drivers need time to load.
+    /// boot; twice as long for a driver that is not loaded. Not below the controller's
+    /// `times.stabiliseSeconds`.
     #[arg(
         long = "check.boot-grace",
         value_name = "DURATION",
-        default_value = "2m",
+        default_value = "5m",
         value_parser = duration_or_zero
     )]
     pub boot_grace: Duration,

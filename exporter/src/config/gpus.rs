@@ -15,8 +15,8 @@ pub struct Gpus {
     #[arg(long = "gpus.expected-partitions", value_name = "NUMBER")]
     pub expected_partitions: Option<u32>,
 
-    /// Junction temperature at which a GPU fails the check. Default: the device's own critical
-    /// value, or 105 if the tool does not report one.
+    /// Junction temperature at which a GPU fails the check. Default: the temperature at which the
+    /// device switches itself off, or 110 if neither the tool nor the driver reports one.
     #[arg(
         long = "gpus.max-junction-celsius",
         value_name = "DEGREES",

@@ -19,11 +19,12 @@ pub struct Network {
     )]
     pub tool: ToolName,
 
-    /// Host of the iperf3 servers. Required for a network check with iperf3.
-    #[arg(long = "network.target", value_name = "HOST", value_parser = host)]
-    pub target: Option<String>,
+    /// Host of iperf3 servers; several are separated by commas, or the flag is repeated. A run asks
+    /// the next one if one does not answer. Required for a network check with iperf3.
+    #[arg(long = "network.target", value_name = "HOST", value_parser = host, value_delimiter = ',')]
+    pub targets: Vec<String>,
 
-    /// Port of the iperf3 server, or a range of ports with a server on each.
+    /// Port of the iperf3 server of each host, or a range of ports with a server on each.
     #[arg(
         long = "network.ports",
         value_name = "PORT[-PORT]",
@@ -93,6 +94,6 @@ impl Network {
     /// Returns whether a test has a server. A public test runs only if its tool was configured by
     /// name.
     pub fn can_run(&self) -> bool {
-        self.tool.is_public() || self.target.is_some()
+        self.tool.is_public() || !self.targets.is_empty()
     }
 }

@@ -2,32 +2,67 @@
 //! Pure; knows no process and no format.
 
 use super::{Bounds, Known, failed, own_trouble, passed};
-use crate::facts::Gpu;
-use crate::inventory::{self, PciGpu};
+use crate::facts::{Gpu, Temperatures};
+use crate::inventory::{self, PciGpu, Source, Wanted};
 use crate::parse::ToolName;
 use crate::verdict::{Check, Fault, Judgement};
 
-/// Default limit. An Instinct GPU throttles at 100 and switches itself off at 105 to 110. A node
-/// this hot in three runs in a row has a cooling fault.
-pub const HOT_CELSIUS: f64 = 105.0;
+/// Limit of a junction whose device reports none: Instinct GPUs and Radeons switch themselves off
+/// at 105 to 115, and throttle before. The memory's limits differ by 20 degrees between
+/// generations, so it has no such limit.
+pub const HOT_CELSIUS: f64 = 110.0;
 
 /// Judges a list of all GPUs of the node. The first fault counts: missing, not responding, too hot,
 /// memory.
-pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], known: Known<'_>, bounds: Bounds) -> Judgement {
+///
+/// What could not be read is no fault: a row without a value, and GPUs that the kernel suspended.
+pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], low_power: bool, known: Known<'_>, bounds: Bounds) -> Judgement {
     let found = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
-    let wanted = known.expected.map(|expected| expected.gpus);
     // A node with this exporter has a GPU, unless 0 is configured.
-    if found < wanted.unwrap_or(1) {
+    let one = Wanted { least: 1, all: known.suspected.unwrap_or(1) };
+    let wanted = known.expected.map_or(one, |expected| inventory::wanted(expected, known.addresses, known.pci));
+    if found < wanted.least {
         return failed(Fault::GpuMissing, missing(found, gpus, known));
+    }
+    if found < wanted.all {
+        let text = format!("{found} GPUs, and {} were seen or are expected; set their number", wanted.all);
+        return own_trouble(text);
     }
     let partitions = gpus.iter().fold(0u32, |sum, gpu| sum.saturating_add(gpu.partitions));
     if let Some(wanted) = known.expected_partitions.filter(|wanted| partitions < *wanted) {
         return failed(Fault::GpuMissing, format!("{partitions} of {wanted} partitions (configured)"));
     }
-    silent(tool, gpus, known)
+    silent(tool, gpus, low_power, known)
         .or_else(|| too_hot(gpus, bounds))
         .or_else(|| memory_fault(gpus))
+        .or_else(|| unreadable(gpus))
+        .or_else(|| without_driver(tool, gpus, known))
         .unwrap_or_else(|| passed(format!("{found} GPUs")))
+}
+
+/// Finds GPUs that the tool lists, and of which nothing could be read.
+fn unreadable(gpus: &[Gpu]) -> Option<Judgement> {
+    let names: Vec<String> = gpus.iter().enumerate().filter(|(_, gpu)| gpu.unreadable).map(name).collect();
+    (!names.is_empty()).then(|| own_trouble(format!("listed, but not understood: {}", names.join(", "))))
+}
+
+/// Finds accelerators on the bus that have no driver. Where no administrator said how many GPUs
+/// there are, and none of them was ever seen, nothing else misses them.
+fn without_driver(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
+    let told = known.expected.is_some_and(|expected| expected.source != Source::Learned);
+    if told || tool.check() == Check::Rocminfo {
+        return None;
+    }
+    let shown = |gpu: &&PciGpu| gpus.iter().any(|shown| shown.pci_bus.as_deref() == Some(gpu.address.as_str()));
+    let bare = known.pci.unwrap_or_default().iter().filter(|gpu| gpu.accelerator && gpu.driver.is_none());
+    let bare: Vec<&str> = bare.filter(|gpu| !shown(gpu)).map(|gpu| gpu.address.as_str()).collect();
+    (!bare.is_empty()).then(|| {
+        own_trouble(format!(
+            "{} GPUs, and without a driver on the PCI bus: {}; set their number if that is right",
+            gpus.len(),
+            bare.join(", ")
+        ))
+    })
 }
 
 /// Judges a list of affected GPUs only; it cannot show that a GPU is missing.
@@ -37,17 +72,20 @@ pub fn judge_excerpt(gpus: &[Gpu], bounds: Bounds) -> Judgement {
 }
 
 /// Finds GPUs without temperature and power, if the output has fields for them.
-fn silent(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
+fn silent(tool: ToolName, gpus: &[Gpu], low_power: bool, known: Known<'_>) -> Option<Judgement> {
     let wanted = known.sensors_wanted && matches!(tool.check(), Check::RocmSmi | Check::AmdSmi);
-    let dead: Vec<(usize, &Gpu)> =
-        gpus.iter().enumerate().filter(|(_, gpu)| (wanted || gpu.asked_for_sensors) && !gpu.responds()).collect();
+    let asked = |gpu: &Gpu| (wanted || gpu.asked_for_sensors) && !gpu.unreadable;
+    let dead: Vec<(usize, &Gpu)> = gpus.iter().enumerate().filter(|(_, gpu)| asked(gpu) && !gpu.responds()).collect();
     if dead.is_empty() {
         return None;
     }
-    if dead.len() == gpus.len() {
+    if dead.len() == gpus.iter().filter(|gpu| !gpu.unreadable).count() {
         // If no GPU ever showed a sensor, the sensors are hidden or this tool cannot read them.
         if !known.passed_before {
             return Some(own_trouble("no GPU shows a temperature or a power, and none ever did on this node"));
+        }
+        if low_power {
+            return Some(own_trouble("no GPU shows a temperature or a power; the tool says that a device sleeps"));
         }
         if gpus.iter().any(|gpu| gpu.other_sign_of_life) {
             return Some(own_trouble(
@@ -55,20 +93,31 @@ fn silent(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
             ));
         }
     }
+    let asleep = |gpu: &Gpu| {
+        let here = |at: &&PciGpu| gpu.pci_bus.as_deref() == Some(at.address.as_str());
+        known.pci.unwrap_or_default().iter().find(here).is_some_and(|at| at.suspended)
+    };
+    if dead.iter().all(|(_, gpu)| asleep(gpu)) {
+        return Some(own_trouble("GPUs without temperature and power that the kernel has suspended"));
+    }
     let names: Vec<String> = dead.iter().copied().map(name).collect();
     let detail = format!("{} of {} GPUs without temperature and power: {}", dead.len(), gpus.len(), names.join(", "));
     Some(failed(Fault::GpuNotResponding, detail))
 }
 
 fn too_hot(gpus: &[Gpu], bounds: Bounds) -> Option<Judgement> {
-    let hot = gpus.iter().enumerate().filter_map(|(index, gpu)| {
-        let celsius = gpu.temperature_celsius.junction?;
-        let limit = bounds.max_junction_celsius.or(gpu.critical_junction_celsius).unwrap_or(HOT_CELSIUS);
-        (celsius >= limit).then(|| (limit, format!("{} at {celsius} C", name((index, gpu)))))
+    let hot = gpus.iter().enumerate().flat_map(|at @ (_, gpu)| {
+        let shutdown = gpu.limits_celsius.shutdown;
+        let junction = bounds.max_junction_celsius.or(shutdown.junction).or(Some(HOT_CELSIUS));
+        let Temperatures { junction: core, memory, .. } = gpu.temperature_celsius;
+        let sensors = [("junction", core, junction), ("memory", memory, shutdown.memory)];
+        sensors.into_iter().filter_map(move |(sensor, celsius, limit)| {
+            let (celsius, limit) = (celsius?, limit?);
+            (celsius >= limit).then(|| format!("{} {sensor} at {celsius} C, limit {limit} C", name(at)))
+        })
     });
-    let (limits, names): (Vec<f64>, Vec<String>) = hot.unzip();
-    let limit = limits.first()?;
-    Some(failed(Fault::OverTemperature, format!("junction at or above {limit} C: {}", names.join(", "))))
+    let hot: Vec<String> = hot.collect();
+    (!hot.is_empty()).then(|| failed(Fault::OverTemperature, hot.join(", ")))
 }
 
 /// Finds memory that lost data, and bad pages that are still in use. Retired pages and corrected
@@ -89,8 +138,9 @@ fn memory_fault(gpus: &[Gpu]) -> Option<Judgement> {
         Some(count) if count > 0.0 => Some(format!("{count} bad pages still in use")),
         _ => None,
     });
-    let errors = errors.map(|detail| failed(Fault::EccUncorrectable, detail));
-    errors.or_else(|| pages.map(|detail| failed(Fault::BadPages, detail)))
+    // No reboot helps against such pages, so they come first.
+    let pages = pages.map(|detail| failed(Fault::BadPages, detail));
+    pages.or_else(|| errors.map(|detail| failed(Fault::EccUncorrectable, detail)))
 }
 
 fn missing(found: u32, gpus: &[Gpu], known: Known<'_>) -> String {

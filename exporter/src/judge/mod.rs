@@ -9,7 +9,7 @@ use ossci_base::contract::inventory::Inventory;
 
 use crate::ending::{Ending, Exit, Streams};
 use crate::facts::{Facts, Transfer};
-use crate::inventory::{Expected, PciGpu};
+use crate::inventory::{DRIVER, Expected, PciGpu, Source};
 use crate::parse::{self, Output, Parsed, Reading, ToolName};
 use crate::verdict::{Check, Fault, Judgement, Trouble, Verdict};
 use gpus::{judge_excerpt, judge_gpus};
@@ -22,9 +22,16 @@ pub struct Known<'a> {
     /// Number of all partitions together, from the configuration only: an administrator chooses and
     /// changes it.
     pub expected_partitions: Option<u32>,
+    /// What this check has learned.
     pub learned: Option<&'a Inventory>,
+    /// The addresses of the GPUs of this node, as far as any check has learned them.
+    pub addresses: Option<&'a [String]>,
+    /// How many GPUs the last passed runs have shown, while nothing is learned.
+    pub suspected: Option<u32>,
     /// This tool has passed on this node before, on this boot or an earlier one.
     pub passed_before: bool,
+    /// It has passed since the exporter started, with the same files of the tool in reach.
+    pub passed_since_start: bool,
     /// Whether the run requested temperature and power, so that an output without fields for them
     /// hides something.
     pub sensors_wanted: bool,
@@ -35,8 +42,8 @@ pub struct Known<'a> {
 /// Limits from the configuration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bounds {
-    /// `None`: the device's own critical value, or [`gpus::HOT_CELSIUS`] if the tool does not
-    /// report one.
+    /// `None`: the temperature at which the device switches itself off, or [`gpus::HOT_CELSIUS`] if
+    /// neither the tool nor the driver reports one.
     pub max_junction_celsius: Option<f64>,
     pub min_download_bits_per_second: f64,
     /// 0 accepts any, and a tool that measures no upload.
@@ -98,19 +105,51 @@ pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Kn
         Ending::TimedOut(..) => judge_timeout(tool, parsed, bounds),
         Ending::OutputLimit => failed(Fault::OutputLimit, "printed more than the limit and was ended"),
         Ending::Hung(what) => failed(Fault::Hung, what),
-        Ending::NotFound(what) if known.passed_before => failed(Fault::MissingTool, what),
+        // A network tool comes with the exporter. A GPU tool that this exporter has never found may
+        // be where the exporter does not look.
+        Ending::NotFound(what) if known.passed_since_start && tool.check() != Check::Network => {
+            failed(Fault::MissingTool, what)
+        }
         Ending::NotFound(what) | Ending::NotStarted(what) => own_trouble(what),
     }
 }
 
+/// Returns the judgement that counts: a check that never passed on this node cannot fail, because
+/// the node may be no GPU node, or the tool may not fit. Where the number of GPUs was configured or
+/// labelled, somebody has said that they are there.
+///
+/// Nor does a check of the GPUs fail on a node whose GPUs have another driver than `amdgpu`:
+/// virtual machines use them.
+pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgement {
+    let Verdict::Failed(fault) = judgement.verdict else { return judgement };
+    let but = |reason: &str| own_trouble(format!("{}, but {reason}: {}", fault.as_str(), judgement.detail));
+    let told = known.expected.is_some_and(|expected| expected.source != Source::Learned);
+    if check != Check::Network && is_lent_out(known) {
+        but(&format!("the GPUs have another driver than {DRIVER}"))
+    } else if known.passed_before || told && check != Check::Network {
+        judgement
+    } else {
+        but("this check has never passed on this node")
+    }
+}
+
+/// Whether virtual machines have the GPUs: some have another driver than `amdgpu`, none has that
+/// one, and none of those that were learned is gone from the bus.
+fn is_lent_out(known: Known<'_>) -> bool {
+    let pci = known.pci.unwrap_or_default();
+    let on_bus = |address: &String| pci.iter().any(|gpu| gpu.address == *address);
+    let ours = pci.iter().any(|gpu| gpu.driver.as_deref() == Some(DRIVER));
+    !ours && pci.iter().any(PciGpu::is_foreign) && known.addresses.is_none_or(|all| all.iter().all(on_bus))
+}
+
 /// Detects the statuses by which chroot(1), env(1) and the shell report that they did not start the
-/// tool: 125 and 126 could not, 127 not found.
+/// tool, and the linker that a library is missing. The tool's file was there before the start, so
+/// this is no missing tool: its interpreter or a part of it is missing.
 fn never_ran(exit: Exit, streams: &Streams) -> Option<Ending> {
     let said = || std::str::from_utf8(&streams.stderr).unwrap_or_default().trim().to_string();
     match exit {
         _ if !streams.stdout.is_empty() => None,
-        Exit::Status(125 | 126) => Some(Ending::NotStarted(said())),
-        Exit::Status(127) => Some(Ending::NotFound(said())),
+        Exit::Status(125..=127) => Some(Ending::NotStarted(said())),
         _ => None,
     }
 }
@@ -124,22 +163,28 @@ fn judge_output(
 ) -> Judgement {
     let Some(parsed) = parsed else { return judge_silence(tool, output) };
     match &parsed.reading {
-        Reading::Whole(Facts::Gpus(gpus)) => judge_gpus(tool, gpus, known, bounds),
+        Reading::Whole(Facts::Gpus(gpus)) => judge_gpus(tool, gpus, says_low_power(output), known, bounds),
         Reading::Excerpt(Facts::Gpus(gpus)) => judge_excerpt(gpus, bounds),
         Reading::Whole(Facts::Network(transfer))
         | Reading::Excerpt(Facts::Network(transfer))
         | Reading::Unfinished(Facts::Network(transfer)) => judge_transfer(transfer, bounds),
+        _ if was_killed(output.exit) => own_trouble(format!("ended from outside ({})", exit(output.exit))),
         Reading::Unfinished(Facts::Gpus(_)) | Reading::Cut => {
             failed(Fault::Unparsable, format!("the output stops before its end ({})", exit(output.exit)))
         }
         Reading::Nothing => judge_silence(tool, output),
         Reading::DriverNotLoaded(said) => judge_driver(said, known),
-        Reading::Denied(said) => own_trouble(said),
+        Reading::Denied(said) | Reading::NeverAsked(said) => own_trouble(said),
         Reading::ToolFailed(said) => failed(Fault::ExitStatus, format!("{said} ({})", exit(output.exit))),
-        Reading::Unreachable(said) => failed(Fault::NetworkFailed, said),
+        Reading::Unreachable(said) => failed(Fault::NetworkUnreachable, said),
         Reading::FarEnd(said) => target_trouble(said),
         Reading::Foreign(said) => own_trouble(format!("not understood: {said}")),
     }
+}
+
+/// The tool's warning that a device sleeps, in all releases.
+fn says_low_power(output: Output<'_>) -> bool {
+    [output.stdout, output.stderr].iter().any(|text| parse::text::plain(text).contains("low-power state"))
 }
 
 /// A tool that does not find the driver although GPUs are bound to it looks in the wrong place: the
@@ -152,8 +197,6 @@ fn judge_driver(said: &str, known: Known<'_>) -> Judgement {
     }
 }
 
-const DRIVER: &str = "amdgpu";
-
 /// Judges a run that was ended at its deadline: a timeout, except for a network test that reports
 /// its progress.
 fn judge_timeout(tool: ToolName, parsed: Option<&Parsed>, bounds: Bounds) -> Judgement {
@@ -163,6 +206,7 @@ fn judge_timeout(tool: ToolName, parsed: Option<&Parsed>, bounds: Bounds) -> Jud
     }
     match parsed.map(|parsed| &parsed.reading) {
         Some(Reading::FarEnd(said)) => target_trouble(said),
+        Some(Reading::Unreachable(said)) => failed(Fault::NetworkUnreachable, said),
         Some(reading) => match unfinished(reading) {
             Some(transfer) => {
                 let (bytes, seconds) = (transfer.bytes.unwrap_or_default(), transfer.seconds.unwrap_or_default());
@@ -187,6 +231,12 @@ fn unfinished(reading: &Reading) -> Option<&Transfer> {
         }
         _ => None,
     }
+}
+
+/// Whether a signal 9 ended the tool, or what its shell script had started. It comes from outside,
+/// most likely because the memory was used up: a run that the exporter ended never comes here.
+fn was_killed(exit: Exit) -> bool {
+    matches!(exit, Exit::Signal(9) | Exit::Status(137))
 }
 
 /// Judges an output without any result. A signal is a crash of the tool. iperf3 always prints a

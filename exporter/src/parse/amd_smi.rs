@@ -7,7 +7,7 @@ use super::devices::{Device, add, physical};
 use super::documents::{Wanted, documents};
 use super::leaf::{is_bus_address, text};
 use super::output::{Output, Parsed, Reading};
-use super::text::{line_with, plain, quote, traceback};
+use super::text::{line_with, never_asked, plain, quote, traceback};
 use super::{amd_smi_text, rocm_smi_text};
 use crate::facts::Facts;
 use serde_json::Value;
@@ -67,6 +67,9 @@ fn without_devices(stdout: &str, stderr: &str, whole: &[Value]) -> Reading {
         if let Some(said) = line(words) {
             return Reading::Denied(said);
         }
+    }
+    if let Some(said) = both.iter().find_map(|text| never_asked(text)) {
+        return Reading::NeverAsked(said);
     }
     if let Some(error) = whole.iter().find_map(|document| document.get("error")) {
         return Reading::Foreign(quote(&text(error).unwrap_or_default()));

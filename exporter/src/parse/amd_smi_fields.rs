@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use super::devices::{Device, bus_address};
 use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, is_sentinel, number, text, within};
 use super::text::quote;
-use crate::facts::{BadPages, Gpu, Temperatures, Throttled};
+use crate::facts::{BadPages, Gpu, Limits, Temperatures, Throttled};
 
 /// Keys of one device, in either format.
 pub enum Fields<'a> {
@@ -66,8 +66,17 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
     let use_ratio = measure(&["usage.gfx_activity", "usage.gfx_usage"], &PERCENT).map(ratio);
     let memory_total_bytes = measure(&["mem_usage.total_vram", "vram.size", "vram.vram_total"], &BYTES);
     let memory_used_bytes = measure(&["mem_usage.used_vram", "vram.vram_used"], &BYTES);
-    let critical = ["limit.slowdown_hotspot_temperature", "limit.slowdown_junction_temperature"];
-    let critical_junction_celsius = measure(&critical, &CELSIUS).filter(|limit| *limit > 0.0);
+    let mut limit = |paths: &[&str]| measure(paths, &CELSIUS).filter(|limit| *limit > 0.0);
+    let slowdown = Temperatures {
+        edge: None,
+        junction: limit(&["limit.slowdown_hotspot_temperature", "limit.slowdown_junction_temperature"]),
+        memory: limit(&["limit.slowdown_vram_temperature", "limit.slowdown_mem_temperature"]),
+    };
+    let shutdown = Temperatures {
+        edge: None,
+        junction: limit(&["limit.shutdown_hotspot_temperature", "limit.shutdown_junction_temperature"]),
+        memory: limit(&["limit.shutdown_vram_temperature", "limit.shutdown_mem_temperature"]),
+    };
     let partition = measure(&["partition_id", "partition.partition_id"], &COUNT).map(|number| number as u32);
     Device {
         index,
@@ -83,7 +92,7 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
             use_ratio,
             memory_total_bytes,
             memory_used_bytes,
-            critical_junction_celsius,
+            limits_celsius: Limits { slowdown, shutdown },
             uncorrectable_errors: errors(fields, "uncorrectable"),
             correctable_errors: errors(fields, "correctable"),
             throttled: throttled(index, fields, odd),
@@ -134,6 +143,8 @@ fn throttled(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Throttle
 fn bad_pages(fields: &Fields<'_>) -> BadPages {
     let count = |path: &str| match fields.get(path)? {
         Value::Array(pages) => Some(pages.len() as f64),
+        // The tool prints a list of one element without its brackets.
+        Value::Object(_) => Some(1.0),
         Value::String(said) if said.starts_with("No bad pages") => Some(0.0),
         _ => None,
     };

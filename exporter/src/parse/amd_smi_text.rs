@@ -35,6 +35,9 @@ pub fn parse(text: &str) -> Option<Parsed> {
 const SECTIONS: [&str; 12] =
     ["usage", "power", "temperature", "ecc", "mem_usage", "limit", "asic", "bus", "board", "ras", "vram", "throttle"];
 
+/// Sections that list pages.
+const PAGES: [&str; 3] = ["retired", "pending", "un_res"];
+
 /// Parses `GPU: 0`, followed by keys indented by four, and sections with keys indented by eight.
 fn keys(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
     let mut devices: BTreeMap<u32, BTreeMap<String, Value>> = BTreeMap::new();
@@ -58,6 +61,13 @@ fn keys(text: &str, odd: &mut Vec<String>) -> Vec<Device> {
             section.clone_from(&key);
             if !value.is_empty() {
                 fields.entry(key).or_insert_with(|| Value::from(value));
+            }
+        } else if PAGES.contains(&section.as_str()) {
+            // Each page begins with its address.
+            if key == "page_address"
+                && let Value::Array(pages) = fields.entry(section.clone()).or_insert_with(|| Value::Array(Vec::new()))
+            {
+                pages.push(Value::from(value));
             }
         } else if indent <= 8 && SECTIONS.contains(&section.as_str()) {
             fields.entry(format!("{section}.{key}")).or_insert_with(|| Value::from(value));
@@ -127,6 +137,8 @@ fn monitor(text: &str, header: &str, odd: &mut Vec<String>) -> Vec<Device> {
         let cells = cells(line);
         if cells.len() != columns.len() {
             odd.push(format!("row {}", quote(line)));
+            let gpu = Gpu { unreadable: true, ..Gpu::default() };
+            devices.push(Device { index, gpu, ..Device::default() });
             continue;
         }
         let mut row = Cells { index, gpu: Gpu::default(), odd };

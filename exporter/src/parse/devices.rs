@@ -56,7 +56,7 @@ pub fn physical(mut devices: Vec<Device>) -> Vec<Gpu> {
             }
         };
         let place = match (&device.gpu.pci_bus, &last) {
-            (Some(bus), _) => bus.rsplit_once('.').map_or(bus.as_str(), |(device, _)| device).to_string(),
+            (Some(bus), _) => place_of(bus, &device, &gpus),
             (None, Some((place, _))) if part_of_last => place.clone(),
             // Sorted after every bus address, in the tool's own order.
             _ => format!("~{:010}", device.index),
@@ -76,6 +76,18 @@ pub fn physical(mut devices: Vec<Device>) -> Vec<Gpu> {
     gpus.into_values().map(with_share).collect()
 }
 
+/// Returns the place of a GPU with this address. Functions of one device are partitions of one GPU,
+/// unless they may be virtual functions: those are numbered from another device number than 0, and
+/// share no unique ID and no partition number.
+fn place_of(bus: &str, function: &Device, gpus: &BTreeMap<String, Gpu>) -> String {
+    let device = bus.rsplit_once('.').map_or(bus, |(device, _)| device);
+    let shared = gpus.get(device).is_none_or(|first| {
+        let same = first.unique_id.is_some() && first.unique_id == function.gpu.unique_id;
+        device.ends_with(":00") || same || function.partition.is_some_and(|number| number > 0)
+    });
+    if shared { device } else { bus }.to_string()
+}
+
 fn merge(gpu: &mut Gpu, partition: Gpu) {
     gpu.partitions = gpu.partitions.saturating_add(1);
     add(gpu, partition);
@@ -88,16 +100,13 @@ pub fn add(gpu: &mut Gpu, more: Gpu) {
     first(&mut gpu.unique_id, more.unique_id);
     first(&mut gpu.serial, more.serial);
     first(&mut gpu.name, more.name);
-    let (here, there) = (&mut gpu.temperature_celsius, more.temperature_celsius);
-    here.edge = here.edge.or(there.edge);
-    here.junction = here.junction.or(there.junction);
-    here.memory = here.memory.or(there.memory);
+    gpu.temperature_celsius = gpu.temperature_celsius.or(more.temperature_celsius);
     gpu.power_watts = gpu.power_watts.or(more.power_watts);
     gpu.use_ratio = gpu.use_ratio.or(more.use_ratio);
     gpu.memory_use_ratio = gpu.memory_use_ratio.or(more.memory_use_ratio);
     gpu.memory_used_bytes = gpu.memory_used_bytes.or(more.memory_used_bytes);
     gpu.memory_total_bytes = gpu.memory_total_bytes.or(more.memory_total_bytes);
-    gpu.critical_junction_celsius = gpu.critical_junction_celsius.or(more.critical_junction_celsius);
+    gpu.limits_celsius = gpu.limits_celsius.or(more.limits_celsius);
     gpu.uncorrectable_errors = gpu.uncorrectable_errors.or(more.uncorrectable_errors);
     gpu.correctable_errors = gpu.correctable_errors.or(more.correctable_errors);
     let (here, there) = (&mut gpu.throttled, more.throttled);
@@ -112,6 +121,7 @@ pub fn add(gpu: &mut Gpu, more: Gpu) {
     here.unreservable = here.unreservable.or(there.unreservable);
     here.threshold_exceeded |= there.threshold_exceeded;
     gpu.asked_for_sensors |= more.asked_for_sensors;
+    gpu.unreadable |= more.unreadable;
     gpu.other_sign_of_life |= more.other_sign_of_life;
 }
 
@@ -146,6 +156,20 @@ mod tests {
         assert_eq!(counts(by_number.collect()), [3, 3]);
         assert_eq!(counts((0..16).map(|index| device(index, Some(0), "CPX", None)).collect()), [8, 8]);
         assert_eq!(counts((0..4).map(|index| device(index, Some(0), "SPX", None)).collect()), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn functions_of_another_device_number_are_virtual_unless_they_share_an_id() {
+        let functions = |id: Option<&str>| {
+            let device = |index: u32| {
+                let mut device = device(index, None, "", Some(&format!("0000:05:02.{index}")));
+                device.gpu.unique_id = id.map(str::to_string);
+                device
+            };
+            counts((0..8).map(device).collect())
+        };
+        assert_eq!(functions(None), [1; 8]);
+        assert_eq!(functions(Some("0x1")), [8]);
     }
 
     #[test]

@@ -9,9 +9,8 @@ use super::output::{Output, Parsed, Reading};
 use super::text::{plain, quote};
 use crate::facts::{Facts, Transfer};
 use serde_json::{Map, Value};
+use std::time::Duration;
 
-/// Connection timeout in milliseconds; without it iperf3 waits for the kernel, for minutes.
-const CONNECT_TIMEOUT: &str = "3000";
 /// Report interval of iperf3, in seconds. Releases from 3.16 on notice the end of a test only then:
 /// with the default of one second, 8 MiB would give at most 67 Mbit/s.
 const LOOK: &str = "0.1";
@@ -20,9 +19,9 @@ const LOOK: &str = "0.1";
 /// healthy network, and cannot fill a fabric even if a whole fleet runs it. The direction is always
 /// towards this node (`-R`). If directions alternated, a pass of one would reset the strikes of the
 /// other, and a link broken in one direction would never fail three times in a row.
-pub fn arguments(host: &str, port: u16, bytes: &str) -> Vec<String> {
-    let port = port.to_string();
-    ["-c", host, "-p", &port, "-J", "--connect-timeout", CONNECT_TIMEOUT, "-n", bytes, "-R", "-i", LOOK]
+pub fn arguments(host: &str, port: u16, bytes: &str, connect: Duration) -> Vec<String> {
+    let (port, connect) = (port.to_string(), connect.as_millis().to_string());
+    ["-c", host, "-p", &port, "-J", "--connect-timeout", &connect, "-n", bytes, "-R", "-i", LOOK]
         .map(str::to_string)
         .to_vec()
 }
@@ -88,6 +87,9 @@ fn document(value: &Value) -> Reading {
     let transfer = transfer(value);
     match (value.get("error").and_then(Value::as_str), transfer) {
         (Some(error), transfer) => failure(error, value, transfer),
+        (None, Some(Transfer { loss_ratio: Some(loss), .. })) if loss > 1.0 => {
+            Reading::Foreign(format!("{:.1} % of the packets lost", loss * 1e2))
+        }
         (None, Some(transfer)) if transfer.bytes.is_some_and(|bytes| bytes > 0.0) => {
             Reading::Whole(Facts::Network(transfer))
         }
@@ -113,7 +115,13 @@ fn failure(error: &str, value: &Value, transfer: Option<Transfer>) -> Reading {
 /// a bidirectional test has both directions.
 fn transfer(value: &Value) -> Option<Transfer> {
     let end = value.get("end")?;
-    let first = Way::of(value, end.get("sum_received").or_else(|| end.get("sum"))?, "sum")?;
+    let udp = end.get("sum");
+    let loss_ratio = udp.and_then(|sum| field(sum, "lost_percent")).map(|percent| percent / 100.0);
+    let first = match end.get("sum_received") {
+        Some(received) => Way::of(value, received, "sum")?,
+        // Before 3.10 the sum of a UDP test is what was sent.
+        None => Way::of(value, udp?, "sum")?.arrived(1.0 - loss_ratio.unwrap_or(0.0)),
+    };
     let second = end.get("sum_received_bidir_reverse").and_then(|sum| Way::of(value, sum, "sum_bidir_reverse"));
     let reversed = value.pointer("/start/test_start/reverse").and_then(Value::as_f64) == Some(1.0);
     let (download, upload) = match (second, reversed) {
@@ -125,14 +133,13 @@ fn transfer(value: &Value) -> Option<Transfer> {
         let host = to.get("host")?.as_str()?;
         Some(format!("{host}:{}", to.get("port")?))
     });
-    let udp = end.get("sum");
     let ways = [&download, &upload];
     Some(Transfer {
         download_bits_per_second: download.as_ref().map(|way| way.bits_per_second),
         upload_bits_per_second: upload.as_ref().map(|way| way.bits_per_second),
         latency_seconds: round_trip(end),
         jitter_seconds: udp.and_then(|sum| field(sum, "jitter_ms")).map(|ms| ms / 1e3),
-        loss_ratio: udp.and_then(|sum| field(sum, "lost_percent")).map(|percent| percent / 100.0),
+        loss_ratio,
         bytes: ways.iter().filter_map(|way| Some(way.as_ref()?.bytes)).reduce(|one, two| one + two),
         seconds: ways.iter().filter_map(|way| Some(way.as_ref()?.seconds)).reduce(f64::max),
         retransmits: end.get("sum_sent").and_then(|sent| field(sent, "retransmits")),
@@ -160,6 +167,12 @@ impl Way {
         }
         let sound = [bytes, seconds, bits_per_second].iter().all(|number| number.is_finite() && *number >= 0.0);
         sound.then_some(Way { bits_per_second, bytes, seconds })
+    }
+
+    /// Returns the part of it that arrived.
+    fn arrived(self, ratio: f64) -> Way {
+        let ratio = ratio.clamp(0.0, 1.0);
+        Way { bits_per_second: self.bits_per_second * ratio, bytes: self.bytes * ratio, ..self }
     }
 }
 
@@ -259,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_test_runs_towards_this_node() {
-        let arguments = arguments("speed.example", 5203, "8M");
+        let arguments = arguments("speed.example", 5203, "8M", Duration::from_secs(3));
         assert_eq!(arguments[..4], ["-c", "speed.example", "-p", "5203"]);
         assert!(arguments.contains(&"-R".to_string()));
     }

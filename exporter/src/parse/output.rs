@@ -1,7 +1,7 @@
 //! Output of a finished tool, and how far it can be read. No parsing.
 
 use crate::ending::{Ending, Exit, Streams};
-use crate::facts::Facts;
+use crate::facts::{Facts, Gpu};
 
 /// Output of a finished tool. The exit status is only a hint: with these tools it proves nothing in
 /// either direction.
@@ -43,6 +43,8 @@ pub enum Reading {
     DriverNotLoaded(String),
     /// The tool reports that it lacks a permission.
     Denied(String),
+    /// The tool ended before it asked a GPU: a part of it or a library is missing.
+    NeverAsked(String),
     /// The tool reports that it failed.
     ToolFailed(String),
     /// A network test that failed because of the network.
@@ -56,6 +58,14 @@ pub enum Reading {
 }
 
 impl Reading {
+    /// Returns the GPUs that the output lists, to add facts from elsewhere.
+    pub fn gpus_mut(&mut self) -> &mut [Gpu] {
+        match self {
+            Self::Whole(Facts::Gpus(gpus)) | Self::Excerpt(Facts::Gpus(gpus)) => gpus,
+            _ => &mut [],
+        }
+    }
+
     /// Returns the facts about the node, if the output has any.
     pub fn into_facts(self) -> Option<Facts> {
         match self {

@@ -8,9 +8,9 @@ use super::output::{Output, Parsed, Reading};
 use super::rocm_smi_fields::gpu;
 use super::rocm_smi_json::{Cards, Document, Fields};
 use super::rocm_smi_text;
-use super::text::{line_with, plain, quote, traceback};
+use super::text::{line_with, never_asked, plain, quote, traceback};
 use crate::ending::Exit;
-use crate::facts::Facts;
+use crate::facts::{Facts, Gpu};
 
 /// Requests the facts and nothing heavier. Avoided on purpose: `-a`, `--showmemuse` (one bad GPU
 /// hides the data of all), `--showtopo` and `--showpids`.
@@ -56,6 +56,8 @@ fn without_document(stdout: &str, stderr: &str, exit: Exit) -> Reading {
         Reading::Foreign("the tool had nothing to report in JSON".to_string())
     } else if let Some(said) = line_with(stdout, "rsmi_init() failed") {
         Reading::ToolFailed(quote(said))
+    } else if let Some(said) = never_asked(stderr).or_else(|| never_asked(stdout)) {
+        Reading::NeverAsked(said)
     } else if let Some(said) = traceback(stdout) {
         Reading::ToolFailed(said)
     } else if exit != Exit::Status(0) || stdout.trim().is_empty() {
@@ -73,8 +75,11 @@ fn read(cards: &Cards<'_>, rest: usize) -> Parsed {
     if cards.cards.is_empty() && !cards.system {
         return Parsed { reading: Reading::Foreign("a JSON object without cards".to_string()), not_understood };
     }
-    let device = |(index, fields): &(u32, Fields<'_>)| {
-        let gpu = gpu(&format_args!("card{index}"), fields, &mut not_understood);
+    let device = |(index, fields): &(u32, Option<Fields<'_>>)| {
+        let gpu = match fields {
+            Some(fields) => gpu(&format_args!("card{index}"), fields, &mut not_understood),
+            None => Gpu { unreadable: true, ..Gpu::default() },
+        };
         Device { index: *index, gpu, ..Device::default() }
     };
     let mut devices: Vec<Device> = cards.cards.iter().map(device).collect();
@@ -87,7 +92,6 @@ fn read(cards: &Cards<'_>, rest: usize) -> Parsed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Gpu;
 
     fn read(stdout: &str, stderr: &str) -> Parsed {
         parse(Output { stdout: stdout.as_bytes(), stderr: stderr.as_bytes(), exit: Exit::Status(0) })

@@ -16,8 +16,8 @@ pub enum Document<'a> {
 /// The devices of a document.
 #[derive(Default)]
 pub struct Cards<'a> {
-    /// Devices with their numbers.
-    pub cards: Vec<(u32, Fields<'a>)>,
+    /// Devices with their numbers; `None` if nothing of a device can be read.
+    pub cards: Vec<(u32, Option<Fields<'a>>)>,
     /// Whether the object of the whole node, `system`, was present.
     pub system: bool,
     /// Keys that are unknown.
@@ -44,8 +44,11 @@ impl<'de> Deserialize<'de> for Document<'de> {
                 while let Some(Text(key)) = map.next_key()? {
                     match key.strip_prefix("card").and_then(|number| number.parse().ok()) {
                         Some(index) => match map.next_value::<Entry<'de>>()?.0 {
-                            Some(fields) => found.cards.push((index, fields)),
-                            None => found.odd.push(format!("key {}", quote(&key))),
+                            Some(fields) => found.cards.push((index, Some(fields))),
+                            None => {
+                                found.cards.push((index, None));
+                                found.odd.push(format!("key {}", quote(&key)));
+                            }
                         },
                         None => {
                             map.next_value::<IgnoredAny>()?;
@@ -104,7 +107,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The object of a device; `None` if a text, a list or null is in its place.
+/// The object of a device; `None` if it is empty, or a text, a list or null is in its place.
 struct Entry<'a>(Option<Fields<'a>>);
 
 impl<'de> Deserialize<'de> for Entry<'de> {
@@ -151,8 +154,9 @@ impl<'de> Deserialize<'de> for Entry<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry<'de>, A::Error> {
-                let mut fields = Fields::default();
+                let (mut fields, mut empty) = (Fields::default(), true);
                 while let Some(Text(key)) = map.next_key()? {
+                    empty = false;
                     match KEYS.iter().position(|known| is_key(&key, known)) {
                         Some(at) => fields.0[at] = map.next_value::<Leaf<'de>>()?.0,
                         None => {
@@ -160,7 +164,7 @@ impl<'de> Deserialize<'de> for Entry<'de> {
                         }
                     }
                 }
-                Ok(Entry(Some(fields)))
+                Ok(Entry((!empty).then_some(fields)))
             }
         }
         deserializer.deserialize_any(OfEntry)

@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Parsed {
     let mut whole = false;
     for line in text.lines() {
         if line.contains(END) {
-            whole = true;
+            (whole, page.table) = (true, Table::None);
         } else {
             page.line(line);
         }
@@ -101,6 +101,7 @@ impl Page {
     }
 
     fn row(&mut self, row: &str) {
+        let row = &row.replace("N/A (Secondary die)", "N/A");
         let cells: Vec<&str> = row.split_whitespace().collect();
         match self.table.clone() {
             Table::None => {}
@@ -116,6 +117,7 @@ impl Page {
                     _ => self.hardware_row(index, &cells),
                 };
                 if read.is_none() {
+                    self.device(index).gpu.unreadable = true;
                     self.odd.push(format!("row {}", quote(row)));
                 }
             }
@@ -208,8 +210,9 @@ impl Page {
     /// Parses `block status [correctable uncorrectable]`. Releases up to 5.4 swap the names in the
     /// header, not the numbers.
     fn ras(&mut self, index: u32, cells: &[&str]) {
-        let [_, _, correctable, uncorrectable] = *cells else { return };
-        if correctable.parse::<f64>().is_err() {
+        let [_, status, correctable, uncorrectable] = *cells else { return };
+        // The counters of a block that is off hold anything.
+        if matches!(status, "DISABLED" | "NONE") || correctable.parse::<f64>().is_err() {
             return;
         }
         let mut odd = Vec::new();
@@ -346,8 +349,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_in_an_unknown_layout_is_skipped() {
+    fn a_row_in_an_unknown_layout_is_a_gpu_that_cannot_be_read() {
         let (gpus, odd) = read(&format!("{NEW}0 2 0x74a1, 1 41.0°C"));
-        assert_eq!((gpus.len(), odd.len()), (0, 1));
+        assert_eq!((gpus.len(), odd.len()), (1, 1));
+        assert!(gpus[0].unreadable);
     }
 }

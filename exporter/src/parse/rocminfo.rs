@@ -3,7 +3,7 @@
 //! MI300A's processor has the marketing name of its GPU. Decides nothing.
 
 use super::output::{Output, Parsed, Reading};
-use super::text::{plain, quote};
+use super::text::{never_asked, plain, quote};
 use crate::facts::{Facts, Gpu};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +57,7 @@ pub fn parse(output: Output<'_>) -> Parsed {
         (_, _, Some(line), _) => Reading::DriverNotLoaded(line),
         (_, _, _, Some(line)) => Reading::Denied(line),
         _ if listing => Reading::Cut,
+        _ if never_asked(&stderr).is_some() => Reading::NeverAsked(never_asked(&stderr).unwrap_or_default()),
         _ if stdout.trim().is_empty() || stdout.trim_start().starts_with("ROCk module") => Reading::Nothing,
         _ => Reading::Foreign(quote(&stdout)),
     };

@@ -58,6 +58,28 @@ pub fn traceback(text: &str) -> Option<String> {
     Some(quote(text[at..].trim_end().lines().next_back().unwrap_or("")))
 }
 
+/// What the linker and Python's `ctypes` say of a library that is missing or does not fit.
+const LINKER: [&str; 4] = [
+    "error while loading shared libraries",
+    "symbol lookup error",
+    "cannot open shared object file",
+    "undefined symbol",
+];
+
+/// Exceptions of a tool whose own parts are missing or do not fit its Python. A file of the kernel
+/// that is missing is another matter.
+const IMPORT: [&str; 4] = ["ModuleNotFoundError", "ImportError", "SyntaxError", "FileNotFoundError"];
+
+/// Returns the line by which a tool reports that it ended before it asked a GPU; `None` if it does
+/// not.
+pub fn never_asked(text: &str) -> Option<String> {
+    if let Some(line) = LINKER.iter().find_map(|words| line_with(text, words)) {
+        return Some(quote(line));
+    }
+    let of_kernel = |said: &str| ["/sys/", "/dev/", "/proc/"].iter().any(|directory| said.contains(directory));
+    traceback(text).filter(|said| IMPORT.iter().any(|name| said.starts_with(name)) && !of_kernel(said))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +102,17 @@ mod tests {
         let text = "x\nTraceback (most recent call last):\n  File \"a\"\nValueError: no\n";
         assert_eq!(traceback(text).as_deref(), Some("ValueError: no"));
         assert_eq!(traceback("all is well"), None);
+    }
+
+    #[test]
+    fn a_tool_without_its_parts_never_asked_a_gpu() {
+        let died =
+            |said: &str| never_asked(&format!("Traceback (most recent call last):\n  File \"a\"\n{said}\n")).is_some();
+        assert!(died("ModuleNotFoundError: No module named 'yaml'"));
+        assert!(died("OSError: librocm_smi64.so.7: cannot open shared object file: No such file or directory"));
+        assert!(died("FileNotFoundError: [Errno 2] No such file or directory"));
+        assert!(!died("FileNotFoundError: [Errno 2] No such file or directory: '/sys/module/amdgpu/initstate'"));
+        assert!(!died("amdsmi.amdsmi_exception.AmdSmiLibraryException: Error code: 34"));
+        assert!(never_asked("rocminfo: error while loading shared libraries: libhsa-runtime64.so.1").is_some());
     }
 }

@@ -3,6 +3,7 @@
 pub mod landing;
 pub mod metrics;
 pub mod probe_answer;
+mod ready;
 #[cfg(test)]
 mod tests;
 pub mod web;

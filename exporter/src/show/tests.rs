@@ -9,7 +9,7 @@ use ossci_base::contract::probe::Inventories;
 
 use super::probe_answer::{Depth, probe_answer};
 use crate::ending::Ending;
-use crate::inventory::PciGpu;
+use crate::inventory::{Expected, PciGpu, Source};
 use crate::judge::{Bounds, Known, find};
 use crate::parse::ToolName;
 use crate::run::Run;
@@ -37,6 +37,7 @@ fn run_of(tool: ToolName, stdout: &str) -> Run {
         check,
         started_at: Timestamp::from_second(1_795_348_980).unwrap(),
         seconds: 0.25,
+        tool_ran: true,
         judgement: finding.judgement,
         facts: finding.facts,
         not_understood: finding.not_understood,
@@ -49,8 +50,13 @@ fn snapshot(runs: &[Run]) -> Snapshot {
     let standing = |run: &Run| Standing::default().after(run, Trigger::Interval, ended_at);
     let checks = runs.iter().map(|run| (run.check, Duration::from_secs(30), standing(run)));
     let ledger = Ledger::new(Timestamp::from_second(1_795_340_000).unwrap(), checks);
-    ledger.set_run_dir(Pause::No, false, Some(8));
-    ledger.set_pci(Some(vec![PciGpu { address: "0000:05:00.0".into(), driver: Some("amdgpu".into()) }]));
+    ledger.set_run_dir(Pause::No, false, Some(Expected { gpus: 8, source: Source::Configuration }));
+    ledger.set_pci(Some(vec![PciGpu {
+        address: "0000:05:00.0".into(),
+        driver: Some("amdgpu".into()),
+        accelerator: true,
+        ..PciGpu::default()
+    }]));
     ledger.snapshot(ended_at, 0)
 }
 

@@ -10,6 +10,7 @@ use crate::show::landing::landing as landing_page;
 use crate::show::metrics::page;
 use crate::show::metrics::page::Form;
 use crate::show::probe_answer::{Depth, probe_answer};
+use crate::show::ready::not_ready;
 use crate::state::boot;
 use crate::state::ledger::Snapshot;
 use crate::verdict::Verdict;
@@ -52,7 +53,7 @@ pub fn pages(site: &Site) -> Router {
         .route("/", get(landing))
         .route(&site.telemetry_path, get(metrics))
         .route("/-/healthy", get(|| async { "healthy\n" }))
-        .route("/-/ready", get(|| async { "ready\n" }))
+        .route("/-/ready", get(ready))
         .with_state(site.clone());
     let theirs = || Arc::clone(&site.door);
     let hidden = middleware::from_fn_with_state(theirs(), door::hide_from_strangers);
@@ -74,6 +75,14 @@ pub fn probes(probing: Arc<Probing>) -> Router {
 
 fn snapshot(node: &Node) -> Snapshot {
     node.ledger.snapshot(clock::now(), node.memory.write_failures())
+}
+
+async fn ready(State(site): State<Site>) -> Response {
+    let trouble = not_ready(&snapshot(&site.node), |check| site.node.memory.passed_before(check));
+    match trouble.as_slice() {
+        [] => "ready\n".into_response(),
+        lines => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", lines.join("\n"))).into_response(),
+    }
 }
 
 async fn landing(State(site): State<Site>) -> Html<String> {

@@ -4,6 +4,7 @@
 pub mod child;
 pub mod group;
 pub mod leash;
+pub mod orphans;
 pub mod streams;
 pub mod tool;
 pub mod work;

@@ -2,7 +2,7 @@
 //! pages read it. No I/O.
 
 use crate::facts::Facts;
-use crate::inventory::PciGpu;
+use crate::inventory::{Expected, PciGpu};
 use crate::run::Run;
 use crate::state::run_dir::Pause;
 use crate::strikes::Standing;
@@ -33,7 +33,7 @@ struct Entries {
     network_runs: VecDeque<Run>,
     pause: Pause,
     inventory_unreadable: bool,
-    expected_gpus: Option<u32>,
+    expected: Option<Expected>,
 }
 
 /// Result of the latest attempt to read the configuration.
@@ -97,7 +97,7 @@ impl Ledger {
             network_runs: VecDeque::new(),
             pause: Pause::No,
             inventory_unreadable: false,
-            expected_gpus: None,
+            expected: None,
         };
         Ledger { started_at, entries: RwLock::new(entries) }
     }
@@ -119,6 +119,11 @@ impl Ledger {
             entries.intervals.insert(check, interval);
             entries.standings.insert(check, before.remove(&check).unwrap_or(standing));
         }
+    }
+
+    /// Returns the PCI bus as it was last read.
+    pub fn pci(&self) -> Option<Vec<PciGpu>> {
+        self.read().pci.clone()
     }
 
     pub fn set_pci(&self, pci: Option<Vec<PciGpu>>) {
@@ -149,16 +154,26 @@ impl Ledger {
     }
 
     /// Records the content of the run directory, and the expected number of GPUs.
-    pub fn set_run_dir(&self, pause: Pause, inventory_unreadable: bool, expected_gpus: Option<u32>) {
+    pub fn set_run_dir(&self, pause: Pause, inventory_unreadable: bool, expected: Option<Expected>) {
         let mut entries = self.write();
         entries.pause = pause;
         entries.inventory_unreadable = inventory_unreadable;
-        entries.expected_gpus = expected_gpus;
+        entries.expected = expected;
     }
 
     /// Returns the expected number of GPUs, as of the latest read of the run directory.
-    pub fn expected_gpus(&self) -> Option<u32> {
-        self.read().expected_gpus
+    pub fn expected(&self) -> Option<Expected> {
+        self.read().expected
+    }
+
+    /// Returns whether this check is configured.
+    pub fn runs(&self, check: Check) -> bool {
+        self.read().intervals.contains_key(&check)
+    }
+
+    /// Returns whether a check has passed since the exporter started.
+    pub fn passed_since_start(&self, check: Check) -> bool {
+        self.standing(check).last_success.is_some_and(|at| at >= self.started_at)
     }
 
     /// Returns whether the periodic checks are paused, as of the latest read of the run directory.
@@ -182,7 +197,7 @@ impl Ledger {
             reload: entries.reload,
             pause: entries.pause.clone(),
             inventory_unreadable: entries.inventory_unreadable,
-            expected_gpus: entries.expected_gpus,
+            expected_gpus: entries.expected.map(|expected| expected.gpus),
             state_write_failures,
         }
     }
@@ -211,6 +226,7 @@ mod tests {
             check: Check::Network,
             started_at: at(started_at),
             seconds: 1.0,
+            tool_ran: true,
             judgement: Judgement { verdict, detail: String::new() },
             facts: Some(Facts::Network(Default::default())),
             not_understood: Vec::new(),

@@ -3,7 +3,7 @@
 //! counted; only the next restart loses state by it.
 
 use crate::facts::Gpu;
-use crate::inventory;
+use crate::inventory::{self, Learning};
 use crate::state::state_file::{
     Durability, INVENTORY, InventoryFile, STRIKES, StateError, StrikesEntry, StrikesFile, load, store,
 };
@@ -43,7 +43,7 @@ struct Content {
     /// Without it the counts of two boots could not be distinguished, so none are stored.
     boot_id: Option<String>,
     standings: BTreeMap<Check, StrikesEntry>,
-    learned: Option<Inventory>,
+    learning: BTreeMap<Check, Learning>,
     passed: BTreeSet<Check>,
     /// When each check was last written.
     written: BTreeMap<Check, Instant>,
@@ -65,8 +65,11 @@ impl Memory {
             }
         }
         if let Some(file) = load_or_say::<InventoryFile>(&directory.join(INVENTORY)) {
-            content.learned = file.learned;
             content.passed = file.passed.iter().filter_map(|name| Check::from_name(name)).collect();
+            let named = |(name, learning): (String, _)| Some((Check::from_name(&name)?, learning));
+            let earlier = file.learned.filter(|_| file.checks.is_empty());
+            let earlier = earlier.map(|learned| of_earlier_release(learned, &content.passed)).unwrap_or_default();
+            content.learning = earlier.into_iter().chain(file.checks.into_iter().filter_map(named)).collect();
         }
         Memory {
             directory: directory.to_path_buf(),
@@ -82,6 +85,7 @@ impl Memory {
         let entry = self.content().standings.get(&check).cloned().unwrap_or_default();
         Standing {
             consecutive_failures: entry.consecutive_failures,
+            last_strike: entry.last_strike,
             last_run: entry.last_run,
             last_success: entry.last_success,
             ..Standing::default()
@@ -93,8 +97,20 @@ impl Memory {
         self.content().passed.contains(&check)
     }
 
-    pub fn learned(&self) -> Option<Inventory> {
-        self.content().learned.clone()
+    /// Returns the GPUs that this check has learned.
+    pub fn learned(&self, check: Check) -> Option<Inventory> {
+        self.content().learning.get(&check)?.learned.clone()
+    }
+
+    /// Returns the number that the last runs of this check have shown, while nothing is learned.
+    pub fn suspected(&self, check: Check) -> Option<u32> {
+        self.content().learning.get(&check)?.suspected()
+    }
+
+    /// Returns the GPUs of that check which names most about them, of those that run now.
+    pub fn best_learned(&self, runs: impl Fn(Check) -> bool) -> Option<Inventory> {
+        let checks = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo];
+        checks.into_iter().filter(|check| runs(*check)).find_map(|check| self.learned(check))
     }
 
     /// Returns the number of writes that failed or timed out since the start.
@@ -107,6 +123,7 @@ impl Memory {
     pub async fn keep_standing(&self, check: Check, standing: &Standing) {
         let entry = StrikesEntry {
             consecutive_failures: standing.consecutive_failures,
+            last_strike: standing.last_strike,
             last_run: standing.last_run,
             last_success: standing.last_success,
         };
@@ -126,15 +143,15 @@ impl Memory {
         }
     }
 
-    /// Stores the GPUs of a passed run, if they are new.
-    pub async fn keep_pass(&self, check: Check, gpus: &[Gpu]) {
+    /// Stores the GPUs of a passed run, once several runs in a row have shown them. While a GPU is
+    /// `lent` to a virtual machine, nothing is learned: it is expected back.
+    pub async fn keep_pass(&self, check: Check, gpus: &[Gpu], lent: bool) {
         let news = {
             let mut content = self.content();
-            let learned = inventory::learn(check, content.learned.as_ref(), gpus);
             let first = content.passed.insert(check);
-            let news = first || learned.is_some();
-            content.learned = learned.or(content.learned.take());
-            news
+            let shown = inventory::of_run(check, gpus).filter(|_| !lent);
+            let learned = content.learning.entry(check).or_default().hear(shown);
+            first || learned
         };
         if news {
             self.write(INVENTORY, Durability::AcrossBoots, Content::inventory_file).await;
@@ -186,12 +203,30 @@ impl Content {
     }
 
     fn inventory_file(&self) -> InventoryFile {
-        let learned = self.learned.as_ref();
+        let named = |(check, learning): (&Check, &Learning)| (check.as_str().to_string(), learning.clone());
         InventoryFile {
-            learned: learned.cloned(),
+            checks: self.learning.iter().map(named).collect(),
+            learned: [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo]
+                .into_iter()
+                .find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
         }
     }
+}
+
+/// Returns what follows from the number that an earlier release learned for all checks. A device
+/// without an address was no GPU for sure. rocminfo may count fewer, so its number is a suspicion.
+fn of_earlier_release(learned: Inventory, passed: &BTreeSet<Check>) -> BTreeMap<Check, Learning> {
+    let whole = learned.pci.len() == usize::try_from(learned.gpus).unwrap_or(usize::MAX);
+    let learning = |check: &Check| match check {
+        Check::RocmSmi | Check::AmdSmi if whole => Some((*check, Learning::of(learned.clone()))),
+        Check::Rocminfo if whole || learned.pci.is_empty() => {
+            let shown = Inventory { gpus: learned.gpus, pci: Vec::new() };
+            Some((*check, Learning::suspecting(shown)))
+        }
+        _ => None,
+    };
+    passed.iter().filter_map(learning).collect()
 }
 
 fn load_or_say<T: DeserializeOwned>(path: &Path) -> Option<T> {
@@ -225,6 +260,37 @@ mod tests {
         (0..count).map(gpu).collect()
     }
 
+    async fn learn(memory: &Memory, count: usize) {
+        for _ in 0..inventory::EQUAL_RUNS {
+            memory.keep_pass(Check::RocmSmi, &gpus(count), false).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn the_inventory_of_an_earlier_release_is_read() {
+        let directory = scratch("earlier");
+        let read = |gpus: u32| {
+            let learned = format!(r#"{{"gpus": {gpus}, "pci": ["0000:05:00.0"]}}"#);
+            let file = format!(r#"{{"learned": {learned}, "passed": ["rocm-smi", "rocminfo"]}}"#);
+            std::fs::write(directory.join(INVENTORY), file).unwrap();
+            let memory = load(&directory, "a");
+            let number = |check| memory.learned(check).map(|learned| learned.gpus);
+            ([Check::RocmSmi, Check::AmdSmi, Check::Rocminfo].map(number), memory.suspected(Check::Rocminfo))
+        };
+        assert_eq!(read(1), ([Some(1), None, None], Some(1)));
+        assert_eq!(read(2), ([None, None, None], None), "one device had no address");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_learned_while_a_gpu_is_lent() {
+        let memory = load(&scratch("lent"), "a");
+        learn(&memory, 8).await;
+        for _ in 0..inventory::EQUAL_RUNS {
+            memory.keep_pass(Check::RocmSmi, &gpus(7), true).await;
+        }
+        assert_eq!(memory.learned(Check::RocmSmi).map(|learned| learned.gpus), Some(8));
+    }
+
     #[tokio::test]
     async fn strikes_survive_a_restart_and_end_with_the_boot() {
         let directory = scratch("boots");
@@ -236,9 +302,10 @@ mod tests {
     #[tokio::test]
     async fn inventory_and_passes_survive_a_reboot() {
         let directory = scratch("inventory");
-        load(&directory, "a").keep_pass(Check::RocmSmi, &gpus(8)).await;
+        learn(&load(&directory, "a"), 8).await;
         let later = load(&directory, "b");
-        assert_eq!(later.learned().map(|learned| learned.gpus), Some(8));
+        assert_eq!(later.learned(Check::RocmSmi).map(|learned| learned.gpus), Some(8));
+        assert_eq!(later.learned(Check::Rocminfo), None);
         assert!(later.passed_before(Check::RocmSmi));
         assert!(!later.passed_before(Check::Rocminfo));
     }
@@ -247,12 +314,12 @@ mod tests {
     async fn a_corrupted_file_does_not_affect_the_other() {
         let directory = scratch("corrupted");
         let memory = load(&directory, "a");
-        memory.keep_pass(Check::RocmSmi, &gpus(8)).await;
+        learn(&memory, 8).await;
         memory.keep_standing(Check::RocmSmi, &strikes(1)).await;
         std::fs::write(directory.join(STRIKES), b"\0\xff{").unwrap();
         let later = load(&directory, "a");
         assert_eq!(later.standing(Check::RocmSmi).consecutive_failures, 0);
-        assert_eq!(later.learned().map(|learned| learned.gpus), Some(8));
+        assert_eq!(later.learned(Check::RocmSmi).map(|learned| learned.gpus), Some(8));
         later.keep_standing(Check::RocmSmi, &strikes(2)).await;
         assert_eq!(load(&directory, "a").standing(Check::RocmSmi).consecutive_failures, 2);
     }

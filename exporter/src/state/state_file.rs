@@ -2,6 +2,7 @@
 //! `inventory.json` (GPUs of a healthy run, valid across boots). Reads and replaces them; caches
 //! and decides nothing.
 
+use crate::inventory::Learning;
 use jiff::Timestamp;
 use ossci_base::contract::inventory::Inventory;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,8 @@ pub struct StrikesFile {
 #[serde(rename_all = "camelCase")]
 pub struct StrikesEntry {
     pub consecutive_failures: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_strike: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_run: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +41,11 @@ pub struct StrikesEntry {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryFile {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// By name of the check; an unknown one is ignored.
+    #[serde(default)]
+    pub checks: BTreeMap<String, Learning>,
+    /// What earlier releases learned, for all checks together; written for them, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub learned: Option<Inventory>,
     /// Checks that have passed on this node: from then on a missing tool is a fault of the node.
     #[serde(default)]
@@ -100,7 +107,8 @@ mod tests {
     fn stored_content_is_loaded() {
         let directory = scratch("state-round");
         let path = directory.join(STRIKES);
-        let entry = StrikesEntry { consecutive_failures: 2, last_run: Some(Timestamp::UNIX_EPOCH), last_success: None };
+        let entry =
+            StrikesEntry { consecutive_failures: 2, last_run: Some(Timestamp::UNIX_EPOCH), ..StrikesEntry::default() };
         let file = StrikesFile { boot_id: "b".to_string(), checks: BTreeMap::from([("rocminfo".to_string(), entry)]) };
         store(&path, &file, Durability::ThisBoot).unwrap();
         assert_eq!(load::<StrikesFile>(&path).unwrap(), Some(file));

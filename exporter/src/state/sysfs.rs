@@ -1,14 +1,16 @@
 //! AMD GPUs on the PCI bus, from sysfs: the only place that still shows a GPU without a driver.
-//! Reads only attributes and links that the kernel holds in memory. No driver or GPU stands behind
-//! them, so a read cannot hang with one.
+//! Reads only attributes and links that the kernel or the driver hold in memory. No GPU stands
+//! behind them, so a read does not hang with one.
 
+use crate::facts::Limits;
 use crate::inventory::PciGpu;
 use std::path::Path;
 
 const AMD: &str = "0x1002";
 
 /// PCI classes of display controllers and processing accelerators; Instinct GPUs are the latter.
-const CLASSES: [&str; 3] = ["0x0300", "0x0380", "0x1200"];
+const CLASSES: [&str; 3] = ["0x0300", "0x0380", ACCELERATOR];
+const ACCELERATOR: &str = "0x1200";
 
 /// Returns the AMD GPUs in bus order; `None` if `SYSFS/bus/pci/devices` cannot be read.
 pub fn pci_gpus(sysfs: &Path) -> Option<Vec<PciGpu>> {
@@ -30,8 +32,37 @@ fn gpu(device: &Path) -> Option<PciGpu> {
     let address = device.file_name()?.to_str()?.to_ascii_lowercase();
     let driver = std::fs::read_link(device.join("driver")).ok();
     let driver = driver.and_then(|link| Some(link.file_name()?.to_str()?.to_string()));
-    Some(PciGpu { address, driver })
+    let accelerator = class.trim().starts_with(ACCELERATOR);
+    let suspended = line("power/runtime_status").is_some_and(|status| status.trim() == "suspended");
+    Some(PciGpu { address, driver, accelerator, suspended, limits_celsius: limits(device) })
 }
+
+/// Returns the limits of the driver's sensors. The kernel's interface for sensors (hwmon) gives
+/// them in thousandths of a degree, beside a label for each sensor.
+fn limits(device: &Path) -> Limits {
+    let mut limits = Limits::default();
+    let Ok(monitors) = std::fs::read_dir(device.join("hwmon")) else { return limits };
+    for monitor in monitors.flatten() {
+        for sensor in 1..=3 {
+            let line = |name: &str| std::fs::read_to_string(monitor.path().join(format!("temp{sensor}_{name}"))).ok();
+            let Some(label) = line("label") else { continue };
+            for (name, of) in [("crit", &mut limits.slowdown), ("emergency", &mut limits.shutdown)] {
+                let millidegrees: Option<f64> = line(name).and_then(|value| value.trim().parse().ok());
+                let limit = millidegrees.map(|value| value / 1e3).filter(|limit| CELSIUS.contains(limit));
+                match label.trim() {
+                    "edge" => of.edge = limit,
+                    "junction" => of.junction = limit,
+                    "mem" => of.memory = limit,
+                    _ => {}
+                }
+            }
+        }
+    }
+    limits
+}
+
+/// A limit outside is none: drivers show 0, or a number that no GPU survives.
+const CELSIUS: std::ops::RangeInclusive<f64> = 60.0..=150.0;
 
 #[cfg(test)]
 mod tests {
@@ -50,12 +81,31 @@ mod tests {
             path
         };
         symlink("../../../drivers/amdgpu", device("0000:65:00.0", "0x1002", "0x120000").join("driver")).unwrap();
-        device("0000:05:00.0", "0x1002", "0x120000");
+        let asleep = device("0000:05:00.0", "0x1002", "0x030000");
+        std::fs::create_dir(asleep.join("power")).unwrap();
+        std::fs::write(asleep.join("power/runtime_status"), "suspended\n").unwrap();
+        let sensors = asleep.join("hwmon/hwmon3");
+        std::fs::create_dir_all(&sensors).unwrap();
+        for (name, value) in [
+            ("temp2_label", "junction"),
+            ("temp2_crit", "100000"),
+            ("temp2_emergency", "110000"),
+            ("temp3_label", "mem"),
+            ("temp3_crit", "0"),
+            ("temp3_emergency", "105000"),
+        ] {
+            std::fs::write(sensors.join(name), format!("{value}\n")).unwrap();
+        }
         device("0000:c4:00.0", "0x1a03", "0x030000");
         device("0000:00:01.0", "0x1002", "0x060400");
         let gpus = pci_gpus(&sysfs).unwrap();
-        let found: Vec<_> = gpus.iter().map(|gpu| (gpu.address.as_str(), gpu.driver.as_deref())).collect();
-        assert_eq!(found, [("0000:05:00.0", None), ("0000:65:00.0", Some("amdgpu"))]);
+        let shown = |gpu: &PciGpu| (gpu.driver.clone(), gpu.accelerator, gpu.suspended);
+        let found: Vec<_> = gpus.iter().map(|gpu| (gpu.address.as_str(), shown(gpu))).collect();
+        let driver = Some("amdgpu".to_string());
+        assert_eq!(found, [("0000:05:00.0", (None, false, true)), ("0000:65:00.0", (driver, true, false))]);
+        let Limits { slowdown, shutdown } = gpus[0].limits_celsius;
+        assert_eq!((slowdown.junction, slowdown.memory), (Some(100.0), None));
+        assert_eq!((shutdown.junction, shutdown.memory), (Some(110.0), Some(105.0)));
         assert_eq!(pci_gpus(Path::new("/nonexistent")), None);
     }
 }

@@ -13,11 +13,13 @@ pub fn digest(facts: Option<&Facts>) -> String {
 
 type Fact = (&'static str, fn(&Gpu) -> Option<f64>);
 
-const FACTS: [Fact; 15] = [
+const FACTS: [Fact; 17] = [
     ("edge", |gpu| gpu.temperature_celsius.edge),
     ("junction", |gpu| gpu.temperature_celsius.junction),
     ("memory", |gpu| gpu.temperature_celsius.memory),
-    ("critical", |gpu| gpu.critical_junction_celsius),
+    ("slowdown", |gpu| gpu.limits_celsius.slowdown.junction),
+    ("shutdown", |gpu| gpu.limits_celsius.shutdown.junction),
+    ("memory shutdown", |gpu| gpu.limits_celsius.shutdown.memory),
     ("W", |gpu| gpu.power_watts),
     ("use", |gpu| gpu.use_ratio),
     ("memory use", |gpu| gpu.memory_use_ratio.map(|ratio| (ratio * 100.0).round() / 100.0)),

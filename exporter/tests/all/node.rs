@@ -127,6 +127,15 @@ impl Exporter {
         (status, serde_json::from_str(&body).unwrap())
     }
 
+    /// Returns the state of each child of the first thread, as the kernel shows it.
+    pub fn orphans(&self) -> Vec<String> {
+        let own = self.child.id();
+        let list = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap();
+        let stat = |child: &str| std::fs::read_to_string(format!("/proc/{child}/stat")).ok();
+        let state = |stat: String| Some(stat.rsplit_once(") ")?.1.split(' ').next()?.to_string());
+        list.split_whitespace().filter_map(|child| state(stat(child)?)).collect()
+    }
+
     /// Sends SIGTERM, and returns how long the exit takes.
     pub fn stop(&mut self) -> Duration {
         let begun = Instant::now();

@@ -120,3 +120,52 @@ fn every_sample_is_described_and_every_description_has_a_sample() {
         assert!(known, "{sample} has a status but does not exist");
     }
 }
+
+/// One row of `reports/right.txt`.
+struct Report {
+    file: String,
+    expected_gpus: Option<u32>,
+    status: i32,
+    /// The verdicts that are right, with or without a reason.
+    right: Vec<String>,
+}
+
+fn reports() -> Vec<Report> {
+    let text = std::fs::read_to_string(testdata().join("reports/right.txt")).unwrap();
+    let report = |line: &str| {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let [file, gpus, status, right, _] = cells.as_slice() else { panic!("{line}") };
+        Report {
+            file: file.to_string(),
+            expected_gpus: gpus.parse().ok(),
+            status: status.parse().unwrap(),
+            right: right.split(", ").map(str::to_string).collect(),
+        }
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(report).collect()
+}
+
+#[test]
+fn each_public_report_gets_a_right_verdict() {
+    let mut table = String::from("# The exporter's verdict on each output, and the facts that it read.\n");
+    let mut wrong = Vec::new();
+    for Report { file, expected_gpus, status, right } in reports() {
+        let path = testdata().join("reports").join(&file);
+        let stdout = std::fs::read(&path).unwrap();
+        let stderr = std::fs::read(path.with_extension("stderr.txt")).unwrap_or_default();
+        let tool = ToolName::from_name(file.split('/').next().unwrap()).unwrap();
+        let expected = expected_gpus.map(|gpus| Expected { gpus, source: Source::Configuration });
+        let known = Known { expected, ..Known::default() };
+        let ending = Ending::Exited(Exit::Status(status), Streams { stdout, stderr });
+        let Finding { judgement, facts, .. } = find(tool, &ending, known, Bounds::default());
+        let verdict = judgement.verdict;
+        let given = format!("{} {}", verdict.as_str(), verdict.reason().unwrap_or_default());
+        if !right.iter().any(|right| given.trim() == right || verdict.as_str() == right) {
+            wrong.push(format!("{file}: {given} ({}), right: {right:?}", judgement.detail));
+        }
+        writeln!(table, "{file}\n    {}: {}\n    {}", given.trim(), judgement.detail, digest(facts.as_ref())).unwrap();
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let path = testdata().join("reports/expected.txt");
+    ossci_base::golden::check(&path, &table).unwrap_or_else(|error| panic!("{error}"));
+}

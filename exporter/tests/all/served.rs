@@ -27,7 +27,7 @@ fn a_reload_applies_a_valid_file_and_keeps_the_strikes() {
     let file = node.path.join("exporter.yaml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
     write("check:\n  interval: 500ms\n");
-    let exporter = node.start(&[&format!("--config.file={}", file.display())]);
+    let exporter = node.start(&[&format!("--config.file={}", file.display()), "--gpus.expected=8"]);
     let strikes = exporter.wait_for(STRIKES, |strikes| strikes >= 2.0);
     write("check:\n  interval: soon\n");
     hang_up(&exporter);
@@ -87,7 +87,7 @@ fn a_failure_in_the_boot_grace_is_no_strike() {
     let node = Node::new("grace");
     std::fs::write(node.path.join("proc/uptime"), "5.00 9.00\n").unwrap();
     node.does("rocm-smi", "exit 9");
-    let exporter = node.start(&FAST);
+    let exporter = node.start(&[FAST[0], "--gpus.expected=8"]);
     exporter.wait_for("ossci_check_failures_total{check=\"rocm-smi\"}", |failures| failures >= 3.0);
     assert_eq!(exporter.value(STRIKES), Some(0.0));
     std::fs::write(node.path.join("proc/uptime"), "500.00 9.00\n").unwrap();
@@ -100,7 +100,7 @@ fn a_full_disk_does_not_affect_the_running_exporter() {
     node.does("rocm-smi", "exit 9");
     // Every write to this device fails with ENOSPC.
     symlink("/dev/full", node.path.join("state/strikes.json.tmp")).unwrap();
-    let exporter = node.start(&FAST);
+    let exporter = node.start(&[FAST[0], "--gpus.expected=8"]);
     exporter.wait_for(STRIKES, |strikes| strikes >= 3.0);
     assert!(exporter.value("ossci_exporter_state_write_failures_total") >= Some(3.0));
 }
@@ -124,7 +124,7 @@ fn once_prints_the_page_and_exits_with_1_after_a_failure() {
     assert!(page.contains("ossci_check_success{check=\"rocminfo\"} 1"), "{page}");
     node.prints("rocm-smi", "rocm-smi/seven-of-eight.json");
     let file = node.path.join("ossci.prom");
-    let failed = run(&node, &["--once", &format!("--output={}", file.display())]);
+    let failed = run(&node, &["--once", "--gpus.expected=8", &format!("--output={}", file.display())]);
     assert_eq!((failed.status.code(), failed.stdout.len()), (Some(1), 0));
     let page = std::fs::read_to_string(&file).unwrap();
     assert!(page.contains("reason=\"gpu-missing\"") && !page.contains("# EOF"), "{page}");
@@ -300,4 +300,56 @@ fn tls_requires_a_client_certificate_and_reloads_its_own() {
     write("web.yml", text.replace("RequireAndVerifyClientCert", "VerifyClientCertIfGiven"));
     reloaded("0");
     assert_eq!(get(&stranger, "/metrics"), 0, "a certificate is still required");
+}
+
+#[test]
+fn it_is_ready_when_each_check_has_come_to_a_verdict() {
+    let node = Node::new("ready");
+    let ready = |exporter: &Exporter| exporter.get("/-/ready", "*/*");
+    node.does("rocminfo", "sleep 3");
+    let exporter = node.start(&["--check.interval=5s", "--check.timeout=4s"]);
+    let (status, _, said) = ready(&exporter);
+    assert!(status == 503 && said.contains("rocminfo: has not finished a run yet"), "{said}");
+    // A tool that never passed here holds no roll-out up.
+    wait_for("the first runs", || (ready(&exporter).0 == 200).then_some(()));
+    drop(exporter);
+    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
+    let broken = node.start(&FAST);
+    let blind = || Some(ready(&broken).2).filter(|said| said.starts_with("rocm-smi: ") && said.contains("not a file"));
+    wait_for("the tool is missed", blind);
+    assert_eq!(ready(&broken).0, 503);
+}
+
+#[test]
+fn what_a_tool_leaves_behind_is_reaped() {
+    let node = Node::new("orphans");
+    // The session of its own keeps it out of the process group that is ended after the run.
+    node.does("rocm-smi", "setsid sh -c 'sleep 1' >/dev/null 2>&1 &\ncat /nonexistent");
+    let mut exporter = node.start(&[FAST[0]]);
+    exporter.wait_for("ossci_check_runs_total{check=\"rocm-smi\"}", |runs| runs >= 5.0);
+    node.prints("rocm-smi", "rocm-smi/healthy.json");
+    let zombies = || exporter.orphans().iter().filter(|state| state.as_str() == "Z").count();
+    wait_for("some zombies", || (zombies() > 4).then_some(()));
+    wait_for("end of the zombies", || (zombies() == 0).then_some(()));
+    exporter.stop();
+}
+
+#[test]
+fn a_run_asks_the_next_server_when_one_does_not_answer() {
+    let node = Node::new("targets");
+    let fast = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/iperf3/fast.json");
+    let gone = r#"{"error": "unable to connect to server: No route to host"}"#;
+    let busy = r#"{"error": "the server is busy running a test. try again later"}"#;
+    node.does("iperf3", &format!("case $2 in 192.0.2.1) echo '{gone}';; *) cat '{fast}';; esac"));
+    let exporter = node.start(&["--check.interval=500ms", "--network.target=192.0.2.2"]);
+    let runs = "ossci_check_runs_total{check=\"network\"}";
+    let ran = exporter.wait_for(runs, |runs| runs >= 4.0);
+    assert_eq!(exporter.value("ossci_check_failures_total{check=\"network\"}"), Some(0.0));
+    // Of servers without a result one that refuses shows that there is a way to it.
+    node.does("iperf3", &format!("case $2 in 192.0.2.1) echo '{gone}';; *) echo '{busy}';; esac"));
+    exporter.wait_for(runs, |runs| runs >= ran + 4.0);
+    assert!(exporter.metrics().contains("reason=\"target-trouble\""));
+    node.does("iperf3", &format!("echo '{gone}'"));
+    exporter.wait_for("ossci_check_consecutive_failures{check=\"network\"}", |strikes| strikes >= 3.0);
+    assert!(exporter.metrics().contains("reason=\"network-unreachable\""));
 }

@@ -1,6 +1,6 @@
 //! Samples of each metric, taken from a snapshot. Pure: no I/O.
 
-use crate::facts::{Facts, Gpu, Transfer};
+use crate::facts::{Facts, Gpu, Limits, Temperatures, Transfer};
 use crate::show::metrics::Sample;
 use crate::state::ledger::{CheckView, Snapshot};
 use crate::verdict::Check;
@@ -43,12 +43,25 @@ pub fn per_gpu(snapshot: &Snapshot, value: fn(&Gpu) -> Option<f64>) -> Vec<Sampl
 }
 
 pub fn temperatures(snapshot: &Snapshot) -> Vec<Sample> {
-    let sensors = |(labels, gpu): (Vec<String>, &Gpu)| {
-        let measured = gpu.temperature_celsius;
-        let of = [("edge", measured.edge), ("junction", measured.junction), ("memory", measured.memory)];
-        of.map(|(sensor, celsius)| Some(([labels.as_slice(), &[sensor.to_string()]].concat(), celsius?)))
+    let of_gpu = |(labels, gpu): (Vec<String>, &Gpu)| sensors(&labels, gpu.temperature_celsius, &[]);
+    gpus(snapshot).into_iter().flat_map(of_gpu).collect()
+}
+
+pub fn temperature_limits(snapshot: &Snapshot) -> Vec<Sample> {
+    let of_gpu = |(labels, gpu): (Vec<String>, &Gpu)| {
+        let Limits { slowdown, shutdown } = gpu.limits_celsius;
+        [sensors(&labels, slowdown, &["slowdown"]), sensors(&labels, shutdown, &["shutdown"])].concat()
     };
-    gpus(snapshot).into_iter().flat_map(sensors).flatten().collect()
+    gpus(snapshot).into_iter().flat_map(of_gpu).collect()
+}
+
+/// Returns one sample for each sensor with a value.
+fn sensors(labels: &[String], of: Temperatures, more: &[&str]) -> Vec<Sample> {
+    let sample = |(sensor, celsius): (&str, Option<f64>)| {
+        let words = std::iter::once(sensor).chain(more.iter().copied()).map(str::to_string);
+        Some((labels.iter().cloned().chain(words).collect(), celsius?))
+    };
+    of.sensors().into_iter().filter_map(sample).collect()
 }
 
 pub fn throttled(snapshot: &Snapshot) -> Vec<Sample> {

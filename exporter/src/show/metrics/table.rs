@@ -2,8 +2,8 @@
 //! There is no label for the node: the scrape configuration adds it.
 
 use crate::show::metrics::samples::{
-    bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperatures,
-    throttled,
+    bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperature_limits,
+    temperatures, throttled,
 };
 use crate::show::metrics::{Kind, Metric, row};
 use crate::state::run_dir::Pause;
@@ -124,6 +124,14 @@ pub const TABLE: &[Metric] = &[
         Gauge,
         &["gpu", "pci_bus", "sensor"],
         temperatures,
+    ),
+    row(
+        "ossci_gpu_temperature_limit_celsius",
+        "Temperature at which the GPU slows itself down (`slowdown`) or switches itself off (`shutdown`).",
+        Some("celsius"),
+        Gauge,
+        &["gpu", "pci_bus", "sensor", "limit"],
+        temperature_limits,
     ),
     row("ossci_gpu_power_watts", "Power drawn by the package.", Some("watts"), Gauge, GPU, |s| {
         per_gpu(s, |gpu| gpu.power_watts)
