@@ -65,14 +65,20 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
         Command::Rules(arguments) => commands::rules::write(&arguments),
         Command::Config(command) => {
-            print!("{}", commands::config::run(&command)?);
+            say(&commands::config::run(&command)?);
             Ok(())
         }
         Command::Crd => {
-            print!("{}", commands::crd::yaml()?);
+            say(&commands::crd::yaml()?);
             Ok(())
         }
     }
+}
+
+/// Prints to standard output. A reader that has seen enough (`| head`) closes it: this is no error.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 /// Resolves on SIGTERM or SIGINT.

@@ -10,7 +10,7 @@ use ossci_base::contract::probe::{ProbeAnswer, ProbeResult};
 
 use crate::core::record::Verdict;
 
-/// A GPU probe runs two tools with 10 s each.
+/// A GPU probe runs two tools side by side, with 25 s each and their graces.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_BYTES: usize = 1 << 20;
 

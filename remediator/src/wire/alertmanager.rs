@@ -137,11 +137,15 @@ impl Alert {
     /// `alertname`.
     pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
         let label = |name: &str| self.labels.get(name).map(String::as_str);
-        if cluster.is_some() && label("cluster") != cluster {
+        let heartbeat = label("remediation") == Some("heartbeat");
+        // Where one Prometheus evaluates the rules of several clusters, the heartbeat has no
+        // cluster.
+        let ours = cluster.is_none() || label("cluster") == cluster || heartbeat && label("cluster").is_none();
+        if !ours {
             return Meaning::Ignored("another cluster");
         }
         let ask = match label("remediation") {
-            Some("heartbeat") => return Meaning::Heartbeat,
+            _ if heartbeat => return Meaning::Heartbeat,
             Some(word) => match Ask::parse(word) {
                 Some(ask) => ask,
                 None => return Meaning::Ignored("unknown remediation"),
@@ -278,5 +282,8 @@ mod tests {
     fn a_heartbeat_asks_for_nothing() {
         let heartbeat = alert(json!({"remediation": "heartbeat"}));
         assert_eq!(heartbeat.meaning(None, Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
+        assert_eq!(heartbeat.meaning(Some("here"), Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
+        let theirs = alert(json!({"remediation": "heartbeat", "cluster": "there"}));
+        assert_eq!(theirs.meaning(Some("here"), Timestamp::UNIX_EPOCH), Meaning::Ignored("another cluster"));
     }
 }

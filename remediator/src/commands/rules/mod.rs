@@ -28,6 +28,8 @@ const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
 pub struct Thresholds {
     pub strikes: u32,
     pub fresh_intervals: u32,
+    /// Reasons of the exporter, with `|` between them.
+    pub manual_reasons: String,
     pub silent_minutes: u32,
     pub paused_minutes: u32,
     pub hot_minutes: u32,
@@ -47,6 +49,7 @@ impl Default for Thresholds {
         Self {
             strikes: 3,
             fresh_intervals: 10,
+            manual_reasons: "bad-pages|over-temperature".to_owned(),
             silent_minutes: 5,
             paused_minutes: 240,
             hot_minutes: 5,
@@ -80,6 +83,13 @@ impl Thresholds {
             thresholds.fresh_intervals > 1,
             "{}: freshIntervals has to be at least 2; a check runs once in each",
             line("freshIntervals")
+        );
+        let reason = |reason: &str| !reason.is_empty() && reason.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        anyhow::ensure!(
+            thresholds.manual_reasons.split('|').all(reason),
+            "{}: manualReasons {:?} is no list of reasons; write it like bad-pages|over-temperature",
+            line("manualReasons"),
+            thresholds.manual_reasons
         );
         // It is not quoted in the rules.
         let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
@@ -181,6 +191,8 @@ mod tests {
         assert!(unknown.contains("strike") && unknown.contains("line 3"), "{unknown}");
         let none = refused("# of ours\nstrikes: 0");
         assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
+        let reasons = refused("strikes: 3\nmanualReasons: \"bad-pages|.*\"\n");
+        assert!(reasons.contains("line 2") && reasons.contains("no list of reasons"), "{reasons}");
         for runbooks in ["somewhere", "https://a b", r"https://a\n    evil: x", "https://a#b"] {
             let error = refused(&format!("strikes: 3\nrunbooks: \"{runbooks}\"\n"));
             assert!(error.contains("line 2") && error.contains("is not a URL"), "{error}");
