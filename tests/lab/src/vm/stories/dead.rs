@@ -2,8 +2,10 @@
 //! is asked.
 
 use anyhow::{Context, Result, ensure};
+use kube::api::Api;
 use ossci_remediator::core::record::ResetState;
 use ossci_remediator::core::why::Why;
+use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::{Value, json};
 
 use super::{Before, episode, phase, policy, reboots, takes};
@@ -28,7 +30,39 @@ pub async fn kernel_hangs(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The same at a site whose policy has no BMC. A person is asked with that reason, resets the
+/// The kernel panics before the reboot, where a crash kernel is loaded: the machine is silent for
+/// longer than a dead one may be, as while it writes a dump, and then reboots by itself. Its BMC
+/// resets nothing, and that boot is the repair.
+pub async fn kernel_dumps(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
+    let name = &*guest.name;
+    let (before, resets) = (Before::of(lab, guest).await?, bmcs.resets(name));
+    // The machine has no memory to spare for a crash kernel, so only the kernel's word for it is
+    // replaced, where the agent reads it. The silence is real.
+    let agent = guest.run("pgrep -f '^/usr/bin/ossci-remediator agent'").await?;
+    let agent = agent.trim();
+    let replace = format!(
+        "echo 1 > /var/lib/ossci/loaded && mount --namespace {agent} --bind /host/var/lib/ossci/loaded \
+         /sys/kernel/kexec_crash_loaded && cat /proc/{agent}/root/sys/kernel/kexec_crash_loaded"
+    );
+    let seen = guest.run(&replace).await?;
+    ensure!(seen.trim() == "1", "the agent, process {agent}, reads {seen:?}");
+    // A lock holds the reboot off until the kernel panics.
+    guest.run("systemd-run --quiet systemd-inhibit --what=shutdown --who=upgrade sleep infinity").await?;
+    reboots::breaks(lab, guest).await?;
+    phase(lab, name, "Rebooting").await?;
+    let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
+    let reported = repairs.get(name).await?.record().agent.is_some_and(|report| report.crash_kernel);
+    ensure!(reported, "its agent reports no crash kernel");
+    let silent = policy(bmcs)["bmc"]["deadSeconds"].as_u64().context("no deadSeconds")? + 30;
+    let dumps = format!("sync; echo {silent} > /proc/sys/kernel/panic; (sleep 0.3; echo c > /proc/sysrq-trigger) &");
+    guest.run(&dumps).await?;
+    phase(lab, name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    ensure!(bmcs.resets(name) == resets, "its BMC reset it {} times", bmcs.resets(name) - resets);
+    guest.run("rm /var/lib/ossci/loaded").await.map(drop)
+}
+
+/// The kernel hangs at a site whose policy has no BMC. A person is asked with that reason, resets the
 /// machine, and releases the node.
 pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
     let mut changed = policy(bmcs);

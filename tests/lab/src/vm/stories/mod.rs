@@ -46,6 +46,7 @@ const LANES: [&[&str]; 2] = [
         "kernel-panics",
         "killed-and-cut-off",
         "kernel-hangs",
+        "kernel-dumps",
     ],
     &[
         "packages-heal",
@@ -155,6 +156,7 @@ impl Lane {
                 "kernel-panics" => reboots::panics(lab, guest).await,
                 "killed-and-cut-off" => killed::and_cut_off(lab, guest).await,
                 "kernel-hangs" => dead::kernel_hangs(lab, bmcs, guest).await,
+                "kernel-dumps" => dead::kernel_dumps(lab, bmcs, guest).await,
                 "agent-silent" => dead::agent_silent(lab, bmcs, guest).await,
                 "packages-heal" => packages::heal(lab, room, guest).await,
                 "driver-too-new" => packages::too_new(lab, room, guest).await,
