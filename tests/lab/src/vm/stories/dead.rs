@@ -62,8 +62,8 @@ pub async fn kernel_dumps(lab: &Lab, bmcs: &Bmcs, guest: &Guest) -> Result<()> {
     guest.run("rm /var/lib/ossci/loaded").await.map(drop)
 }
 
-/// The kernel hangs at a site whose policy has no BMC. A person is asked with that reason, resets the
-/// machine, and releases the node.
+/// The kernel hangs at a site whose policy has no BMC. A person is asked with that reason, resets
+/// the machine, and releases the node.
 pub async fn without_bmc(lab: &mut Lab, bmcs: &Bmcs, guests: &[Guest]) -> Result<()> {
     let mut changed = policy(bmcs);
     changed["bmc"] = Value::Null;
