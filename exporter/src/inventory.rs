@@ -178,10 +178,15 @@ pub fn wanted(expected: Expected, addresses: Option<&[String]>, pci: Option<&[Pc
         let lent = foreign.iter().filter(|gpu| addresses.contains(&gpu.address)).count();
         return exactly(all.saturating_sub(count(lent)));
     }
+    // Displays and integrated GPUs beside accelerators are rarely meant.
+    let accelerators = pci.iter().any(|gpu| gpu.accelerator);
+    let meant = |gpus: &[&PciGpu]| count(gpus.iter().filter(|gpu| gpu.accelerator == accelerators).count());
+    let (lent, own) = (meant(&foreign), meant(&own));
     match expected.source {
         Source::Learned => Wanted { least: all.saturating_sub(count(foreign.len())), all },
-        _ if count(pci.len()) >= all => exactly(all.min(count(own.len()))),
-        _ => Wanted { least: all.min(count(own.len())), all },
+        _ if own >= all => exactly(all),
+        _ if own + lent == all => exactly(own),
+        _ => Wanted { least: own.min(all.saturating_sub(lent)), all },
     }
 }
 
@@ -260,6 +265,7 @@ mod tests {
         assert_eq!(of(2, told, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
         assert_eq!(of(4, told, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
         assert_eq!(of(4, told, &[], &on_bus(&["a"], &["c", "d"])), (1, 4), "one is off the bus");
+        assert_eq!(of(4, told, &[], &on_bus(&["a", "b", "c", "d"], &["e"])), (4, 4), "four are left");
     }
 
     #[test]

@@ -127,7 +127,10 @@ pub async fn run(mut config: Config, web_config: WebConfig, reread: Reread) -> R
         };
         if look == Look::HangUp {
             match reading.all(reread, &door, &node.ledger).await {
-                Some(read) => config = read,
+                Some(read) => {
+                    config = read;
+                    node.ledger.forget_passes();
+                }
                 None => continue,
             }
         } else if look == Look::Door {

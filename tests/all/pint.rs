@@ -59,7 +59,7 @@ async fn page(folder: &Path, recorded: &str) -> String {
     };
     let own = folder.display();
     let once = Program::new("ossci-exporter --once", environment::our_program("ossci-exporter").unwrap())
-        .args(["--once", "--node-name=recorded", "--no-collector.rocm-smi", "--collector.amd-smi"])
+        .args(["--once", "--node-name=recorded", "--no-collector.rocm-smi", "--collector.amd-smi", "--gpus.expected=8"])
         .arg(format!("--tool.amd-smi={}", script("amd-smi", &format!("amd-smi/{recorded}.json"))))
         .arg(format!("--tool.rocminfo={}", script("rocminfo", "README.md")))
         .arg(format!("--tool.iperf3={}", script("iperf3", "iperf3/312-refused.json")))

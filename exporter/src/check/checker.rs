@@ -96,7 +96,8 @@ impl Turn {
             // The thread itself may have lost a process.
             Lost::Thread(thread, _) => {
                 let done = thread.await.ok().flatten()?;
-                (self.lost, self.spare) = (done.lost.map(Lost::Process), done.spare);
+                self.lost = done.lost.map(Lost::Process);
+                self.spare = self.spare.take().or(done.spare);
             }
             process => self.lost = Some(process),
         }
@@ -182,7 +183,7 @@ impl Checker {
             check: self.check,
             started_at,
             seconds: started.elapsed().as_secs_f64(),
-            tool_ran: !matches!(ending, Ending::NotFound(_) | Ending::NotStarted(_)),
+            tool_ran: finding.tool_ran,
             judgement: finding.judgement,
             facts: finding.facts,
             not_understood: finding.not_understood,
@@ -230,7 +231,7 @@ impl Checker {
             expected: node.ledger.expected().or(inventory::expected(settings.expected_gpus, None, None)),
             addresses: learned.as_ref().map(|learned| learned.pci.as_slice()),
             passed_before: node.memory.passed_before(self.check),
-            passed_since_start: node.ledger.passed_since_start(self.check),
+            passed_recently: node.ledger.has_passed(self.check),
             pci: pci.as_deref(),
             ..Known::default()
         };
@@ -334,7 +335,7 @@ impl Checker {
             addresses: named.as_ref().map(|named| named.pci.as_slice()),
             suspected: node.memory.suspected(self.check),
             passed_before: node.memory.passed_before(self.check),
-            passed_since_start: node.ledger.passed_since_start(self.check),
+            passed_recently: node.ledger.has_passed(self.check),
             sensors_wanted: true,
             pci: None,
         };
@@ -376,10 +377,12 @@ impl Checker {
         let standing = before.after(run, trigger, now);
         if run.verdict() == Verdict::Passed {
             let gpus = run.facts.as_ref().and_then(Facts::gpus).unwrap_or_default();
-            let learned = memory.learned(self.check).map(|learned| learned.pci).unwrap_or_default();
+            let learned = memory.best_learned(|check| ledger.runs(check));
+            let learned = learned.map(|learned| learned.pci).unwrap_or_default();
             let lent = |gpu: &PciGpu| gpu.is_foreign() && learned.contains(&gpu.address);
             let lent = ledger.pci().is_some_and(|pci| pci.iter().any(lent));
             memory.keep_pass(self.check, gpus, lent).await;
+            ledger.set_passed(self.check);
         }
         if standing != before {
             memory.keep_standing(self.check, &standing).await;

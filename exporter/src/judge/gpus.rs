@@ -5,7 +5,7 @@ use super::{Bounds, Known, failed, own_trouble, passed};
 use crate::facts::{Gpu, Temperatures};
 use crate::inventory::{self, PciGpu, Source, Wanted};
 use crate::parse::ToolName;
-use crate::verdict::{Check, Fault, Judgement};
+use crate::verdict::{Check, Fault, Judgement, Verdict};
 
 /// Limit of a junction whose device reports none: Instinct GPUs and Radeons switch themselves off
 /// at 105 to 115, and throttle before. The memory's limits differ by 20 degrees between
@@ -29,12 +29,19 @@ pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], low_power: bool, known: Known<'_
         return own_trouble(text);
     }
     let partitions = gpus.iter().fold(0u32, |sum, gpu| sum.saturating_add(gpu.partitions));
-    if let Some(wanted) = known.expected_partitions.filter(|wanted| partitions < *wanted) {
+    // How many partitions a lent GPU had is not known.
+    let lent = known.expected.is_some_and(|expected| wanted.all < expected.gpus);
+    if let Some(wanted) = known.expected_partitions.filter(|wanted| partitions < *wanted && !lent) {
         return failed(Fault::GpuMissing, format!("{partitions} of {wanted} partitions (configured)"));
     }
-    silent(tool, gpus, low_power, known)
-        .or_else(|| too_hot(gpus, bounds))
+    // What is unknown hides no fault of another GPU.
+    let (dead, silent) = match silent(tool, gpus, low_power, known) {
+        Some(judgement) if matches!(judgement.verdict, Verdict::Failed(_)) => (Some(judgement), None),
+        silent => (None, silent),
+    };
+    dead.or_else(|| too_hot(gpus, bounds))
         .or_else(|| memory_fault(gpus))
+        .or(silent)
         .or_else(|| unreadable(gpus))
         .or_else(|| without_driver(tool, gpus, known))
         .unwrap_or_else(|| passed(format!("{found} GPUs")))

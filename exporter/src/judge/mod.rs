@@ -30,8 +30,9 @@ pub struct Known<'a> {
     pub suspected: Option<u32>,
     /// This tool has passed on this node before, on this boot or an earlier one.
     pub passed_before: bool,
-    /// It has passed since the exporter started, with the same files of the tool in reach.
-    pub passed_since_start: bool,
+    /// It has passed since the exporter read its configuration, so the exporter looks in the right
+    /// place.
+    pub passed_recently: bool,
     /// Whether the run requested temperature and power, so that an output without fields for them
     /// hides something.
     pub sensors_wanted: bool,
@@ -71,12 +72,19 @@ pub struct Finding {
     pub judgement: Judgement,
     pub facts: Option<Facts>,
     pub not_understood: Vec<String>,
+    /// Whether the tool was started and allowed to look.
+    pub tool_ran: bool,
 }
 
 impl Finding {
     /// Combines a judgement with the usable facts of the output. After a timeout, only a network
     /// test that reports its progress has any.
     pub fn new(judgement: Judgement, ending: &Ending, parsed: Option<Parsed>) -> Self {
+        let tool_ran = match ending {
+            Ending::NotFound(_) | Ending::NotStarted(_) => false,
+            Ending::Exited(exit, streams) if never_ran(*exit, streams).is_some() => false,
+            _ => !matches!(parsed.as_ref().map(|parsed| &parsed.reading), Some(Reading::Denied(_))),
+        };
         let (facts, not_understood) = match (ending, parsed) {
             (Ending::TimedOut(..), Some(parsed)) => {
                 (unfinished(&parsed.reading).cloned().map(Facts::Network), Vec::new())
@@ -84,7 +92,7 @@ impl Finding {
             (_, Some(Parsed { reading, not_understood })) => (reading.into_facts(), not_understood),
             (_, None) => (None, Vec::new()),
         };
-        Self { judgement, facts, not_understood }
+        Self { judgement, facts, not_understood, tool_ran }
     }
 }
 
@@ -107,7 +115,7 @@ pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Kn
         Ending::Hung(what) => failed(Fault::Hung, what),
         // A network tool comes with the exporter. A GPU tool that this exporter has never found may
         // be where the exporter does not look.
-        Ending::NotFound(what) if known.passed_since_start && tool.check() != Check::Network => {
+        Ending::NotFound(what) if known.passed_recently && tool.check() != Check::Network => {
             failed(Fault::MissingTool, what)
         }
         Ending::NotFound(what) | Ending::NotStarted(what) => own_trouble(what),
@@ -137,9 +145,13 @@ pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgeme
 /// one, and none of those that were learned is gone from the bus.
 fn is_lent_out(known: Known<'_>) -> bool {
     let pci = known.pci.unwrap_or_default();
-    let on_bus = |address: &String| pci.iter().any(|gpu| gpu.address == *address);
     let ours = pci.iter().any(|gpu| gpu.driver.as_deref() == Some(DRIVER));
-    !ours && pci.iter().any(PciGpu::is_foreign) && known.addresses.is_none_or(|all| all.iter().all(on_bus))
+    let foreign = |address: &String| pci.iter().any(|gpu| gpu.is_foreign() && gpu.address == *address);
+    let on_bus = |address: &String| pci.iter().any(|gpu| gpu.address == *address);
+    let learned = known.addresses.filter(|addresses| !addresses.is_empty());
+    !ours
+        && pci.iter().any(PciGpu::is_foreign)
+        && learned.is_none_or(|all| all.iter().all(on_bus) && all.iter().any(foreign))
 }
 
 /// Detects the statuses by which chroot(1), env(1) and the shell report that they did not start the

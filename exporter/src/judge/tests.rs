@@ -46,7 +46,7 @@ fn a_check_that_never_passed_cannot_fail_unless_somebody_told_the_number_of_gpus
 fn a_missing_tool_that_this_exporter_has_found_is_a_strike() {
     let known = Known { passed_before: true, ..eight() };
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("own-trouble"));
-    let known = Known { passed_since_start: true, ..known };
+    let known = Known { passed_recently: true, ..known };
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotFound("x".into()), known), Some("missing-tool"));
     assert_eq!(reason(ToolName::Iperf3, Ending::NotFound("x".into()), known), Some("own-trouble"));
     assert_eq!(reason(ToolName::RocmSmi, Ending::NotStarted("x".into()), known), Some("own-trouble"));
@@ -312,4 +312,27 @@ fn each_threshold_of_the_network_has_its_reason() {
     assert_eq!(reason(Transfer { latency_seconds: Some(0.011), ..good.clone() }), Some("network-slow"));
     assert_eq!(reason(Transfer { loss_ratio: Some(0.06), ..good.clone() }), Some("network-lossy"));
     assert_eq!(reason(Transfer { loss_ratio: None, latency_seconds: None, ..good }), None);
+}
+
+#[test]
+fn what_is_unknown_of_one_gpu_hides_no_fault_of_another() {
+    let asleep = [PciGpu { suspended: true, ..on_the_bus("0000:05:00.0", Some("amdgpu")) }];
+    let known = Known { passed_before: true, sensors_wanted: true, pci: Some(&asleep), ..Known::default() };
+    let two = r#"{"card0": {"PCI Bus": "0000:05:00.0"}, "card1": {"PCI Bus": "0000:26:00.0",
+        "Temperature (Sensor junction) (C)": "112.0"}}"#;
+    assert_eq!(reason(ToolName::RocmSmi, ended(two, Exit::Status(0)), known), Some("over-temperature"));
+    let well = two.replace("112", "41");
+    assert_eq!(reason(ToolName::RocmSmi, ended(&well, Exit::Status(0)), known), Some("own-trouble"));
+}
+
+#[test]
+fn partitions_of_a_lent_gpu_are_not_missed() {
+    let seven = ended(include_str!("../../testdata/rocm-smi/seven-of-eight.json"), Exit::Status(0));
+    let lent = [on_the_bus("0000:65:00.0", Some("vfio-pci"))];
+    let shown = find(ToolName::RocmSmi, &seven, Known::default(), Bounds::default()).facts.unwrap();
+    let ours = inventory::of_run(Check::RocmSmi, shown.gpus().unwrap()).unwrap().pci;
+    let addresses = [ours, vec!["0000:65:00.0".to_string()]].concat();
+    let known = Known { expected_partitions: Some(8), addresses: Some(&addresses), ..eight() };
+    assert_eq!(reason(ToolName::RocmSmi, &seven, known), Some("gpu-missing"));
+    assert_eq!(reason(ToolName::RocmSmi, &seven, Known { pci: Some(&lent), ..known }), None);
 }

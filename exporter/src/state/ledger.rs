@@ -8,7 +8,7 @@ use crate::state::run_dir::Pause;
 use crate::strikes::Standing;
 use crate::verdict::{Check, Verdict};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ struct Entries {
     pause: Pause,
     inventory_unreadable: bool,
     expected: Option<Expected>,
+    /// Checks that have passed since the configuration was read.
+    passed: BTreeSet<Check>,
 }
 
 /// Result of the latest attempt to read the configuration.
@@ -98,6 +100,7 @@ impl Ledger {
             pause: Pause::No,
             inventory_unreadable: false,
             expected: None,
+            passed: BTreeSet::new(),
         };
         Ledger { started_at, entries: RwLock::new(entries) }
     }
@@ -171,9 +174,18 @@ impl Ledger {
         self.read().intervals.contains_key(&check)
     }
 
-    /// Returns whether a check has passed since the exporter started.
-    pub fn passed_since_start(&self, check: Check) -> bool {
-        self.standing(check).last_success.is_some_and(|at| at >= self.started_at)
+    /// Returns whether a check has passed since the configuration was read.
+    pub fn has_passed(&self, check: Check) -> bool {
+        self.read().passed.contains(&check)
+    }
+
+    pub fn set_passed(&self, check: Check) {
+        self.write().passed.insert(check);
+    }
+
+    /// Forgets which checks have passed: a new configuration may name tools that are not there.
+    pub fn forget_passes(&self) {
+        self.write().passed.clear();
     }
 
     /// Returns whether the periodic checks are paused, as of the latest read of the run directory.

@@ -53,7 +53,7 @@ fn finding(tool: ToolName, sample: &str) -> Finding {
 }
 
 fn line(tool: ToolName, sample: &str) -> String {
-    let Finding { judgement, facts, not_understood } = finding(tool, sample);
+    let Finding { judgement, facts, not_understood, .. } = finding(tool, sample);
     let verdict = judgement.verdict;
     let reason = verdict.reason().unwrap_or("-");
     let mut line = format!("{sample:48} {:8} {reason:18} {}", verdict.as_str(), judgement.detail);
