@@ -21,12 +21,18 @@ use serde_json::{Value, json};
 
 use crate::support::{lab, part, tool};
 
-/// Recorded outputs of `amd-smi`. Beside each, the output of `rocminfo` cannot be parsed and
-/// `iperf3` finds no server.
-const RECORDED: [&str; 2] = ["throttled", "uncorrectable"];
+/// Recorded outputs of `amd-smi`, and what `iperf3` says beside each. `rocminfo` cannot be parsed
+/// there.
+const RECORDED: [(&str, &str); 2] = [
+    ("throttled", "unable to connect to server: Connection refused"),
+    ("uncorrectable", "unable to connect to server: No route to host"),
+];
 /// Series that exist once Prometheus has scraped all recorded pages.
-const SEEN: [&str; 2] =
-    [r#"ossci_gpu_throttled{cause="prochot"}"#, r#"ossci_check_result_info{reason="ecc-uncorrectable"}"#];
+const SEEN: [&str; 3] = [
+    r#"ossci_gpu_throttled{cause="prochot"}"#,
+    r#"ossci_check_result_info{reason="ecc-uncorrectable"}"#,
+    r#"ossci_check_result_info{reason="network-unreachable"}"#,
+];
 
 /// pint's checks, and the limits at which its findings count as faults. The lab has some dozens of
 /// nodes that break on purpose.
@@ -48,26 +54,44 @@ rule {
 }
 "#;
 
-/// Returns the real exporter's page for one recorded output.
-async fn page(folder: &Path, recorded: &str) -> String {
+/// Returns the real exporter's page for one recorded output. The checks have passed before, and a
+/// GPU on the bus has no driver.
+async fn page(folder: &Path, recorded: &str, iperf3: &str) -> String {
+    let gpu = folder.join("sys/bus/pci/devices/0000:f5:00.0");
+    fs::create_dir_all(&gpu).unwrap();
+    fs::write(gpu.join("vendor"), "0x1002\n").unwrap();
+    fs::write(gpu.join("class"), "0x120000\n").unwrap();
     let samples = environment::repository().join("exporter/testdata");
-    let script = |name: &str, sample: &str| {
+    let prints = |sample: &str| format!("cat '{}'", samples.join(sample).display());
+    let well = [prints("amd-smi/healthy.json"), prints("rocminfo/healthy.txt"), prints("iperf3/fast.json")];
+    once(folder, &well).await;
+    let says = format!("echo '{{\"error\": \"{iperf3}\"}}'");
+    let page = once(folder, &[prints(&format!("amd-smi/{recorded}.json")), prints("README.md"), says]).await;
+    assert!(page.contains("ossci_check_result_info{"), "{page}");
+    page
+}
+
+/// Runs the exporter once with these scripts in place of amd-smi, rocminfo and iperf3.
+async fn once(folder: &Path, scripts: &[String; 3]) -> String {
+    let tool = |name: &str, script: &str| {
         let path = folder.join(name);
-        fs::write(&path, format!("#!/bin/sh\ncat '{}'\n", samples.join(sample).display())).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        path.display().to_string()
+        format!("--tool.{name}={}", path.display())
     };
+    let [amd_smi, rocminfo, iperf3] = scripts;
     let own = folder.display();
     let once = Program::new("ossci-exporter --once", environment::our_program("ossci-exporter").unwrap())
-        .args(["--once", "--node-name=recorded", "--no-collector.rocm-smi", "--collector.amd-smi", "--gpus.expected=8"])
-        .arg(format!("--tool.amd-smi={}", script("amd-smi", &format!("amd-smi/{recorded}.json"))))
-        .arg(format!("--tool.rocminfo={}", script("rocminfo", "README.md")))
-        .arg(format!("--tool.iperf3={}", script("iperf3", "iperf3/312-refused.json")))
-        .args([format!("--path.state-dir={own}"), format!("--path.run-dir={own}"), "--network.target=127.0.0.1".into()])
-        .arg(format!("--web.probe-socket={own}/socket"));
+        .args(["--once", "--node-name=recorded", "--no-collector.rocm-smi", "--collector.amd-smi"])
+        .args([tool("amd-smi", amd_smi), tool("rocminfo", rocminfo), tool("iperf3", iperf3)])
+        .args([format!("--path.state-dir={own}"), format!("--path.run-dir={own}"), format!("--path.sysfs={own}/sys")])
+        .args([
+            "--network.target=127.0.0.1".into(),
+            "--gpus.expected=8".into(),
+            format!("--web.probe-socket={own}/socket"),
+        ]);
     let finished = once.finish(Duration::from_secs(60)).await.unwrap().expect("ossci-exporter --once did not exit");
     // The last lines of its log are on the other stream; a failed check is exit status 1.
-    assert!(finished.stdout.contains("ossci_check_result_info{"), "{}", finished.said());
     finished.stdout
 }
 
@@ -80,11 +104,11 @@ struct Recorded {
 impl Recorded {
     async fn show(facts: &Facts) -> Self {
         let mut pages = Vec::new();
-        for recorded in RECORDED {
+        for (recorded, iperf3) in RECORDED {
             let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("recorded-{recorded}"));
             let _ = fs::remove_dir_all(&folder);
             fs::create_dir_all(&folder).unwrap();
-            pages.push(page(&folder, recorded).await);
+            pages.push(page(&folder, recorded, iperf3).await);
         }
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -96,7 +120,7 @@ impl Recorded {
         let targets: Vec<Value> = RECORDED
             .iter()
             .enumerate()
-            .map(|(at, name)| {
+            .map(|(at, (name, _))| {
                 let labels = json!({"node": format!("recorded-{name}"), "__metrics_path__": format!("/{at}")});
                 json!({"targets": [address], "labels": labels})
             })
