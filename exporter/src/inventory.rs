@@ -125,6 +125,11 @@ impl Learning {
         self.next.as_ref().filter(|_| self.learned.is_none()).map(|next| next.shown.gpus)
     }
 
+    /// Returns what is learned; until then what the last passed runs have shown.
+    pub fn known(&self) -> Option<&Inventory> {
+        self.learned.as_ref().or(self.next.as_ref().map(|next| &next.shown))
+    }
+
     /// Takes in what a passed run has shown. Returns whether anything changed.
     pub fn hear(&mut self, shown: Option<Inventory>) -> bool {
         let Some(shown) = shown.filter(|shown| self.learned.as_ref() != Some(shown)) else {

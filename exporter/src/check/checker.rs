@@ -226,10 +226,10 @@ impl Checker {
         }
         let uptime = boot::uptime(&self.node.procfs);
         let (node, settings) = (&self.node, self.node.settings());
-        let (pci, learned) = (node.ledger.pci(), node.memory.best_learned(|check| node.ledger.runs(check)));
+        let (pci, named) = (node.ledger.pci(), node.memory.best_known(|check| node.ledger.runs(check)));
         let known = Known {
             expected: node.ledger.expected().or(inventory::expected(settings.expected_gpus, None, None)),
-            addresses: learned.as_ref().map(|learned| learned.pci.as_slice()),
+            addresses: named.as_ref().map(|named| named.pci.as_slice()),
             passed_before: node.memory.passed_before(self.check),
             passed_recently: node.ledger.has_passed(self.check),
             pci: pci.as_deref(),
@@ -326,12 +326,13 @@ impl Checker {
     fn judge(&self, ending: &Ending) -> Finding {
         let (node, settings) = (&self.node, self.node.settings());
         let learned = node.memory.learned(self.check);
-        let named = node.memory.best_learned(|check| node.ledger.runs(check));
+        let seen = node.memory.known(self.check);
+        let named = node.memory.best_known(|check| node.ledger.runs(check));
         let file = node.run_dir.inventory().unwrap_or_default();
         let known = Known {
             expected: inventory::expected(settings.expected_gpus, file, learned.as_ref()),
             expected_partitions: settings.expected_partitions,
-            learned: learned.as_ref(),
+            seen: seen.as_ref(),
             addresses: named.as_ref().map(|named| named.pci.as_slice()),
             suspected: node.memory.suspected(self.check),
             passed_before: node.memory.passed_before(self.check),

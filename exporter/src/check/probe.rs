@@ -80,13 +80,14 @@ impl Probe {
         probing.await.unwrap_or(Err(Refusal::Interrupted))
     }
 
-    /// Returns the GPUs that this node should show, with the learned addresses if there are as
-    /// many. Those of virtual machines are left out.
+    /// Returns the GPUs that this node should show, with the known addresses if there are as many.
+    /// Those of virtual machines are left out. A repair may erase what the checks were about to
+    /// learn, so that counts, too.
     pub fn expected(&self) -> Option<Inventory> {
         let ledger = &self.node.ledger;
         let lent = ledger.pci().unwrap_or_default();
         let lent = |address: &String| lent.iter().any(|gpu| gpu.is_foreign() && gpu.address == *address);
-        let learned = self.node.memory.best_learned(|check| ledger.runs(check));
+        let learned = self.node.memory.best_known(|check| ledger.runs(check));
         let pci: Option<Vec<String>> =
             learned.as_ref().map(|learned| learned.pci.iter().filter(|address| !lent(address)).cloned().collect());
         let gpus = ledger.expected().map(|expected| expected.gpus).or(learned.map(|learned| learned.gpus))?;

@@ -155,7 +155,7 @@ fn missing(found: u32, gpus: &[Gpu], known: Known<'_>) -> String {
         Some(expected) => format!("{found} of {} GPUs ({})", expected.gpus, expected.source.as_str()),
         None => "no GPU".to_string(),
     };
-    let gone = known.learned.map(|learned| inventory::missing(learned, gpus)).unwrap_or_default();
+    let gone = known.seen.map(|seen| inventory::missing(seen, gpus)).unwrap_or_default();
     let gone: Vec<String> = gone.into_iter().map(|address| whereabouts(address, known.pci)).collect();
     if !gone.is_empty() {
         return format!("{count}, missing {}", gone.join(", "));

@@ -22,9 +22,9 @@ pub struct Known<'a> {
     /// Number of all partitions together, from the configuration only: an administrator chooses and
     /// changes it.
     pub expected_partitions: Option<u32>,
-    /// What this check has learned.
-    pub learned: Option<&'a Inventory>,
-    /// The addresses of the GPUs of this node, as far as any check has learned them.
+    /// The GPUs that this check has learned or is about to learn, to name those that are missing.
+    pub seen: Option<&'a Inventory>,
+    /// The addresses of the GPUs of this node, as far as any check knows them.
     pub addresses: Option<&'a [String]>,
     /// How many GPUs the last passed runs have shown, while nothing is learned.
     pub suspected: Option<u32>,

@@ -72,7 +72,7 @@ fn the_missing_gpu_is_named_when_it_was_learned() {
     let learned = inventory::of_run(Check::RocmSmi, gpus).unwrap();
     let known = Known {
         expected: inventory::expected(None, None, Some(&learned)),
-        learned: Some(&learned),
+        seen: Some(&learned),
         passed_before: true,
         sensors_wanted: true,
         ..Known::default()

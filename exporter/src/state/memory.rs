@@ -28,6 +28,9 @@ const CALM: Duration = Duration::from_secs(300);
 /// Timeout of a write. It continues in the background, and the next write follows it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The checks of GPUs, from the one whose tool names most about them.
+const BEST: [Check; 3] = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo];
+
 #[derive(Debug)]
 pub struct Memory {
     directory: PathBuf,
@@ -107,10 +110,19 @@ impl Memory {
         self.content().learning.get(&check)?.suspected()
     }
 
-    /// Returns the GPUs of that check which names most about them, of those that run now.
+    /// Returns the GPUs that this check knows: those that it has learned or is about to learn.
+    pub fn known(&self, check: Check) -> Option<Inventory> {
+        self.content().learning.get(&check)?.known().cloned()
+    }
+
+    /// Returns what is learned by that check which names most about its GPUs, of those that run now.
     pub fn best_learned(&self, runs: impl Fn(Check) -> bool) -> Option<Inventory> {
-        let checks = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo];
-        checks.into_iter().filter(|check| runs(*check)).find_map(|check| self.learned(check))
+        BEST.into_iter().filter(|check| runs(*check)).find_map(|check| self.learned(check))
+    }
+
+    /// Returns what is known to that check which names most about its GPUs, of those that run now.
+    pub fn best_known(&self, runs: impl Fn(Check) -> bool) -> Option<Inventory> {
+        BEST.into_iter().filter(|check| runs(*check)).find_map(|check| self.known(check))
     }
 
     /// Returns the number of writes that failed or timed out since the start.
@@ -206,7 +218,7 @@ impl Content {
         let named = |(check, learning): (&Check, &Learning)| (check.as_str().to_string(), learning.clone());
         InventoryFile {
             checks: self.learning.iter().map(named).collect(),
-            learned: [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo]
+            learned: BEST
                 .into_iter()
                 .find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
