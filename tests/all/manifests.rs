@@ -28,15 +28,12 @@ pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow:
 async fn the_api_server_accepts_every_manifest() {
     let lab = lab();
     let facts = lab.facts().await;
-    let deploy = environment::repository().join("deploy");
-    let applied = kubectl(
-        &facts,
-        &facts.kubeconfig,
-        &["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &deploy.display().to_string()],
-    )
-    .await;
+    let folder = |name: &str| environment::repository().join(name).display().to_string();
+    let (deploy, network) = (folder("deploy"), folder("deploy/network"));
+    let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &deploy, "-f", &network];
+    let applied = kubectl(&facts, &facts.kubeconfig, &dry).await;
     let applied = applied.unwrap_or_else(|error| panic!("{error:#}"));
-    assert!(applied.lines().count() > 5, "{applied}");
+    assert!(applied.lines().count() > 8 && applied.contains("ossci-iperf3"), "{applied}");
 }
 
 #[tokio::test]

@@ -218,9 +218,7 @@ impl Content {
         let named = |(check, learning): (&Check, &Learning)| (check.as_str().to_string(), learning.clone());
         InventoryFile {
             checks: self.learning.iter().map(named).collect(),
-            learned: BEST
-                .into_iter()
-                .find_map(|check| self.learning.get(&check)?.learned.clone()),
+            learned: BEST.into_iter().find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
         }
     }
