@@ -186,6 +186,8 @@ fn judge_output(
         }
         Reading::Nothing => judge_silence(tool, output),
         Reading::DriverNotLoaded(said) => judge_driver(said, known),
+        // The device was there for this exporter, and is gone or refuses.
+        Reading::Denied(said) if known.passed_recently && said.contains(KFD) => failed(Fault::DriverNotLoaded, said),
         Reading::Denied(said) | Reading::NeverAsked(said) => own_trouble(said),
         Reading::ToolFailed(said) => failed(Fault::ExitStatus, format!("{said} ({})", exit(output.exit))),
         Reading::Unreachable(said) => failed(Fault::NetworkUnreachable, said),
@@ -193,6 +195,9 @@ fn judge_output(
         Reading::Foreign(said) => own_trouble(format!("not understood: {said}")),
     }
 }
+
+/// The driver's device for compute programs.
+const KFD: &str = "/dev/kfd";
 
 /// The tool's warning that a device sleeps, in all releases.
 fn says_low_power(output: Output<'_>) -> bool {

@@ -336,3 +336,14 @@ fn partitions_of_a_lent_gpu_are_not_missed() {
     assert_eq!(reason(ToolName::RocmSmi, &seven, known), Some("gpu-missing"));
     assert_eq!(reason(ToolName::RocmSmi, &seven, Known { pci: Some(&lent), ..known }), None);
 }
+
+#[test]
+fn a_device_that_this_exporter_has_opened_is_missed() {
+    let gone = ended(include_str!("../../testdata/rocminfo/no-dev-kfd.txt"), Exit::Status(1));
+    assert_eq!(reason(ToolName::Rocminfo, &gone, Known { passed_before: true, ..eight() }), Some("own-trouble"));
+    let known = Known { passed_before: true, passed_recently: true, ..eight() };
+    let pci = [on_the_bus("0000:05:00.0", Some("amdgpu"))];
+    for known in [known, Known { pci: Some(&pci), ..known }] {
+        assert_eq!(reason(ToolName::Rocminfo, &gone, known), Some("driver-not-loaded"));
+    }
+}
