@@ -115,7 +115,8 @@ impl Memory {
         self.content().learning.get(&check)?.known().cloned()
     }
 
-    /// Returns what is learned by that check which names most about its GPUs, of those that run now.
+    /// Returns what is learned by that check which names most about its GPUs, of those that run
+    /// now.
     pub fn best_learned(&self, runs: impl Fn(Check) -> bool) -> Option<Inventory> {
         BEST.into_iter().filter(|check| runs(*check)).find_map(|check| self.learned(check))
     }
