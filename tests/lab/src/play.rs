@@ -105,7 +105,7 @@ impl Player<'_> {
             Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,
             Step::Freeze { stop: true } => self.lab.freeze_leader().await?,
             Step::Freeze { stop: false } => self.lab.thaw()?,
-            Step::FreezeAgent { node, stop } => self.lab.freeze_agent(node, *stop)?,
+            Step::FreezeAgent { node, stop } => self.lab.freeze_agent(node, *stop).await?,
             Step::Clock(seconds) => self.lab.set_clock(*seconds).await?,
             Step::Register { nodes } => {
                 for node in nodes {

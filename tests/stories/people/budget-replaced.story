@@ -1,5 +1,6 @@
 # Somebody replaces the budget object while a node holds the pool's only slot. The record says that
 # the slot is in use, so the next node waits.
+routes 1s 2s 600s
 node slot1 slot2
 pod stays-slot1 on slot1
 kubectl create poddisruptionbudget stays-slot1 --selector=app=stays-slot1 --min-available=1

@@ -36,7 +36,7 @@ use crate::{environment, ports, service, wait};
 pub const INFRA: [&str; 2] = ["infra1", "infra2"];
 /// Timeout for a node or the remediator to come up.
 const UP: Duration = Duration::from_secs(60);
-/// Timeout for a program to run before it is killed: it may be restarting after an earlier kill.
+/// Timeout for a program to run before it gets a signal: it may be starting.
 const KILLED: Duration = Duration::from_secs(10);
 /// The longest state directory: the limit of a unix socket's path, less the part that a node's
 /// socket adds.

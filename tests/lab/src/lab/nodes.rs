@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use rustix::process::Signal;
 
-use super::{Lab, UP};
+use super::{KILLED, Lab, UP};
 use crate::kubeconfig::{self, Cluster};
 use crate::kubelet::{Identity, Kubelet};
 use crate::machine::Machine;
@@ -79,13 +79,16 @@ impl Lab {
         Ok(both.collect())
     }
 
-    /// Stops a node's agent with SIGSTOP, or lets it continue.
-    pub fn freeze_agent(&self, name: &str, stop: bool) -> Result<()> {
+    /// Stops a node's agent with SIGSTOP, or lets it continue. The agent of a Node that was created
+    /// again is starting.
+    pub async fn freeze_agent(&self, name: &str, stop: bool) -> Result<()> {
         let (sign, signal) = (App::Agent.sign_on(&self.node_dir(name)), if stop { Signal::STOP } else { Signal::CONT });
-        match process::signal_all(signal, |text| text.contains(&sign)) {
-            0 => bail!("the agent on {name} does not run"),
-            _ => Ok(()),
-        }
+        let sign = &sign;
+        wait::until(format!("the agent on {name} runs"), KILLED, || async move {
+            ensure!(process::signal_all(signal, |text| text.contains(sign)) > 0, "it does not run");
+            Ok(())
+        })
+        .await
     }
 
     /// Registers a kubelet whose Node was deleted: a new object for the same machine.
