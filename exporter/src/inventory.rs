@@ -31,6 +31,11 @@ impl PciGpu {
     }
 }
 
+/// Whether the GPU with this address has another driver than `amdgpu`.
+pub fn is_lent(address: &str, pci: &[PciGpu]) -> bool {
+    pci.iter().any(|gpu| gpu.is_foreign() && gpu.address == address)
+}
+
 /// The kernel's driver of AMD GPUs.
 pub const DRIVER: &str = "amdgpu";
 
@@ -66,6 +71,13 @@ impl Source {
 pub struct Expected {
     pub gpus: u32,
     pub source: Source,
+}
+
+impl Expected {
+    /// Whether an administrator set the number.
+    pub fn is_set(self) -> bool {
+        self.source != Source::Learned
+    }
 }
 
 /// Returns the number of the first source that has one.
@@ -180,7 +192,7 @@ pub fn wanted(expected: Expected, addresses: Option<&[String]>, pci: Option<&[Pc
         return exactly(all);
     }
     if let Some(addresses) = addresses.filter(|addresses| count(addresses.len()) == all) {
-        let lent = foreign.iter().filter(|gpu| addresses.contains(&gpu.address)).count();
+        let lent = addresses.iter().filter(|address| is_lent(address, pci)).count();
         return exactly(all.saturating_sub(count(lent)));
     }
     // Displays and integrated GPUs beside accelerators are rarely meant.
@@ -262,15 +274,15 @@ mod tests {
             let Wanted { least, all } = wanted(Expected { gpus, source }, Some(&addresses), Some(pci));
             (least, all)
         };
-        let (told, learned) = (Source::RunDirectory, Source::Learned);
+        let (set, learned) = (Source::RunDirectory, Source::Learned);
         assert_eq!(of(2, learned, &["a", "b"], &on_bus(&["a"], &["b"])), (1, 1));
         // Lent for ever: they were never among the learned ones.
         assert_eq!(of(2, learned, &["a", "b"], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
         assert_eq!(of(2, learned, &[], &on_bus(&["a", "b"], &["c", "d"])), (0, 2));
-        assert_eq!(of(2, told, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
-        assert_eq!(of(4, told, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
-        assert_eq!(of(4, told, &[], &on_bus(&["a"], &["c", "d"])), (1, 4), "one is off the bus");
-        assert_eq!(of(4, told, &[], &on_bus(&["a", "b", "c", "d"], &["e"])), (4, 4), "four are left");
+        assert_eq!(of(2, set, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
+        assert_eq!(of(4, set, &[], &on_bus(&["a", "b"], &["c", "d"])), (2, 2));
+        assert_eq!(of(4, set, &[], &on_bus(&["a"], &["c", "d"])), (1, 4), "one is off the bus");
+        assert_eq!(of(4, set, &[], &on_bus(&["a", "b", "c", "d"], &["e"])), (4, 4), "four are left");
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! task waits for the thread with a timeout, and only the task records the result.
 
 use crate::check::node::Node;
+use crate::check::servers;
 use crate::ending::{Ending, Exit, Streams};
 use crate::facts::Facts;
 use crate::inventory::{self, PciGpu};
 use crate::judge::{Finding, Known, believed, judge};
 use crate::parse;
-use crate::parse::{Reading, ToolName};
+use crate::parse::ToolName;
 use crate::run::Run;
 use crate::schedule;
 use crate::schedule::Budget;
@@ -25,7 +26,6 @@ use crate::state::sysfs;
 use crate::strikes::{Standing, Trigger};
 use crate::verdict::{Check, Fault, Verdict};
 use ossci_base::clock;
-use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -132,19 +132,9 @@ struct Done {
     spare: Option<Abandoned>,
 }
 
-/// What a server said to a network test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Answer {
-    None,
-    /// It is busy, or not there.
-    Refusal,
-    /// A measurement, or anything else that another server would not change.
-    Result,
-}
-
 /// Strikes are in a row only if no more than this many intervals lie between them; the alert rules
-/// take no older run either.
-const FRESH_INTERVALS: u32 = 10;
+/// take no older run either. Values are shown for a shorter time.
+const STRIKES_LAST: u32 = 10;
 
 /// Time for a run after its children have ended: it only parses 8 MiB at most.
 const THINKING_TIME: Duration = Duration::from_secs(5);
@@ -272,7 +262,7 @@ impl Checker {
         let mut all = Streams::default();
         let calls = self.work.of_run(&self.node.name, number, budget.deadline);
         if matches!(self.work, Work::Iperf3(_)) {
-            return (self.ask_servers(calls, budget, leash), None);
+            return (servers::ask(&self.tool, self.tool_name, calls, budget, leash), None);
         }
         let wanted = if bare { NEEDED_CALLS } else { calls.len() };
         for (call, arguments) in calls.into_iter().take(wanted).enumerate() {
@@ -290,37 +280,6 @@ impl Checker {
             }
         }
         (Ending::Exited(Exit::Status(0), all).into(), None)
-    }
-
-    /// Asks one server after the other, until one measures. If none does, a refusal counts most: it
-    /// shows that there is a way to that server.
-    fn ask_servers(&self, calls: Vec<Vec<OsString>>, budget: Budget, leash: &Leash) -> Ended {
-        let begun = clock::monotonic();
-        let mut without_result: Option<(Answer, Ended)> = None;
-        for (left, arguments) in (1..=u32::try_from(calls.len()).unwrap_or(1)).rev().zip(calls) {
-            let deadline = budget.deadline.saturating_sub(begun.elapsed()) / left;
-            let ended = child::run(|| self.tool.invocation(arguments), Budget { deadline, ..budget }, leash);
-            let answer = self.answer(&ended);
-            if answer == Answer::Result {
-                return ended;
-            }
-            without_result = match without_result {
-                Some(before) if before.0 >= answer => Some(before),
-                _ => Some((answer, ended)),
-            };
-        }
-        let nowhere = || Ending::NotStarted("no server is configured".to_string()).into();
-        without_result.map_or_else(nowhere, |(_, ended)| ended)
-    }
-
-    fn answer(&self, ended: &Ended) -> Answer {
-        let Some(output) = parse::Output::of(&ended.ending) else { return Answer::Result };
-        match parse::parse(self.tool_name, output).reading {
-            Reading::Unreachable(_) => Answer::None,
-            Reading::FarEnd(_) => Answer::Refusal,
-            Reading::Nothing | Reading::Cut if matches!(ended.ending, Ending::TimedOut(..)) => Answer::None,
-            _ => Answer::Result,
-        }
     }
 
     fn judge(&self, ending: &Ending) -> Finding {
@@ -374,14 +333,14 @@ impl Checker {
     async fn record(&self, run: &Run, trigger: Trigger) {
         let Node { ledger, memory, .. } = &*self.node;
         let now = clock::now();
-        let before = ledger.standing(self.check).unless_old(now, self.interval * FRESH_INTERVALS);
+        let before = ledger.standing(self.check).unless_old(now, self.interval * STRIKES_LAST);
         let standing = before.after(run, trigger, now);
         if run.verdict() == Verdict::Passed {
             let gpus = run.facts.as_ref().and_then(Facts::gpus).unwrap_or_default();
             let learned = memory.best_learned(|check| ledger.runs(check));
             let learned = learned.map(|learned| learned.pci).unwrap_or_default();
-            let lent = |gpu: &PciGpu| gpu.is_foreign() && learned.contains(&gpu.address);
-            let lent = ledger.pci().is_some_and(|pci| pci.iter().any(lent));
+            let pci = ledger.pci().unwrap_or_default();
+            let lent = learned.iter().any(|address| inventory::is_lent(address, &pci));
             memory.keep_pass(self.check, gpus, lent).await;
             ledger.set_passed(self.check);
         }

@@ -6,3 +6,4 @@ pub mod engine;
 pub mod node;
 pub mod probe;
 pub mod reload;
+mod servers;

@@ -4,6 +4,7 @@
 
 use crate::check::engine::Engine;
 use crate::check::node::Node;
+use crate::inventory;
 use crate::run::Run;
 use crate::state::errand::Errand;
 use crate::state::run_dir::Pause;
@@ -85,11 +86,11 @@ impl Probe {
     /// learn, so that counts, too.
     pub fn expected(&self) -> Option<Inventory> {
         let ledger = &self.node.ledger;
-        let lent = ledger.pci().unwrap_or_default();
-        let lent = |address: &String| lent.iter().any(|gpu| gpu.is_foreign() && gpu.address == *address);
+        let bus = ledger.pci().unwrap_or_default();
         let learned = self.node.memory.best_known(|check| ledger.runs(check));
-        let pci: Option<Vec<String>> =
-            learned.as_ref().map(|learned| learned.pci.iter().filter(|address| !lent(address)).cloned().collect());
+        let pci: Option<Vec<String>> = learned
+            .as_ref()
+            .map(|learned| learned.pci.iter().filter(|address| !inventory::is_lent(address, &bus)).cloned().collect());
         let gpus = ledger.expected().map(|expected| expected.gpus).or(learned.map(|learned| learned.gpus))?;
         let pci = pci.filter(|pci| u32::try_from(pci.len()) == Ok(gpus));
         Some(Inventory { gpus, pci: pci.unwrap_or_default() })

@@ -3,7 +3,7 @@
 
 use super::{Bounds, Known, failed, own_trouble, passed};
 use crate::facts::{Gpu, Temperatures};
-use crate::inventory::{self, PciGpu, Source, Wanted};
+use crate::inventory::{self, Expected, PciGpu, Wanted};
 use crate::parse::ToolName;
 use crate::verdict::{Check, Fault, Judgement, Verdict};
 
@@ -56,8 +56,8 @@ fn unreadable(gpus: &[Gpu]) -> Option<Judgement> {
 /// Finds accelerators on the bus that have no driver. Where no administrator said how many GPUs
 /// there are, and none of them was ever seen, nothing else misses them.
 fn without_driver(tool: ToolName, gpus: &[Gpu], known: Known<'_>) -> Option<Judgement> {
-    let told = known.expected.is_some_and(|expected| expected.source != Source::Learned);
-    if told || tool.check() == Check::Rocminfo {
+    let set = known.expected.is_some_and(Expected::is_set);
+    if set || tool.check() == Check::Rocminfo {
         return None;
     }
     let shown = |gpu: &&PciGpu| gpus.iter().any(|shown| shown.pci_bus.as_deref() == Some(gpu.address.as_str()));

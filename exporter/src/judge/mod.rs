@@ -9,7 +9,7 @@ use ossci_base::contract::inventory::Inventory;
 
 use crate::ending::{Ending, Exit, Streams};
 use crate::facts::{Facts, Transfer};
-use crate::inventory::{DRIVER, Expected, PciGpu, Source};
+use crate::inventory::{self, DRIVER, Expected, PciGpu};
 use crate::parse::{self, Output, Parsed, Reading, ToolName};
 use crate::verdict::{Check, Fault, Judgement, Trouble, Verdict};
 use gpus::{judge_excerpt, judge_gpus};
@@ -131,10 +131,10 @@ pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Kn
 pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgement {
     let Verdict::Failed(fault) = judgement.verdict else { return judgement };
     let but = |reason: &str| own_trouble(format!("{}, but {reason}: {}", fault.as_str(), judgement.detail));
-    let told = known.expected.is_some_and(|expected| expected.source != Source::Learned);
+    let set = known.expected.is_some_and(Expected::is_set);
     if check != Check::Network && is_lent_out(known) {
         but(&format!("the GPUs have another driver than {DRIVER}"))
-    } else if known.passed_before || told && check != Check::Network {
+    } else if known.passed_before || set && check != Check::Network {
         judgement
     } else {
         but("this check has never passed on this node")
@@ -146,12 +146,12 @@ pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgeme
 fn is_lent_out(known: Known<'_>) -> bool {
     let pci = known.pci.unwrap_or_default();
     let ours = pci.iter().any(|gpu| gpu.driver.as_deref() == Some(DRIVER));
-    let foreign = |address: &String| pci.iter().any(|gpu| gpu.is_foreign() && gpu.address == *address);
     let on_bus = |address: &String| pci.iter().any(|gpu| gpu.address == *address);
     let learned = known.addresses.filter(|addresses| !addresses.is_empty());
     !ours
         && pci.iter().any(PciGpu::is_foreign)
-        && learned.is_none_or(|all| all.iter().all(on_bus) && all.iter().any(foreign))
+        && learned
+            .is_none_or(|all| all.iter().all(on_bus) && all.iter().any(|address| inventory::is_lent(address, pci)))
 }
 
 /// Detects the statuses by which chroot(1), env(1) and the shell report that they did not start the

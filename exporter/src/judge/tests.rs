@@ -28,7 +28,7 @@ fn a_missing_tool_that_never_passed_here_is_own_trouble() {
 }
 
 #[test]
-fn a_check_that_never_passed_cannot_fail_unless_somebody_told_the_number_of_gpus() {
+fn a_check_that_never_passed_cannot_fail_unless_the_number_of_gpus_is_set() {
     let none = ended(r#"{"system": {"Driver version": "6.10.5"}}"#, Exit::Status(0));
     let counts = |known: Known<'_>| {
         let judgement = find(ToolName::RocmSmi, &none, known, Bounds::default()).judgement;
