@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ossci_lab::{environment, wait};
-use ossci_remediator::metrics::{ByPool, ByPoolAndRung, ByWhy, Metrics, Standings};
+use ossci_remediator::metrics::{Metrics, Standings};
 use regex::Regex;
 
 use crate::support::{files, lab, run, tool};
@@ -122,25 +122,13 @@ fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String>
 
 /// Every series name of the exporter and of the controller, as Prometheus stores it.
 fn exported() -> BTreeSet<String> {
-    let mut names: BTreeSet<String> =
-        ossci_exporter::show::metrics::TABLE.iter().map(|metric| metric.name.to_owned()).collect();
-    let metrics = Metrics::default();
-    // A metric family is on the page only when it has a series.
-    let standings = Standings::default();
-    let pool = ByPool { pool: "gpu".to_owned() };
-    for family in [&standings.storm_brake, &standings.pool_taints_full, &standings.budget_places] {
-        family.get_or_create_owned(&pool);
-    }
-    standings.rung_stopped.get_or_create_owned(&ByPoolAndRung { pool: "gpu".to_owned(), rung: "reboot" });
-    standings.waiting.get_or_create_owned(&ByWhy { why: "WaitingForBudget" });
-    let page = metrics.page(&standings).unwrap();
-    for line in page.lines() {
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap();
-            names.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
-        }
-    }
-    names
+    let exporter = ossci_exporter::show::metrics::TABLE.iter().map(|metric| metric.name.to_owned());
+    // The tables and not a page: a family is on a page only while it has a series.
+    let controller = Metrics::TABLE.iter().chain(Standings::TABLE).map(|(name, kind, _)| {
+        let total = if kind.contains("Counter") { "_total" } else { "" };
+        format!("ossci_remediator_{name}{total}")
+    });
+    exporter.chain(controller).collect()
 }
 
 #[test]
