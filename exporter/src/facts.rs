@@ -1,6 +1,8 @@
 //! Facts about the node that a tool reported, without interpretation. No parsing, no judging, no
 //! I/O.
 
+use crate::health::Health;
+
 /// Facts about the node that a tool reported.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Facts {
@@ -48,6 +50,7 @@ pub struct Gpu {
     pub correctable_errors: Option<f64>,
     pub throttled: Throttled,
     pub bad_pages: BadPages,
+    pub health: Health,
     /// Whether the output has fields for temperature or power. Without them, missing values prove
     /// nothing.
     pub asked_for_sensors: bool,
@@ -77,6 +80,7 @@ impl Default for Gpu {
             correctable_errors: None,
             throttled: Throttled::default(),
             bad_pages: BadPages::default(),
+            health: Health::default(),
             asked_for_sensors: false,
             unreadable: false,
             other_sign_of_life: false,
@@ -101,7 +105,7 @@ pub struct BadPages {
     /// Bad and still in use: they could not be reserved.
     pub unreservable: Option<f64>,
     /// The device reports too many bad pages.
-    pub threshold_exceeded: bool,
+    pub threshold_exceeded: Option<bool>,
 }
 
 /// Whether the device throttles itself now, by cause; `None` if the tool does not report it.
@@ -118,6 +122,17 @@ pub struct Throttled {
 }
 
 impl Throttled {
+    /// Returns each value of `self`, or of `more` where `self` has none.
+    pub fn or(self, more: Throttled) -> Throttled {
+        Throttled {
+            power: self.power.or(more.power),
+            socket_thermal: self.socket_thermal.or(more.socket_thermal),
+            memory_thermal: self.memory_thermal.or(more.memory_thermal),
+            vr_thermal: self.vr_thermal.or(more.vr_thermal),
+            prochot: self.prochot.or(more.prochot),
+        }
+    }
+
     /// Returns each cause with its label value. The list is closed: alert rules use these words.
     pub fn causes(&self) -> [(&'static str, Option<bool>); 5] {
         [

@@ -20,6 +20,7 @@ pub mod config;
 pub mod door;
 pub mod ending;
 pub mod facts;
+pub mod health;
 pub mod inventory;
 pub mod judge;
 pub mod parse;

@@ -23,13 +23,15 @@ use crate::support::{lab, part, tool};
 
 /// Recorded outputs of `amd-smi`, and what `iperf3` says beside each. `rocminfo` cannot be parsed
 /// there.
-const RECORDED: [(&str, &str); 3] = [
+const RECORDED: [(&str, &str); 4] = [
+    ("health", "unable to connect to server: Connection refused"),
     ("throttled", "unable to connect to server: Connection refused"),
     ("uncorrectable", "unable to connect to server: No route to host"),
     ("bad-pages", "unable to connect to server: No route to host"),
 ];
 /// Series that exist once Prometheus has scraped all recorded pages.
-const SEEN: [&str; 4] = [
+const SEEN: [&str; 5] = [
+    r#"ossci_gpu_xgmi_links{state="down"}"#,
     r#"ossci_gpu_throttled{cause="prochot"}"#,
     r#"ossci_check_result_info{reason="ecc-uncorrectable"}"#,
     r#"ossci_check_result_info{reason="bad-pages"}"#,

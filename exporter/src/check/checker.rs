@@ -5,10 +5,12 @@
 //! A run has its own thread from its first disk access to its verdict, since any step may hang. The
 //! task waits for the thread with a timeout, and only the task records the result.
 
+use crate::check::calls::{self, Extent, Made};
 use crate::check::node::Node;
 use crate::check::servers;
+use crate::check::turn::{Details, Done, Lost, Place, Turn};
 use crate::ending::{Ending, Exit, Streams};
-use crate::facts::Facts;
+use crate::facts::{Facts, Gpu};
 use crate::inventory::{self, PciGpu};
 use crate::judge::{Finding, Known, believed, judge};
 use crate::parse;
@@ -16,11 +18,9 @@ use crate::parse::ToolName;
 use crate::run::Run;
 use crate::schedule;
 use crate::schedule::Budget;
-use crate::start::child;
-use crate::start::child::{Abandoned, Ended};
 use crate::start::leash::Leash;
 use crate::start::tool::Tool;
-use crate::start::work::{NEEDED_CALLS, Work};
+use crate::start::work::Work;
 use crate::state::boot;
 use crate::state::sysfs;
 use crate::strikes::{Standing, Trigger};
@@ -30,7 +30,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -42,73 +41,13 @@ pub struct Checker {
     pub node: Arc<Node>,
     pub tool: Tool,
     pub work: Work,
+    /// Runs beside a check that judges the same GPUs: only its verdict on their memory counts.
+    pub beside: bool,
     pub interval: Duration,
     pub timeout: Duration,
     /// Locked during a run: a check never runs twice at a time, even if its configuration was
     /// replaced.
     pub turn: Arc<Mutex<Turn>>,
-}
-
-/// State that one run leaves for the next.
-#[derive(Debug, Default)]
-pub struct Turn {
-    lost: Option<Lost>,
-    /// A call that only adds facts and that nothing could end. It says nothing about the next run;
-    /// as long as it lives, no call that only adds facts is started.
-    spare: Option<Abandoned>,
-    runs: u64,
-}
-
-/// What a run could not end. As long as it exists, nothing else is started.
-#[derive(Debug)]
-enum Lost {
-    Process(Abandoned),
-    Thread(JoinHandle<Option<Done>>, Place),
-}
-
-/// The file system in which a thread hangs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// The one with the tool: the node is at fault.
-    Tool,
-    /// The one with the exporter's own files, or sysfs: this proves nothing about the node.
-    Ours,
-}
-
-impl Place {
-    fn ending(self) -> Ending {
-        match self {
-            Place::Tool => Ending::Hung("the start of the tool does not return".to_string()),
-            Place::Ours => Ending::NotStarted("the run directory or sysfs does not respond".to_string()),
-        }
-    }
-}
-
-impl Turn {
-    /// Returns the ending of this run if something of an earlier run still exists.
-    async fn still_there(&mut self) -> Option<Ending> {
-        self.spare = self.spare.take().and_then(|mut spare| (!spare.is_gone()).then_some(spare));
-        match self.lost.take()? {
-            Lost::Thread(thread, place) if !thread.is_finished() => {
-                self.lost = Some(Lost::Thread(thread, place));
-                return Some(place.ending());
-            }
-            // The thread itself may have lost a process.
-            Lost::Thread(thread, _) => {
-                let done = thread.await.ok().flatten()?;
-                self.lost = done.lost.map(Lost::Process);
-                self.spare = self.spare.take().or(done.spare);
-            }
-            process => self.lost = Some(process),
-        }
-        let Some(Lost::Process(process)) = &mut self.lost else { return None };
-        let ending = Ending::Hung(process.what());
-        if process.is_gone() {
-            self.lost = None;
-            return None;
-        }
-        Some(ending)
-    }
 }
 
 /// What requested a run, which decides whether a pause and the boot grace apply.
@@ -118,18 +57,6 @@ enum Asked {
     BySlot,
     /// A caller that counts the run as this trigger.
     Now(Trigger),
-}
-
-/// Result of a run, as its thread returns it.
-#[derive(Debug)]
-struct Done {
-    trigger: Trigger,
-    ending: Ending,
-    finding: Finding,
-    /// A child that survived the run.
-    lost: Option<Abandoned>,
-    /// A child of a call that only adds facts, which survived it.
-    spare: Option<Abandoned>,
 }
 
 /// Strikes are in a row only if no more than this many intervals lie between them; the alert rules
@@ -164,11 +91,17 @@ impl Checker {
         let mut turn = self.turn.lock().await;
         turn.runs += 1;
         let (started_at, started) = (clock::now(), clock::monotonic());
-        let Done { trigger, ending, finding, lost, spare } = self.on_a_thread(asked, &mut turn).await?;
+        let Done { trigger, ending, mut finding, lost, spare, details } = self.on_a_thread(asked, &mut turn).await?;
         if let Some(process) = lost {
             turn.lost = Some(Lost::Process(process));
         }
         turn.spare = turn.spare.take().or(spare);
+        if let Some(gpus) = details {
+            turn.details = Details { asked_at: Some(started), gpus };
+        }
+        if let Some(Facts::Gpus(gpus)) = &mut finding.facts {
+            turn.details.add_to(gpus);
+        }
         let run = Run {
             check: self.check,
             started_at,
@@ -192,8 +125,9 @@ impl Checker {
         let (checker, number, budget) = (Arc::clone(self), turn.runs, schedule::budget(self.timeout, self.interval));
         // Pulled when this task ends, by itself or with the program.
         let leash = Held(Arc::default());
-        let (theirs, bare) = (Arc::clone(&leash.0), turn.spare.is_some());
-        let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, bare, budget, &theirs));
+        let theirs = Arc::clone(&leash.0);
+        let extent = Extent { bare: turn.spare.is_some(), with_details: turn.details.are_due() };
+        let mut thread = tokio::task::spawn_blocking(move || checker.do_run(asked, number, extent, budget, &theirs));
         let mut back = timeout(budget.deadline + budget.grace, &mut thread).await;
         if back.is_err() && !leash.0.is_starting() {
             back = timeout(budget.grace + THINKING_TIME, &mut thread).await;
@@ -222,26 +156,45 @@ impl Checker {
             addresses: named.as_ref().map(|named| named.pci.as_slice()),
             passed_before: node.memory.passed_before(self.check),
             passed_recently: node.ledger.has_passed(self.check),
+            beside: self.beside,
             pci: pci.as_deref(),
             ..Known::default()
         };
         let judgement = judge(self.tool_name, &ending, None, known, settings.bounds);
         let finding = Finding::new(believed(judgement, self.check, known), &ending, None);
         let trigger = self.trigger(asked, uptime, finding.judgement.verdict);
-        Some(Done { trigger, ending, finding, lost: None, spare: None })
+        Some(Done { trigger, ending, finding, lost: None, spare: None, details: None })
     }
 
-    /// Does the whole run except its record; a `bare` run without the calls that only add facts.
-    /// Blocks.
-    fn do_run(&self, asked: Asked, number: u64, bare: bool, budget: Budget, leash: &Leash) -> Option<Done> {
+    /// Does the whole run except its record. Blocks.
+    fn do_run(&self, asked: Asked, number: u64, extent: Extent, budget: Budget, leash: &Leash) -> Option<Done> {
         if asked == Asked::BySlot && self.node.run_dir.pause(clock::now()).rests() {
             return None;
         }
         let uptime = boot::uptime(&self.node.procfs);
-        let (Ended { ending, abandoned }, spare) = self.start_and_wait(number, bare, budget, leash);
-        let finding = self.judge(&ending);
+        let Made { ended, spare, details } = match &self.work {
+            Work::Calls(calls) => calls::make(&self.tool, calls, extent, budget, leash),
+            Work::Iperf3(servers) => {
+                let calls = servers.calls(&self.node.name, number, budget.deadline);
+                Made {
+                    ended: servers::ask(&self.tool, self.tool_name, calls, budget, leash),
+                    spare: None,
+                    details: None,
+                }
+            }
+        };
+        let finding = self.judge(&ended.ending);
         let trigger = self.trigger(asked, uptime, finding.judgement.verdict);
-        Some(Done { trigger, ending, finding, lost: abandoned, spare })
+        let details = details.map(|streams| self.details(&streams));
+        Some(Done { trigger, ending: ended.ending, finding, lost: ended.abandoned, spare, details })
+    }
+
+    fn details(&self, streams: &Streams) -> Vec<Gpu> {
+        let parsed = parse::parse(self.tool_name, parse::Output::new(Exit::Status(0), streams));
+        match parsed.reading.into_facts() {
+            Some(Facts::Gpus(gpus)) => gpus,
+            _ => Vec::new(),
+        }
     }
 
     /// Returns the trigger of a run that began at this uptime: during the boot grace a failure is
@@ -254,32 +207,6 @@ impl Checker {
             (Asked::BySlot, Some(uptime)) if uptime < grace => Trigger::BootGrace,
             (Asked::BySlot, _) => Trigger::Interval,
         }
-    }
-
-    /// Returns how the run ended, and what is left of a call that only adds facts.
-    fn start_and_wait(&self, number: u64, bare: bool, budget: Budget, leash: &Leash) -> (Ended, Option<Abandoned>) {
-        let begun = clock::monotonic();
-        let mut all = Streams::default();
-        let calls = self.work.of_run(&self.node.name, number, budget.deadline);
-        if matches!(self.work, Work::Iperf3(_)) {
-            return (servers::ask(&self.tool, self.tool_name, calls, budget, leash), None);
-        }
-        let wanted = if bare { NEEDED_CALLS } else { calls.len() };
-        for (call, arguments) in calls.into_iter().take(wanted).enumerate() {
-            // All calls of a run share its deadline.
-            let left = Budget { deadline: budget.deadline.saturating_sub(begun.elapsed()), ..budget };
-            let ended = child::run(|| self.tool.invocation(arguments), left, leash);
-            match ended.ending {
-                Ending::Exited(Exit::Status(0), streams) => all.append(streams),
-                Ending::Exited(..) if call >= NEEDED_CALLS => {}
-                // What only adds to the answer takes nothing from it, however it ends.
-                _ if call >= NEEDED_CALLS => {
-                    return (Ending::Exited(Exit::Status(0), all).into(), ended.abandoned);
-                }
-                _ => return (ended, None),
-            }
-        }
-        (Ending::Exited(Exit::Status(0), all).into(), None)
     }
 
     fn judge(&self, ending: &Ending) -> Finding {
@@ -297,6 +224,7 @@ impl Checker {
             passed_before: node.memory.passed_before(self.check),
             passed_recently: node.ledger.has_passed(self.check),
             sensors_wanted: true,
+            beside: self.beside,
             pci: None,
         };
         let mut parsed = parse::Output::of(ending).map(|output| parse::parse(self.tool_name, output));
@@ -388,6 +316,8 @@ mod tests {
     use super::*;
     use crate::check::node::Settings;
     use crate::scratch::scratch;
+    use crate::start::child;
+    use crate::start::work::Calls;
     use crate::state::ledger::Ledger;
     use crate::state::memory::Memory;
     use crate::state::run_dir::RunDir;
@@ -409,9 +339,9 @@ mod tests {
         };
         let tool = Tool { name: "rocm-smi", rootfs: "/".into(), path: Some("/nonexistent/rocm-smi".into()) };
         let (node, turn) = (Arc::new(node), Arc::default());
-        let (check, tool_name, work) = (Check::RocmSmi, ToolName::RocmSmi, Work::calls(&[&[]]));
+        let (check, tool_name, work) = (Check::RocmSmi, ToolName::RocmSmi, Work::Calls(Calls::new(&[&[]], 1, &[])));
         let (interval, timeout) = (Duration::from_millis(100), Duration::from_millis(50));
-        Arc::new(Checker { check, tool_name, node, tool, work, interval, timeout, turn })
+        Arc::new(Checker { check, tool_name, node, tool, work, beside: false, interval, timeout, turn })
     }
 
     async fn reason(checker: &Arc<Checker>) -> Option<&'static str> {

@@ -2,12 +2,13 @@
 //! installed tools change, and stops them. A check that stays keeps its state and any process that
 //! it could not kill. Runs no tool itself.
 
-use crate::check::checker::{Checker, Turn};
+use crate::check::checker::Checker;
 use crate::check::node::{Node, Settings};
+use crate::check::turn::Turn;
 use crate::config::Config;
 use crate::parse::{ToolName, amd_smi};
 use crate::start::tool::Tool;
-use crate::start::work::{Servers, Work};
+use crate::start::work::{Calls, DETAILS_EVERY, Servers, Work};
 use crate::state::errand::Errand;
 use crate::verdict::Check;
 use std::collections::BTreeMap;
@@ -81,7 +82,9 @@ impl Engine {
             let _ = task.watcher.await;
         }
         let standing = |check: Check| self.node.memory.standing(check);
-        self.node.ledger.set_checks(checks.iter().map(|check| (*check, interval(*check, config), standing(*check))));
+        self.node
+            .ledger
+            .set_checks(checks.iter().map(|check| (*check, interval(*check, config, &checks), standing(*check))));
         self.node.set_settings(Settings {
             bounds: config.bounds(),
             expected_gpus: config.gpus.expected,
@@ -92,7 +95,7 @@ impl Engine {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let made = checks.iter().filter_map(|check| {
             let turn = Arc::clone(state.turns.entry(*check).or_default());
-            Some(Arc::new(checker(*check, config, &self.node, turn)?))
+            Some(Arc::new(checker(*check, config, &self.node, turn, &checks)?))
         });
         *self.checkers.write().unwrap_or_else(PoisonError::into_inner) = made.collect();
         let names: Vec<&str> = checks.iter().map(|check| check.as_str()).collect();
@@ -167,7 +170,7 @@ fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
     let (rocm_smi, amd_smi) = match (wanted(Check::RocmSmi), wanted(Check::AmdSmi)) {
         (Some(rocm), Some(amd)) => (rocm, amd),
         (Some(false), None) => (false, true),
-        (Some(true), None) => (true, false),
+        (Some(true), None) => (true, there.amd_smi),
         (None, Some(true)) => (there.rocm_smi, true),
         (None, Some(false)) => (true, false),
         (None, None) => automatic(node, there),
@@ -182,12 +185,20 @@ fn choose(config: &Config, node: &Node, there: Tools) -> Vec<Check> {
     checks.into_iter().flatten().collect()
 }
 
-/// Selects rocm-smi if it is installed, and amd-smi if only that is. If neither is, selects the one
-/// that has passed here, so that its loss is noticed.
+/// Selects the tools that are installed. If neither is, selects the one that has passed here, so
+/// that its loss is noticed.
 fn automatic(node: &Node, there: Tools) -> (bool, bool) {
+    if there.rocm_smi || there.amd_smi {
+        return (there.rocm_smi, there.amd_smi);
+    }
     let known = |check| node.memory.passed_before(check);
-    let amd = !there.rocm_smi && (there.amd_smi || (known(Check::AmdSmi) && !known(Check::RocmSmi)));
+    let amd = known(Check::AmdSmi) && !known(Check::RocmSmi);
     (!amd, amd)
+}
+
+/// Whether the check runs beside another one that judges the same GPUs: amd-smi beside rocm-smi.
+fn is_beside(check: Check, checks: &[Check]) -> bool {
+    check == Check::AmdSmi && checks.contains(&Check::RocmSmi)
 }
 
 /// The GPU tools belong to the host; those of the network come with the exporter, so that they use
@@ -200,21 +211,30 @@ fn tool(name: ToolName, config: &Config) -> Tool {
     }
 }
 
-fn interval(check: Check, config: &Config) -> Duration {
+fn interval(check: Check, config: &Config, checks: &[Check]) -> Duration {
+    let often = config.checks.interval;
     match check {
         Check::Network => config.network_interval(),
-        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => config.checks.interval,
+        Check::AmdSmi if is_beside(check, checks) => config.checks.beside_interval.unwrap_or(often.max(DETAILS_EVERY)),
+        Check::RocmSmi | Check::AmdSmi | Check::Rocminfo => often,
     }
 }
 
 /// Returns the checker; `None` for a network check without a target.
-fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::sync::Mutex<Turn>>) -> Option<Checker> {
+fn checker(
+    check: Check,
+    config: &Config,
+    node: &Arc<Node>,
+    turn: Arc<tokio::sync::Mutex<Turn>>,
+    checks: &[Check],
+) -> Option<Checker> {
     let name = match check {
         Check::RocmSmi => ToolName::RocmSmi,
         Check::AmdSmi => ToolName::AmdSmi,
         Check::Rocminfo => ToolName::Rocminfo,
         Check::Network => config.network.tool,
     };
+    let beside = is_beside(check, checks);
     let work = match name {
         ToolName::Iperf3 => {
             let hosts = config.network.targets.clone();
@@ -223,18 +243,16 @@ fn checker(check: Check, config: &Config, node: &Arc<Node>, turn: Arc<tokio::syn
             }
             Work::Iperf3(Servers { hosts, ports: config.network.ports, bytes: config.network.bytes.clone() })
         }
-        ToolName::AmdSmi if config.gpus.throttling => Work::calls(&[name.calls(), &[amd_smi::ALL_METRICS]].concat()),
-        _ => Work::calls(name.calls()),
+        ToolName::AmdSmi if beside => Work::Calls(Calls::new(&amd_smi::HEALTH_CALLS, 0, &[])),
+        ToolName::AmdSmi => {
+            // Bad pages are read in each run, so that three runs judge them.
+            let [details @ .., _] = &amd_smi::HEALTH_CALLS;
+            Work::Calls(Calls::new(name.calls(), amd_smi::NEEDED, details))
+        }
+        _ => Work::Calls(Calls::new(name.calls(), name.calls().len(), &[])),
     };
     let timeout = if check == Check::Network { config.network_timeout() } else { config.checks.timeout };
-    Some(Checker {
-        check,
-        tool_name: name,
-        node: Arc::clone(node),
-        tool: tool(name, config),
-        work,
-        interval: interval(check, config),
-        timeout,
-        turn,
-    })
+    let interval = interval(check, config, checks);
+    let node = Arc::clone(node);
+    Some(Checker { check, tool_name: name, tool: tool(name, config), work, beside, interval, timeout, node, turn })
 }

@@ -9,6 +9,7 @@ use crate::run::Run;
 use crate::state::errand::Errand;
 use crate::state::run_dir::Pause;
 use crate::strikes::Trigger;
+use crate::verdict::Verdict;
 use jiff::Timestamp;
 use ossci_base::clock;
 use ossci_base::contract::inventory::Inventory;
@@ -69,14 +70,17 @@ impl Probe {
         let probing = tokio::spawn(async move {
             let running: Vec<_> = checks
                 .into_iter()
-                .map(|check| tokio::spawn(async move { check.run_once(Trigger::Probe).await }))
+                .map(|check| tokio::spawn(async move { Some((check.run_once(Trigger::Probe).await?, check.beside)) }))
                 .collect();
             let mut runs = Vec::new();
             for run in running {
                 runs.push(run.await.ok().flatten().ok_or(Refusal::Interrupted)?);
             }
             *last = Some(clock::monotonic());
-            Ok(runs)
+            // A check beside another one that says nothing holds no proof up.
+            let says =
+                |(run, beside): (Run, bool)| (!beside || !matches!(run.verdict(), Verdict::Unknown(_))).then_some(run);
+            Ok(runs.into_iter().filter_map(says).collect())
         });
         probing.await.unwrap_or(Err(Refusal::Interrupted))
     }

@@ -16,6 +16,15 @@ pub struct Checks {
     )]
     pub interval: Duration,
 
+    /// Interval of amd-smi where it runs beside rocm-smi, to read the health of the memory and of
+    /// the links. Default: that of the other checks, and at least 5m.
+    #[arg(
+        long = "check.amd-smi.interval",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    pub beside_interval: Option<Duration>,
+
     /// Timeout of one run; shortened if it does not fit in the interval.
     #[arg(
         long = "check.timeout",

@@ -3,8 +3,8 @@
 use crate::verdict::Check;
 use clap::Args;
 
-/// Enabled checks. Default: rocm-smi or amd-smi, whichever is installed; rocminfo; the network
-/// check if it has a target.
+/// Enabled checks. Default: rocm-smi and amd-smi, as far as they are installed; rocminfo; the
+/// network check if it has a target.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Collectors {
     /// Runs rocm-smi, even if it is not installed.
@@ -20,7 +20,7 @@ pub struct Collectors {
     /// Never runs rocm-smi.
     #[arg(id = "no_collector_rocm_smi", long = "no-collector.rocm-smi")]
     no_rocm_smi: bool,
-    /// Runs amd-smi, in addition to an installed rocm-smi.
+    /// Runs amd-smi even if it is not installed. Beside rocm-smi it reads wear and links.
     #[arg(
         id = "collector_amd_smi",
         long = "collector.amd-smi",

@@ -23,16 +23,4 @@ pub struct Gpus {
         value_parser = not_negative
     )]
     pub max_junction_celsius: Option<f64>,
-
-    /// Also reads all metrics of amd-smi, which show whether and why a GPU throttles itself. Adds
-    /// one call to each run, for which the driver takes two samples 0.1 s apart. No effect on
-    /// rocm-smi, which does not report throttling.
-    #[arg(
-        long = "gpus.throttling",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true"
-    )]
-    pub throttling: bool,
 }

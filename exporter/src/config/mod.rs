@@ -150,9 +150,12 @@ fn in_words(duration: Duration) -> String {
 impl Config {
     /// Checks what the parser of a single flag cannot check.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (flag, value) in
-            [("check.interval", self.checks.interval), ("check.network.interval", self.network_interval())]
-        {
+        let beside = self.checks.beside_interval.unwrap_or(self.checks.interval);
+        for (flag, value) in [
+            ("check.interval", self.checks.interval),
+            ("check.amd-smi.interval", beside),
+            ("check.network.interval", self.network_interval()),
+        ] {
             if value < SHORTEST_INTERVAL {
                 return Err(ConfigError::IntervalTooShort { flag, value });
             }

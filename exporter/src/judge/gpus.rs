@@ -18,6 +18,10 @@ pub const HOT_CELSIUS: f64 = 110.0;
 /// What could not be read is no fault: a row without a value, and GPUs that the kernel suspended.
 pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], low_power: bool, known: Known<'_>, bounds: Bounds) -> Judgement {
     let found = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
+    if known.beside {
+        let none = || own_trouble("no GPU is listed, so none shows the health of its memory");
+        return memory_fault(gpus).unwrap_or_else(|| if found == 0 { none() } else { passed(format!("{found} GPUs")) });
+    }
     // A node with this exporter has a GPU, unless 0 is configured.
     let one = Wanted { least: 1, all: known.suspected.unwrap_or(1) };
     let wanted = known.expected.map_or(one, |expected| inventory::wanted(expected, known.addresses, known.pci));
@@ -141,7 +145,9 @@ fn memory_fault(gpus: &[Gpu]) -> Option<Judgement> {
         Some(format!("{count} uncorrectable errors"))
     });
     let pages = those(|gpu| match gpu.bad_pages.unreservable {
-        _ if gpu.bad_pages.threshold_exceeded => Some("more bad pages than the device allows".to_string()),
+        _ if gpu.bad_pages.threshold_exceeded == Some(true) => {
+            Some("more bad pages than the device allows".to_string())
+        }
         Some(count) if count > 0.0 => Some(format!("{count} bad pages still in use")),
         _ => None,
     });

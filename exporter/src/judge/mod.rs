@@ -36,6 +36,8 @@ pub struct Known<'a> {
     /// Whether the run requested temperature and power, so that an output without fields for them
     /// hides something.
     pub sensors_wanted: bool,
+    /// Another check judges the same GPUs: only what this one says of their memory counts.
+    pub beside: bool,
     /// The GPUs on the PCI bus; `None` if sysfs was not or could not be read.
     pub pci: Option<&'a [PciGpu]>,
 }
@@ -126,6 +128,8 @@ pub fn judge(tool: ToolName, ending: &Ending, parsed: Option<&Parsed>, known: Kn
 /// the node may be no GPU node, or the tool may not fit. Where the number of GPUs was configured or
 /// labelled, somebody has said that they are there.
 ///
+/// A check beside another one fails by what only it can see; the rest is for the other to say.
+///
 /// Nor does a check of the GPUs fail on a node whose GPUs have another driver than `amdgpu`:
 /// virtual machines use them.
 pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgement {
@@ -134,6 +138,8 @@ pub fn believed(judgement: Judgement, check: Check, known: Known<'_>) -> Judgeme
     let set = known.expected.is_some_and(Expected::is_set);
     if check != Check::Network && is_lent_out(known) {
         but(&format!("the GPUs have another driver than {DRIVER}"))
+    } else if known.beside && !matches!(fault, Fault::BadPages | Fault::EccUncorrectable) {
+        but("this check only reads the memory's health")
     } else if known.passed_before || set && check != Check::Network {
         judgement
     } else {

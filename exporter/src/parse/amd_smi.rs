@@ -2,7 +2,8 @@
 //! merged by the number of the GPU. The array of old releases, the object with `gpu_data` of new
 //! ones and a bare object are equivalent here. Text: [`super::amd_smi_text`]. Decides nothing.
 
-use super::amd_smi_fields::{Fields, device};
+use super::amd_smi_fields::device;
+use super::amd_smi_keys::Fields;
 use super::devices::{Device, add, physical};
 use super::documents::{Wanted, documents};
 use super::leaf::{is_bus_address, text};
@@ -10,6 +11,7 @@ use super::output::{Output, Parsed, Reading};
 use super::text::{line_with, never_asked, plain, quote, traceback};
 use super::{amd_smi_text, rocm_smi_text};
 use crate::facts::Facts;
+use crate::health::Errors;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -21,10 +23,18 @@ pub const CALLS: [&[&str]; 3] = [
     &["bad-pages", "--json"],
 ];
 
-/// Additional call for throttling. Its flag is `--throttle` up to 25 and `--violation` later, and a
-/// wrong flag is refused. All metrics together work in every release, but read more from the
-/// device.
-pub const ALL_METRICS: &[&str] = &["metric", "--json"];
+/// The number of calls that a run needs.
+pub const NEEDED: usize = 2;
+
+/// The calls that show wear and links. Each may fail: the links need 6.4. The flags of single
+/// sections changed their names between releases; all sections together work in each.
+pub const HEALTH_CALLS: [&[&str]; 5] = [
+    &["static", "--json"],
+    &["metric", "--json"],
+    &["xgmi", "--link-status", "--json"],
+    &["firmware", "--json"],
+    &["bad-pages", "--json"],
+];
 
 /// Parses one run: the output of one call, or of several in sequence.
 pub fn parse(output: Output<'_>) -> Parsed {
@@ -39,6 +49,8 @@ pub fn parse(output: Output<'_>) -> Parsed {
     for document in &found.whole {
         match list(document) {
             Some(list) => entries.extend(list),
+            // One call was refused; the others may have answered.
+            None if document.get("error").is_some() => {}
             None => not_understood.push(format!("document {}", quote(&document.to_string()))),
         }
     }
@@ -126,7 +138,19 @@ fn devices(entries: Vec<&Value>, odd: &mut Vec<String>) -> Vec<Device> {
             }
         }
     }
-    devices.into_values().collect()
+    devices.into_values().map(with_totals).collect()
+}
+
+/// Adds the totals that the tool does not report: the sums over the blocks that count.
+fn with_totals(mut device: Device) -> Device {
+    let gpu = &mut device.gpu;
+    let sum = |kind: fn(Errors) -> Option<f64>| {
+        gpu.health.counted_blocks().filter_map(|(_, errors)| kind(errors)).reduce(|one, two| one + two)
+    };
+    let (correctable, uncorrectable) = (sum(|errors| errors.correctable), sum(|errors| errors.uncorrectable));
+    gpu.correctable_errors = gpu.correctable_errors.or(correctable);
+    gpu.uncorrectable_errors = gpu.uncorrectable_errors.or(uncorrectable);
+    device
 }
 
 #[cfg(test)]

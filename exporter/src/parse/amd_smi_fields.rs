@@ -1,39 +1,14 @@
 //! Facts of one `amd-smi` device, from its keys, which both output formats share. Decides nothing.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use super::amd_smi_health::health;
+use super::amd_smi_keys::Fields;
 use super::devices::{Device, bus_address};
-use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, is_sentinel, number, text, within};
+use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, count, number, text, within};
 use super::text::quote;
 use crate::facts::{BadPages, Gpu, Limits, Temperatures, Throttled};
-
-/// Keys of one device, in either format.
-pub enum Fields<'a> {
-    Json(&'a Value),
-    /// `section.key` in lower case.
-    Text(&'a BTreeMap<String, Value>),
-}
-
-impl Fields<'_> {
-    fn get(&self, path: &str) -> Option<&Value> {
-        match self {
-            Fields::Json(value) => path.split('.').try_fold(*value, |value, key| value.get(key)),
-            Fields::Text(fields) => fields.get(path),
-        }
-    }
-
-    /// Returns whether a section exists, even as "N/A".
-    fn has(&self, section: &str) -> bool {
-        match self {
-            Fields::Json(value) => value.get(section).is_some(),
-            Fields::Text(fields) => {
-                fields.contains_key(section) || fields.keys().any(|key| key.split('.').next() == Some(section))
-            }
-        }
-    }
-}
 
 /// Returns the facts of one device. Names changed between releases, so each fact has a list of
 /// names.
@@ -93,28 +68,15 @@ pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device 
             memory_total_bytes,
             memory_used_bytes,
             limits_celsius: Limits { slowdown, shutdown },
-            uncorrectable_errors: errors(fields, "uncorrectable"),
-            correctable_errors: errors(fields, "correctable"),
+            uncorrectable_errors: fields.get("ecc.total_uncorrectable_count").and_then(count),
+            correctable_errors: fields.get("ecc.total_correctable_count").and_then(count),
             throttled: throttled(index, fields, odd),
             bad_pages: bad_pages(fields),
+            health: health(index, fields, odd),
             asked_for_sensors: fields.has("power") || fields.has("temperature"),
             ..Gpu::default()
         },
     }
-}
-
-/// Returns a count of errors. Negative values are differences of unreadable totals; the largest
-/// number of a width means no value.
-fn errors(fields: &Fields<'_>, kind: &str) -> Option<f64> {
-    let count =
-        |value: &Value| number(value).ok().flatten().filter(|count| COUNT.contains(count) && !is_sentinel(*count));
-    if let Some(total) = fields.get(&format!("ecc.total_{kind}_count")).and_then(count) {
-        return Some(total);
-    }
-    let blocks = fields.get("ecc_blocks").and_then(Value::as_object)?;
-    let key = format!("{kind}_count");
-    let counts = blocks.values().filter_map(|block| count(block.get(&key)?));
-    counts.reduce(|one, two| one + two)
 }
 
 /// Returns the current state of each limit. `power.throttle_status` is not read: it names no cause,
@@ -153,7 +115,7 @@ fn bad_pages(fields: &Fields<'_>) -> BadPages {
         retired: count("retired"),
         pending: count("pending"),
         unreservable: count("un_res"),
-        threshold_exceeded: exceeded.is_some_and(|said| said.eq_ignore_ascii_case("true")),
+        threshold_exceeded: exceeded.map(|said| said.eq_ignore_ascii_case("true")),
     }
 }
 

@@ -2,7 +2,8 @@
 //! the table of `monitor`, and the box that 7.x prints without arguments. None of them marks its
 //! end, which is why the check requests JSON. Decides nothing.
 
-use super::amd_smi_fields::{Fields, device};
+use super::amd_smi_fields::device;
+use super::amd_smi_keys::Fields;
 use super::devices::{Device, bus_address, physical};
 use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, quantity, within, word};
 use super::output::{Parsed, Reading};
@@ -32,8 +33,24 @@ pub fn parse(text: &str) -> Option<Parsed> {
 }
 
 /// Sections with facts; other sections are skipped, at any depth.
-const SECTIONS: [&str; 12] =
-    ["usage", "power", "temperature", "ecc", "mem_usage", "limit", "asic", "bus", "board", "ras", "vram", "throttle"];
+const SECTIONS: [&str; 16] = [
+    "usage",
+    "power",
+    "temperature",
+    "ecc",
+    "mem_usage",
+    "limit",
+    "asic",
+    "bus",
+    "board",
+    "ras",
+    "vram",
+    "throttle",
+    "pcie",
+    "energy",
+    "driver",
+    "vbios",
+];
 
 /// Sections that list pages.
 const PAGES: [&str; 3] = ["retired", "pending", "un_res"];

@@ -12,6 +12,11 @@ pub const WATTS: RangeInclusive<f64> = 0.0..=2000.0;
 pub const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 pub const BYTES: RangeInclusive<f64> = 0.0..=1e15;
 pub const COUNT: RangeInclusive<f64> = 0.0..=1e15;
+pub const HERTZ: RangeInclusive<f64> = 0.0..=1e10;
+pub const JOULES: RangeInclusive<f64> = 0.0..=1e15;
+pub const LANES: RangeInclusive<f64> = 0.0..=32.0;
+/// Per second and lane.
+pub const TRANSFERS: RangeInclusive<f64> = 0.0..=1e12;
 
 /// A counter that a driver does not fill shows the largest number of its width.
 const SENTINELS: [f64; 3] = [65_535.0, 4_294_967_295.0, 18_446_744_073_709_551_615.0];
@@ -21,7 +26,7 @@ const NO_VALUE: [&str; 10] =
     ["", "n/a", "n/a (secondary die)", "none", "unknown", "unsupported", "not supported", "null", "nan", "0x"];
 
 /// Units as the tools write them, and their factors to base units.
-const UNITS: [(&str, f64); 17] = [
+const UNITS: [(&str, f64); 18] = [
     ("%", 1.0),
     ("°C", 1.0),
     ("_C", 1.0),
@@ -30,6 +35,7 @@ const UNITS: [(&str, f64); 17] = [
     ("W", 1.0),
     ("MHz", 1e6),
     ("Mhz", 1e6),
+    ("GT/s", 1e9),
     ("mV", 1e-3),
     ("GB", 1_073_741_824.0),
     ("MB", 1_048_576.0),
@@ -80,6 +86,12 @@ pub fn number(value: &Value) -> Result<Option<f64>, String> {
         Value::Array(_) => Err(value.to_string()),
         Value::Null | Value::Bool(_) => Ok(None),
     }
+}
+
+/// Returns a count of errors. Negative values are differences of unreadable totals; the largest
+/// number of a width means no value.
+pub fn count(value: &Value) -> Option<f64> {
+    number(value).ok().flatten().filter(|count| COUNT.contains(count) && !is_sentinel(*count))
 }
 
 /// Returns a cell as a number, with the same exceptions.

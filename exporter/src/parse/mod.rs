@@ -4,6 +4,8 @@
 
 pub mod amd_smi;
 mod amd_smi_fields;
+mod amd_smi_health;
+mod amd_smi_keys;
 mod amd_smi_text;
 mod blame;
 mod devices;

@@ -76,7 +76,7 @@ fn page(runs: &[Run], form: Form) -> String {
 fn every_metric_of_the_table_is_on_the_page_of_a_healthy_node() {
     // No tool reports all values.
     let others = [
-        run_of(ToolName::AmdSmi, include_str!("../../testdata/amd-smi/throttled.json")),
+        run_of(ToolName::AmdSmi, include_str!("../../testdata/amd-smi/health.json")),
         run_of(ToolName::Speedtest, include_str!("../../testdata/speedtest/healthy.json")),
     ];
     let page = page(&healthy(), Form::Classic) + &page(&others, Form::Classic);
@@ -124,6 +124,35 @@ fn corrected_errors_and_causes_of_throttling_have_series() {
         assert!(page.lines().any(|shown| shown.trim_end_matches(".0") == line), "{line}\n{page}");
     }
     assert_eq!(page.matches("\nossci_gpu_throttled{").count(), 8 * 5);
+}
+
+#[test]
+fn wear_and_links_have_series_and_the_page_stays_small() {
+    let beside = [healthy(), vec![run(Check::AmdSmi, include_str!("../../testdata/amd-smi/health.json"))]].concat();
+    let page = page(&beside, Form::Classic);
+    for line in [
+        // rocm-smi's temperature, and not the older one of amd-smi.
+        "ossci_gpu_temperature_celsius{gpu=\"0\",pci_bus=\"0000:05:00.0\",sensor=\"junction\"} 41",
+        "ossci_gpu_correctable_errors{gpu=\"3\",pci_bus=\"0000:65:00.0\"} 7",
+        "ossci_gpu_deferred_errors{gpu=\"3\",pci_bus=\"0000:65:00.0\"} 1",
+        "ossci_gpu_block_errors{gpu=\"3\",pci_bus=\"0000:65:00.0\",block=\"XGMI_WAFL\",kind=\"correctable\"} 5",
+        "ossci_gpu_bad_pages{gpu=\"3\",pci_bus=\"0000:65:00.0\",state=\"retired\"} 1",
+        "ossci_gpu_bad_page_threshold_exceeded{gpu=\"3\",pci_bus=\"0000:65:00.0\"} 0",
+        "ossci_gpu_pcie_lanes{gpu=\"6\",pci_bus=\"0000:c6:00.0\"} 8",
+        "ossci_gpu_pcie_max_lanes{gpu=\"6\",pci_bus=\"0000:c6:00.0\"} 16",
+        "ossci_gpu_pcie_replays{gpu=\"6\",pci_bus=\"0000:c6:00.0\"} 3",
+        "ossci_gpu_xgmi_links{gpu=\"2\",pci_bus=\"0000:46:00.0\",state=\"down\"} 1",
+        "ossci_gpu_clock_hertz{gpu=\"0\",pci_bus=\"0000:05:00.0\",clock=\"graphics\"} 2093000000",
+        "ossci_gpu_energy_joules_total{gpu=\"0\",pci_bus=\"0000:05:00.0\"} 14292727.274",
+        "ossci_gpus_with_version{component=\"driver\",version=\"6.16.13\"} 8",
+        "ossci_gpus_with_version{component=\"pm\",version=\"00.85.120.00\"} 1",
+    ] {
+        assert!(page.lines().any(|shown| shown.trim_end_matches(".0") == line), "{line}\n{page}");
+    }
+    // The block does not count its errors.
+    assert!(!page.contains("MPIO"));
+    let series = page.lines().filter(|line| !line.starts_with('#')).count();
+    assert!(series <= 400, "{series} series");
 }
 
 #[test]

@@ -16,11 +16,31 @@ pub struct Servers {
     pub bytes: String,
 }
 
+/// Calls of a GPU tool.
+#[derive(Debug, Clone, Default)]
+pub struct Calls {
+    /// In sequence; their outputs are parsed as one.
+    pub each_run: Vec<Vec<OsString>>,
+    /// How many of them must succeed, from the first on. If none, one answer of any is enough.
+    pub needed: usize,
+    /// Made at most every [`DETAILS_EVERY`], for facts that no verdict needs.
+    pub now_and_then: Vec<Vec<OsString>>,
+}
+
+impl Calls {
+    pub fn new(each_run: &[&[&str]], needed: usize, now_and_then: &[&[&str]]) -> Calls {
+        let owned = |calls: &[&[&str]]| calls.iter().map(|call| call.iter().map(OsString::from).collect()).collect();
+        Calls { each_run: owned(each_run), needed, now_and_then: owned(now_and_then) }
+    }
+}
+
+/// How often calls for details are made: memory and links wear slowly, and each call starts Python.
+pub const DETAILS_EVERY: Duration = Duration::from_secs(300);
+
 /// Commands of a run.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// Calls in sequence; their outputs are parsed as one. All but the first two may fail.
-    Calls(Vec<Vec<OsString>>),
+    Calls(Calls),
     /// One call for each host, with another port each time. The first answer counts.
     Iperf3(Servers),
 }
@@ -29,32 +49,20 @@ pub enum Work {
 /// for the kernel, for minutes.
 const LONGEST_CONNECT: Duration = Duration::from_secs(3);
 
-impl Work {
-    pub fn calls(calls: &[&[&str]]) -> Work {
-        Work::Calls(calls.iter().map(|call| call.iter().map(OsString::from).collect()).collect())
-    }
-
+impl Servers {
     /// Returns the calls of run number `run` on this node, which have this time together.
-    pub fn of_run(&self, node: &str, run: u64, time: Duration) -> Vec<Vec<OsString>> {
-        match self {
-            Work::Calls(calls) => calls.clone(),
-            Work::Iperf3(servers) => {
-                let port = schedule::port(node, servers.ports, run);
-                let hosts = u32::try_from(servers.hosts.len()).unwrap_or(u32::MAX).max(1);
-                let connect = LONGEST_CONNECT.min(time / hosts / 2);
-                let call = |host: &String| {
-                    let arguments = iperf3::arguments(host, port, &servers.bytes, connect);
-                    arguments.into_iter().map(OsString::from).collect()
-                };
-                let mut calls: Vec<Vec<OsString>> = servers.hosts.iter().map(call).collect();
-                // Each host is asked first in turn, so that all are known to answer.
-                let first = schedule::turn(node, calls.len(), run);
-                calls.rotate_left(first);
-                calls
-            }
-        }
+    pub fn calls(&self, node: &str, run: u64, time: Duration) -> Vec<Vec<OsString>> {
+        let port = schedule::port(node, self.ports, run);
+        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX).max(1);
+        let connect = LONGEST_CONNECT.min(time / hosts / 2);
+        let call = |host: &String| {
+            let arguments = iperf3::arguments(host, port, &self.bytes, connect);
+            arguments.into_iter().map(OsString::from).collect()
+        };
+        let mut calls: Vec<Vec<OsString>> = self.hosts.iter().map(call).collect();
+        // Each host is asked first in turn, so that all are known to answer.
+        let first = schedule::turn(node, calls.len(), run);
+        calls.rotate_left(first);
+        calls
     }
 }
-
-/// Number of calls that a run needs; later ones only add facts.
-pub const NEEDED_CALLS: usize = 2;

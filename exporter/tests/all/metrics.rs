@@ -40,7 +40,8 @@ fn page() -> String {
     let causes = words(Throttled::default().causes().iter().map(|(cause, _)| *cause).collect());
     let _ = write!(
         page,
-        "\nLabel `cause`: {causes}. Only amd-smi reports it, and only with `--gpus.throttling`, which adds one call to each run.\n"
+        "\nLabel `cause`: {causes}. Errors, bad pages, throttling, links, clocks, energy and versions come from `amd-smi`, every 5 min. \
+         They stay on the page when the check fails.\n"
     );
     page
 }
@@ -62,7 +63,7 @@ fn names_follow_the_conventions() {
         assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
         assert_eq!(name.ends_with("_info"), metric.kind == Kind::Info, "{name}");
         assert!(
-            metric.unit.is_none_or(|unit| name.ends_with(&format!("_{unit}"))),
+            metric.unit.is_none_or(|unit| name.trim_end_matches("_total").ends_with(&format!("_{unit}"))),
             "{name} does not end with its unit"
         );
         assert!(metric.help.ends_with('.') && !metric.help.contains('|'), "{name}: {}", metric.help);

@@ -42,7 +42,7 @@ fn a_reload_applies_a_valid_file_and_keeps_the_strikes() {
 }
 
 #[test]
-fn amd_smi_runs_if_rocm_smi_is_not_installed() {
+fn amd_smi_runs_alone_until_rocm_smi_is_installed() {
     let node = Node::new("amd-smi");
     std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
     // Each of the three calls prints its own document.
@@ -50,36 +50,93 @@ fn amd_smi_runs_if_rocm_smi_is_not_installed() {
     node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; metric) echo '[]';; *) exit 2;; esac"));
     let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
     let exporter = node.start(&["--check.interval=500ms", &tool]);
-    exporter.wait_for("ossci_check_success{check=\"amd-smi\"}", |value| value == 1.0);
+    exporter.wait_for(AMD_SMI, |value| value == 1.0);
     assert_eq!(exporter.value(STRIKES), None);
     assert!(exporter.metrics().contains("ossci_gpu_info{gpu=\"0\",pci_bus=\"0000:05:00.0\""));
     node.prints("rocm-smi", "rocm-smi/healthy.json");
     hang_up(&exporter);
     exporter.wait_for("ossci_check_success{check=\"rocm-smi\"}", |value| value == 1.0);
-    assert_eq!(exporter.value("ossci_check_success{check=\"amd-smi\"}"), None);
+    // It stays, beside the other one, at its own pace.
+    assert_eq!(exporter.value("ossci_check_interval_seconds{check=\"amd-smi\"}"), Some(300.0));
+}
+
+/// Flags of an exporter that runs amd-smi often, also beside rocm-smi.
+fn with_amd_smi(node: &Node) -> [String; 3] {
+    let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
+    ["--check.interval=500ms".to_string(), "--check.amd-smi.interval=500ms".to_string(), tool]
+}
+
+const AMD_SMI: &str = "ossci_check_success{check=\"amd-smi\"}";
+const AMD_SMI_STRIKES: &str = "ossci_check_consecutive_failures{check=\"amd-smi\"}";
+
+#[test]
+fn amd_smi_alone_reads_wear_and_links_now_and_then() {
+    let node = Node::new("details");
+    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
+    let sample = |name: &str| format!("{}/testdata/amd-smi/{name}", env!("CARGO_MANIFEST_DIR"));
+    let calls = node.path.join("calls");
+    let script = format!(
+        "case \"$*\" in 'static --json') echo x >>'{}'; exec cat '{}';; static*) exec cat '{}';; metric*) echo '[]';; *) exit 2;; esac",
+        calls.display(),
+        sample("health.json"),
+        sample("healthy.json")
+    );
+    node.does("amd-smi", &script);
+    let [often, _, tool] = with_amd_smi(&node);
+    let exporter = node.start(&[&often, &tool]);
+    exporter.wait_for("ossci_check_runs_total{check=\"amd-smi\"}", |runs| runs >= 3.0);
+    assert_eq!(exporter.value(AMD_SMI), Some(1.0));
+    let gpu = "gpu=\"1\",pci_bus=\"0000:26:00.0\"";
+    assert_eq!(exporter.value(&format!("ossci_gpu_throttled{{{gpu},cause=\"power\"}}")), Some(1.0));
+    assert_eq!(exporter.value(&format!("ossci_gpu_pcie_lanes{{{gpu}}}")), Some(16.0));
+    assert_eq!(std::fs::read_to_string(calls).unwrap().lines().count(), 1);
 }
 
 #[test]
-fn throttling_is_read_only_if_configured() {
-    let node = Node::new("throttling");
-    std::fs::remove_file(node.path.join("rocm-smi")).unwrap();
-    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/healthy.json");
-    let all = r#"[{"gpu": 0, "throttle": {"ppt_violation_status": "ACTIVE"}}]"#;
-    let script = format!(
-        "case \"$*\" in static*) exec cat '{sample}';; 'metric --json') echo '{all}';; metric*) echo '[]';; *) exit 2;; esac"
-    );
-    node.does("amd-smi", &script);
-    let tool = format!("--tool.amd-smi={}", node.path.join("amd-smi").display());
-    let series = "ossci_gpu_throttled{gpu=\"0\",pci_bus=\"0000:05:00.0\",cause=\"power\"}";
-    for (flags, wanted) in [
-        (vec!["--check.interval=500ms", &tool, "--gpus.throttling"], Some(1.0)),
-        (vec!["--check.interval=500ms", &tool], None),
-    ] {
-        let mut exporter = node.start(&flags);
-        exporter.wait_for("ossci_check_success{check=\"amd-smi\"}", |value| value == 1.0);
-        assert_eq!(exporter.value(series), wanted);
-        exporter.stop();
+fn lost_memory_fails_a_node_through_amd_smi_beside_rocm_smi() {
+    let node = Node::new("beside");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/uncorrectable.json");
+    let answers = |script: &str| node.does("amd-smi", &format!("case $1 in {script}; *) exit 2;; esac"));
+    answers("metric) exec cat /dev/null;; static) echo '[{\"gpu\": 0, \"bdf\": \"0000:05:00.0\"}]';");
+    let [often, beside_often, tool] = with_amd_smi(&node);
+    let exporter = node.start(&[&often, &beside_often, &tool]);
+    // One of eight GPUs, without temperature and power: rocm-smi judges that.
+    exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
+    answers(&format!("static) exec cat '{sample}';"));
+    exporter.wait_for(AMD_SMI_STRIKES, |strikes| strikes >= 3.0);
+    let reason = "ossci_check_result_info{check=\"amd-smi\",verdict=\"failed\",reason=\"ecc-uncorrectable\"}";
+    assert_eq!((exporter.value(reason), exporter.value(STRIKES)), (Some(1.0), Some(0.0)));
+    // The count is shown although the check failed.
+    assert!(exporter.metrics().contains("ossci_gpu_uncorrectable_errors{"));
+    let checks = |answer: &serde_json::Value| -> Vec<String> {
+        let results = answer["results"].as_array().unwrap().iter();
+        results.map(|result| format!("{} {}", result["check"], result["verdict"]).replace('"', "")).collect()
+    };
+    assert_eq!(checks(&exporter.probe("check=gpu").1), ["rocm-smi passed", "amd-smi failed", "rocminfo passed"]);
+}
+
+#[test]
+fn a_broken_amd_smi_beside_rocm_smi_accuses_nobody_and_holds_no_proof_up() {
+    let node = Node::new("beside-broken");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/health.json");
+    node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; *) exit 2;; esac"));
+    let [often, beside_often, tool] = with_amd_smi(&node);
+    let exporter = node.start(&[&often, &beside_often, "--check.timeout=300ms", &tool]);
+    exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
+    let unknown = "ossci_check_result_info{check=\"amd-smi\",verdict=\"unknown\",reason=\"own-trouble\"}";
+    for trouble in
+        ["exec sleep 60", "exit 9", "echo AMDSMI Tool: Unable to get devices, driver not initialized; exit 255"]
+    {
+        node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; *) exit 2;; esac"));
+        exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
+        node.does("amd-smi", trouble);
+        exporter.wait_for(unknown, |shown| shown == 1.0);
+        assert_eq!(exporter.value(AMD_SMI_STRIKES), Some(0.0), "{trouble}");
     }
+    let answer = exporter.probe("check=gpu").1;
+    let checks: Vec<&str> =
+        answer["results"].as_array().unwrap().iter().filter_map(|it| it["check"].as_str()).collect();
+    assert_eq!(checks, ["rocm-smi", "rocminfo"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Samples of each metric, taken from a snapshot. Pure: no I/O.
 
 use crate::facts::{Facts, Gpu, Limits, Temperatures, Transfer};
+use crate::health::{Errors, Xgmi};
 use crate::show::metrics::Sample;
 use crate::state::ledger::{CheckView, Snapshot};
 use crate::verdict::Check;
@@ -31,9 +32,23 @@ pub fn result_info(snapshot: &Snapshot) -> Vec<Sample> {
 
 /// Returns the GPUs with the labels that identify them.
 pub fn gpus(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
-    // If both checks have values, only those of rocm-smi are shown.
-    let of = |check: Check| snapshot.checks.iter().find(|view| view.check == check)?.values()?.gpus();
-    let gpus = of(Check::RocmSmi).or_else(|| of(Check::AmdSmi)).unwrap_or_default();
+    // Beside rocm-smi, amd-smi runs too seldom for the present state of a GPU.
+    let view = view(snapshot, Check::RocmSmi).or_else(|| view(snapshot, Check::AmdSmi));
+    labelled(view.and_then(|view| view.values()?.gpus()).unwrap_or_default())
+}
+
+/// Returns the GPUs whose wear and links are known, with the labels that identify them. They stay
+/// when the check fails: a failure may be what they show.
+fn worn(snapshot: &Snapshot) -> Vec<(Vec<String>, &Gpu)> {
+    let of = |check: Check| view(snapshot, check)?.facts()?.gpus();
+    labelled(of(Check::AmdSmi).or_else(|| of(Check::RocmSmi)).unwrap_or_default())
+}
+
+fn view(snapshot: &Snapshot, check: Check) -> Option<&CheckView> {
+    snapshot.checks.iter().find(|view| view.check == check)
+}
+
+fn labelled(gpus: &[Gpu]) -> Vec<(Vec<String>, &Gpu)> {
     let labels = |index: usize, gpu: &Gpu| vec![index.to_string(), gpu.pci_bus.clone().unwrap_or_default()];
     gpus.iter().enumerate().map(|(index, gpu)| (labels(index, gpu), gpu)).collect()
 }
@@ -64,23 +79,71 @@ fn sensors(labels: &[String], of: Temperatures, more: &[&str]) -> Vec<Sample> {
     of.sensors().into_iter().filter_map(sample).collect()
 }
 
-pub fn throttled(snapshot: &Snapshot) -> Vec<Sample> {
-    let causes = |(labels, gpu): (Vec<String>, &Gpu)| {
-        let sample = |(cause, yes): (&str, Option<bool>)| {
-            Some(([labels.as_slice(), &[cause.to_string()]].concat(), f64::from(yes?)))
-        };
-        gpu.throttled.causes().map(sample)
+/// Returns one sample for each GPU with a value of its wear or its links.
+pub fn per_worn_gpu(snapshot: &Snapshot, value: fn(&Gpu) -> Option<f64>) -> Vec<Sample> {
+    worn(snapshot).into_iter().filter_map(|(labels, gpu)| Some((labels, value(gpu)?))).collect()
+}
+
+/// Returns the samples of each GPU that have values, with these words after its own labels.
+fn worded<W: IntoIterator<Item = (Vec<String>, Option<f64>)>>(
+    snapshot: &Snapshot,
+    words: impl Fn(&Gpu) -> W,
+) -> Vec<Sample> {
+    let of_gpu = |(labels, gpu): (Vec<String>, &Gpu)| {
+        let sample = move |(more, value): (Vec<String>, Option<f64>)| Some(([labels.clone(), more].concat(), value?));
+        words(gpu).into_iter().filter_map(sample).collect::<Vec<Sample>>()
     };
-    gpus(snapshot).into_iter().flat_map(causes).flatten().collect()
+    worn(snapshot).into_iter().flat_map(of_gpu).collect()
+}
+
+fn word((word, value): (&str, Option<f64>)) -> (Vec<String>, Option<f64>) {
+    (vec![word.to_string()], value)
+}
+
+pub fn throttled(snapshot: &Snapshot) -> Vec<Sample> {
+    worded(snapshot, |gpu| gpu.throttled.causes().map(|(cause, yes)| word((cause, yes.map(f64::from)))))
 }
 
 pub fn bad_pages(snapshot: &Snapshot) -> Vec<Sample> {
-    let states = |(labels, gpu): (Vec<String>, &Gpu)| {
+    worded(snapshot, |gpu| {
         let pages = gpu.bad_pages;
-        let of = [("retired", pages.retired), ("pending", pages.pending), ("unreservable", pages.unreservable)];
-        of.map(|(state, count)| Some(([labels.as_slice(), &[state.to_string()]].concat(), count?)))
-    };
-    gpus(snapshot).into_iter().flat_map(states).flatten().collect()
+        [("retired", pages.retired), ("pending", pages.pending), ("unreservable", pages.unreservable)].map(word)
+    })
+}
+
+pub fn block_errors(snapshot: &Snapshot) -> Vec<Sample> {
+    worded(snapshot, |gpu| {
+        let kinds = |(block, errors): (&str, Errors)| {
+            errors.kinds().map(|(kind, count)| (vec![block.to_string(), kind.to_string()], count))
+        };
+        gpu.health.shown_blocks().flat_map(kinds).collect::<Vec<_>>()
+    })
+}
+
+pub fn xgmi_links(snapshot: &Snapshot) -> Vec<Sample> {
+    worded(snapshot, |gpu| {
+        let of = |count: fn(Xgmi) -> f64| gpu.health.xgmi.map(count);
+        [("up", of(|links| links.up)), ("down", of(|links| links.down)), ("disabled", of(|links| links.disabled))]
+            .map(word)
+    })
+}
+
+pub fn clocks(snapshot: &Snapshot) -> Vec<Sample> {
+    worded(snapshot, |gpu| [("graphics", gpu.health.clocks.graphics), ("memory", gpu.health.clocks.memory)].map(word))
+}
+
+/// Returns for each version of a component how many GPUs have it: one series for all GPUs that are
+/// alike.
+pub fn versions(snapshot: &Snapshot) -> Vec<Sample> {
+    let mut counts: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    for (_, gpu) in worn(snapshot) {
+        for (component, version) in &gpu.health.versions {
+            *counts.entry((component, version)).or_default() += 1.0;
+        }
+    }
+    let sample =
+        |((component, version), count): ((&str, &str), f64)| (vec![component.to_string(), version.to_string()], count);
+    counts.into_iter().map(sample).collect()
 }
 
 pub fn pci_gpus(snapshot: &Snapshot) -> Vec<Sample> {
@@ -105,8 +168,7 @@ pub fn bytes(bits: f64) -> f64 {
 }
 
 pub fn network(snapshot: &Snapshot, value: fn(&Transfer) -> Option<f64>) -> Vec<Sample> {
-    let view = snapshot.checks.iter().find(|view| view.check == Check::Network);
-    match view.and_then(CheckView::values) {
+    match view(snapshot, Check::Network).and_then(CheckView::values) {
         Some(Facts::Network(transfer)) => value(transfer).map_or(Vec::new(), one),
         _ => Vec::new(),
     }

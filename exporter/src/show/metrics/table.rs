@@ -2,8 +2,8 @@
 //! There is no label for the node: the scrape configuration adds it.
 
 use crate::show::metrics::samples::{
-    bad_pages, bytes, gpu_info, network, one, pci_gpus, per_check, per_gpu, result_info, seconds, temperature_limits,
-    temperatures, throttled,
+    bad_pages, block_errors, bytes, clocks, gpu_info, network, one, pci_gpus, per_check, per_gpu, per_worn_gpu,
+    result_info, seconds, temperature_limits, temperatures, throttled, versions, xgmi_links,
 };
 use crate::show::metrics::{Kind, Metric, row};
 use crate::state::run_dir::Pause;
@@ -154,7 +154,7 @@ pub const TABLE: &[Metric] = &[
         None,
         Gauge,
         GPU,
-        |s| per_gpu(s, |gpu| gpu.uncorrectable_errors),
+        |s| per_worn_gpu(s, |gpu| gpu.uncorrectable_errors),
     ),
     row(
         "ossci_gpu_correctable_errors",
@@ -162,7 +162,39 @@ pub const TABLE: &[Metric] = &[
         None,
         Gauge,
         GPU,
-        |s| per_gpu(s, |gpu| gpu.correctable_errors),
+        |s| per_worn_gpu(s, |gpu| gpu.correctable_errors),
+    ),
+    row(
+        "ossci_gpu_deferred_errors",
+        "ECC errors since boot whose data nothing has used, if the tool reports them.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_worn_gpu(s, |gpu| gpu.health.deferred_errors),
+    ),
+    row(
+        "ossci_gpu_block_errors",
+        "ECC errors since boot of the memory (block `UMC`) and of other blocks with errors, by kind.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "block", "kind"],
+        block_errors,
+    ),
+    row(
+        "ossci_gpu_bad_pages",
+        "Bad pages of the memory by state, if the tool reports them.",
+        None,
+        Gauge,
+        &["gpu", "pci_bus", "state"],
+        bad_pages,
+    ),
+    row(
+        "ossci_gpu_bad_page_threshold_exceeded",
+        "1 if the GPU has more bad pages than it allows, if the tool reports it.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_worn_gpu(s, |gpu| gpu.bad_pages.threshold_exceeded.map(f64::from)),
     ),
     row(
         "ossci_gpu_throttled",
@@ -172,13 +204,57 @@ pub const TABLE: &[Metric] = &[
         &["gpu", "pci_bus", "cause"],
         throttled,
     ),
+    row("ossci_gpu_pcie_lanes", "Lanes of the link to the host in use.", None, Gauge, GPU, |s| {
+        per_worn_gpu(s, |gpu| gpu.health.pcie.width)
+    }),
+    row("ossci_gpu_pcie_max_lanes", "Lanes that the GPU has.", None, Gauge, GPU, |s| {
+        per_worn_gpu(s, |gpu| gpu.health.pcie.max_width)
+    }),
     row(
-        "ossci_gpu_bad_pages",
-        "Bad pages of the memory by state, if the tool reports them.",
+        "ossci_gpu_pcie_transfers_per_second",
+        "Speed of each lane now; some GPUs lower it while they idle.",
+        None,
+        Gauge,
+        GPU,
+        |s| per_worn_gpu(s, |gpu| gpu.health.pcie.speed),
+    ),
+    row("ossci_gpu_pcie_max_transfers_per_second", "Speed of a lane that the GPU can do.", None, Gauge, GPU, |s| {
+        per_worn_gpu(s, |gpu| gpu.health.pcie.max_speed)
+    }),
+    row("ossci_gpu_pcie_replays", "PCIe packets sent again since boot.", None, Gauge, GPU, |s| {
+        per_worn_gpu(s, |gpu| gpu.health.pcie.replays)
+    }),
+    row(
+        "ossci_gpu_xgmi_links",
+        "Links to other GPUs by state; some are down or disabled on healthy GPUs.",
         None,
         Gauge,
         &["gpu", "pci_bus", "state"],
-        bad_pages,
+        xgmi_links,
+    ),
+    row(
+        "ossci_gpu_clock_hertz",
+        "Slowest of the graphics clocks, and the memory's clock.",
+        Some("hertz"),
+        Gauge,
+        &["gpu", "pci_bus", "clock"],
+        clocks,
+    ),
+    row(
+        "ossci_gpu_energy_joules_total",
+        "Energy used since the driver was loaded.",
+        Some("joules"),
+        Counter,
+        GPU,
+        |s| per_worn_gpu(s, |gpu| gpu.health.energy_joules),
+    ),
+    row(
+        "ossci_gpus_with_version",
+        "GPUs with this version of the driver, the VBIOS or a firmware.",
+        None,
+        Gauge,
+        &["component", "version"],
+        versions,
     ),
     row("ossci_gpu_partitions", "Compute partitions; 1 if the GPU is not partitioned.", None, Gauge, GPU, |s| {
         per_gpu(s, |gpu| Some(f64::from(gpu.partitions)))

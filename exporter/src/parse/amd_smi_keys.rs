@@ -1,0 +1,31 @@
+//! Keys of one `amd-smi` device, which both output formats share. Decides nothing.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Keys of one device, in either format.
+pub enum Fields<'a> {
+    Json(&'a Value),
+    /// `section.key` in lower case.
+    Text(&'a BTreeMap<String, Value>),
+}
+
+impl Fields<'_> {
+    /// Returns the value at a path such as `power.socket_power`.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        match self {
+            Fields::Json(value) => path.split('.').try_fold(*value, |value, key| value.get(key)),
+            Fields::Text(fields) => fields.get(path),
+        }
+    }
+
+    /// Returns whether a section exists, even as "N/A".
+    pub fn has(&self, section: &str) -> bool {
+        match self {
+            Fields::Json(value) => value.get(section).is_some(),
+            Fields::Text(fields) => {
+                fields.contains_key(section) || fields.keys().any(|key| key.split('.').next() == Some(section))
+            }
+        }
+    }
+}
