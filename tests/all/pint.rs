@@ -59,12 +59,16 @@ rule {
 "#;
 
 /// Returns the real exporter's page for one recorded output. The checks have passed before, and a
-/// GPU on the bus has no driver.
+/// GPU on the bus has no driver, a fabric port is slow.
 async fn page(folder: &Path, recorded: &str, iperf3: &str) -> String {
     let gpu = folder.join("sys/bus/pci/devices/0000:f5:00.0");
     fs::create_dir_all(&gpu).unwrap();
     fs::write(gpu.join("vendor"), "0x1002\n").unwrap();
     fs::write(gpu.join("class"), "0x120000\n").unwrap();
+    let port = folder.join("sys/class/infiniband/mlx5_0/ports/1");
+    fs::create_dir_all(&port).unwrap();
+    fs::write(port.join("state"), "4: ACTIVE\n").unwrap();
+    fs::write(port.join("rate"), "10 Gb/sec (4X SDR)\n").unwrap();
     let samples = environment::repository().join("exporter/testdata");
     let prints = |sample: &str| format!("cat '{}'", samples.join(sample).display());
     let well = [prints("amd-smi/healthy.json"), prints("rocminfo/healthy.txt"), prints("iperf3/fast.json")];

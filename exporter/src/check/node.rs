@@ -6,6 +6,8 @@ use crate::config::Config;
 use crate::inventory::{self, Expected};
 use crate::judge::Bounds;
 use crate::state::boot;
+use crate::state::errand::Errand;
+use crate::state::fabric;
 use crate::state::ledger::Ledger;
 use crate::state::memory::Memory;
 use crate::state::run_dir::{Pause, RunDir};
@@ -84,8 +86,8 @@ impl Node {
 /// How often the files of the run directory are read for the metrics. Each run reads them as well.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
-/// One read of the PCI bus per this many reads of the run directory: the bus changes only with a
-/// boot, a reset or manual work.
+/// One read of the PCI bus and of the fabric's ports per this many reads of the run directory: they
+/// change only with a boot, a reset or manual work.
 const LOOKS_A_BUS_LOOK: u32 = 12;
 
 /// Copies the run directory to the ledger, and logs its changes. Returns only when its task is
@@ -93,6 +95,7 @@ const LOOKS_A_BUS_LOOK: u32 = 12;
 pub async fn watch_run_dir(node: Arc<Node>) {
     let mut said = (Pause::No, None);
     let mut looks = 0;
+    let asking = Errand::default();
     loop {
         let looking = Arc::clone(&node);
         let bus_too = looks % LOOKS_A_BUS_LOOK == 0;
@@ -104,6 +107,11 @@ pub async fn watch_run_dir(node: Arc<Node>) {
             (looking.run_dir.pause(clock::now()), looking.run_dir.inventory())
         };
         looks += 1;
+        if bus_too {
+            // Ports that cannot be read have no values, rather than old ones.
+            let sysfs = node.sysfs.clone();
+            node.ledger.set_fabric(asking.ask(move || fabric::ports(&sysfs)).await.unwrap_or_default());
+        }
         let Ok((pause, inventory)) = tokio::task::spawn_blocking(look).await else { continue };
         let (file, bad) = match inventory {
             Ok(file) => (file, None),

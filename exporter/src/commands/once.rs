@@ -6,6 +6,8 @@ use crate::check::node::{LoadError, Node};
 use crate::config::Config;
 use crate::run::Run;
 use crate::show::metrics::page::{Form, metrics};
+use crate::state::errand::Errand;
+use crate::state::{fabric, sysfs};
 use crate::strikes::Trigger;
 use crate::verdict::Verdict;
 use ossci_base::clock;
@@ -41,7 +43,10 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
     let engine = Engine::new(Arc::clone(&node), ended);
     engine.configure(config).await;
     // The runs ask it which GPUs are whose.
-    node.ledger.set_pci(crate::state::sysfs::pci_gpus(&config.paths.sysfs));
+    node.ledger.set_pci(sysfs::pci_gpus(&config.paths.sysfs));
+    let folder = config.paths.sysfs.clone();
+    let ports = Errand::default().ask(move || fabric::ports(&folder)).await;
+    node.ledger.set_fabric(ports.unwrap_or_default());
     let runs: Vec<_> = engine
         .checkers()
         .into_iter()

@@ -15,6 +15,7 @@ use crate::parse::ToolName;
 use crate::run::Run;
 use crate::show::metrics::page::{Form, metrics};
 use crate::show::metrics::{Kind, TABLE};
+use crate::state::fabric::FabricPort;
 use crate::state::ledger::{Ledger, Snapshot};
 use crate::state::run_dir::Pause;
 use crate::strikes::{Standing, Trigger};
@@ -57,6 +58,12 @@ fn snapshot(runs: &[Run]) -> Snapshot {
         accelerator: true,
         ..PciGpu::default()
     }]));
+    ledger.set_fabric(vec![FabricPort {
+        device: "mlx5_0".into(),
+        port: "1".into(),
+        is_active: true,
+        bits_per_second: Some(4e11),
+    }]);
     ledger.snapshot(ended_at, 0)
 }
 
@@ -97,6 +104,9 @@ fn the_values_are_there_with_their_labels() {
         "ossci_check_runs_total{check=\"rocminfo\"} 1.0",
         "ossci_check_result_info{check=\"rocm-smi\",verdict=\"passed\",reason=\"\"} 1",
         "ossci_check_last_run_timestamp_seconds{check=\"network\"} 1795348981.0",
+        "ossci_check_last_run_age_seconds{check=\"network\"} 0.0",
+        "ossci_exporter_time_seconds 1795348981.0",
+        "ossci_fabric_port_bytes_per_second{device=\"mlx5_0\",port=\"1\"} 50000000000.0",
         "ossci_gpus_expected 8.0",
         "ossci_gpus_found{check=\"rocminfo\"} 8.0",
         "ossci_gpu_temperature_celsius{gpu=\"0\",pci_bus=\"0000:05:00.0\",sensor=\"junction\"} 41.0",

@@ -4,6 +4,7 @@
 use crate::facts::Facts;
 use crate::inventory::{Expected, PciGpu};
 use crate::run::Run;
+use crate::state::fabric::FabricPort;
 use crate::state::run_dir::Pause;
 use crate::strikes::Standing;
 use crate::verdict::{Check, Verdict};
@@ -28,6 +29,7 @@ pub struct Ledger {
 struct Entries {
     intervals: BTreeMap<Check, Duration>,
     pci: Option<Vec<PciGpu>>,
+    fabric: Vec<FabricPort>,
     reload: Reload,
     standings: BTreeMap<Check, Standing>,
     network_runs: VecDeque<Run>,
@@ -58,6 +60,7 @@ pub struct Snapshot {
     pub state_write_failures: u64,
     /// The GPUs on the PCI bus; `None` if sysfs could not be read.
     pub pci: Option<Vec<PciGpu>>,
+    pub fabric: Vec<FabricPort>,
     pub reload: Reload,
 }
 
@@ -94,6 +97,7 @@ impl Ledger {
         let entries = Entries {
             intervals,
             pci: None,
+            fabric: Vec::new(),
             reload: Reload { successful: true, at: started_at },
             standings,
             network_runs: VecDeque::new(),
@@ -131,6 +135,10 @@ impl Ledger {
 
     pub fn set_pci(&self, pci: Option<Vec<PciGpu>>) {
         self.write().pci = pci;
+    }
+
+    pub fn set_fabric(&self, fabric: Vec<FabricPort>) {
+        self.write().fabric = fabric;
     }
 
     /// Records whether the configuration could be read again.
@@ -206,6 +214,7 @@ impl Ledger {
             started_at: self.started_at,
             checks: entries.intervals.iter().map(view).collect(),
             pci: entries.pci.clone(),
+            fabric: entries.fabric.clone(),
             reload: entries.reload,
             pause: entries.pause.clone(),
             inventory_unreadable: entries.inventory_unreadable,

@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod errand;
+pub mod fabric;
 pub mod ledger;
 pub mod memory;
 pub mod run_dir;

@@ -152,6 +152,40 @@ fn a_failure_in_the_boot_grace_is_no_strike() {
 }
 
 #[test]
+fn a_node_without_gpus_is_no_broken_node() {
+    let node = Node::new("no-gpus");
+    node.prints("rocm-smi", "rocm-smi/zero-gpus.json");
+    node.prints("rocminfo", "rocminfo/cpu-only.txt");
+    let exporter = node.start(&[FAST[0]]);
+    exporter.wait_for("ossci_check_runs_total{check=\"rocm-smi\"}", |runs| runs >= 4.0);
+    for check in ["rocm-smi", "rocminfo"] {
+        let unknown =
+            format!("ossci_check_result_info{{check=\"{check}\",verdict=\"unknown\",reason=\"own-trouble\"}}");
+        exporter.wait_for(&unknown, |shown| shown == 1.0);
+        let strikes = format!("ossci_check_consecutive_failures{{check=\"{check}\"}}");
+        assert_eq!(exporter.value(&strikes), Some(0.0));
+    }
+}
+
+#[test]
+fn a_driver_may_load_six_minutes_after_the_boot() {
+    let node = Node::new("driver-late");
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/rocm-smi/driver-not-loaded");
+    node.does("rocm-smi", &format!("cat '{sample}.json'; cat '{sample}.stderr.txt' >&2; exit 1"));
+    let up = |seconds: u32| std::fs::write(node.path.join("proc/uptime"), format!("{seconds}.00 9.00\n")).unwrap();
+    up(360);
+    let exporter = node.start(&[FAST[0], "--gpus.expected=8"]);
+    exporter.wait_for("ossci_check_failures_total{check=\"rocm-smi\"}", |failures| failures >= 3.0);
+    let reason = "ossci_check_result_info{check=\"rocm-smi\",verdict=\"failed\",reason=\"driver-not-loaded\"}";
+    assert_eq!((exporter.value(reason), exporter.value(STRIKES)), (Some(1.0), Some(0.0)));
+    // A fault that is not the driver's counts by then.
+    node.does("rocm-smi", "exit 9");
+    exporter.wait_for(STRIKES, |strikes| strikes >= 1.0);
+    node.prints("rocm-smi", "rocm-smi/healthy.json");
+    exporter.wait_for("ossci_check_success{check=\"rocm-smi\"}", |value| value == 1.0);
+}
+
+#[test]
 fn a_full_disk_does_not_affect_the_running_exporter() {
     let node = Node::new("full");
     node.does("rocm-smi", "exit 9");

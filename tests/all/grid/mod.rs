@@ -112,18 +112,19 @@ impl Node {
 
     /// Appends the three series that the rule reads, and the counter that it does not read, in
     /// promtool's notation.
-    fn series(&self, into: &mut String) {
+    fn series(&self, scrape: i64, into: &mut String) {
         let value = |pick: fn(&Sample) -> String| self.samples.iter().map(pick).collect::<Vec<_>>().join(" ");
         let counts = value(|sample| match sample {
             Sample::Shown { count, .. } => count.to_string(),
             Sample::Stale => "stale".to_owned(),
             Sample::Missing => "_".to_owned(),
         });
-        let runs = value(|sample| match sample {
-            Sample::Shown { last_run: Some(time), .. } => time.to_string(),
+        let age = |(at, sample): (i64, &Sample)| match sample {
+            Sample::Shown { last_run: Some(time), .. } => (at * scrape - time).to_string(),
             Sample::Shown { last_run: None, .. } | Sample::Stale => "stale".to_owned(),
             Sample::Missing => "_".to_owned(),
-        });
+        };
+        let ages = (0..).zip(&self.samples).map(age).collect::<Vec<_>>().join(" ");
         let intervals = value(|sample| match sample {
             Sample::Shown { .. } => INTERVAL.to_string(),
             Sample::Stale => "stale".to_owned(),
@@ -137,12 +138,12 @@ impl Node {
         for (metric, values) in [
             ("ossci_check_failures_total", failures),
             ("ossci_check_consecutive_failures", counts),
-            ("ossci_check_last_run_timestamp_seconds", runs),
+            ("ossci_check_last_run_age_seconds", ages),
             ("ossci_check_interval_seconds", intervals),
         ] {
             let _ = writeln!(
                 into,
-                "  - {{series: '{metric}{{node=\"{}\",check=\"{CHECK}\",pod=\"exporter\"}}', values: '{values}'}}",
+                "  - {{series: '{metric}{{job=\"ossci-exporter\",node=\"{}\",check=\"{CHECK}\",pod=\"exporter\"}}', values: '{values}'}}",
                 self.name
             );
         }
@@ -159,7 +160,7 @@ fn test_file(rules: &Path, grid: &Grid, evaluation: i64) -> (String, usize) {
     for nodes in grid.nodes.chunks(NODES) {
         let _ = writeln!(text, "- interval: {}s\n  input_series:", grid.scrape);
         for node in nodes {
-            node.series(&mut text);
+            node.series(grid.scrape, &mut text);
         }
         text.push_str("  alert_rule_test:\n");
         for time in times.clone() {
@@ -240,8 +241,8 @@ const TEMPTING: [(&str, &str, &str); 6] = [
     ),
     (
         "more than two, a while",
-        "ossci_check_consecutive_failures{check=\"rocm-smi\"} > 2 and time() - \
-         ossci_check_last_run_timestamp_seconds < 300",
+        "ossci_check_consecutive_failures{check=\"rocm-smi\"} > 2 and \
+         ossci_check_last_run_age_seconds < 300",
         "30s",
     ),
 ];

@@ -3,6 +3,7 @@
 use crate::facts::{Facts, Gpu, Limits, Temperatures, Transfer};
 use crate::health::{Errors, Xgmi};
 use crate::show::metrics::Sample;
+use crate::state::fabric::FabricPort;
 use crate::state::ledger::{CheckView, Snapshot};
 use crate::verdict::Check;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ pub fn seconds(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1e3
 }
 
-pub fn per_check(snapshot: &Snapshot, value: fn(&CheckView) -> Option<f64>) -> Vec<Sample> {
+pub fn per_check(snapshot: &Snapshot, value: impl Fn(&CheckView) -> Option<f64>) -> Vec<Sample> {
     let sample = |view: &CheckView| Some((vec![view.check.as_str().to_string()], value(view)?));
     snapshot.checks.iter().filter_map(sample).collect()
 }
@@ -144,6 +145,11 @@ pub fn versions(snapshot: &Snapshot) -> Vec<Sample> {
     let sample =
         |((component, version), count): ((&str, &str), f64)| (vec![component.to_string(), version.to_string()], count);
     counts.into_iter().map(sample).collect()
+}
+
+pub fn fabric_ports(snapshot: &Snapshot, value: fn(&FabricPort) -> Option<f64>) -> Vec<Sample> {
+    let sample = |port: &FabricPort| Some((vec![port.device.clone(), port.port.clone()], value(port)?));
+    snapshot.fabric.iter().filter_map(sample).collect()
 }
 
 pub fn pci_gpus(snapshot: &Snapshot) -> Vec<Sample> {

@@ -2,8 +2,8 @@
 //! There is no label for the node: the scrape configuration adds it.
 
 use crate::show::metrics::samples::{
-    bad_pages, block_errors, bytes, clocks, gpu_info, network, one, pci_gpus, per_check, per_gpu, per_worn_gpu,
-    result_info, seconds, temperature_limits, temperatures, throttled, versions, xgmi_links,
+    bad_pages, block_errors, bytes, clocks, fabric_ports, gpu_info, network, one, pci_gpus, per_check, per_gpu,
+    per_worn_gpu, result_info, seconds, temperature_limits, temperatures, throttled, versions, xgmi_links,
 };
 use crate::show::metrics::{Kind, Metric, row};
 use crate::state::run_dir::Pause;
@@ -31,6 +31,14 @@ pub const TABLE: &[Metric] = &[
         Gauge,
         CHECK,
         |s| per_check(s, |c| c.standing.last_run.map(seconds)),
+    ),
+    row(
+        "ossci_check_last_run_age_seconds",
+        "Time since the latest run ended, by this node's clock.",
+        Some("seconds"),
+        Gauge,
+        CHECK,
+        |s| per_check(s, |c| c.standing.last_run.map(|at| (seconds(s.now) - seconds(at)).max(0.0))),
     ),
     row(
         "ossci_check_last_success_timestamp_seconds",
@@ -313,6 +321,17 @@ pub const TABLE: &[Metric] = &[
     row("ossci_network_retransmits", "TCP segments retransmitted in the latest transfer.", None, Gauge, NONE, |s| {
         network(s, |transfer| transfer.retransmits)
     }),
+    row("ossci_fabric_port_active", "1 if the link of the RDMA port is up.", None, Gauge, &["device", "port"], |s| {
+        fabric_ports(s, |port| Some(f64::from(port.is_active)))
+    }),
+    row(
+        "ossci_fabric_port_bytes_per_second",
+        "Speed that the RDMA port has negotiated, while its link is up.",
+        Some("bytes_per_second"),
+        Gauge,
+        &["device", "port"],
+        |s| fabric_ports(s, |port| port.bits_per_second.filter(|_| port.is_active).map(bytes)),
+    ),
     row(
         "ossci_exporter_state_write_failures_total",
         "Writes of the state files that failed or timed out.",
@@ -340,6 +359,7 @@ pub const TABLE: &[Metric] = &[
     row("ossci_exporter_build_info", "Version of the exporter.", None, Info, &["version"], |_| {
         vec![(vec![env!("CARGO_PKG_VERSION").to_string()], 1.0)]
     }),
+    row("ossci_exporter_time_seconds", "This node's clock.", Some("seconds"), Gauge, NONE, |s| one(seconds(s.now))),
     row("ossci_exporter_start_time_seconds", "When the exporter started.", Some("seconds"), Gauge, NONE, |s| {
         one(seconds(s.started_at))
     }),

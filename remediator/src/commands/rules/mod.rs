@@ -26,6 +26,8 @@ const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Thresholds {
+    /// Matchers of the exporter's series, each with a comma after it in the rules; may be empty.
+    pub selector: String,
     pub strikes: u32,
     pub fresh_intervals: u32,
     /// Reasons of the exporter, with `|` between them.
@@ -35,6 +37,8 @@ pub struct Thresholds {
     pub hot_minutes: u32,
     pub unknown_minutes: u32,
     pub target_down_minutes: u32,
+    pub clock_seconds: u32,
+    pub fabric_gbit_per_second: u32,
     pub hot_celsius: u32,
     pub throttled_minutes: u32,
     pub correctable_errors_per_hour: u32,
@@ -47,6 +51,7 @@ pub struct Thresholds {
 impl Default for Thresholds {
     fn default() -> Self {
         Self {
+            selector: "job=\"ossci-exporter\"".to_owned(),
             strikes: 3,
             fresh_intervals: 10,
             manual_reasons: "bad-pages|over-temperature".to_owned(),
@@ -55,6 +60,8 @@ impl Default for Thresholds {
             hot_minutes: 5,
             unknown_minutes: 30,
             target_down_minutes: 10,
+            clock_seconds: 60,
+            fabric_gbit_per_second: 25,
             hot_celsius: 95,
             throttled_minutes: 10,
             correctable_errors_per_hour: 100,
@@ -90,6 +97,13 @@ impl Thresholds {
             "{}: manualReasons {:?} is no list of reasons; write it like bad-pages|over-temperature",
             line("manualReasons"),
             thresholds.manual_reasons
+        );
+        let matcher = regex::Regex::new(r#"^[a-z_]+(=|!=|=~|!~)"[^"\\\\{}@]*"$"#)?;
+        anyhow::ensure!(
+            thresholds.selector.is_empty() || thresholds.selector.split(',').all(|one| matcher.is_match(one)),
+            "{}: selector {:?} is no list of matchers; write it like job=\"ossci-exporter\"",
+            line("selector"),
+            thresholds.selector
         );
         // It is not quoted in the rules.
         let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
@@ -145,6 +159,9 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
     let mut files = BTreeMap::new();
     for (name, source) in SOURCES {
         let mut text = source.to_owned();
+        if thresholds.selector.is_empty() {
+            text = text.replace("@selector@,", "");
+        }
         for (key, value) in &values {
             text = text.replace(&format!("@{key}@"), value);
         }
@@ -193,10 +210,25 @@ mod tests {
         assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
         let reasons = refused("strikes: 3\nmanualReasons: \"bad-pages|.*\"\n");
         assert!(reasons.contains("line 2") && reasons.contains("no list of reasons"), "{reasons}");
+        for selector in ["ossci-exporter", "job=exporter", "job=\"a\"} or vector(1", "job=\"a\",", "job=\"@strikes@\""]
+        {
+            let error = refused(&format!("strikes: 3\nselector: '{selector}'\n"));
+            assert!(error.contains("line 2") && error.contains("no list of matchers"), "{error}");
+        }
         for runbooks in ["somewhere", "https://a b", r"https://a\n    evil: x", "https://a#b"] {
             let error = refused(&format!("strikes: 3\nrunbooks: \"{runbooks}\"\n"));
             assert!(error.contains("line 2") && error.contains("is not a URL"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_site_may_select_other_jobs_or_none() {
+        let of = |selector: &str| Thresholds::parse(&format!("selector: '{selector}'\n")).unwrap();
+        let strikes = |selector: &str| render(&of(selector)).unwrap().remove("strikes.yml").unwrap();
+        assert!(
+            strikes("job=~\"gpu|x\",env=\"a\"").contains("ossci_check_result_info{job=~\"gpu|x\",env=\"a\",reason=~")
+        );
+        assert!(strikes("").contains("ossci_check_result_info{reason=~"));
     }
 
     #[test]

@@ -211,7 +211,7 @@ fn page(at: usize, nodes: usize) -> String {
                 text,
                 "ossci_check_consecutive_failures{{{labels}}} {count}\n\
                  ossci_check_success{{{labels}}} {success}\n\
-                 ossci_check_last_run_timestamp_seconds{{{labels}}} {now}\n\
+                 ossci_check_last_run_age_seconds{{{labels}}} 9\n\
                  ossci_check_interval_seconds{{{labels}}} 30\n\
                  ossci_check_result_info{{{labels},verdict=\"{verdict}\"}} 1"
             );
