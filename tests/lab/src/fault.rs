@@ -15,6 +15,13 @@ pub enum Fault {
     Hung,
     /// The network test measures a small fraction of the usual speed.
     SlowNetwork,
+    /// No server of the network test answers this node.
+    PathDead,
+    /// The memory of a GPU lost data, which only amd-smi shows.
+    EccErrors,
+    /// Virtual machines have all GPUs: another driver than `amdgpu` has them, and no tool shows
+    /// one.
+    Lent,
     /// A machine that shuts down does not boot again.
     StaysDark,
     /// A reimage hangs.
@@ -66,8 +73,11 @@ impl Faults {
             Fault::GpuNotResponding => "amdgpu 0000:c5:00.0: SMU is not responding\n",
             Fault::Hung => "amdgpu 0000:c5:00.0: MES failed to respond, waiting\n",
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
+            Fault::EccErrors => "amdgpu 0000:c5:00.0: 1 uncorrectable hardware errors detected in umc block\n",
             // These leave no trace in the kernel log.
-            Fault::StaysDark
+            Fault::PathDead
+            | Fault::Lent
+            | Fault::StaysDark
             | Fault::ReimageHangs
             | Fault::ReimageFails
             | Fault::NoExporter

@@ -3,17 +3,32 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 
 /// The tools that a simulated node has stand-ins for.
 pub const TOOLS: [&str; 3] = ["rocm-smi", "rocminfo", "iperf3"];
+
+/// A tool that a person may install on a simulated node.
+pub const INSTALLABLE: &str = "amd-smi";
+
+/// The addresses of a node's GPUs, as its tools print them.
+const GPUS: [&str; 8] = [
+    "0000:05:00.0",
+    "0000:26:00.0",
+    "0000:46:00.0",
+    "0000:65:00.0",
+    "0000:85:00.0",
+    "0000:a6:00.0",
+    "0000:c6:00.0",
+    "0000:e5:00.0",
+];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeDir(PathBuf);
@@ -49,22 +64,47 @@ impl NodeDir {
     /// provides its tools.
     pub fn create(lab: &Path, node: &str, stand_in: &Path) -> Result<Self> {
         let dir = Self::of(lab, node);
-        for folder in ["proc/sys/kernel/random", "run", "state", "bin", "logs", "secrets"] {
+        for folder in ["proc/sys/kernel/random", "sys/bus/pci/devices", "run", "state", "bin", "logs", "secrets"] {
             let folder = dir.0.join(folder);
             fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         }
         for tool in TOOLS {
-            let script = format!(
-                "#!/bin/sh\nexec '{}' stand-in {tool} --node-dir '{}' -- \"$@\"\n",
-                stand_in.display(),
-                dir.0.display()
-            );
-            let path = dir.tool(tool);
-            fs::write(&path, script).with_context(|| format!("writing {}", path.display()))?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("making a tool executable")?;
+            dir.install(tool, stand_in)?;
         }
         dir.begin_boot()?;
         Ok(dir)
+    }
+
+    /// Installs the stand-in for a tool.
+    pub fn install(&self, tool: &str, stand_in: &Path) -> Result<()> {
+        let script = format!(
+            "#!/bin/sh\nexec '{}' stand-in {tool} --node-dir '{}' -- \"$@\"\n",
+            stand_in.display(),
+            self.0.display()
+        );
+        let path = self.tool(tool);
+        fs::write(&path, script).with_context(|| format!("writing {}", path.display()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).context("making a tool executable")
+    }
+
+    /// Shows the PCI bus of a node whose GPUs virtual machines have. The bus of another node is
+    /// empty, as that of the machine that runs the lab.
+    pub fn show_bus(&self) -> Result<()> {
+        let bus = self.sys().join("bus/pci/devices");
+        fs::remove_dir_all(&bus).context("emptying the PCI bus")?;
+        fs::create_dir_all(&bus).context("creating the PCI bus")?;
+        for address in GPUS.into_iter().filter(|_| self.faults().is_ok_and(|faults| faults.has(Fault::Lent))) {
+            let gpu = bus.join(address);
+            fs::create_dir(&gpu).context("creating a GPU on the PCI bus")?;
+            fs::write(gpu.join("vendor"), "0x1002\n").context("writing a GPU's vendor")?;
+            fs::write(gpu.join("class"), "0x120000\n").context("writing a GPU's class")?;
+            symlink("../../../drivers/vfio-pci", gpu.join("driver")).context("binding a GPU")?;
+        }
+        Ok(())
+    }
+
+    pub fn sys(&self) -> PathBuf {
+        self.0.join("sys")
     }
 
     pub fn path(&self) -> &Path {

@@ -17,7 +17,7 @@ use crate::lab::Lab;
 use crate::story::{Fact, Moment, Step, Story};
 use crate::verdict::{self, POWER};
 use crate::witness::Witness;
-use crate::{heard, parts};
+use crate::{environment, heard, parts};
 
 /// Interval at which the player polls.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -97,9 +97,17 @@ impl Player<'_> {
             Step::Break { node, broken } => {
                 let dir = self.lab.node_dir(node);
                 dir.set_faults(&dir.faults()?.with(*broken))?;
+                dir.show_bus()?;
                 self.broken.insert(node.clone(), clock::now());
             }
-            Step::Mend { node } => self.lab.node_dir(node).set_faults(&Faults::default())?,
+            Step::Mend { node } => {
+                let dir = self.lab.node_dir(node);
+                dir.set_faults(&Faults::default())?;
+                dir.show_bus()?;
+            }
+            Step::Install { node, tool } => {
+                self.lab.node_dir(node).install(tool, &environment::our_program("ossci-lab")?)?;
+            }
             Step::Await { node, fact, within } => self.awaited(node, fact, *within).await?,
             Step::Pod { name, node } => self.pod(name, node).await?,
             Step::Kill { app, node } => self.lab.kill(*app, node.as_deref()).await?,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 
 use crate::environment;
-use crate::node_dir::{NodeDir, TOOLS};
+use crate::node_dir::{INSTALLABLE, NodeDir, TOOLS};
 use crate::parts::flag;
 use crate::pki::Pair;
 use crate::pods::{App, Launch};
@@ -84,7 +84,13 @@ impl Programs {
             .args([flag("web.probe-socket", &node.socket()), flag("path.procfs", &node.proc())])
             .args([flag("path.run-dir", &node.run()), flag("path.state-dir", &node.state())])
             .args(TOOLS.map(|tool| flag(&format!("tool.{tool}"), &node.tool(tool))))
-            .args(["--check.interval=2s", "--check.timeout=1800ms", "--probe.min-gap=200ms"])
+            .args([flag("path.sysfs", &node.sys()), flag("tool.amd-smi", &node.tool(INSTALLABLE))])
+            .args([
+                "--check.amd-smi.interval=2s",
+                "--check.interval=2s",
+                "--check.timeout=1800ms",
+                "--probe.min-gap=200ms",
+            ])
             .args(["--network.target=127.0.0.1", "--network.min-download=100000000"])
     }
 

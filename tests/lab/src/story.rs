@@ -6,10 +6,11 @@
 //! say TEXT
 //! node NAME...
 //! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-network,
-//!                                    stays-dark, reimage-hangs, reimage-fails, no-exporter,
-//!                                    inhibited, crash-kernel
+//!                                    path-dead, ecc-errors, lent, stays-dark, reimage-hangs,
+//!                                    reimage-fails, no-exporter, inhibited, crash-kernel
 //!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
+//! install NODE TOOL                  (amd-smi; the exporter finds it within a minute)
 //! await NODE phase PHASE within 60s  (of the ladder, or of the network repair)
 //! await NODE taint KEY|none within 60s
 //! await NODE why REASON within 60s
@@ -58,6 +59,7 @@ use clap::ValueEnum;
 
 use crate::fault::Broken;
 use crate::heard::Word;
+use crate::node_dir::INSTALLABLE;
 use crate::parts::alertmanager::Routes;
 use crate::pods::App;
 
@@ -74,6 +76,10 @@ pub enum Step {
     },
     Mend {
         node: String,
+    },
+    Install {
+        node: String,
+        tool: String,
     },
     Await {
         node: String,
@@ -264,6 +270,7 @@ fn step(line: &str) -> Result<Step> {
             let broken = Broken { fault: word(fault)?, until: word(until)? };
             Step::Break { node: owned(node), broken }
         }
+        ["install", node, tool] if *tool == INSTALLABLE => Step::Install { node: owned(node), tool: owned(tool) },
         ["mend", node] => Step::Mend { node: owned(node) },
         ["await", node, fact @ .., "within", time] => {
             let fact = awaited(fact)?;
