@@ -64,7 +64,7 @@ fn get(stream: &mut TcpStream) -> String {
 }
 
 /// The tools of one cycle.
-const TOOLS: [&str; 3] = ["rocm-smi", "rocminfo", "iperf3"];
+pub const TOOLS: [&str; 3] = ["rocm-smi", "rocminfo", "iperf3"];
 
 /// A directory that stands for a node.
 pub struct BenchNode {
@@ -87,6 +87,14 @@ impl BenchNode {
             let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(sample);
             node.does(tool, &format!("exec cat '{}'", sample.display()));
         }
+        // Each call prints its own document, of ten lines.
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/amd-smi/health.json");
+        let script = format!(
+            "case $1 in static) n=1;; metric) n=11;; xgmi) n=21;; firmware) n=31;; *) n=41;; esac\n\
+             exec sed -n \"$n,$((n + 9))p\" '{}'",
+            sample.display()
+        );
+        node.does("amd-smi", &script);
         node
     }
 
@@ -131,14 +139,15 @@ impl BenchNode {
         Ok(frozen)
     }
 
-    pub fn exporter(&self, interval: &str) -> Peer {
+    pub fn exporter(&self, interval: &str, flags: &[&str]) -> Peer {
         let of = |flag: &str, name: &str| format!("--{flag}={}", self.path.join(name).display());
         let mut command = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"));
         command
             .args(["--web.listen-address=127.0.0.1:0", "--node-name=gpu-017", "--network.target=192.0.2.1"])
             .args([of("web.probe-socket", "run/exporter.sock"), of("path.procfs", "proc"), of("path.run-dir", "run")])
             .args([of("path.state-dir", "state"), of("tool.rocm-smi", "rocm-smi"), of("tool.rocminfo", "rocminfo")])
-            .args([of("tool.iperf3", "iperf3"), format!("--check.interval={interval}")]);
+            .args([of("tool.iperf3", "iperf3"), of("tool.amd-smi", "amd-smi"), format!("--check.interval={interval}")])
+            .args(flags);
         Peer::start(command, |line| line.split_once("listening address=").map(|(_, rest)| rest.trim().to_string()))
             .unwrap()
     }
@@ -214,13 +223,14 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Returns the CPU seconds of a cycle that only starts the three tools, reads their output and
-    /// reaps them: the lower bound with processes.
-    pub fn bare_cycle(node: &BenchNode, cycles: u32) -> f64 {
+    /// Returns the CPU seconds of a cycle that only starts these calls, reads their output and reaps
+    /// them: the lower bound with processes.
+    pub fn bare_cycle(node: &BenchNode, calls: &[&str], cycles: u32) -> f64 {
         let before = cpu_seconds(std::process::id());
         for _ in 0..cycles {
-            for tool in TOOLS {
-                let output = Command::new(node.tool(tool)).stdin(Stdio::null()).output().unwrap();
+            for call in calls {
+                let (tool, argument) = call.split_once(' ').unwrap_or((call, "-"));
+                let output = Command::new(node.tool(tool)).arg(argument).stdin(Stdio::null()).output().unwrap();
                 assert!(!output.stdout.is_empty());
             }
             std::thread::sleep(Duration::from_millis(100));

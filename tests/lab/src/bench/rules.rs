@@ -110,7 +110,8 @@ async fn with_prometheus(nodes: usize, dir: &Path) -> Result<Cost> {
     let jobs: Vec<Value> = (0..nodes.div_ceil(PAGE))
         .map(|at| {
             json!({ "job_name": format!("page-{at}"), "metrics_path": format!("/page/{at}"), "honor_labels": true,
-                    "static_configs": [{ "targets": [fleet] }] })
+                    "static_configs": [{ "targets": [fleet],
+                        "labels": { "job": "ossci-exporter", "instance": format!("page-{at}") } }] })
         })
         .collect();
     let config = json!({
@@ -216,24 +217,36 @@ fn page(at: usize, nodes: usize) -> String {
                  ossci_check_result_info{{{labels},verdict=\"{verdict}\"}} 1"
             );
         }
+        let _ = writeln!(text, "ossci_exporter_time_seconds{{node=\"n{node}\"}} {now}");
         for gpu in 0..GPUS {
-            let _ = writeln!(
-                text,
-                "ossci_gpu_correctable_errors{{node=\"n{node}\",gpu=\"{gpu}\",pci_bus=\"0000:{gpu:02x}:00.0\"}} {gpu}"
-            );
+            let of_gpu = format!("node=\"n{node}\",gpu=\"{gpu}\",pci_bus=\"0000:{gpu:02x}:00.0\"");
+            let port = format!("node=\"n{node}\",device=\"mlx5_{gpu}\",port=\"1\"");
+            let _ = writeln!(text, "ossci_fabric_port_bytes_per_second{{{port}}} 5e10");
+            for name in ["correctable_errors", "deferred_errors", "uncorrectable_errors"] {
+                let _ = writeln!(text, "ossci_gpu_{name}{{{of_gpu}}} 0");
+            }
+            for name in ["pcie_lanes", "pcie_max_lanes"] {
+                let _ = writeln!(text, "ossci_gpu_{name}{{{of_gpu}}} 16");
+            }
+            for (state, links) in [("up", 7), ("down", 0), ("disabled", 1)] {
+                let _ = writeln!(text, "ossci_gpu_xgmi_links{{{of_gpu},state=\"{state}\"}} {links}");
+            }
+            for state in ["retired", "pending", "unreservable"] {
+                let _ = writeln!(text, "ossci_gpu_bad_pages{{{of_gpu},state=\"{state}\"}} 0");
+            }
             for cause in ["power", "socket-thermal", "memory-thermal", "vr-thermal", "prochot"] {
-                let _ = writeln!(
-                    text,
-                    "ossci_gpu_throttled{{node=\"n{node}\",gpu=\"{gpu}\",pci_bus=\"0000:{gpu:02x}:00.0\",\
-                     cause=\"{cause}\"}} 0"
-                );
+                let _ = writeln!(text, "ossci_gpu_throttled{{{of_gpu},cause=\"{cause}\"}} 0");
             }
             for (sensor, celsius) in [("edge", 40), ("junction", 45), ("memory", 50)] {
-                let _ = writeln!(
-                    text,
-                    "ossci_gpu_temperature_celsius{{node=\"n{node}\",gpu=\"{gpu}\",pci_bus=\"0000:{gpu:02x}:00.0\",\
-                     sensor=\"{sensor}\"}} {celsius}"
-                );
+                let _ = writeln!(text, "ossci_gpu_temperature_celsius{{{of_gpu},sensor=\"{sensor}\"}} {celsius}");
+            }
+            for sensor in ["junction", "memory"] {
+                for (limit, celsius) in [("slowdown", 100), ("shutdown", 110)] {
+                    let _ = writeln!(
+                        text,
+                        "ossci_gpu_temperature_limit_celsius{{{of_gpu},sensor=\"{sensor}\",limit=\"{limit}\"}} {celsius}"
+                    );
+                }
             }
             let _ = writeln!(text, "ossci_gpu_power_watts{{node=\"n{node}\",gpu=\"{gpu}\"}} 140");
         }
