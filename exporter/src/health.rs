@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Health {
     /// Errors since boot by block, such as `UMC`, the memory.
     pub blocks: BTreeMap<String, Errors>,
-    /// Blocks whose error counting is off: their numbers mean nothing.
-    pub blocks_off: BTreeSet<String>,
+    /// Blocks whose error counting is off: their numbers mean nothing. `None`: not reported.
+    pub blocks_off: Option<BTreeSet<String>>,
+    /// Whether the output has fields for the errors, even without a value.
+    pub errors_asked: bool,
     /// Errors since boot that corrupted data which nothing has used yet, all blocks together.
     pub deferred_errors: Option<f64>,
     pub pcie: Pcie,
@@ -77,7 +79,8 @@ impl Health {
         for (block, errors) in more.blocks {
             self.blocks.entry(block).or_insert(errors);
         }
-        self.blocks_off.extend(more.blocks_off);
+        self.blocks_off = self.blocks_off.take().or(more.blocks_off);
+        self.errors_asked |= more.errors_asked;
         self.deferred_errors = self.deferred_errors.or(more.deferred_errors);
         let (here, there) = (&mut self.pcie, more.pcie);
         here.width = here.width.or(there.width);
@@ -103,7 +106,7 @@ impl Health {
     /// Returns the blocks that count their errors.
     pub fn counted_blocks(&self) -> impl Iterator<Item = (&str, Errors)> {
         let blocks = self.blocks.iter().map(|(block, errors)| (block.as_str(), *errors));
-        blocks.filter(|(block, _)| !self.blocks_off.contains(*block))
+        blocks.filter(|(block, _)| self.blocks_off.as_ref().is_none_or(|off| !off.contains(*block)))
     }
 }
 
@@ -123,7 +126,7 @@ mod tests {
         let blocks = [("UMC", 0.0), ("GFX", 0.0), ("SDMA", 1.0), ("XGMI_WAFL", 7.0)];
         let health = Health {
             blocks: blocks.map(|(block, count)| (block.to_string(), errors(count))).into(),
-            blocks_off: ["XGMI_WAFL".to_string()].into(),
+            blocks_off: Some(["XGMI_WAFL".to_string()].into()),
             ..Health::default()
         };
         let shown: Vec<&str> = health.shown_blocks().map(|(block, _)| block).collect();

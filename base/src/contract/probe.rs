@@ -8,18 +8,21 @@ use super::inventory::Inventory;
 /// The checks that a GPU probe runs, one of the first two: values of the label `check`.
 pub const GPU_CHECKS: [&str; 3] = ["rocm-smi", "amd-smi", "rocminfo"];
 
-/// The GPUs that the node should show, and those that the runs found.
+/// The GPUs that the node should show, those that the runs found, and those that nothing can find.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inventories {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Inventory>,
+    /// Addresses of GPUs that another driver than `amdgpu` has, most often for a virtual machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lent: Vec<String>,
 }
 
 impl Inventories {
     fn is_empty(&self) -> bool {
-        self.expected.is_none() && self.seen.is_none()
+        self.expected.is_none() && self.seen.is_none() && self.lent.is_empty()
     }
 }
 

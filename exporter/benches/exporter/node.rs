@@ -223,8 +223,8 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Returns the CPU seconds of a cycle that only starts these calls, reads their output and reaps
-    /// them: the lower bound with processes.
+    /// Returns the CPU seconds of a cycle that only starts these calls, reads their output and
+    /// reaps them: the lower bound with processes.
     pub fn bare_cycle(node: &BenchNode, calls: &[&str], cycles: u32) -> f64 {
         let before = cpu_seconds(std::process::id());
         for _ in 0..cycles {

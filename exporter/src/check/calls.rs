@@ -9,7 +9,7 @@ use crate::start::tool::Tool;
 use crate::start::work::Calls;
 use ossci_base::clock;
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How much of its calls a run makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,17 +44,9 @@ pub fn make(tool: &Tool, calls: &Calls, extent: Extent, budget: Budget, leash: &
     if extent.bare {
         return Made { ended: Ending::Exited(Exit::Status(0), all).into(), spare: None, details: None };
     }
-    let refused = caller.add(calls.each_run.iter().skip(calls.needed), &mut all);
-    if calls.needed == 0 {
-        // None of the calls is needed, but all of them together are the run.
-        let ending = match refused {
-            Some(ending) if all.stdout.is_empty() => ending,
-            _ => Ending::Exited(Exit::Status(0), all),
-        };
-        return Made { ended: Ended { ending, abandoned: caller.spare }, spare: None, details: None };
-    }
+    caller.add(calls.each_run.iter().skip(calls.needed), &mut all);
     let mut details = None;
-    if extent.with_details && caller.spare.is_none() {
+    if extent.with_details && caller.spare.is_none() && !caller.left().is_zero() {
         let mut streams = Streams::default();
         caller.add(calls.now_and_then.iter(), &mut streams);
         details = Some(streams);
@@ -71,27 +63,26 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    fn left(&self) -> Duration {
+        self.budget.deadline.saturating_sub(self.begun.elapsed())
+    }
+
     fn call(&self, arguments: &[OsString]) -> Ended {
-        let deadline = self.budget.deadline.saturating_sub(self.begun.elapsed());
-        child::run(|| self.tool.invocation(arguments.to_vec()), Budget { deadline, ..self.budget }, self.leash)
+        let budget = Budget { deadline: self.left(), ..self.budget };
+        child::run(|| self.tool.invocation(arguments.to_vec()), budget, self.leash)
     }
 
     /// Makes calls that only add facts. A refusal or a flood takes nothing from the others; a call
-    /// that does not end has used up their time. Returns the first ending that added nothing.
-    fn add<'a>(&mut self, calls: impl Iterator<Item = &'a Vec<OsString>>, to: &mut Streams) -> Option<Ending> {
-        let mut first = None;
+    /// that does not end has used up their time.
+    fn add<'a>(&mut self, calls: impl Iterator<Item = &'a Vec<OsString>>, to: &mut Streams) {
         for arguments in calls {
             let Ended { ending, abandoned } = self.call(arguments);
-            let go_on = matches!(ending, Ending::Exited(..) | Ending::OutputLimit) && abandoned.is_none();
             self.spare = abandoned;
             match ending {
                 Ending::Exited(Exit::Status(0), streams) => to.append(streams),
-                ending => first = first.or(Some(ending)),
-            }
-            if !go_on {
-                break;
+                Ending::Exited(..) | Ending::OutputLimit => {}
+                _ => return,
             }
         }
-        first
     }
 }

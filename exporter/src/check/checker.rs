@@ -26,6 +26,7 @@ use crate::state::sysfs;
 use crate::strikes::{Standing, Trigger};
 use crate::verdict::{Check, Fault, Verdict};
 use ossci_base::clock;
+use ossci_base::contract::inventory::Inventory;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -99,7 +100,7 @@ impl Checker {
         if let Some(gpus) = details {
             turn.details = Details { asked_at: Some(started), gpus };
         }
-        if let Some(Facts::Gpus(gpus)) = &mut finding.facts {
+        if let Some(Facts::Gpus(gpus)) = finding.facts.as_mut().filter(|_| !self.beside) {
             turn.details.add_to(gpus);
         }
         let run = Run {
@@ -266,10 +267,12 @@ impl Checker {
         if run.verdict() == Verdict::Passed {
             let gpus = run.facts.as_ref().and_then(Facts::gpus).unwrap_or_default();
             let learned = memory.best_learned(|check| ledger.runs(check));
-            let learned = learned.map(|learned| learned.pci).unwrap_or_default();
             let pci = ledger.pci().unwrap_or_default();
-            let lent = learned.iter().any(|address| inventory::is_lent(address, &pci));
-            memory.keep_pass(self.check, gpus, lent).await;
+            // Beside another check this one passes with fewer GPUs, too.
+            let is_fewer = |all: &Inventory| self.beside && u32::try_from(gpus.len()).is_ok_and(|gpus| gpus < all.gpus);
+            let is_lent = |all: &Inventory| all.pci.iter().any(|address| inventory::is_lent(address, &pci));
+            let away = learned.is_some_and(|all| is_lent(&all) || is_fewer(&all));
+            memory.keep_pass(self.check, gpus, away).await;
             ledger.set_passed(self.check);
         }
         if standing != before {

@@ -243,12 +243,8 @@ fn checker(
             }
             Work::Iperf3(Servers { hosts, ports: config.network.ports, bytes: config.network.bytes.clone() })
         }
-        ToolName::AmdSmi if beside => Work::Calls(Calls::new(&amd_smi::HEALTH_CALLS, 0, &[])),
-        ToolName::AmdSmi => {
-            // Bad pages are read in each run, so that three runs judge them.
-            let [details @ .., _] = &amd_smi::HEALTH_CALLS;
-            Work::Calls(Calls::new(name.calls(), amd_smi::NEEDED, details))
-        }
+        ToolName::AmdSmi if beside => Work::Calls(Calls::new(&amd_smi::BESIDE, 1, &[])),
+        ToolName::AmdSmi => Work::Calls(Calls::new(name.calls(), amd_smi::NEEDED, &amd_smi::DETAILS)),
         _ => Work::Calls(Calls::new(name.calls(), name.calls().len(), &[])),
     };
     let timeout = if check == Check::Network { config.network_timeout() } else { config.checks.timeout };

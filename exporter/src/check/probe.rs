@@ -66,7 +66,7 @@ impl Probe {
         if last.is_some_and(|last| last.elapsed() < self.min_gap) {
             return Err(Refusal::TooSoon);
         }
-        let checks = self.engine.gpu_checkers();
+        let (checks, node) = (self.engine.gpu_checkers(), Arc::clone(&self.node));
         let probing = tokio::spawn(async move {
             let running: Vec<_> = checks
                 .into_iter()
@@ -77,9 +77,13 @@ impl Probe {
                 runs.push(run.await.ok().flatten().ok_or(Refusal::Interrupted)?);
             }
             *last = Some(clock::monotonic());
-            // A check beside another one that says nothing holds no proof up.
-            let says =
-                |(run, beside): (Run, bool)| (!beside || !matches!(run.verdict(), Verdict::Unknown(_))).then_some(run);
+            // A check beside another one that says nothing holds no proof up, unless it has
+            // strikes: then its word is what is asked for.
+            let says = |(run, beside): (Run, bool)| {
+                let silent = beside && matches!(run.verdict(), Verdict::Unknown(_));
+                let struck = node.ledger.standing(run.check).consecutive_failures > 0;
+                (!silent || struck).then_some(run)
+            };
             Ok(runs.into_iter().filter_map(says).collect())
         });
         probing.await.unwrap_or(Err(Refusal::Interrupted))
@@ -98,6 +102,12 @@ impl Probe {
         let gpus = ledger.expected().map(|expected| expected.gpus).or(learned.map(|learned| learned.gpus))?;
         let pci = pci.filter(|pci| u32::try_from(pci.len()) == Ok(gpus));
         Some(Inventory { gpus, pci: pci.unwrap_or_default() })
+    }
+
+    /// Returns the addresses of the GPUs that another driver than `amdgpu` has.
+    pub fn lent(&self) -> Vec<String> {
+        let bus = self.node.ledger.pci().unwrap_or_default();
+        bus.into_iter().filter(inventory::PciGpu::is_foreign).map(|gpu| gpu.address).collect()
     }
 
     /// Returns the first periodic network run begun after `since`. Starts none.

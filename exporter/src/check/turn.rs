@@ -33,8 +33,12 @@ impl Details {
         self.asked_at.is_none_or(|at| at.elapsed() >= DETAILS_EVERY)
     }
 
-    /// Adds wear, links and throttling to the GPUs with the same address.
+    /// Adds wear, links and throttling to the GPUs with the same address, unless they are old: the
+    /// calls may not be made any more.
     pub fn add_to(&self, gpus: &mut [Gpu]) {
+        if self.asked_at.is_none_or(|at| at.elapsed() > DETAILS_EVERY * 3) {
+            return;
+        }
         for gpu in gpus.iter_mut().filter(|gpu| gpu.pci_bus.is_some()) {
             if let Some(more) = self.gpus.iter().find(|more| more.pci_bus == gpu.pci_bus) {
                 gpu.health.add(more.health.clone());

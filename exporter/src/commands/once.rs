@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::run::Run;
 use crate::show::metrics::page::{Form, metrics};
 use crate::state::errand::Errand;
+use crate::state::ledger::Snapshot;
 use crate::state::{fabric, sysfs};
 use crate::strikes::Trigger;
 use crate::verdict::Verdict;
@@ -59,7 +60,8 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
             outcome = Outcome::Failed;
         }
     }
-    let page = metrics(node.ledger.snapshot(clock::now(), node.memory.write_failures()), Form::Classic)?;
+    let snapshot = node.ledger.snapshot(clock::now(), node.memory.write_failures());
+    let page = metrics(Snapshot { is_stored: true, ..snapshot }, Form::Classic)?;
     match &config.output {
         Some(path) => replace(path, &page).map_err(|error| OnceError::Output(path.clone(), error))?,
         None => std::io::stdout().write_all(page.as_bytes()).map_err(|error| OnceError::Output("-".into(), error))?,

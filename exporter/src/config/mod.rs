@@ -78,7 +78,8 @@ pub struct Config {
     pub config_check: bool,
 
     /// Runs each check once, prints the metrics in the classic text format and exits: 0, or 1 if a
-    /// check failed.
+    /// check failed. Heeds neither a pause nor the boot grace. No alert asks for a repair because
+    /// of this page, since the age of its runs would not grow.
     #[arg(long = "once")]
     pub once: bool,
 

@@ -19,8 +19,10 @@ pub const HOT_CELSIUS: f64 = 110.0;
 pub fn judge_gpus(tool: ToolName, gpus: &[Gpu], low_power: bool, known: Known<'_>, bounds: Bounds) -> Judgement {
     let found = u32::try_from(gpus.len()).unwrap_or(u32::MAX);
     if known.beside {
-        let none = || own_trouble("no GPU is listed, so none shows the health of its memory");
-        return memory_fault(gpus).unwrap_or_else(|| if found == 0 { none() } else { passed(format!("{found} GPUs")) });
+        return memory_fault(gpus).unwrap_or_else(|| match gpus.iter().any(|gpu| gpu.health.errors_asked) {
+            true => passed(format!("the memory of {found} GPUs")),
+            false => own_trouble("the errors of the memory were not read"),
+        });
     }
     // A node with this exporter has a GPU, unless 0 is configured.
     let one = Wanted { least: 1, all: known.suspected.unwrap_or(1) };

@@ -15,25 +15,28 @@ use crate::health::Errors;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The three calls of a run: the identity of the GPUs, their state, and their bad pages. The last
-/// may fail.
+/// The calls of a run where the tool judges the GPUs: identity and limits, state, bad pages. The
+/// flags of single sections of `static` changed between releases; all together work in each.
 pub const CALLS: [&[&str]; 3] = [
-    &["static", "--asic", "--bus", "--board", "--limit", "--json"],
+    &["static", "--json"],
     &["metric", "--power", "--temperature", "--usage", "--mem-usage", "--ecc", "--json"],
     &["bad-pages", "--json"],
 ];
 
-/// The number of calls that a run needs.
+/// The first two of them are needed.
 pub const NEEDED: usize = 2;
 
-/// The calls that show wear and links. Each may fail: the links need 6.4. The flags of single
-/// sections changed their names between releases; all sections together work in each.
-pub const HEALTH_CALLS: [&[&str]; 5] = [
-    &["static", "--json"],
+/// The further calls for wear and links. Each may be refused: the links need 6.4.
+pub const DETAILS: [&[&str]; 3] =
+    [&["metric", "--json"], &["xgmi", "--link-status", "--json"], &["firmware", "--json"]];
+
+/// The calls beside another tool. Only the first is needed: it has the errors of the memory.
+pub const BESIDE: [&[&str]; 5] = [
     &["metric", "--json"],
+    &["bad-pages", "--json"],
+    &["static", "--json"],
     &["xgmi", "--link-status", "--json"],
     &["firmware", "--json"],
-    &["bad-pages", "--json"],
 ];
 
 /// Parses one run: the output of one call, or of several in sequence.
@@ -106,8 +109,10 @@ fn list(document: &Value) -> Option<Vec<&Value>> {
     let numbered = |value: &Value| value.get("gpu").is_some();
     match document {
         Value::Array(all) if all.iter().any(numbered) => Some(all.iter().filter(|value| numbered(value)).collect()),
-        Value::Object(fields) => match fields.get("gpu_data") {
-            Some(Value::Array(all)) => Some(all.iter().filter(|value| numbered(value)).collect()),
+        Value::Object(fields) => match fields.get("gpu_data").or(fields.get("link_status")) {
+            Some(Value::Array(all)) if all.iter().any(numbered) => {
+                Some(all.iter().filter(|value| numbered(value)).collect())
+            }
             _ if numbered(document) => Some(vec![document]),
             _ => None,
         },
@@ -141,15 +146,18 @@ fn devices(entries: Vec<&Value>, odd: &mut Vec<String>) -> Vec<Device> {
     devices.into_values().map(with_totals).collect()
 }
 
-/// Adds the totals that the tool does not report: the sums over the blocks that count.
+/// Adds the totals that the tool does not report: the sums over the blocks that count. Which of
+/// them count has to be known for errors that fail a node.
 fn with_totals(mut device: Device) -> Device {
     let gpu = &mut device.gpu;
     let sum = |kind: fn(Errors) -> Option<f64>| {
         gpu.health.counted_blocks().filter_map(|(_, errors)| kind(errors)).reduce(|one, two| one + two)
     };
-    let (correctable, uncorrectable) = (sum(|errors| errors.correctable), sum(|errors| errors.uncorrectable));
+    let (correctable, deferred) = (sum(|errors| errors.correctable), sum(|errors| errors.deferred));
+    let uncorrectable = sum(|errors| errors.uncorrectable).filter(|_| gpu.health.blocks_off.is_some());
     gpu.correctable_errors = gpu.correctable_errors.or(correctable);
     gpu.uncorrectable_errors = gpu.uncorrectable_errors.or(uncorrectable);
+    gpu.health.deferred_errors = gpu.health.deferred_errors.or(deferred);
     device
 }
 
@@ -191,9 +199,17 @@ mod tests {
     fn errors_without_a_total_are_summed_over_the_blocks() {
         let gpu = &gpus(
             r#"[{"gpu": 0, "ecc": {"total_correctable_count": "N/A"}, "ecc_blocks": {
-                "UMC": {"correctable_count": 2, "uncorrectable_count": 0}, "GFX": {"correctable_count": 1, "uncorrectable_count": "N/A"}}}]"#,
+                "UMC": {"correctable_count": 2, "uncorrectable_count": 1, "deferred_count": 4},
+                "GFX": {"correctable_count": 1, "uncorrectable_count": "N/A"}}}]"#,
         )[0];
-        assert_eq!((gpu.correctable_errors, gpu.uncorrectable_errors), (Some(3.0), Some(0.0)));
+        assert_eq!((gpu.correctable_errors, gpu.health.deferred_errors), (Some(3.0), Some(4.0)));
+        // Whether these blocks count is not known.
+        assert_eq!(gpu.uncorrectable_errors, None);
+        let gpu = &gpus(
+            r#"[{"gpu": 0, "ras": {"ecc_block_state": {"UMC": "ENABLED", "HDP": "DISABLED"}}},
+                {"gpu": 0, "ecc_blocks": {"UMC": {"uncorrectable_count": 1}, "HDP": {"uncorrectable_count": 9}}}]"#,
+        )[0];
+        assert_eq!(gpu.uncorrectable_errors, Some(1.0));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub fn health(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Health 
     Health {
         blocks: blocks(fields),
         blocks_off: blocks_off(fields),
+        errors_asked: fields.has("ecc") || fields.has("ecc_blocks"),
         deferred_errors: fields.get("ecc.total_deferred_count").and_then(count),
         pcie,
         xgmi: fields.get("link_status").and_then(xgmi),
@@ -47,22 +48,19 @@ fn blocks(fields: &Fields<'_>) -> BTreeMap<String, Errors> {
     blocks.into_iter().flatten().map(|(block, counts)| (block.clone(), errors(counts))).collect()
 }
 
-fn blocks_off(fields: &Fields<'_>) -> BTreeSet<String> {
-    let states = fields.get("ras.ecc_block_state").and_then(Value::as_object);
+/// Returns the blocks that are off; `None` if the output has no states.
+fn blocks_off(fields: &Fields<'_>) -> Option<BTreeSet<String>> {
+    let states = fields.get("ras.ecc_block_state")?.as_object()?;
     let off = |state: &Value| text(state).is_some_and(|state| state.eq_ignore_ascii_case("disabled"));
-    states.into_iter().flatten().filter(|(_, state)| off(state)).map(|(block, _)| block.clone()).collect()
+    Some(states.iter().filter(|(_, state)| off(state)).map(|(block, _)| block.clone()).collect())
 }
 
-/// Counts the links by their letter. The GPU's own place in the list has an X, as a disabled link
-/// has.
+/// Counts the links by their letter: up, down or disabled (X). Several links to one GPU are one
+/// cell, `U/D`; the GPU's own cell is `SELF`.
 fn xgmi(status: &Value) -> Option<Xgmi> {
-    let letters: Vec<String> = match status {
-        Value::Array(links) => links.iter().filter_map(|link| Some(text(link)?.into_owned())).collect(),
-        Value::Object(links) => links.values().filter_map(|link| Some(text(link)?.into_owned())).collect(),
-        Value::String(links) => links.split_whitespace().map(str::to_string).collect(),
-        _ => return None,
-    };
-    let with = |letter: &str| letters.iter().filter(|link| link.as_str() == letter).count() as f64;
+    let cells = status.as_array()?.iter().filter_map(Value::as_str);
+    let letters: Vec<&str> = cells.flat_map(|cell| cell.split('/')).map(str::trim).collect();
+    let with = |letter: &str| letters.iter().filter(|link| **link == letter).count() as f64;
     let xgmi = Xgmi { up: with("U"), down: with("D"), disabled: with("X") };
     (xgmi != Xgmi::default()).then_some(xgmi)
 }
@@ -101,12 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn links_are_counted_by_state_in_each_form() {
-        let three = Some(Xgmi { up: 2.0, down: 1.0, disabled: 1.0 });
-        for status in [json!(["U", "U", "D", "X"]), json!({"a": "U", "b": "X", "c": "D", "d": "U"}), json!("U D U X")] {
-            assert_eq!(read(&json!({"gpu": 0, "link_status": status})).0.xgmi, three);
-        }
-        assert_eq!(read(&json!({"gpu": 0, "link_status": "N/A"})).0.xgmi, None);
+    fn links_are_counted_by_state() {
+        let links = |status: Value| read(&json!({"gpu": 0, "link_status": status})).0.xgmi;
+        let wanted = Some(Xgmi { up: 3.0, down: 1.0, disabled: 1.0 });
+        assert_eq!(links(json!(["SELF", "U", "U/D", "X", "U"])), wanted);
+        assert_eq!((links(json!("N/A")), links(json!(["N/A"]))), (None, None));
     }
 
     #[test]

@@ -210,8 +210,13 @@ fn a_probe_answers_with_boot_and_results() {
     let runs = [run(Check::Rocminfo, include_str!("../../testdata/rocminfo/seven-of-eight.txt"))];
     let expected = Some(Inventory { gpus: 8, pci: Vec::new() });
     assert_eq!(
-        serde_json::to_string(&probe_answer("4c1", Inventories { expected, seen: None }, &runs, Depth::Results))
-            .unwrap(),
+        serde_json::to_string(&probe_answer(
+            "4c1",
+            Inventories { expected, ..Inventories::default() },
+            &runs,
+            Depth::Results
+        ))
+        .unwrap(),
         "{\"bootID\":\"4c1\",\"inventory\":{\"expected\":{\"gpus\":8}},\"results\":[{\"check\":\"rocminfo\",\"verdict\":\"passed\",\"reason\":null,\
          \"detail\":\"7 GPUs\",\"startedAt\":\"2026-11-22T12:03:00Z\",\"seconds\":0.25}]}"
     );

@@ -154,8 +154,14 @@ async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Quest
             debug!(passed, "answered a probe");
             let depth = if question.debug.as_deref() == Some("true") { Depth::WithOutput } else { Depth::Results };
             let of_gpus = question.check.as_deref() == Some("gpu");
-            let expected = of_gpus.then(|| probing.probe.expected()).flatten();
-            let inventory = Inventories { expected, seen: inventory::seen(&runs) };
+            let inventory = match of_gpus {
+                true => Inventories {
+                    expected: probing.probe.expected(),
+                    seen: inventory::seen(&runs),
+                    lent: probing.probe.lent(),
+                },
+                false => Inventories::default(),
+            };
             Json(probe_answer(&boot_id, inventory, &runs, depth)).into_response()
         }
         Err(Refusal::TooSoon) => refuse(StatusCode::TOO_MANY_REQUESTS, Refusal::TooSoon.as_str()),

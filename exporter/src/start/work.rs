@@ -21,7 +21,7 @@ pub struct Servers {
 pub struct Calls {
     /// In sequence; their outputs are parsed as one.
     pub each_run: Vec<Vec<OsString>>,
-    /// How many of them must succeed, from the first on. If none, one answer of any is enough.
+    /// How many of them must succeed, from the first on.
     pub needed: usize,
     /// Made at most every [`DETAILS_EVERY`], for facts that no verdict needs.
     pub now_and_then: Vec<Vec<OsString>>,

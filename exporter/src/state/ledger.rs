@@ -52,6 +52,8 @@ pub struct Reload {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub now: Timestamp,
+    /// Whether the page goes to a file, where an age would not grow.
+    pub is_stored: bool,
     pub started_at: Timestamp,
     pub checks: Vec<CheckView>,
     pub pause: Pause,
@@ -211,6 +213,7 @@ impl Ledger {
         };
         Snapshot {
             now,
+            is_stored: false,
             started_at: self.started_at,
             checks: entries.intervals.iter().map(view).collect(),
             pci: entries.pci.clone(),

@@ -156,13 +156,13 @@ impl Memory {
         }
     }
 
-    /// Stores the GPUs of a passed run, once several runs in a row have shown them. While a GPU is
-    /// `lent` to a virtual machine, nothing is learned: it is expected back.
-    pub async fn keep_pass(&self, check: Check, gpus: &[Gpu], lent: bool) {
+    /// Stores the GPUs of a passed run, once several runs in a row have shown them. If some are
+    /// `away`, such as lent to a virtual machine, nothing is learned: they are expected back.
+    pub async fn keep_pass(&self, check: Check, gpus: &[Gpu], away: bool) {
         let news = {
             let mut content = self.content();
             let first = content.passed.insert(check);
-            let shown = inventory::of_run(check, gpus).filter(|_| !lent);
+            let shown = inventory::of_run(check, gpus).filter(|_| !away);
             let learned = content.learning.entry(check).or_default().hear(shown);
             first || learned
         };

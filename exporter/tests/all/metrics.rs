@@ -40,8 +40,9 @@ fn page() -> String {
     let causes = words(Throttled::default().causes().iter().map(|(cause, _)| *cause).collect());
     let _ = write!(
         page,
-        "\nLabel `cause`: {causes}. Errors, bad pages, throttling, links, clocks, energy and versions come from `amd-smi`, every 5 min. \
-         They stay on the page when the check fails.\n"
+        "\nLabel `cause`: {causes}. Errors, bad pages, throttling, links, clocks, energy and versions come from `amd-smi`: beside \
+         `rocm-smi` every 5 min, alone errors and bad pages in each run. They stay on the page when the check fails because of \
+         what they show.\n"
     );
     page
 }

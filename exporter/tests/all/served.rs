@@ -76,7 +76,7 @@ fn amd_smi_alone_reads_wear_and_links_now_and_then() {
     let sample = |name: &str| format!("{}/testdata/amd-smi/{name}", env!("CARGO_MANIFEST_DIR"));
     let calls = node.path.join("calls");
     let script = format!(
-        "case \"$*\" in 'static --json') echo x >>'{}'; exec cat '{}';; static*) exec cat '{}';; metric*) echo '[]';; *) exit 2;; esac",
+        "case \"$*\" in 'metric --json') echo x >>'{}'; exec cat '{}';; static*) exec cat '{}';; metric*) echo '[]';; *) exit 2;; esac",
         calls.display(),
         sample("health.json"),
         sample("healthy.json")
@@ -97,12 +97,12 @@ fn lost_memory_fails_a_node_through_amd_smi_beside_rocm_smi() {
     let node = Node::new("beside");
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/uncorrectable.json");
     let answers = |script: &str| node.does("amd-smi", &format!("case $1 in {script}; *) exit 2;; esac"));
-    answers("metric) exec cat /dev/null;; static) echo '[{\"gpu\": 0, \"bdf\": \"0000:05:00.0\"}]';");
+    answers("metric) echo '[{\"gpu\": 0, \"bdf\": \"0000:05:00.0\", \"ecc\": \"N/A\"}]';");
     let [often, beside_often, tool] = with_amd_smi(&node);
     let exporter = node.start(&[&often, &beside_often, &tool]);
     // One of eight GPUs, without temperature and power: rocm-smi judges that.
     exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
-    answers(&format!("static) exec cat '{sample}';"));
+    answers(&format!("metric) exec cat '{sample}';"));
     exporter.wait_for(AMD_SMI_STRIKES, |strikes| strikes >= 3.0);
     let reason = "ossci_check_result_info{check=\"amd-smi\",verdict=\"failed\",reason=\"ecc-uncorrectable\"}";
     assert_eq!((exporter.value(reason), exporter.value(STRIKES)), (Some(1.0), Some(0.0)));
@@ -113,13 +113,17 @@ fn lost_memory_fails_a_node_through_amd_smi_beside_rocm_smi() {
         results.map(|result| format!("{} {}", result["check"], result["verdict"]).replace('"', "")).collect()
     };
     assert_eq!(checks(&exporter.probe("check=gpu").1), ["rocm-smi passed", "amd-smi failed", "rocminfo passed"]);
+    // Its word is what is asked for, so its silence is no pass.
+    node.does("amd-smi", "exit 9");
+    let silent = wait_for("a probe", || Some(exporter.probe("check=gpu")).filter(|(status, _)| *status == 200));
+    assert_eq!(checks(&silent.1), ["rocm-smi passed", "amd-smi unknown", "rocminfo passed"]);
 }
 
 #[test]
 fn a_broken_amd_smi_beside_rocm_smi_accuses_nobody_and_holds_no_proof_up() {
     let node = Node::new("beside-broken");
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amd-smi/health.json");
-    node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; *) exit 2;; esac"));
+    node.does("amd-smi", &format!("case $1 in metric) exec cat '{sample}';; *) exit 2;; esac"));
     let [often, beside_often, tool] = with_amd_smi(&node);
     let exporter = node.start(&[&often, &beside_often, "--check.timeout=300ms", &tool]);
     exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
@@ -127,7 +131,7 @@ fn a_broken_amd_smi_beside_rocm_smi_accuses_nobody_and_holds_no_proof_up() {
     for trouble in
         ["exec sleep 60", "exit 9", "echo AMDSMI Tool: Unable to get devices, driver not initialized; exit 255"]
     {
-        node.does("amd-smi", &format!("case $1 in static) exec cat '{sample}';; *) exit 2;; esac"));
+        node.does("amd-smi", &format!("case $1 in metric) exec cat '{sample}';; *) exit 2;; esac"));
         exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
         node.does("amd-smi", trouble);
         exporter.wait_for(unknown, |shown| shown == 1.0);
@@ -213,6 +217,8 @@ fn once_prints_the_page_and_exits_with_1_after_a_failure() {
     assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
     let page = String::from_utf8(healthy.stdout).unwrap();
     assert!(page.contains("ossci_check_success{check=\"rocminfo\"} 1"), "{page}");
+    // It would not grow in a file, and the strikes in one would stay fresh for ever.
+    assert!(!page.contains("ossci_check_last_run_age_seconds"), "{page}");
     node.prints("rocm-smi", "rocm-smi/seven-of-eight.json");
     let file = node.path.join("ossci.prom");
     let failed = run(&node, &["--once", "--gpus.expected=8", &format!("--output={}", file.display())]);

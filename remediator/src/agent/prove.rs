@@ -92,10 +92,10 @@ pub async fn prove<H: Host>(
                 ASK_AGAIN
             }
             Ok(answer) => {
-                let seen = answer.inventory.seen;
+                let (seen, lent) = (answer.inventory.seen, answer.inventory.lent);
                 let mut run: Vec<Verdict> = answer.results.into_iter().map(Into::into).collect();
                 if let Some(expected) = terms.expected.as_ref().filter(|_| passed(&run)) {
-                    run.push(inventory::verdict(expected, seen.as_ref(), clock::now()));
+                    run.push(inventory::verdict(expected, seen.as_ref(), &lent, clock::now()));
                 }
                 if terms.driver && !run.is_empty() {
                     let known = host.driver().await;

@@ -6,6 +6,7 @@ use crate::show::metrics::samples::{
     per_worn_gpu, result_info, seconds, temperature_limits, temperatures, throttled, versions, xgmi_links,
 };
 use crate::show::metrics::{Kind, Metric, row};
+use crate::state::ledger::CheckView;
 use crate::state::run_dir::Pause;
 use crate::verdict::Verdict;
 use Kind::{Counter, Gauge, Info};
@@ -34,11 +35,14 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_check_last_run_age_seconds",
-        "Time since the latest run ended, by this node's clock.",
+        "Time since the latest run ended, by this node's clock; absent with `--once`.",
         Some("seconds"),
         Gauge,
         CHECK,
-        |s| per_check(s, |c| c.standing.last_run.map(|at| (seconds(s.now) - seconds(at)).max(0.0))),
+        |s| {
+            let age = |c: &CheckView| Some((seconds(s.now) - seconds(c.standing.last_run?)).max(0.0));
+            if s.is_stored { Vec::new() } else { per_check(s, age) }
+        },
     ),
     row(
         "ossci_check_last_success_timestamp_seconds",

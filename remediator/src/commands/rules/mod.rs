@@ -26,7 +26,7 @@ const ROUTING: &str = include_str!("../../../../alerts/alertmanager.yml");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Matchers of the exporter's series, each with a comma after it in the rules; may be empty.
+    /// Matchers of the exporter's series, with commas between them.
     pub selector: String,
     pub strikes: u32,
     pub fresh_intervals: u32,
@@ -100,7 +100,7 @@ impl Thresholds {
         );
         let matcher = regex::Regex::new(r#"^[a-z_]+(=|!=|=~|!~)"[^"\\\\{}@]*"$"#)?;
         anyhow::ensure!(
-            thresholds.selector.is_empty() || thresholds.selector.split(',').all(|one| matcher.is_match(one)),
+            thresholds.selector.split(',').all(|one| matcher.is_match(one)),
             "{}: selector {:?} is no list of matchers; write it like job=\"ossci-exporter\"",
             line("selector"),
             thresholds.selector
@@ -159,9 +159,6 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String
     let mut files = BTreeMap::new();
     for (name, source) in SOURCES {
         let mut text = source.to_owned();
-        if thresholds.selector.is_empty() {
-            text = text.replace("@selector@,", "");
-        }
         for (key, value) in &values {
             text = text.replace(&format!("@{key}@"), value);
         }
@@ -210,7 +207,8 @@ mod tests {
         assert!(none.contains("would be repaired") && none.contains("line 2"), "{none}");
         let reasons = refused("strikes: 3\nmanualReasons: \"bad-pages|.*\"\n");
         assert!(reasons.contains("line 2") && reasons.contains("no list of reasons"), "{reasons}");
-        for selector in ["ossci-exporter", "job=exporter", "job=\"a\"} or vector(1", "job=\"a\",", "job=\"@strikes@\""]
+        for selector in
+            ["", "ossci-exporter", "job=exporter", "job=\"a\"} or vector(1", "job=\"a\",", "job=\"@strikes@\""]
         {
             let error = refused(&format!("strikes: 3\nselector: '{selector}'\n"));
             assert!(error.contains("line 2") && error.contains("no list of matchers"), "{error}");
@@ -222,13 +220,12 @@ mod tests {
     }
 
     #[test]
-    fn a_site_may_select_other_jobs_or_none() {
+    fn a_site_may_select_other_jobs() {
         let of = |selector: &str| Thresholds::parse(&format!("selector: '{selector}'\n")).unwrap();
         let strikes = |selector: &str| render(&of(selector)).unwrap().remove("strikes.yml").unwrap();
         assert!(
             strikes("job=~\"gpu|x\",env=\"a\"").contains("ossci_check_result_info{job=~\"gpu|x\",env=\"a\",reason=~")
         );
-        assert!(strikes("").contains("ossci_check_result_info{reason=~"));
     }
 
     #[test]
