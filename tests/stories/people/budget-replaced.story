@@ -1,12 +1,12 @@
 # Somebody replaces the budget object while a node holds the pool's only slot. The record says that
-# the slot is in use, so the next node waits.
-routes 1s 2s 600s
+# the slot is in use, so the next node waits. People ask for both repairs, because an alert would end
+# while its node waits.
 node slot1 slot2
 pod stays-slot1 on slot1
 kubectl create poddisruptionbudget stays-slot1 --selector=app=stays-slot1 --min-available=1
-break slot1 gpu-missing until reboot
+kubectl taint node slot1 repair-reboot:NoSchedule
 await slot1 why DrainBlocked within 90s
-break slot2 gpu-missing until reboot
+kubectl taint node slot2 repair-reboot:NoSchedule
 await slot2 why WaitingForBudget within 60s
 kubectl -n ossci delete configmap ossci-budget
 kubectl -n ossci create configmap ossci-budget

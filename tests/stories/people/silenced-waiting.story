@@ -6,6 +6,7 @@ kubectl annotate node waits1 ossci.amd.com/hold=until-it-is-silenced
 break waits1 gpu-missing until reboot
 await waits1 why OnHold within 60s
 silence waits1
+quiet 3s
 kubectl annotate node waits1 ossci.amd.com/hold-
 await waits1 why Silenced within 30s
 quiet 4s
