@@ -61,7 +61,7 @@ pub async fn run(config: &Config) -> Result<Outcome, OnceError> {
         }
     }
     let snapshot = node.ledger.snapshot(clock::now(), node.memory.write_failures());
-    let page = metrics(Snapshot { is_stored: true, ..snapshot }, Form::Classic)?;
+    let page = metrics(Snapshot { is_stored: config.output.is_some(), ..snapshot }, Form::Classic)?;
     match &config.output {
         Some(path) => replace(path, &page).map_err(|error| OnceError::Output(path.clone(), error))?,
         None => std::io::stdout().write_all(page.as_bytes()).map_err(|error| OnceError::Output("-".into(), error))?,

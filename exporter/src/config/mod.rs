@@ -78,12 +78,12 @@ pub struct Config {
     pub config_check: bool,
 
     /// Runs each check once, prints the metrics in the classic text format and exits: 0, or 1 if a
-    /// check failed. Heeds neither a pause nor the boot grace. No alert asks for a repair because
-    /// of this page, since the age of its runs would not grow.
+    /// check failed. Heeds neither a pause nor the boot grace.
     #[arg(long = "once")]
     pub once: bool,
 
-    /// With --once: writes the metrics to this file by rename, for a textfile collector.
+    /// With --once: writes the metrics to this file by rename, for a textfile collector. No alert
+    /// asks for a repair because of it: the age of a run would not grow in it, so it has none.
     #[arg(long = "output", value_name = "FILE", requires = "once")]
     pub output: Option<PathBuf>,
 

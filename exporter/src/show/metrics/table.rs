@@ -35,7 +35,7 @@ pub const TABLE: &[Metric] = &[
     ),
     row(
         "ossci_check_last_run_age_seconds",
-        "Time since the latest run ended, by this node's clock; absent with `--once`.",
+        "Time since the latest run ended, by this node's clock; absent in the file of `--output`.",
         Some("seconds"),
         Gauge,
         CHECK,
