@@ -6,23 +6,16 @@ use std::ops::RangeInclusive;
 use super::amd_smi_health::health;
 use super::amd_smi_keys::Fields;
 use super::devices::{Device, bus_address};
-use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, count, number, text, within};
+use super::leaf::{BYTES, CELSIUS, COUNT, PERCENT, WATTS, count, text};
 use super::text::quote;
 use crate::facts::{BadPages, Gpu, Limits, Temperatures, Throttled};
 
 /// Returns the facts of one device. Names changed between releases, so each fact has a list of
 /// names.
 pub fn device(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Device {
-    let first = |paths: &[&str]| paths.iter().find_map(|path| fields.get(path));
     let word = |paths: &[&str]| paths.iter().find_map(|path| Some(text(fields.get(path)?)?.into_owned()));
     let bus = word(&["bdf", "bus.bdf"]).and_then(|bus| bus_address(&bus, odd));
-    let mut measure = |paths: &[&str], range: &RangeInclusive<f64>| {
-        let value = first(paths)?;
-        let mut said = Vec::new();
-        let measured = within(paths[0], number(value), range, &mut said);
-        odd.extend(said.into_iter().map(|said| format!("gpu {index}: {said}")));
-        measured
-    };
+    let mut measure = |paths: &[&str], range: &RangeInclusive<f64>| fields.measure(index, paths, range, odd);
     let ratio = |percent: f64| percent / 100.0;
     let temperature_celsius = Temperatures {
         edge: measure(&["temperature.edge", "temperature.edge_temperature"], &CELSIUS),

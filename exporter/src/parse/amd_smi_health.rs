@@ -4,19 +4,14 @@
 use serde_json::Value;
 
 use super::amd_smi_keys::Fields;
-use super::leaf::{HERTZ, JOULES, LANES, TRANSFERS, count, number, text, within};
+use super::leaf::{HERTZ, JOULES, LANES, TRANSFERS, count, number, text};
 use crate::health::{Clocks, Errors, Health, Pcie, Xgmi};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 /// Returns what one device reports.
 pub fn health(index: u32, fields: &Fields<'_>, odd: &mut Vec<String>) -> Health {
-    let mut measure = |path: &str, range: &RangeInclusive<f64>| {
-        let mut said = Vec::new();
-        let measured = within(path, number(fields.get(path)?), range, &mut said);
-        odd.extend(said.into_iter().map(|said| format!("gpu {index}: {said}")));
-        measured
-    };
+    let mut measure = |path: &str, range: &RangeInclusive<f64>| fields.measure(index, &[path], range, odd);
     // A link that is not read has no lanes and no speed.
     let pcie = Pcie {
         width: measure("pcie.width", &LANES).filter(|lanes| *lanes > 0.0),

@@ -136,7 +136,7 @@ pub fn within(
 }
 
 /// Returns whether a counter shows the largest number of its width, which means no value.
-pub fn is_sentinel(number: f64) -> bool {
+fn is_sentinel(number: f64) -> bool {
     SENTINELS.contains(&number)
 }
 

@@ -128,9 +128,10 @@ fn a_broken_amd_smi_beside_rocm_smi_accuses_nobody_and_holds_no_proof_up() {
     let exporter = node.start(&[&often, &beside_often, "--check.timeout=300ms", &tool]);
     exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
     let unknown = "ossci_check_result_info{check=\"amd-smi\",verdict=\"unknown\",reason=\"own-trouble\"}";
-    for trouble in
-        ["exec sleep 60", "exit 9", "echo AMDSMI Tool: Unable to get devices, driver not initialized; exit 255"]
-    {
+    // The identity of the GPUs says nothing about their memory.
+    let identity = r#"case $1 in metric) echo '[{"gpu": 0, "bdf": "0000:05:00.0"}]';; *) exit 2;; esac"#;
+    let no_driver = "echo AMDSMI Tool: Unable to get devices, driver not initialized; exit 255";
+    for trouble in ["exec sleep 60", "exit 9", no_driver, identity] {
         node.does("amd-smi", &format!("case $1 in metric) exec cat '{sample}';; *) exit 2;; esac"));
         exporter.wait_for(AMD_SMI, |passed| passed == 1.0);
         node.does("amd-smi", trouble);
@@ -182,7 +183,7 @@ fn a_driver_may_load_six_minutes_after_the_boot() {
     exporter.wait_for("ossci_check_failures_total{check=\"rocm-smi\"}", |failures| failures >= 3.0);
     let reason = "ossci_check_result_info{check=\"rocm-smi\",verdict=\"failed\",reason=\"driver-not-loaded\"}";
     assert_eq!((exporter.value(reason), exporter.value(STRIKES)), (Some(1.0), Some(0.0)));
-    // A fault that is not the driver's counts by then.
+    // By then every other fault counts.
     node.does("rocm-smi", "exit 9");
     exporter.wait_for(STRIKES, |strikes| strikes >= 1.0);
     node.prints("rocm-smi", "rocm-smi/healthy.json");
