@@ -81,12 +81,13 @@ parse: toolchain
 	@[ -n "$(TOOL)" ] && [ -n "$(FILE)" ] || { echo "error: make parse TOOL=rocm-smi FILE=output.txt" >&2; exit 1; }
 	@cargo run --quiet --locked --package ossci-exporter -- parse $(TOOL) $(FILE)
 
-# Random weeks of the world around `decide`; a storm on a thousand nodes; then every story of
-# tests/stories/cuts with the remediator killed at every durable write, before and after the
-# response. The ledger records the runs that are done; the campaign is complete when none is left.
+# Each sample of the exporter cut at each byte; random weeks of the world around `decide`; a storm
+# on a thousand nodes; then every story of tests/stories/cuts with the remediator killed at every
+# durable write, before and after the response. The ledger records the runs that are done; the campaign is complete when none is left.
 .PHONY: soak
 LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
+	OSSCI_EVERY_BYTE=1 cargo test --quiet --release --locked --package ossci-exporter --test all -- no_prefix_of
 	OSSCI_WORLD_RUNS=500 OSSCI_WORLD_MORE_EVENTS=1 cargo test --quiet --locked --package ossci-remediator --lib -- random_weeks every_input_of
 	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story

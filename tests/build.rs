@@ -14,7 +14,7 @@ const FOLDERS: [(&str, &str); 6] = [
     ("phases", "lab()"),
     ("people", "lab()"),
     ("trouble", "troubled_lab()"),
-    ("targets", "bare_lab().await"),
+    ("fleet", "bare_lab().await"),
 ];
 /// Length limit of a test's name, without its modules.
 const LONGEST: usize = 60;

@@ -116,7 +116,7 @@ pub async fn bare_lab() -> Arc<TestLab> {
     if let Some(troubled) = troubled {
         troubled.result("cuts").await;
     }
-    shared(&LAB, || TestLab::start("bare", &files("tests/stories/targets", ".story"), &[]))
+    shared(&LAB, || TestLab::start("bare", &files("tests/stories/fleet", ".story"), &[]))
 }
 
 fn shared(lab: &Mutex<Weak<TestLab>>, start: impl FnOnce() -> TestLab) -> Arc<TestLab> {

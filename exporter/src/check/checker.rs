@@ -334,7 +334,11 @@ mod tests {
             name: "gpu-017".to_string(),
             run_dir: RunDir::new(&directory.join("run")),
             ledger: Ledger::new(clock::now(), [(Check::RocmSmi, Duration::from_secs(30), Standing::default())]),
-            memory: Memory::load(directory, Some("boot-1".to_string())),
+            memory: {
+                let memory = Memory::new(directory, "gpu-1", Some("boot-1".to_string()));
+                memory.read(clock::now());
+                Arc::new(memory)
+            },
             sysfs: "/nonexistent".into(),
             procfs: "/nonexistent".into(),
             // So that a check that never passed can fail.

@@ -31,7 +31,7 @@ pub struct Node {
     pub name: String,
     pub run_dir: RunDir,
     pub ledger: Ledger,
-    pub memory: Memory,
+    pub memory: Arc<Memory>,
     pub sysfs: PathBuf,
     pub procfs: PathBuf,
     pub settings: RwLock<Settings>,
@@ -49,19 +49,26 @@ pub struct Settings {
     pub tests_network: bool,
 }
 
+/// How long the start waits for the state directory.
+const STATE_PATIENCE: Duration = Duration::from_secs(5);
+
 impl Node {
     /// Creates the state, with what the state directory holds of this boot. That directory may be
-    /// on a dead disk, so it is read on its own thread.
+    /// on a dead disk, so it is read on its own thread, and is waited for for 5 s.
     pub async fn load(config: &Config) -> Result<Arc<Self>, LoadError> {
         let boot_id = boot::boot_id(&config.paths.procfs)
             .inspect_err(|error| warn!(%error, "boot ID unreadable: a restart will reset the strikes"))
             .ok();
-        let directory = config.paths.state_dir.clone();
-        let loading = tokio::task::spawn_blocking(move || Memory::load(&directory, boot_id));
-        let memory = loading.await.map_err(LoadError)?;
         let name = config.node_name().or_else(|| boot::hostname(&config.paths.procfs)).unwrap_or_default();
         if name.is_empty() {
             warn!("no node name: nodes without one all test the network at the same moment");
+        }
+        let memory = Arc::new(Memory::new(&config.paths.state_dir, &name, boot_id));
+        let reading = Arc::clone(&memory);
+        let reading = tokio::task::spawn_blocking(move || reading.read(clock::now()));
+        match tokio::time::timeout(STATE_PATIENCE, reading).await {
+            Ok(read) => read.map_err(LoadError)?,
+            Err(_) => warn!("the state directory does not respond, starting without it"),
         }
         Ok(Arc::new(Self {
             name,

@@ -256,10 +256,17 @@ fn unfinished(reading: &Reading) -> Option<&Transfer> {
     }
 }
 
-/// Whether a signal 9 ended the tool, or what its shell script had started. It comes from outside,
-/// most likely because the memory was used up: a run that the exporter ended never comes here.
+/// Signals that no crash raises: HUP, INT, QUIT, KILL and TERM.
+const FROM_OUTSIDE: [i32; 5] = [1, 2, 3, 9, 15];
+
+/// Whether a signal from outside ended the tool, or what its shell script had started: a person, a
+/// service manager, or the kernel when the memory was used up. A run that the exporter ended never
+/// comes here.
 fn was_killed(exit: Exit) -> bool {
-    matches!(exit, Exit::Signal(9) | Exit::Status(137))
+    match exit {
+        Exit::Signal(signal) => FROM_OUTSIDE.contains(&signal),
+        Exit::Status(status) => FROM_OUTSIDE.contains(&(status - 128)),
+    }
 }
 
 /// Judges an output without any result. A signal is a crash of the tool. iperf3 always prints a

@@ -9,6 +9,7 @@ use crate::state::state_file::{
 };
 use crate::strikes::Standing;
 use crate::verdict::Check;
+use jiff::{SignedDuration, Timestamp};
 use ossci_base::clock;
 use ossci_base::contract::inventory::Inventory;
 use serde::{Serialize, de::DeserializeOwned};
@@ -28,12 +29,16 @@ const CALM: Duration = Duration::from_secs(300);
 /// Timeout of a write. It continues in the background, and the next write follows it.
 const DISK_PATIENCE: Duration = Duration::from_secs(1);
 
+/// A clock may be set back by this much between two runs, and a file hold a time that has not come.
+const CLOCK_STEP_SECONDS: i64 = 60;
+
 /// The checks of GPUs, from the one whose tool names most about them.
 const BEST: [Check; 3] = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo];
 
 #[derive(Debug)]
 pub struct Memory {
     directory: PathBuf,
+    node: String,
     content: Mutex<Content>,
     /// Held by the write itself, so that older content never replaces newer content.
     disk: Arc<tokio::sync::Mutex<()>>,
@@ -45,6 +50,8 @@ pub struct Memory {
 struct Content {
     /// Without it the counts of two boots could not be distinguished, so none are stored.
     boot_id: Option<String>,
+    /// Whether the files were read. Nothing is written before: it would replace what they hold.
+    read: bool,
     standings: BTreeMap<Check, StrikesEntry>,
     learning: BTreeMap<Check, Learning>,
     passed: BTreeSet<Check>,
@@ -53,33 +60,37 @@ struct Content {
 }
 
 impl Memory {
-    /// Reads both files. An unreadable file is logged and ignored.
-    pub fn load(directory: &Path, boot_id: Option<String>) -> Memory {
-        if let Err(error) = std::fs::create_dir_all(directory) {
-            warn!(directory = %directory.display(), %error, "cannot create the state directory");
-        }
-        let mut content = Content { boot_id, ..Content::default() };
-        if let Some(file) = load_or_say::<StrikesFile>(&directory.join(STRIKES)) {
-            if Some(&file.boot_id) == content.boot_id.as_ref() {
-                let known = |(name, entry): (String, _)| Some((Check::from_name(&name)?, entry));
-                content.standings = file.checks.into_iter().filter_map(known).collect();
-            } else {
-                info!("the node was rebooted, strikes start at zero");
-            }
-        }
-        if let Some(file) = load_or_say::<InventoryFile>(&directory.join(INVENTORY)) {
-            content.passed = file.passed.iter().filter_map(|name| Check::from_name(name)).collect();
-            let named = |(name, learning): (String, _)| Some((Check::from_name(&name)?, learning));
-            let earlier = file.learned.filter(|_| file.checks.is_empty());
-            let earlier = earlier.map(|learned| of_earlier_release(learned, &content.passed)).unwrap_or_default();
-            content.learning = earlier.into_iter().chain(file.checks.into_iter().filter_map(named)).collect();
-        }
+    /// An empty memory of this node and boot.
+    pub fn new(directory: &Path, node: &str, boot_id: Option<String>) -> Memory {
         Memory {
             directory: directory.to_path_buf(),
-            content: Mutex::new(content),
+            node: node.to_string(),
+            content: Mutex::new(Content { boot_id, ..Content::default() }),
             disk: Arc::default(),
             failing: AtomicBool::new(false),
             write_failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads both files; blocks while the disk does. An unreadable file is logged and ignored. What
+    /// a run has found meanwhile stays, but for the GPUs: the file's were learned in more runs.
+    pub fn read(&self, now: Timestamp) {
+        if let Err(error) = std::fs::create_dir_all(&self.directory) {
+            warn!(directory = %self.directory.display(), %error, "cannot create the state directory");
+        }
+        let strikes = load_or_say::<StrikesFile>(&self.directory.join(STRIKES));
+        let inventory = load_or_say::<InventoryFile>(&self.directory.join(INVENTORY));
+        let mut content = self.content();
+        content.read = true;
+        if let Some(file) = strikes {
+            content.take_strikes(file, now);
+        }
+        match inventory {
+            Some(file) if !file.node.is_empty() && file.node != self.node => {
+                warn!(file = INVENTORY, node = file.node, "the GPUs of another node, starting without them");
+            }
+            Some(file) => content.take_inventory(file),
+            None => {}
         }
     }
 
@@ -171,10 +182,18 @@ impl Memory {
         }
     }
 
-    async fn write<T: Serialize + Send + 'static>(&self, name: &str, durability: Durability, file: fn(&Content) -> T) {
+    async fn write<T: Serialize + Send + 'static>(
+        &self,
+        name: &str,
+        durability: Durability,
+        file: fn(&Content, &str) -> T,
+    ) {
         let outcome = timeout(DISK_PATIENCE, async {
+            if !self.content().read {
+                return std::future::pending().await;
+            }
             let turn = Arc::clone(&self.disk).lock_owned().await;
-            let (path, content) = (self.directory.join(name), file(&self.content()));
+            let (path, content) = (self.directory.join(name), file(&self.content(), &self.node));
             let write = tokio::task::spawn_blocking(move || {
                 let written = store(&path, &content, durability);
                 drop(turn);
@@ -207,7 +226,33 @@ impl Memory {
 }
 
 impl Content {
-    fn strikes_file(&self) -> StrikesFile {
+    /// Strikes of another boot do not count, nor those of a time that has not come: their age cannot
+    /// be told.
+    fn take_strikes(&mut self, file: StrikesFile, now: Timestamp) {
+        if Some(&file.boot_id) != self.boot_id.as_ref() {
+            info!("the node was rebooted, strikes start at zero");
+            return;
+        }
+        let latest = now + SignedDuration::from_secs(CLOCK_STEP_SECONDS);
+        for (name, entry) in file.checks {
+            let Some(check) = Check::from_name(&name) else { continue };
+            if [entry.last_strike, entry.last_run, entry.last_success].into_iter().flatten().any(|at| at > latest) {
+                warn!(file = STRIKES, check = name, "a time in the future, strikes start at zero");
+            } else {
+                self.standings.entry(check).or_insert(entry);
+            }
+        }
+    }
+
+    fn take_inventory(&mut self, file: InventoryFile) {
+        self.passed.extend(file.passed.iter().filter_map(|name| Check::from_name(name)));
+        let named = |(name, learning): (String, _)| Some((Check::from_name(&name)?, learning));
+        let earlier = file.learned.filter(|_| file.checks.is_empty());
+        let earlier = earlier.map(|learned| of_earlier_release(learned, &self.passed)).unwrap_or_default();
+        self.learning.extend(earlier.into_iter().chain(file.checks.into_iter().filter_map(named)));
+    }
+
+    fn strikes_file(&self, _node: &str) -> StrikesFile {
         let named = |(check, entry): (&Check, &StrikesEntry)| (check.as_str().to_string(), entry.clone());
         StrikesFile {
             boot_id: self.boot_id.clone().unwrap_or_default(),
@@ -215,9 +260,10 @@ impl Content {
         }
     }
 
-    fn inventory_file(&self) -> InventoryFile {
+    fn inventory_file(&self, node: &str) -> InventoryFile {
         let named = |(check, learning): (&Check, &Learning)| (check.as_str().to_string(), learning.clone());
         InventoryFile {
+            node: node.to_string(),
             checks: self.learning.iter().map(named).collect(),
             learned: BEST.into_iter().find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
@@ -259,7 +305,9 @@ mod tests {
     use crate::scratch::scratch;
 
     fn load(directory: &Path, boot_id: &str) -> Memory {
-        Memory::load(directory, Some(boot_id.to_string()))
+        let memory = Memory::new(directory, "gpu-1", Some(boot_id.to_string()));
+        memory.read(clock::now());
+        memory
     }
 
     fn strikes(consecutive_failures: u64) -> Standing {
@@ -322,6 +370,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_gpus_of_another_node_are_not_believed() {
+        let directory = scratch("other-node");
+        learn(&load(&directory, "a"), 8).await;
+        let other = Memory::new(&directory, "gpu-2", Some("a".to_string()));
+        other.read(clock::now());
+        assert_eq!((other.learned(Check::RocmSmi), other.passed_before(Check::RocmSmi)), (None, false));
+        // Its own replace them.
+        learn(&other, 4).await;
+        assert!(!load(&directory, "b").passed_before(Check::RocmSmi));
+    }
+
+    #[tokio::test]
+    async fn strikes_of_a_time_that_has_not_come_do_not_count() {
+        let directory = scratch("future");
+        let now = clock::now();
+        for (ahead, strikes_read) in [(3600, 0), (30, 2)] {
+            let at = Some(now + SignedDuration::from_secs(ahead));
+            let standing = Standing { last_strike: at, last_run: at, ..strikes(2) };
+            load(&directory, "a").keep_standing(Check::RocmSmi, &standing).await;
+            assert_eq!(load(&directory, "a").standing(Check::RocmSmi).consecutive_failures, strikes_read);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_late_is_not_replaced_before() {
+        let directory = scratch("late");
+        learn(&load(&directory, "a"), 8).await;
+        let late = Memory::new(&directory, "gpu-1", Some("b".to_string()));
+        learn(&late, 7).await;
+        assert!(late.write_failures() > 0);
+        assert_eq!(load(&directory, "b").learned(Check::RocmSmi).map(|learned| learned.gpus), Some(8));
+        late.read(clock::now());
+        assert_eq!(late.learned(Check::RocmSmi).map(|learned| learned.gpus), Some(8));
+    }
+
+    #[tokio::test]
     async fn a_corrupted_file_does_not_affect_the_other() {
         let directory = scratch("corrupted");
         let memory = load(&directory, "a");
@@ -346,7 +430,9 @@ mod tests {
     #[tokio::test]
     async fn without_a_boot_id_no_strikes_are_stored() {
         let directory = scratch("nameless");
-        Memory::load(&directory, None).keep_standing(Check::RocmSmi, &strikes(2)).await;
+        let memory = Memory::new(&directory, "gpu-1", None);
+        memory.read(clock::now());
+        memory.keep_standing(Check::RocmSmi, &strikes(2)).await;
         assert!(!directory.join(STRIKES).exists());
     }
 

@@ -41,6 +41,10 @@ pub struct StrikesEntry {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InventoryFile {
+    /// The node that it is about; empty in the file of an earlier release. An image of a disk may
+    /// bring the file of another node.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub node: String,
     /// By name of the check; an unknown one is ignored.
     #[serde(default)]
     pub checks: BTreeMap<String, Learning>,

@@ -140,7 +140,14 @@ fn nothing_takes_more_than_linear_time() {
     let escapes = "\x1b[31".repeat(1 << 18);
     let rows = "0 2 0x74a1, 1 41.0C 1W NPS1, SPX, 0 1Mhz 9Mhz 0% auto 7W 0% 0%\n".repeat(1 << 14);
     let table = format!("ROCm System Management Interface\nDevice Temp\n{rows}");
-    for text in [&deep, &braces, &lines, &agents, &escapes, &table] {
+    let million = |head: &str, element: &str, tail: &str| format!("{head}{}0{tail}", element.repeat(1_000_000));
+    let elements = [
+        million("[", "0,", "]"),
+        million("[", "{\"gpu\":1},", "]"),
+        million("{\"card0\":[", "\"a\",", "]}"),
+        million("{\"intervals\":[", "{\"sum\":{}},", "]}"),
+    ];
+    for text in [&deep, &braces, &lines, &agents, &escapes, &table].into_iter().chain(&elements) {
         for &tool in ToolName::ALL {
             let begun = Instant::now();
             finding(tool, text.as_bytes());

@@ -8,5 +8,7 @@ mod node;
 mod running;
 mod samples;
 mod served;
+mod state_dir;
+mod tools;
 #[allow(clippy::disallowed_methods, reason = "deadlines of tests")]
 mod wait;

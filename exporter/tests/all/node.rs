@@ -52,6 +52,10 @@ impl Node {
     }
 
     pub fn start(&self, flags: &[&str]) -> Exporter {
+        self.start_with(flags, &[])
+    }
+
+    pub fn start_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> Exporter {
         let of = |flag: &str, name: &str| format!("--{flag}={}", self.path.join(name).display());
         let mut child = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"))
             .args(["--web.listen-address=127.0.0.1:0", "--node-name=gpu-017", "--network.target=192.0.2.1"])
@@ -59,6 +63,7 @@ impl Node {
             .args([of("path.state-dir", "state"), of("tool.rocm-smi", "rocm-smi"), of("tool.rocminfo", "rocminfo")])
             .arg(of("tool.iperf3", "iperf3"))
             .args(flags)
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

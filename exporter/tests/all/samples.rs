@@ -78,8 +78,10 @@ fn each_sample_gets_its_verdict() {
     ossci_base::golden::check(&path, &table).unwrap_or_else(|error| panic!("{error}"));
 }
 
+/// 50 cuts of each sample, or with `OSSCI_EVERY_BYTE` one at each byte.
 #[test]
 fn no_prefix_of_a_sample_passes_as_a_complete_one() {
+    let every_byte = std::env::var_os("OSSCI_EVERY_BYTE").is_some();
     for &tool in ToolName::ALL {
         for sample in samples(tool) {
             // The texts of amd-smi and the human formats have no end mark that could be missing.
@@ -88,7 +90,7 @@ fn no_prefix_of_a_sample_passes_as_a_complete_one() {
             }
             let stdout = std::fs::read(testdata().join(&sample)).unwrap();
             let whole = String::from_utf8_lossy(&stdout).trim_end().len();
-            for end in (0..whole).step_by(whole / 50 + 1) {
+            for end in (0..whole).step_by(if every_byte { 1 } else { whole / 50 + 1 }) {
                 // After this only a border is missing; between two documents of amd-smi nothing is.
                 let text = String::from_utf8_lossy(&stdout[..end]);
                 if text.contains("End of ROCm SMI Log")

@@ -13,6 +13,8 @@ pub enum Fault {
     GpuNotResponding,
     /// The GPU tools hang.
     Hung,
+    /// The GPU tools need most of their time for an answer, as they do on a loaded host.
+    SlowTools,
     /// The network test measures a small fraction of the usual speed.
     SlowNetwork,
     /// No server of the network test answers this node.
@@ -75,7 +77,8 @@ impl Faults {
             Fault::SlowNetwork => "mlx5_core 0000:9f:00.0: link speed reduced\n",
             Fault::EccErrors => "amdgpu 0000:c5:00.0: 1 uncorrectable hardware errors detected in umc block\n",
             // These leave no trace in the kernel log.
-            Fault::PathDead
+            Fault::SlowTools
+            | Fault::PathDead
             | Fault::Lent
             | Fault::StaysDark
             | Fault::ReimageHangs

@@ -3,13 +3,14 @@
 //! Ready, and finished deletions.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Container, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
@@ -21,6 +22,7 @@ use crate::fault::Fault;
 use crate::kubeconfig::{self, Cluster};
 use crate::machine::Power;
 use crate::node_dir::NodeDir;
+use crate::parts;
 use crate::pki::write_secret;
 use crate::process::{Process, Program};
 
@@ -30,6 +32,8 @@ const TICK: Duration = Duration::from_millis(250);
 const BACKOFF: Duration = Duration::from_millis(200);
 /// Grace period of a deleted container.
 const GRACE: Duration = Duration::from_secs(2);
+/// Interval of the readiness probe; a real kubelet's default is 10 s.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// The shortest lifetime that the API server grants; a kubelet asks for it too.
 const TOKEN_SECONDS: i64 = 3607;
 const TOKEN_RENEWED_AFTER: Duration = Duration::from_secs(1800);
@@ -86,7 +90,10 @@ impl App {
 /// Turns one of our pods into a command line. `kubeconfig` has the identity of the pod's
 /// ServiceAccount.
 pub trait Launch: Send + Sync {
-    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &std::path::Path) -> Program;
+    fn program(&self, app: App, image: &str, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Program;
+
+    /// The port at which the pod answers its readiness probe, if the kubelet shall ask.
+    fn probed_port(&self, app: App) -> Option<u16>;
 }
 
 /// One pod on this node.
@@ -97,8 +104,25 @@ struct Running {
     ended: Option<Stopwatch>,
     token_age: Option<Stopwatch>,
     restarts: i32,
-    /// The boot and restart count of the last status.
-    reported: Option<(String, i32)>,
+    ready: bool,
+    /// The time since the last readiness probe.
+    probed: Option<Stopwatch>,
+    /// The boot, the restart count and the readiness of the last status.
+    reported: Option<(String, i32, bool)>,
+}
+
+impl Running {
+    fn container(&self) -> Option<&Container> {
+        self.pod.spec.as_ref()?.containers.first()
+    }
+
+    fn image(&self) -> &str {
+        self.container().and_then(|container| container.image.as_deref()).unwrap_or_default()
+    }
+
+    fn probe_path(&self) -> Option<&str> {
+        self.container()?.readiness_probe.as_ref()?.http_get.as_ref()?.path.as_deref()
+    }
 }
 
 pub struct Pods<L> {
@@ -157,6 +181,8 @@ impl<L: Launch> Pods<L> {
                     ended: None,
                     token_age: None,
                     restarts: 0,
+                    ready: false,
+                    probed: None,
                     reported: None,
                 });
             }
@@ -188,15 +214,31 @@ impl<L: Launch> Pods<L> {
             }
             let kubeconfig = self.identity(running, app).await?;
             if running.process.is_none() {
-                let program = self.launch.program(app, &self.node, &self.node_name, &kubeconfig);
+                let program = self.launch.program(app, running.image(), &self.node, &self.node_name, &kubeconfig);
                 running.process = Some(program.start(&self.node.log(app.word()))?);
                 running.ended = None;
             }
         }
-        let report = (power.boot_id.clone(), running.restarts);
+        self.probe(running).await?;
+        let report = (power.boot_id.clone(), running.restarts, running.ready);
         if running.reported.as_ref() != Some(&report) {
             self.report(running).await?;
             running.reported = Some(report);
+        }
+        Ok(())
+    }
+
+    /// Asks the container whether it is ready. A container without a probe is ready when it runs.
+    async fn probe(&self, running: &mut Running) -> Result<()> {
+        let port = App::of(&running.pod).and_then(|app| self.launch.probed_port(app));
+        let Some((port, path)) = port.zip(running.probe_path()) else {
+            running.ready = true;
+            return Ok(());
+        };
+        if running.probed.is_none_or(|since| since.elapsed() >= PROBE_EVERY) {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            running.ready = parts::page(&parts::http()?, &url).await.is_ok();
+            running.probed = Some(Stopwatch::start());
         }
         Ok(())
     }
@@ -252,9 +294,10 @@ impl<L: Launch> Pods<L> {
 
     fn status(&self, running: &Running, now: Timestamp) -> Value {
         let now = format!("{now:.0}");
-        let conditions: Vec<Value> = ["Initialized", "ContainersReady", "Ready"]
+        let ready = if running.ready { "True" } else { "False" };
+        let conditions: Vec<Value> = [("Initialized", "True"), ("ContainersReady", ready), ("Ready", ready)]
             .iter()
-            .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": now}))
+            .map(|(kind, status)| json!({"type": kind, "status": status, "lastTransitionTime": now}))
             .collect();
         let spec = running.pod.spec.as_ref();
         let containers: Vec<Value> = spec
@@ -263,7 +306,7 @@ impl<L: Launch> Pods<L> {
             .iter()
             .map(|container| {
                 json!({
-                    "name": container.name, "image": container.image, "imageID": "lab", "ready": true, "started": true,
+                    "name": container.name, "image": container.image, "imageID": "lab", "ready": running.ready, "started": true,
                     "restartCount": running.restarts, "state": {"running": {"startedAt": now}},
                 })
             })

@@ -37,6 +37,9 @@ impl Binaries {
     }
 }
 
+/// How the name of an image ends that was built without the tools of the checks.
+const WITHOUT_TOOLS: &str = ":without-tools";
+
 /// Ports and files that a lab has chosen for our programs on one node.
 #[derive(Debug, Clone)]
 pub struct Programs {
@@ -68,23 +71,28 @@ pub struct Addresses {
 }
 
 impl Launch for Programs {
-    fn program(&self, app: App, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Program {
+    fn program(&self, app: App, image: &str, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Program {
         match app {
-            App::Exporter => self.exporter(node, node_name),
+            App::Exporter => self.exporter(image, node, node_name),
             App::Agent => self.agent(node, node_name).env("KUBECONFIG", kubeconfig),
             App::Controller => self.controller(node_name).env("KUBECONFIG", kubeconfig),
         }
     }
+
+    fn probed_port(&self, app: App) -> Option<u16> {
+        (app == App::Exporter).then_some(self.exporter)
+    }
 }
 
 impl Programs {
-    fn exporter(&self, node: &NodeDir, node_name: &str) -> Program {
+    fn exporter(&self, image: &str, node: &NodeDir, node_name: &str) -> Program {
+        let tool = |name| if image.ends_with(WITHOUT_TOOLS) { "/none".into() } else { node.tool(name) };
         Program::new("exporter", self.binaries.get("ossci-exporter"))
             .args([format!("--web.listen-address=127.0.0.1:{}", self.exporter), format!("--node-name={node_name}")])
             .args([flag("web.probe-socket", &node.socket()), flag("path.procfs", &node.proc())])
             .args([flag("path.run-dir", &node.run()), flag("path.state-dir", &node.state())])
-            .args(TOOLS.map(|tool| flag(&format!("tool.{tool}"), &node.tool(tool))))
-            .args([flag("path.sysfs", &node.sys()), flag("tool.amd-smi", &node.tool(INSTALLABLE))])
+            .args(TOOLS.map(|name| flag(&format!("tool.{name}"), &tool(name))))
+            .args([flag("path.sysfs", &node.sys()), flag("tool.amd-smi", &tool(INSTALLABLE))])
             .args([
                 "--check.amd-smi.interval=2s",
                 "--check.interval=2s",

@@ -30,6 +30,9 @@ pub fn run(tool: &str, node: &NodeDir) -> Result<()> {
     if after != faults {
         node.set_faults(&after)?;
     }
+    if tool != "iperf3" && faults.has(Fault::SlowTools) {
+        std::thread::sleep(SLOW);
+    }
     match act {
         Act::Print(text) => std::io::stdout().write_all(text.as_bytes()).context("printing"),
         Act::Hang => loop {
@@ -46,6 +49,9 @@ fn counted(tool: &str) -> &'static [Fault] {
         _ => &[],
     }
 }
+
+/// How long a slow tool takes; the lab's exporters wait for 1.8 s.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What iperf3 prints when no server answers.
 const UNREACHABLE: &str = "{\"error\": \"unable to connect to server: Connection timed out\"}\n";

@@ -5,8 +5,8 @@
 //! ```text
 //! say TEXT
 //! node NAME...
-//! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-network,
-//!                                    path-dead, ecc-errors, lent, stays-dark, reimage-hangs,
+//! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-tools,
+//!                                    slow-network, path-dead, ecc-errors, lent, stays-dark, reimage-hangs,
 //!                                    reimage-fails, no-exporter, inhibited, crash-kernel
 //!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
