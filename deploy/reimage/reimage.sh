@@ -1,74 +1,145 @@
 #!/bin/bash
-# Reinstalls AMD's GPU driver and ROCm from AMD's packages, on Ubuntu 22.04, Ubuntu 24.04 and Debian
-# 12.
+# Puts back AMD's GPU driver and ROCm as this node had them, from AMD's packages, on Ubuntu 22.04,
+# Ubuntu 24.04 and Debian 12. A pool may name other releases.
 #
-# The agent runs this script as root on the drained node, and reboots the node afterwards. The
-# script:
+# The agent runs this script as root on the drained node, with the seconds that it has as the only
+# argument, and reboots the node afterwards. The script:
 #
-# 1. sets up AMD's repositories and checks whether it can succeed,
-# 2. completes an interrupted installation,
-# 3. fetches all packages,
-# 4. changes ROCm and, last, the driver.
+# 1. finds out what to install, and refuses in words what it cannot do,
+# 2. downloads everything, and builds the driver on trial for every kernel,
+# 3. changes the node; if that fails, removes AMD's packages and installs them afresh; if that fails
+#    too, puts back what was there.
 #
-# It can be restarted at any time. Each line of output names the next step; the last lines give the
-# reason of a failure.
+# Exit status 0: installed; the next boot loads it. 75: nothing was changed, try later. Any other:
+# a person has to look; the last line says why. It can be started again at any time, and after a
+# power failure.
 #
 #   kubectl -n ossci create configmap ossci-reimage --from-file=reimage.sh
 set -euo pipefail
 
-# The release to install. The installer's package has a version of its own, listed below
-# https://repo.radeon.com/amdgpu-install/ (and in the quick start of each ROCm release).
-ROCM=${ROCM:-6.4.1}
-INSTALLER=${INSTALLER:-6.4.60401-1}
-PACKAGES=${PACKAGES:-amdgpu-dkms rocm}
-# The kernel of the next boot; by default the newest one that is installed.
+# The release of ROCm, such as 7.2.4 or 10.0.0, and of the driver, such as 30.30.3; until ROCm 6.4
+# the driver had ROCm's number. Empty: what is installed.
+ROCM=${ROCM:-}
+DRIVER=${DRIVER:-}
+# The packages. Empty: those of AMD that are installed; on a node without any, amdgpu-dkms and rocm.
+# From ROCm 7.11 on their names hold the series and the kind of GPU, such as amdrocm7.14-gfx942.
+PACKAGES=${PACKAGES:-}
+# yes: a release that is older than the installed one is installed, too.
+DOWNGRADE=${DOWNGRADE:-no}
+# The kernel of the next boot. Empty: the newest one that is installed.
 BOOTS=${BOOTS:-}
-# The address of AMD's packages, or of a mirror with the same paths for nodes without Internet
-# access.
-AMD=https://repo.radeon.com
-REPOSITORY=${REPOSITORY:-$AMD}
-# Free space that is needed, in MB. ROCm takes about 30 GB, with downloads 40 GB. The driver is also
-# part of the initial RAM disk in /boot.
-ROOT_MB=${ROOT_MB:-40000}
+# The address of AMD's packages of repo.radeon.com, or of a mirror with the same paths. A site whose
+# mirror has other paths writes the lines of sources.list itself.
+REPOSITORY=${REPOSITORY:-https://repo.radeon.com}
+DRIVER_LIST=${DRIVER_LIST:-}
+ROCM_LIST=${ROCM_LIST:-}
+# The keys that sign them, as file or URL; a key from a URL without TLS needs its SHA-256. Empty: the
+# site's key in /etc/apt/keyrings, else AMD's.
+KEY=${KEY:-}
+KEY_SHA256=${KEY_SHA256:-}
+ROCM_KEY=${ROCM_KEY:-}
+ROCM_KEY_SHA256=${ROCM_KEY_SHA256:-}
+# yes: the root file system keeps its files over a reboot, although it is an overlay.
+ROOT_KEEPS=${ROOT_KEEPS:-no}
+# Free space in MB that is needed besides the packages: for building the driver (/var), and for the
+# driver in the initial RAM disk (/boot).
+BUILD_MB=${BUILD_MB:-3000}
 BOOT_MB=${BOOT_MB:-200}
-# Timeout in seconds for another program that locks the package manager.
+# Seconds to wait for another program that locks the package manager, and seconds that have to be
+# left when the first package is changed.
 LOCK_SECONDS=${LOCK_SECONDS:-300}
+CHANGE_SECONDS=${CHANGE_SECONDS:-1500}
+# The seconds that this run has.
+LIMIT=${1:-3600}
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 # needrestart must not restart services, such as the kubelet.
 export NEEDRESTART_SUSPEND=1
 KERNEL=$(uname -r)
 STATE=/var/lib/ossci/reimage
-read -ra packages <<<"$PACKAGES"
 
 step() { echo "step: $*"; }
 fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
-# Runs a command and shows its output only if it fails.
-quiet() {
-  local what=$1
-  shift
-  "$@" >"$STATE/said" 2>&1 </dev/null || {
-    tail -n 25 "$STATE/said"
-    fail "$what"
-  }
+# Nothing was changed so far, and the reason passes by itself.
+later() {
+  echo "LATER: $*; nothing was changed" >&2
+  exit 75
 }
-apt() { apt-get --yes -o DPkg::Lock::Timeout="$LOCK_SECONDS" -o Dpkg::Options::=--force-confold "$@"; }
+# Runs a command within a time limit, and keeps the end of its output in `said`. Notes which
+# maintainer scripts run shortly before the limit.
+run() {
+  local limit=$((LIMIT - SECONDS - 90)) status=0 watch keep
+  ((limit > 20)) || limit=20
+  rm -f "$STATE/hangs"
+  (
+    trap 'kill "$!" 2>/dev/null; exit 0' TERM
+    sleep $((limit - 5)) &
+    wait "$!"
+    pgrep --full --list-full '/var/lib/dpkg/(info|tmp\.ci)/' >"$STATE/hangs"
+  ) &
+  watch=$!
+  timeout --kill-after=10 "$limit" "$@" > >(exec tail -c 100000 >"$STATE/said") 2>&1 </dev/null || status=$?
+  keep=$!
+  kill "$watch" 2>/dev/null || true
+  wait "$watch" 2>/dev/null || true
+  [[ $status == 124 || $status == 137 ]] || rm -f "$STATE/hangs"
+  # A process in the background may hold the pipe open.
+  for _ in {1..20}; do
+    kill -0 "$keep" 2>/dev/null || break
+    sleep 0.1
+  done
+  return "$status"
+}
+# The reason in the output of the last command, in one line.
+reason() {
+  local line
+  if [[ -s $STATE/hangs ]]; then
+    line="this did not end: $(cut -d' ' -f2- "$STATE/hangs" | head -n 1)"
+  else
+    # What a maintainer script says last stands before dpkg's own words.
+    line=$(awk '/^(E:|dpkg: error)|trying to overwrite|[Nn]o space left/ && !/Sub-process/ { if (/^dpkg: error/ && before != "") printf "%s ", before; print; if (++n == 2) exit } { before = $0 }' "$STATE/said" | paste -sd ' ') || true
+    [[ -n $line ]] || line=$(grep -av '^[[:space:]]*$' "$STATE/said" | tail -n 1) || true
+  fi
+  echo "${line:0:400}"
+}
+apt() { run apt-get --yes -o DPkg::Lock::Timeout="$LOCK_SECONDS" -o Dpkg::Options::=--force-confold "$@"; }
+status_of() { dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null || echo not-installed; }
+version_of() { dpkg-query --show --showformat='${Version}' "$1" 2>/dev/null || true; }
+has_package() { case $(status_of "$1") in not-installed | config-files) return 1 ;; esac; }
 
-# Prints AMD's name for the distribution. Debian 12 uses the packages for Ubuntu 22.04, as AMD's
-# quick start says.
-codename() {
+# Prints AMD's names for the distribution: of repo.radeon.com, and of the repositories since ROCm
+# 7.11. Debian 12 uses the driver for Ubuntu 22.04, as AMD's quick start says.
+distribution() {
   local id version
   # shellcheck source=/dev/null
   read -r id version < <(. /etc/os-release && echo "${ID:-none} ${VERSION_ID:-none}")
   case "$id $version" in
-  "ubuntu 22.04" | "debian 12") echo jammy ;;
-  "ubuntu 24.04") echo noble ;;
+  "ubuntu 22.04") echo jammy ubuntu2204 ;;
+  "debian 12") echo jammy debian12 ;;
+  "ubuntu 24.04") echo noble ubuntu2404 ;;
   *) fail "this script knows Ubuntu 22.04, Ubuntu 24.04 and Debian 12, not $id $version" ;;
   esac
 }
+
+# The release in a version of rocm-core (7.2.3.70203-90~22.04: 7.2.3; 7.0.0.70000-38: 7.0, as in
+# AMD's addresses) and of amdgpu-dkms (1:6.16.13.30300300-1: 30.30.3; 1:6.12.12.60401-1: 6.4.1).
+rocm_release() {
+  local major minor patch rest
+  IFS=. read -r major minor patch rest <<<"${1%%-*}"
+  [[ -z ${patch:-} || $patch == 0 ]] && echo "$major.$minor" || echo "$major.$minor.$patch"
+}
+driver_release() {
+  local digits=${1%%-*}
+  digits=${digits##*.}
+  ((${#digits} % 2 == 0)) || digits=0$digits
+  rocm_release "$((10#${digits:0:2})).$((10#${digits:2:2})).$((10#${digits:4:2}))"
+}
+older() { [[ $1 != "$2" && $(printf '%s\n' "$1" "$2" | sort --version-sort | head -n 1) == "$1" ]]; }
+# Whether ROCm of this release comes in the packages amdrocm*.
+is_amdrocm() { ! older "$1" 7.11; }
 
 # Prints the process that holds one of the package manager's locks, if any.
 holder() {
@@ -80,57 +151,158 @@ holder() {
   done)
   echo "${held%%$'\n'*}"
 }
-
 wait_for_lock() {
   local pid until=$((SECONDS + LOCK_SECONDS))
   while pid=$(holder) && [[ -n $pid ]]; do
-    ((SECONDS < until)) || fail "the package manager is still locked after $LOCK_SECONDS s, by process $pid ($(cat "/proc/$pid/comm" 2>/dev/null || echo gone))"
+    ((SECONDS < until)) || later "the package manager is still locked after $LOCK_SECONDS s, by process $pid ($(cat "/proc/$pid/comm" 2>/dev/null || echo gone))"
     sleep 2
   done
 }
 
-# enough PATH MB: fails if PATH has less free space.
+# enough PATH MB WHAT: fails if the file system of PATH has less free space.
 enough() {
-  local free
-  free=$(df --portability --block-size=1M "$1" | awk 'NR == 2 { print $4 }')
-  ((free >= $2)) || fail "$1 has $free MB free, and needs $2"
+  local path=$1 free
+  until [[ -d $path ]]; do path=$(dirname "$path"); done
+  free=$(df --portability --block-size=1M "$path" | awk 'NR == 2 { print $4 }')
+  ((free >= $2)) || fail "$1 has $free MB free, and needs $2 for $3; nothing was changed"
 }
 
-# AMD's repositories have to be readable. The site's other repositories may be broken: their cached
-# lists are enough.
-update() {
-  local list
-  for list in amdgpu.list rocm.list; do
-    [[ -e /etc/apt/sources.list.d/$list ]] || fail "the installer's package brought no $list"
-    sed -i "s|$AMD|$REPOSITORY|" "/etc/apt/sources.list.d/$list"
-    quiet "the repositories of $list cannot be read" apt update -o Dir::Etc::sourcelist="sources.list.d/$list" \
-      -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any
+# Refuses a node whose driver or root file system is managed by others, or that would not load a
+# driver of this script.
+refuse() {
+  local type options found loaded
+  read -r type options < <(awk '$2 == "/" { root = $3 " " $4 } END { print root }' /proc/mounts)
+  case $type in
+  tmpfs | ramfs | rootfs | squashfs | nfs | nfs4 | erofs)
+    fail "the root file system is a $type: what is installed is lost with the boot; a reboot is this node's reimage"
+    ;;
+  overlay) [[ $ROOT_KEEPS == yes ]] || fail "the root file system is an overlay: if it keeps its files over a reboot, set ROOT_KEEPS=yes; else a reboot is this node's reimage" ;;
+  esac
+  [[ ,$options, != *,ro,* ]] || fail "the root file system is read-only"
+  [[ ! -e /run/ostree-booted ]] || fail "this is an image-based system (ostree): a new image is this node's reimage"
+  if [[ $(cat /proc/cmdline) =~ (^|[[:space:],=])(modprobe|module|rd\.driver)[._]blacklist=[^[:space:]]*amdgpu ]]; then
+    fail "the kernel's command line blacklists amdgpu: no boot loads the driver"
+  fi
+  found=$(grep -lsE '^[[:space:]]*(blacklist[[:space:]]+amdgpu([[:space:]]|$)|install[[:space:]]+amdgpu[[:space:]])' /etc/modprobe.d/*.conf /run/modprobe.d/*.conf | head -n 1) || true
+  [[ -z $found ]] || fail "$found blacklists amdgpu: no boot loads the driver of the host; where the GPU operator or KMM brings the driver, switch the pool's reimages off"
+  loaded=$(cat /sys/module/amdgpu/srcversion 2>/dev/null || true)
+  if [[ -n $loaded ]] && ! has_package amdgpu-dkms && [[ ! -d /var/lib/dkms/amdgpu ]] &&
+    ! grep -qxF "$loaded" < <(modinfo --field srcversion amdgpu 2>/dev/null); then
+    fail "the loaded driver is none of this host's: the GPU operator or KMM brings it; switch the pool's reimages off"
+  fi
+  [[ ! -e /etc/dkms/no-autoinstall ]] || fail "/etc/dkms/no-autoinstall keeps the driver's package from building it; remove that file"
+  secure_boot
+}
+# With Secure Boot the kernel loads only modules that an enrolled key signed.
+secure_boot() {
+  local state key
+  state=$(od --address-radix=n --format=u1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c 2>/dev/null | awk '{ print $NF }') || true
+  [[ $state == 1 ]] || return 0
+  for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
+    [[ -e $key ]] || continue
+    # It exits with 1 for a key that is enrolled.
+    ! mokutil --test-key "$key" 2>/dev/null | grep -q 'is already enrolled' || return 0
   done
+  fail "Secure Boot is on, and no enrolled key signs a driver that is built here: enrol the key of dkms (mokutil --import), or switch Secure Boot off"
 }
 
-# Installs AMD's packages from these repositories only, even over a newer version. Another release's
-# repository could offer a newer version or conflict with this one.
-pin() {
-  local file
-  printf 'Package: *\nPin: release o=repo.radeon.com\nPin-Priority: 1001\n' >"$STATE/preferences"
+# key NAME KEY SHA256 SITE URL: prints the file of the key.
+key() {
+  local name=$1 key=$2 hash=$3 site=$4 url=$5 file
+  [[ -n $key ]] || { [[ -s $site ]] && key=$site || key=$url; }
+  if [[ $key == /* ]]; then
+    [[ -s $key ]] || fail "there is no key $key"
+    file=$key
+  else
+    [[ $key == https://* || $key == file:* || -n $hash ]] || fail "the key $key would come without TLS: set the SHA-256 of the key ($name)"
+    file=$STATE/$name.key
+    rm -f "$file"
+    run /usr/lib/apt/apt-helper -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 download-file "$key" "$file" ||
+      later "the key $key cannot be fetched: $(reason)"
+  fi
+  if [[ -n $hash && $(sha256sum <"$file") != "$hash "* ]]; then fail "the key $key has another SHA-256 than $hash"; fi
+  # apt tells the two formats of a key apart by the name of its file.
+  case $(head -c 10 "$file" | tr -d '\0') in
+  -----BEGIN*) cp "$file" "$STATE/$name.asc" && echo "$STATE/$name.asc" ;;
+  *) cp "$file" "$STATE/$name.gpg" && echo "$STATE/$name.gpg" ;;
+  esac
+}
+# Writes the lines of sources.list for a release of ROCm and of the driver. Packages of a folder are
+# copied like others: what is installed must not come in the middle from a mount.
+lists() {
+  local rocm=$1 driver=$2 radeon amd base
+  # A failed substitution in an argument would not end the script.
+  if [[ -n $driver && -z $DRIVER_LIST ]] || { [[ -n $rocm && -z $ROCM_LIST ]] && ! is_amdrocm "$rocm"; }; then
+    radeon=$(key KEY "$KEY" "$KEY_SHA256" /etc/apt/keyrings/rocm.gpg "$REPOSITORY/rocm/rocm.gpg.key") || exit
+  fi
+  if [[ -n $driver ]]; then
+    echo "${DRIVER_LIST:-deb [arch=amd64 signed-by=$radeon] ${REPOSITORY/#file:/copy:}/amdgpu/$driver/ubuntu $code main}"
+  fi
+  if [[ -n $rocm && -n $ROCM_LIST ]]; then
+    echo "$ROCM_LIST"
+  elif [[ -n $rocm ]] && is_amdrocm "$rocm"; then
+    base=https://stable.repo.amd.com/rocm/core/packages amd=https://stable.repo.amd.com/rocm/gpg/packages.gpg
+    if older "$rocm" 10; then base=https://repo.amd.com/rocm/packages-multi-arch amd=$base/gpg/rocm.gpg; fi
+    amd=$(key ROCM_KEY "$ROCM_KEY" "$ROCM_KEY_SHA256" /etc/apt/keyrings/amdrocm.gpg "$amd") || exit
+    echo "deb [arch=amd64 signed-by=$amd] $base/$folder stable main"
+  elif [[ -n $rocm ]]; then
+    echo "deb [arch=amd64 signed-by=$radeon] ${REPOSITORY/#file:/copy:}/rocm/apt/$rocm $code main"
+  fi
+}
+# offers FILE NAME: reads the repositories in a sources.list into a folder of their own, and writes
+# one line "package version" for each package to NAME. Returns 1 if they cannot be read.
+offers() {
+  local lists=$STATE/lists-$2
+  rm -rf "$lists"
+  mkdir -p "$lists/partial"
+  APT_CONFIG='' apt update -o Dir::State::lists="$lists" -o Dir::Etc::sourcelist="$1" -o Dir::Etc::sourceparts=- \
+    -o APT::Update::Error-Mode=any -o Acquire::Retries=2 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 || return 1
+  find "$lists" -maxdepth 1 -name '*_Packages*' -exec /usr/lib/apt/apt-helper cat-file {} + |
+    awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' | sort -u >"$STATE/$2"
+  [[ -s $STATE/$2 ]]
+}
+# Of several releases in one repository, the wanted one; of several versions of a package, the
+# newest.
+newest_of_release() {
+  local name version
+  while read -r name version; do
+    [[ $name != amdrocm* || -z $ROCM || $version == "$ROCM"[.-]* ]] || continue
+    echo "$name $version"
+  done | sort -k1,1 -k2,2Vr | awk '!seen[$1]++'
+}
+
+# The site's repositories, for what AMD's packages depend on, without an entry for one of ours: apt
+# refuses the same repository with other options.
+site_sources() {
+  local file ours
   rm -rf "$STATE/sources"
   mkdir "$STATE/sources"
-  for file in /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    [[ -e $file ]] || continue
-    if [[ ${file##*/} == amdgpu.list || ${file##*/} == rocm.list ]] ||
-      ! grep -qE "^[^#]*($AMD|$REPOSITORY)/(amdgpu|rocm|graphics)" "$file"; then
-      ln -s "$file" "$STATE/sources/"
-    fi
+  ours=$(grep -hoE '(https?|file|copy|mirror[^:]*):[^ ]+' "$STATE/wanted.list" "$STATE/before.list" 2>/dev/null | sed -E 's|^[a-z+]+||; s|/*$||' | sort -u) || true
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [[ ! -e $file ]] || awk -v ours="$ours" 'BEGIN { n = split(ours, all, "\n") } { for (i = 1; i <= n; i++) if (index($0 " ", all[i] " ") || index($0 " ", all[i] "/ ")) next; print }' \
+      "$file" >"$STATE/sources/$(basename "$file" .list).list"
   done
-  printf 'Dir::Etc::preferences "%s";\nDir::Etc::sourceparts "%s";\n' "$STATE/preferences" "$STATE/sources" >"$STATE/apt.conf"
-  export APT_CONFIG=$STATE/apt.conf
-  timeout 300 apt-get update -o APT::Get::List-Cleanup=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 \
-    >"$STATE/said" 2>&1 </dev/null || echo "not every repository can be read; what was known of it before is used"
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [[ ! -e $file ]] || awk -v ours="$ours" 'BEGIN { RS = ""; ORS = "\n\n"; n = split(ours, all, "\n") } { text = $0 "\n"; gsub(/\n/, " ", text); for (i = 1; i <= n; i++) if (index(text, all[i] " ") || index(text, all[i] "/ ")) next; print }' \
+      "$file" >"$STATE/sources/$(basename "$file")"
+  done
+  cp "$STATE/wanted.list" "$STATE/sources/ossci-wanted.list"
 }
-install_from_amd() { apt --allow-downgrades --allow-change-held-packages --no-remove --fix-broken "$@"; }
+# Every package of AMD's has one right version, wherever it comes from.
+pin() {
+  awk '{ print "Package: " $1 "\nPin: version " $2 "\nPin-Priority: 1001\n" }' "$1" >"$STATE/preferences"
+  mkdir -p "$STATE/lists/partial" "$STATE/archives/partial"
+  printf '%s\n' "Dir::Etc::preferences \"$STATE/preferences\";" "Dir::Etc::sourcelist \"/dev/null\";" \
+    "Dir::Etc::sourceparts \"$STATE/sources\";" "Dir::State::lists \"$STATE/lists\";" \
+    "Dir::Cache::archives \"$STATE/archives\";" "APT::Keep-Downloaded-Packages \"true\";" >"$STATE/apt.conf"
+  export APT_CONFIG=$STATE/apt.conf
+}
+# Whether the last command failed by a reason that passes by itself.
+passes() { grep -qE 'frontend lock|Could not get lock|Unable to (fetch|acquire)|Failed to fetch|Could not (connect|resolve)|Temporary failure|Hash Sum mismatch|unexpected size|[Cc]onnection (failed|timed out)' "$STATE/said"; }
+install_from_amd() { apt --allow-downgrades --allow-change-held-packages --fix-broken install "$@"; }
 
 # Prints the newest kernel that is installed.
-newest() {
+newest_kernel() {
   local folder kernel
   for folder in /lib/modules/*/; do
     kernel=$(basename "$folder")
@@ -138,31 +310,46 @@ newest() {
   done | sort --version-sort | tail -n 1
 }
 
-# Prints AMD's packages that are installed in another version, have lost files, or were never
-# configured. Packages that they depend on from elsewhere are not checked.
+# Prints those of the named packages that are installed in another version, have lost files, or were
+# never configured.
 damaged() {
-  local package status offers lost
-  apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
-    "${packages[@]}" 2>/dev/null | grep '^[a-z0-9]' | sort -u | while read -r package; do
-    status=$(dpkg-query --show --showformat='${db:Status-Status} ${db:Status-Eflag}' "$package" 2>/dev/null) || continue
-    offers=$(apt-cache policy "$package")
-    [[ $offers == *"$REPOSITORY"* ]] || continue
-    case $status in
-    # A changed configuration file is not damage.
-    "installed ok")
-      lost=$(dpkg --verify "$package" | grep -v ' c /' || true)
-      lost+=$(dpkg --audit "$package")
-      lost+=$(awk '$1 == "Installed:" { is = $2 } $1 == "Candidate:" && $2 != is' <<<"$offers")
-      [[ -z $lost ]] || echo "$package"
-      ;;
-    not-installed* | config-files*) ;;
-    *) echo "$package" ;;
-    esac
-  done || true
+  local name version status
+  while read -r status name version; do
+    [[ $status != not-installed/* && $status != config-files/* ]] || continue
+    [[ $status == installed/ok && ${right[$name]:-$version} == "$version" ]] || echo "$name"
+  done < <(dpkg-query --show --showformat='${db:Status-Status}/${db:Status-Eflag} ${Package} ${Version}\n' "$@" 2>/dev/null)
+  # A changed configuration file is not damage.
+  { dpkg --verify "$@" 2>/dev/null || true; } | awk '$2 != "c" { print $NF }' | xargs --no-run-if-empty dpkg-query --search 2>/dev/null |
+    awk -F: '{ print $1 }' | tr ',' '\n' | tr -d ' ' | sort -u | while read -r name; do
+    [[ " $* " != *" $name "* ]] || echo "$name"
+  done
 }
 
-# Saves the partition modes of the GPUs, one line per GPU, and restores them at boot: a new driver
-# starts with the factory modes.
+module_of() { modinfo --set-version "$1" --field filename amdgpu 2>/dev/null || true; }
+is_ours() { [[ $1 == */updates/* || $1 == */extra/* ]]; }
+built_for_all() {
+  local kernel
+  for kernel in "${kernels[@]}"; do is_ours "$(module_of "$kernel")" || return 1; done
+}
+# What is not as wanted, in one line; nothing if all is.
+wrong() {
+  local name kernel module
+  for name in "${wanted[@]}"; do
+    [[ $(status_of "$name") == installed ]] || { echo "$name is $(status_of "$name")" && return; }
+    [[ -z ${right[$name]:-} || $(version_of "$name") == "${right[$name]}" ]] ||
+      { echo "$name is $(version_of "$name"), wanted is ${right[$name]}" && return; }
+  done
+  [[ $has_driver == yes ]] || return 0
+  for kernel in "${kernels[@]}"; do
+    depmod "$kernel" 2>/dev/null || { echo "the modules' index of kernel $kernel cannot be made" && return; }
+    module=$(module_of "$kernel")
+    [[ -n $module ]] || { echo "there is no module amdgpu for kernel $kernel" && return; }
+    is_ours "$module" || { echo "the module amdgpu for kernel $kernel is the kernel's own: the package built none" && return; }
+  done
+}
+
+# Saves the partition modes of the GPUs, one line per GPU, and restores them at the next boot: a new
+# driver starts with the factory modes.
 keep_partitions() {
   local device compute memory
   for device in /sys/bus/pci/drivers/amdgpu/*:*; do
@@ -177,27 +364,31 @@ keep_partitions() {
   grep -qv ' SPX \(NPS1\|-\)$' "$STATE/partitions" || return 0
   cat >"$STATE/restore-partitions" <<'END'
 #!/bin/bash
-# Written by OSSCI Ops: restores the partitions that each GPU had before the last reimage.
+# Written by OSSCI Ops: restores once the partitions that each GPU had before a reimage, and removes
+# its unit.
+file=/var/lib/ossci/reimage/partitions
 # restore memory|compute: sets the modes that differ and prints the GPUs that it changed.
 restore() {
-  local address compute memory wanted file
+  local address compute memory wanted mode
   while read -r address compute memory; do
     wanted=${!1}
-    file=/sys/bus/pci/devices/$address/current_$1_partition
-    [[ $wanted == - || $(cat "$file" 2>/dev/null) == "$wanted" ]] || { echo "$wanted" >"$file" && echo "$address"; }
-  done </var/lib/ossci/reimage/partitions
+    mode=/sys/bus/pci/devices/$address/current_$1_partition
+    [[ $wanted == - || $(cat "$mode" 2>/dev/null) == "$wanted" ]] || { echo "$wanted" >"$mode" && echo "$address"; }
+  done <"$file"
 }
 # The driver applies a new memory mode only when it is loaded again, and resets the compute mode
 # then.
 [[ -z $(restore memory) ]] || { modprobe --remove amdgpu && modprobe amdgpu; }
 restore compute
+rm -f "$file" /etc/systemd/system/ossci-gpu-partitions.service \
+  /etc/systemd/system/multi-user.target.wants/ossci-gpu-partitions.service
 END
   cat >/etc/systemd/system/ossci-gpu-partitions.service <<'END'
 [Unit]
-Description=GPU partitions as before the last reimage of OSSCI Ops
+Description=GPU partitions as before the last reimage of OSSCI Ops, once
 After=systemd-modules-load.service systemd-udev-settle.service
 Wants=systemd-udev-settle.service
-Before=kubelet.service
+Before=kubelet.service k3s.service k3s-agent.service rke2-server.service rke2-agent.service snap.microk8s.daemon-kubelite.service
 ConditionPathExists=/var/lib/ossci/reimage/partitions
 
 [Service]
@@ -209,12 +400,8 @@ TimeoutStartSec=600
 WantedBy=multi-user.target
 END
   sync "$STATE/restore-partitions" /etc/systemd/system/ossci-gpu-partitions.service
-  quiet "the unit that restores partitions cannot be enabled" systemctl enable ossci-gpu-partitions.service
+  run systemctl enable ossci-gpu-partitions.service || fail "the unit that restores partitions cannot be enabled: $(reason)"
 }
-
-mkdir -p "$STATE"
-chmod 700 "$STATE"
-[[ $EUID == 0 ]] || fail "this has to run as root"
 
 # Restores the site's package holds on exit, including those of a run that was interrupted within
 # the last day.
@@ -227,107 +414,337 @@ hold_again() {
   done
   rm "$STATE/holds"
 }
+
+[[ $EUID == 0 ]] || fail "this has to run as root"
+mkdir -p "$STATE"
+chmod 700 "$STATE"
+exec 9>"$STATE/lock"
+flock --nonblock 9 || later "another run of this script is not done"
 find "$STATE/holds" -mmin +1440 -delete 2>/dev/null || true
-trap 'hold_again || echo "what was held could not be held again: it stands in $STATE/holds"' EXIT
+# Downloads stay for a run that comes later, not on a node that a person has to look at.
+trap '[[ $? == 75 ]] || rm -rf "$STATE/archives" "$STATE/back" "$STATE/trial"
+hold_again || echo "what was held could not be held again: it stands in $STATE/holds"' EXIT
 
-step "looking whether this can succeed (kernel $KERNEL, ROCm $ROCM)"
-code=$(codename)
-enough / "$ROOT_MB"
-[[ ! -d /boot ]] || enough /boot "$BOOT_MB"
+step "looking whether this can succeed (kernel $KERNEL)"
+read -r code folder < <(distribution) || exit 1
+refuse
+
+# What is installed, and what is wanted. An interrupted change of release goes on to its end.
+driver_before='' rocm_before=''
+if has_package amdgpu-dkms; then driver_before=$(driver_release "$(version_of amdgpu-dkms)"); fi
+rocm_package=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 'amdrocm-core*' rocm-core 2>/dev/null |
+  awk '$1 != "not-installed" && $1 != "config-files" { print $2; exit }') || true
+case $rocm_package in
+'') ;;
+# One repository holds several releases of a series.
+amdrocm*) rocm_before=$(version_of "$rocm_package") && rocm_before=${rocm_before%%-*} ;;
+*) rocm_before=$(rocm_release "$(version_of "$rocm_package")") ;;
+esac
+rocm_interrupted='' driver_interrupted=''
+[[ ! -e $STATE/changing ]] || read -r rocm_interrupted driver_interrupted <"$STATE/changing"
+ROCM=${ROCM:-${rocm_interrupted:-$rocm_before}}
+DRIVER=${DRIVER:-${driver_interrupted:-$driver_before}}
+if [[ -z $DRIVER && -z $ROCM ]]; then
+  fail "no package of AMD's is installed, so nothing says what this node had: set ROCM and DRIVER"
+fi
+if [[ -z $DRIVER && -n $ROCM ]] && older "$ROCM" 7; then DRIVER=$ROCM; fi
+[[ -n $DRIVER || -n $DRIVER_LIST ]] || fail "no package says which driver this node had: set DRIVER"
+if [[ -n $ROCM && $DOWNGRADE != yes && $rocm_interrupted != "$ROCM" ]] && older "$ROCM" "${rocm_before:-$ROCM}"; then
+  fail "ROCm $rocm_before is installed, and $ROCM is older: if that is wanted, set DOWNGRADE=yes"
+fi
+if [[ $DOWNGRADE != yes && $driver_interrupted != "$DRIVER" ]] && older "$DRIVER" "${driver_before:-$DRIVER}"; then
+  fail "the driver $driver_before is installed, and $DRIVER is older: if that is wanted, set DOWNGRADE=yes"
+fi
+echo "installed: ROCm ${rocm_before:-none}, driver ${driver_before:-none}; wanted: ROCm ${ROCM:-none}, driver ${DRIVER:-none}"
 wait_for_lock
 
-step "fetching AMD's installer $INSTALLER for $code from $REPOSITORY"
-deb=amdgpu-install_${INSTALLER}_all.deb
-rm -f "$STATE"/*.deb
-quiet "the installer's package cannot be fetched" \
-  /usr/lib/apt/apt-helper download-file "$REPOSITORY/amdgpu-install/$ROCM/ubuntu/$code/$deb" "$STATE/$deb"
+step "reading AMD's repositories"
+lists "$ROCM" "$DRIVER" >"$STATE/wanted.list"
+if ! offers "$STATE/wanted.list" offered; then
+  # apt says of a host that it cannot reach, too, that it has no Release file.
+  unreached=$(grep -E -m 1 'Could not|Cannot initiate|Temporary failure|timed out|[Cc]onnection |unreachable| 50[0-9] ' "$STATE/said") || true
+  [[ -z $unreached ]] || later "AMD's repositories cannot be read: ${unreached:0:300}"
+  case $(cat "$STATE/said") in
+  *Clearsigned*) later "AMD's repositories cannot be read, something else answers for them: $(reason)" ;;
+  *"does not have a Release file"* | *" 404 "* | *NO_PUBKEY* | *"is not signed"* | *"no longer has a Release"* | *BADSIG*)
+    fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be used: $(reason); nothing was changed"
+    ;;
+  *) later "AMD's repositories cannot be read: $(reason)" ;;
+  esac
+fi
+newest_of_release <"$STATE/offered" >"$STATE/right"
+declare -A right=() known=()
+while read -r name version; do right[$name]=$version known[$name]=1; done <"$STATE/right"
+[[ -z $ROCM_LIST$DRIVER_LIST ]] || echo "the lists of the settings are used: $ROCM_LIST $DRIVER_LIST"
+# The release that is there: its names, and its packages for the way back.
+: >"$STATE/before.list"
+: >"$STATE/offered-before"
+if [[ -z $ROCM_LIST$DRIVER_LIST ]] && [[ $rocm_before != "$ROCM" || $driver_before != "$DRIVER" ]]; then
+  (lists "$rocm_before" "$driver_before") >"$STATE/before.list" 2>/dev/null || : >"$STATE/before.list"
+  if [[ ! -s $STATE/before.list ]] || ! offers "$STATE/before.list" offered-before; then
+    echo "the repositories of the installed release cannot be read: if this fails, only the driver's modules can be put back"
+    : >"$STATE/offered-before"
+  fi
+  while read -r name _; do known[$name]=1; done <"$STATE/offered-before"
+fi
 
-step "setting up AMD's repositories"
-wait_for_lock
-# This package brings the repository lists and the key, even if they were deleted. It has no
-# dependencies, so other broken packages do not stop it.
-quiet "the installer's package cannot be installed" dpkg --force-confnew,confmiss,confask --install "$STATE/$deb"
-wait_for_lock
-update
-pin
+# The packages of AMD's that are there, and that are wanted: the same, or the settings' and the same.
+mapfile -t installed < <(dpkg-query --show --showformat='${db:Status-Status} ${Package} ${Version}\n' |
+  awk '$1 != "not-installed" && $1 != "config-files" { print $2 " " $3 }' | while read -r name version; do
+  # linux-headers may be in a site's mirror of AMD's repositories, and are nobody's release.
+  [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
+done)
+wanted=() gone=()
+for name in $PACKAGES; do
+  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name; nothing was changed"
+  wanted+=("$name")
+done
+for name in "${installed[@]}"; do
+  [[ " ${wanted[*]} " != *" $name "* ]] || continue
+  series=${name/amdrocm${rocm_before%.*}/amdrocm${ROCM%.*}}
+  if [[ -n ${right[$name]:-} ]]; then
+    wanted+=("$name")
+  elif [[ -n ${right[$series]:-} ]]; then
+    wanted+=("$series") gone+=("$name")
+  else
+    gone+=("$name")
+  fi
+done
+if [[ ${#installed[@]} == 0 && -z $PACKAGES ]]; then wanted=(amdgpu-dkms ${ROCM:+rocm}); fi
+for name in "${wanted[@]}"; do
+  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name: name the packages in PACKAGES; nothing was changed"
+done
+[[ ${#gone[@]} == 0 ]] || echo "these are not in the wanted release, and are removed: ${gone[*]}"
+has_driver=no
+[[ " ${wanted[*]} " != *" amdgpu-dkms "* ]] || has_driver=yes
+site_sources
+pin "$STATE/right"
+cp --archive --link --no-clobber /var/lib/apt/lists/*_* "$STATE/lists/" 2>/dev/null || true
+apt update -o APT::Get::List-Cleanup=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 ||
+  echo "not every repository of the site can be read; what was known of it before is used"
 
-step "looking for the kernel's headers"
-headers=()
-BOOTS=${BOOTS:-$(newest)}
+step "looking at the kernels and their headers"
+BOOTS=${BOOTS:-$(newest_kernel)}
 BOOTS=${BOOTS:-$KERNEL}
-mapfile -t kernels < <(printf '%s\n' "$KERNEL" "$BOOTS" | sort -u)
+[[ -d /lib/modules/$BOOTS ]] || fail "there is no kernel $BOOTS (BOOTS)"
+# The package builds for the running kernel and for the newest one.
+mapfile -t kernels < <(printf '%s\n' "$KERNEL" "$BOOTS" "$(newest_kernel)" | grep . | sort -u)
+headers=()
 for kernel in "${kernels[@]}"; do
   # Ubuntu ships some modules that the driver needs in a separate package.
   for package in "linux-modules-extra-$kernel" "linux-headers-$kernel"; do
-    ! apt-cache show "$package" >/dev/null 2>&1 || headers+=("$package")
+    case $(status_of "$package") in
+    # What is half configured becomes whole with a driver that builds.
+    half-configured | triggers-*) ;;
+    installed) [[ -z $(dpkg --verify "$package" | awk '$2 != "c"') ]] || headers+=("$package") ;;
+    *) ! apt-cache show "$package" >/dev/null 2>&1 || headers+=("$package") ;;
+    esac
   done
-  [[ -e /lib/modules/$kernel/build/include || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
+  [[ -e /lib/modules/$kernel/build/include || -e /lib/modules/$kernel/build/Makefile || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
     fail "there are no headers for kernel $kernel: the driver cannot be built; boot a kernel whose linux-headers package can be had"
 done
 
-step "finishing what an earlier installation left undone"
+step "looking for damaged packages"
+again=()
+[[ ${#installed[@]} == 0 ]] || mapfile -t again < <(damaged "${installed[@]}" | sort -u)
+for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
+[[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
+change=("${headers[@]}")
+for name in "${again[@]}"; do [[ " ${gone[*]} " == *" $name "* ]] || change+=("$name"); done
+build_here=no
+if [[ $has_driver == yes && " ${again[*]} " != *" amdgpu-dkms "* ]]; then
+  # The source is whole: it is built again without a download, where dkms is.
+  if command -v dkms >/dev/null && [[ ${#headers[@]} == 0 ]]; then build_here=yes; else change+=(amdgpu-dkms); fi
+fi
+# A driver that AMD's runfile installed stays in dkms beside the package's, and both would be built
+# for the next kernel.
+source_of() { dpkg-deb --fsys-tarfile "$1" | tar --list 2>/dev/null | sed -nE 's|^\./usr/src/(amdgpu-[^/]+)/$|\1|p' | head -n 1; }
+
+step "downloading"
+((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
 wait_for_lock
+rm -rf "$STATE/back"
+if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
+  removals=("${gone[@]/%/-}")
+  # --assume-no would be no rehearsal: apt asks only where it would do more than it was told.
+  if ! install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; then
+    ! passes || later "the package manager cannot be used: $(reason)"
+    fail "the packages cannot be installed together: $(reason); nothing was changed"
+  fi
+  mapfile -t others < <(awk '$1 == "Remv" { print $2 }' "$STATE/said")
+  for name in "${others[@]}"; do
+    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for ROCm ${ROCM:-none} and driver ${DRIVER:-none}; nothing was changed"
+  done
+  install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
+  fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
+  enough /var/lib/ossci "$fetch" "the packages"
+  if ! install_from_amd --download-only --reinstall "${change[@]}" "${removals[@]}"; then
+    ! passes || later "the packages cannot be fetched: $(reason)"
+    fail "the packages cannot be installed together: $(reason); nothing was changed"
+  fi
+fi
+# Each file system has to hold what grows on it, and the largest package twice while it is replaced.
+declare -A grows=() largest=()
+for file in "$STATE"/archives/*.deb; do
+  [[ -e $file ]] || continue
+  # shellcheck disable=SC2016
+  read -r name size < <(dpkg-deb --show --showformat='${Package} ${Installed-Size}\n' "$file")
+  size=$((${size:-0} / 1024 + 1))
+  before=$(dpkg-query --show --showformat='${Installed-Size}' "$name" 2>/dev/null || true)
+  [[ $(dpkg-deb --fsys-tarfile "$file" | tar --list 2>/dev/null | grep -c -m 1 '^\./opt/.') == 0 ]] && place=/usr || place=/opt
+  grows[$place]=$((${grows[$place]:-0} + size - ${before:-0} / 1024))
+  ((size <= ${largest[$place]:-0})) || largest[$place]=$size
+done
+# Two that are one file system share its space.
+if [[ -d /opt && $(stat --format=%d /opt) == "$(stat --format=%d /usr)" ]]; then
+  grows[/usr]=$((${grows[/usr]:-0} + ${grows[/opt]:-0})) grows[/opt]=0
+fi
+for place in /usr /opt; do
+  need=$((${grows[$place]:-0} + ${largest[$place]:-0}))
+  ((need <= 0)) || enough "$place" "$need" "the packages"
+done
+if [[ $has_driver == yes ]]; then
+  enough /var/lib "$BUILD_MB" "building the driver"
+  [[ ! -d /boot ]] || enough /boot "$BOOT_MB" "the initial RAM disk"
+fi
+# The way back to the release that is there.
+if [[ -s $STATE/offered-before && ${#change[@]} -gt 0 ]]; then
+  mkdir -p "$STATE/back"
+  for name in "${installed[@]}"; do
+    version=$(version_of "$name")
+    [[ ! " ${change[*]} ${gone[*]} " == *" $name "* ]] || ! grep -qxF "$name $version" "$STATE/offered-before" || echo "$name=$version"
+  done >"$STATE/back.names"
+  if [[ -s $STATE/back.names ]]; then
+    cp "$STATE/before.list" "$STATE/sources/ossci-before.list"
+    mapfile -t names <"$STATE/back.names"
+    { apt update -o APT::Get::List-Cleanup=0 && (cd "$STATE/back" && run apt-get download "${names[@]}"); } ||
+      echo "the installed release cannot be fetched: if this fails, only the driver's modules can be put back"
+    rm "$STATE/sources/ossci-before.list"
+    apt update -o APT::Get::List-Cleanup=0 || true
+  fi
+fi
+
+if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
+  trial=$STATE/trial
+  rm -rf "$trial"
+  mkdir -p "$trial/tree"
+  if [[ $build_here == yes ]]; then
+    sources=/usr/src
+    source=$(dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/(amdgpu-[^/]+)$|\1|p' | head -n 1)
+  else
+    sources=$trial/usr/src
+    driver_deb=$(find "$STATE/archives" -name 'amdgpu-dkms_*.deb' | sort --version-sort | tail -n 1)
+    dpkg-deb --extract "$driver_deb" "$trial"
+    source=$(source_of "$driver_deb")
+  fi
+  for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
+    version=$(basename "$tree")
+    [[ ! -e $tree/source/dkms.conf || $version == "${source#amdgpu-}" ]] || dpkg-query --search "/usr/src/amdgpu-$version/dkms.conf" >/dev/null 2>&1 ||
+      fail "dkms has a driver amdgpu $version that no package brought, as AMD's runfile installs it: uninstall it with that runfile; nothing was changed"
+  done
+  for kernel in "${kernels[@]}"; do
+    step "building the driver for kernel $kernel on trial"
+    # The headers that are missing would come with the change.
+    [[ -e /lib/modules/$kernel/build ]] || { echo "its headers are not installed yet: it is built without a trial" && continue; }
+    if ! run dkms build -m amdgpu -v "${source#amdgpu-}" -k "$kernel" --sourcetree "$sources" --dkmstree "$trial/tree"; then
+      log=$(find "$trial/tree" -name make.log | head -n 1)
+      [[ -z $log ]] || grep -aE -m 5 'error|Error' "$log" || tail -n 5 "$log"
+      fail "driver ${DRIVER:-} does not build for kernel $kernel: $(grep -aE -m 1 'error' "${log:-$STATE/said}" || reason); nothing was changed"
+    fi
+  done
+  rm -rf "$trial"
+fi
+((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
+wait_for_lock
+
+# From here on the node is changed.
+echo "${ROCM:-} ${DRIVER:-}" >"$STATE/changing.new"
+mv "$STATE/changing.new" "$STATE/changing"
 keep_partitions
+rm -rf "$STATE/kept"
+for kernel in "${kernels[@]}"; do
+  for module in "/lib/modules/$kernel"/{updates,extra}; do
+    [[ ! -d $module ]] || ! is_ours "$(module_of "$kernel")" || { mkdir -p "$STATE/kept/$kernel" && cp --archive "$module" "$STATE/kept/$kernel/"; }
+  done
+done
 apt-mark showhold >>"$STATE/holds"
-sync "$STATE/holds" "$STATE"
+sync "$STATE/changing" "$STATE/holds" "$STATE"
+
+step "finishing what an earlier installation left undone"
+for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
+  [[ ! -d $tree || -e $tree/source/dkms.conf ]] || { echo "dkms: $tree has lost its source, and is removed" && rm -rf "$tree"; }
+done
 # Packages that dpkg was killed in are reinstalled on their own: apt fails to reinstall one together
 # with a package that depends on it. apt repairs conflicts between packages of two releases only
 # when no package is named, and apt-get check does not report all of them. Each of the two steps may
 # need the other one first, so both run twice.
-for _ in 1 2; do
-  dpkg --configure --pending >"$STATE/said" 2>&1 </dev/null || true
-  mapfile -t cut < <(dpkg-query --show --showformat='${Package} ${db:Status-Eflag}\n' | awk '$2 == "reinstreq" { print $1 }')
-  [[ ${#cut[@]} == 0 ]] || install_from_amd install --reinstall "${cut[@]}" >"$STATE/said" 2>&1 </dev/null || true
-  [[ -n $(dpkg --audit) ]] || ! apt-get check >"$STATE/said" 2>&1 </dev/null || break
-  install_from_amd install >"$STATE/said" 2>&1 </dev/null || true
-done
-[[ -z $(dpkg --audit) ]] || echo "not all of it can be finished: $(tail -n 1 "$STATE/said")"
-
-step "looking for damaged packages"
-mapfile -t again < <(damaged)
-[[ ${#again[@]} == 0 ]] || echo "damaged: ${again[*]}"
-# The driver is always rebuilt, and last: an earlier failure leaves the installed driver in place.
-drivers=() rest=("${headers[@]}")
-for package in "${packages[@]}" "${again[@]}"; do
-  if [[ $package == *-dkms ]]; then drivers+=("$package"); else rest+=("$package"); fi
-done
-
-step "fetching $PACKAGES"
-wait_for_lock
-quiet "the packages cannot be fetched" install_from_amd install --download-only --reinstall "${rest[@]}" "${drivers[@]}"
-
-# From here on the working installation is changed.
-step "installing all but the driver"
-quiet "the packages cannot be installed" install_from_amd install --reinstall "${rest[@]}"
-
-built() { modinfo --set-version "$BOOTS" --field filename amdgpu 2>/dev/null; }
-ours() { [[ $1 == */updates/* || $1 == */extra/* ]]; }
-# Installing a driver first removes the installed one, so a driver that does not build is detected
-# before.
-if ours "$(built)" && command -v dkms >/dev/null; then
-  step "building the driver for kernel $BOOTS on trial"
-  trial=$STATE/trial
-  rm -rf "$trial"
-  mkdir -p "$trial/tree"
-  (cd "$trial" && quiet "the driver's package cannot be fetched" apt download amdgpu-dkms)
-  quiet "the driver's package cannot be unpacked" dpkg-deb --extract "$trial"/amdgpu-dkms_*.deb "$trial"
-  source=("$trial"/usr/src/amdgpu-*)
-  quiet "the driver does not build for kernel $BOOTS; the one that is installed was left as it is" dkms build -m amdgpu \
-    -v "${source[0]##*/amdgpu-}" -k "$BOOTS" --sourcetree "$trial/usr/src" --dkmstree "$trial/tree"
-  rm -rf "$trial"
+mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
+unfinished() { dpkg-query --show --showformat='${Package} ${db:Status-Status} ${db:Status-Eflag}\n' | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
+if [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; then
+  for _ in 1 2; do
+    run dpkg --configure --pending || true
+    mapfile -t cut < <(unfinished reinstreq)
+    [[ ${#cut[@]} == 0 ]] || install_from_amd --reinstall "${cut[@]}" || true
+    [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1 || break
+    install_from_amd || true
+  done
 fi
-step "installing the driver"
-quiet "the driver cannot be installed" install_from_amd install --reinstall "${drivers[@]}"
 
-step "looking whether the driver was built for kernel $BOOTS"
-quiet "the modules' index cannot be made" depmod "$BOOTS"
-module=$(built) || fail "there is no module amdgpu for kernel $BOOTS"
-ours "$module" || fail "the module amdgpu for kernel $BOOTS is the kernel's own ($module): the package built none"
-unfinished=$(dpkg --audit "${rest[@]}" "${drivers[@]}" || true)
-[[ -z $unfinished ]] || fail "the package manager still has unfinished packages: $(tail -n 1 <<<"$unfinished")"
-rm -f "$STATE"/*.deb
-# A failure is ignored: another program may hold the lock now.
-apt-get clean || true
+install_all() {
+  [[ ${#change[@]} == 0 && ${#gone[@]} == 0 ]] || install_from_amd --reinstall "${change[@]}" "${gone[@]/%/-}" || true
+  [[ $build_here == no ]] || build_again || true
+  # A package of the site's that cannot be configured is not ours.
+  [[ -z $(unfinished) ]] || run dpkg --configure --pending || true
+}
+build_again() {
+  local kernel version
+  version=$(dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/amdgpu-([^/]+)$|\1|p' | head -n 1)
+  for kernel in "${kernels[@]}"; do
+    run dkms build --force -m amdgpu -v "$version" -k "$kernel" && run dkms install --force -m amdgpu -v "$version" -k "$kernel" || return
+    [[ ! -e /boot/initrd.img-$kernel ]] || ! command -v update-initramfs >/dev/null || run update-initramfs -u -k "$kernel" || return
+  done
+}
+step "installing"
+install_all
+reasons=$(wrong)
+if [[ -n $reasons ]]; then
+  echo "that failed: $reasons; $(reason)"
+  step "removing AMD's packages and installing them afresh"
+  why=$(reason)
+  mapfile -t all < <(for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u)
+  change=("${headers[@]}" "${wanted[@]}") build_here=no
+  # Downloaded first, so that a mirror that is gone meanwhile costs nothing.
+  if install_from_amd --download-only --reinstall "${wanted[@]}" && { [[ ${#all[@]} == 0 ]] || apt --allow-change-held-packages purge "${all[@]}" || run dpkg --purge --force-depends "${all[@]}"; }; then
+    gone=()
+    install_all
+  fi
+  reasons=$(wrong)
+fi
 
-versions=$(dpkg-query --show --showformat='${Package} ${Version}, ' "${packages[@]}")
+if [[ -n $reasons ]]; then
+  why="$reasons: $(reason)"
+  step "going back"
+  if compgen -G "$STATE/back/*.deb" >/dev/null; then
+    mapfile -t all < <(for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u)
+    [[ ${#all[@]} == 0 ]] || run dpkg --purge --force-depends "${all[@]}" || true
+    run dpkg --install "$STATE"/back/*.deb || true
+    run dpkg --configure --pending || true
+  fi
+  for kernel in "${kernels[@]}"; do
+    if [[ -d $STATE/kept/$kernel ]] && ! is_ours "$(module_of "$kernel")"; then
+      cp --archive "$STATE/kept/$kernel/." "/lib/modules/$kernel/"
+      depmod "$kernel"
+      echo "the driver's modules for kernel $kernel were put back"
+    fi
+  done
+  rm -f "$STATE/changing"
+  now="driver $(version_of amdgpu-dkms) ($(status_of amdgpu-dkms)), ${rocm_package:-rocm-core} $(version_of "${rocm_package:-rocm-core}")"
+  fail "ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be installed: $why. What is there now: $now; what was there could $([[ $(driver_release "$(version_of amdgpu-dkms)") == "$driver_before" && $(status_of amdgpu-dkms) == installed ]] && echo be || echo not be) put back"
+fi
+
+step "looking at what was installed"
+rm -rf "$STATE/kept" "$STATE/back" "$STATE/archives" "$STATE/changing"
+foreign=$(dpkg --audit | grep -E '^ [a-z]' | awk '{ print $1 }' | paste -sd ' ') || true
+[[ -z $foreign ]] || echo "the package manager has unfinished packages of others: $foreign"
+versions=$(dpkg-query --show --showformat='${Package} ${Version}, ' "${wanted[@]}")
 echo "installed: ${versions%, }; the next boot loads the driver"

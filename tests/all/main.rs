@@ -11,6 +11,7 @@ mod lab;
 mod manifests;
 mod operator;
 mod pint;
+mod reimage;
 mod rulebook;
 mod rules;
 mod stories;

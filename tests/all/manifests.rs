@@ -8,10 +8,10 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use ossci_lab::facts::Facts;
 use ossci_lab::process::Program;
-use ossci_lab::{environment, kubeconfig, setup};
+use ossci_lab::{environment, kubeconfig};
 use ossci_remediator::wire::node_repair::NodeRepair;
 
-use crate::support::{lab, part, run};
+use crate::support::lab;
 
 pub async fn kubectl(facts: &Facts, kubeconfig: &Path, args: &[&str]) -> anyhow::Result<String> {
     let program = Program::new("kubectl", &facts.kubectl).arg(format!("--kubeconfig={}", kubeconfig.display()));
@@ -101,12 +101,4 @@ async fn only_the_controller_may_taint_nodes() {
         assert!(!may(controller, verb, what).await, "the controller may {verb} {what}");
         assert!(!may(agent, verb, what).await, "the agent may {verb} {what}");
     }
-}
-
-/// The agent runs the script as root on every node, so it has to be clean.
-#[tokio::test]
-async fn shellcheck_finds_no_fault_in_the_reimage_script() {
-    let _part = part("shellcheck");
-    let script = environment::repository().join("deploy/reimage/reimage.sh").display().to_string();
-    run("shellcheck", &setup::tool("shellcheck").unwrap(), &["--severity=style", &script]).await;
 }

@@ -19,7 +19,10 @@ pub struct Package {
     programs: &'static [(&'static str, &'static str)],
 }
 
-pub const PACKAGES: [Package; 4] = [
+/// The package itself, for tests that install it in a file system of their own.
+const WHOLE: &str = "package.deb";
+
+pub const PACKAGES: [Package; 6] = [
     Package {
         name: "prometheus",
         line: "2.42",
@@ -32,6 +35,8 @@ pub const PACKAGES: [Package; 4] = [
     // python3 runs it.
     Package { name: "python3-prometheus-client", line: "0.16", programs: &[(PROMETHEUS_CLIENT, "prometheus_client")] },
     Package { name: "shellcheck", line: "0.9", programs: &[("usr/bin/shellcheck", "shellcheck")] },
+    Package { name: "kmod", line: "30", programs: &[(WHOLE, "kmod.deb")] },
+    Package { name: "dkms", line: "3.0", programs: &[(WHOLE, "dkms.deb")] },
 ];
 
 #[cfg(target_arch = "x86_64")]
@@ -85,7 +90,11 @@ impl Package {
             .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
             .with_context(|| format!("apt-get download {package} left no package in {}", unfinished.display()))?;
         unpack(&deb, &unfinished, &log)?;
-        fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+        if self.programs.iter().any(|(path, _)| *path == WHOLE) {
+            fs::rename(&deb, unfinished.join(WHOLE)).with_context(|| format!("moving {}", deb.display()))?;
+        } else {
+            fs::remove_file(&deb).with_context(|| format!("removing {}", deb.display()))?;
+        }
         fs::rename(&unfinished, &home).with_context(|| format!("moving the result to {}", home.display()))?;
         println!("setup: {} {} of Debian 12 ({})", self.name, self.line, watch.read());
         Ok(())

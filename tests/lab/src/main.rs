@@ -97,6 +97,13 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Runs the reimage script on nodes in many states, with the real apt, dpkg and dkms
+    ReimageCases {
+        /// Files of tests/reimage/cases without their ending; all of them if none is named
+        names: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Breaks a node of a running lab
     Break {
         node: String,
@@ -274,6 +281,10 @@ async fn run(command: Command) -> Result<i32> {
                 return enclosure::enter_alone(place.state_dir.as_deref(), false).await;
             }
             Some(dir) => vm::dpkg_cuts::play(&dir, every, enclosure::end_wanted()?).await?,
+        },
+        Command::ReimageCases { names, place } => match enclosure::inside() {
+            None => return enclosure::enter_alone(place.state_dir.as_deref(), false).await,
+            Some(dir) => vm::reimage_cases::run(&dir, &names, enclosure::end_wanted()?).await?,
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

@@ -6,25 +6,24 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use tokio::sync::watch;
 
 use super::image::{run, tool};
+use super::layer::{Layer, MARK};
 use super::repository::{DRIVER, ROCM_PACKAGE, Repository};
 use super::{Room, network};
 use crate::clock::Stopwatch;
-use crate::process::{self, Program, tail};
+use crate::process::{self, tail};
 use crate::{enclosure, wait};
 
 /// Timeout of one run of the script.
 const TAKES: Duration = Duration::from_secs(120);
 /// Interval at which dpkg's log is polled.
 const LOOKS: Duration = Duration::from_millis(1);
-/// The environment variable of every process of a layer, with the layer's path.
-const MARK: &str = "OSSCI_LAYER";
 /// Another release of the driver and of ROCm, with a package on hold.
 const OTHER: &str = "cd /tmp && dpkg --install driver.deb core.deb rocm.deb && apt-mark hold rocm";
 
@@ -82,51 +81,7 @@ async fn cut_all(dir: &Path, every: usize) -> Result<()> {
     Ok(())
 }
 
-/// An overlay over other layers, which do not change.
-struct Layer {
-    folder: PathBuf,
-    root: PathBuf,
-}
-
 impl Layer {
-    async fn over(lowers: &[&Path], folder: &Path) -> Result<Self> {
-        let [upper, work, root] = ["upper", "work", "root"].map(|name| folder.join(name));
-        for folder in [&upper, &work, &root] {
-            fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        }
-        let lowers: Vec<String> = lowers.iter().map(|lower| lower.display().to_string()).collect();
-        let options = format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper.display(), work.display());
-        run(tool("mount")?.args(["-t", "overlay", "overlay", "-o", &options]).arg(&root)).await?;
-        run(tool("mount")?.args(["-t", "proc", "proc"]).arg(root.join("proc"))).await?;
-        run(tool("mount")?.args(["--bind", "/dev"]).arg(root.join("dev"))).await?;
-        Ok(Self { folder: folder.to_owned(), root })
-    }
-
-    /// Returns the folder with its changes, which can be a lower layer of others.
-    async fn close(self) -> Result<PathBuf> {
-        run(tool("umount")?.arg("--recursive").arg(&self.root)).await?;
-        Ok(self.folder.join("upper"))
-    }
-
-    async fn remove(self) -> Result<()> {
-        let folder = self.folder.clone();
-        self.close().await?;
-        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
-    }
-
-    fn program(&self, command: &[&str]) -> Result<Program> {
-        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        Ok(tool("chroot")?.arg(&self.root).args(command).env("PATH", path).env(MARK, &self.folder))
-    }
-
-    async fn run(&self, command: &[&str]) -> Result<String> {
-        let program = self.program(command)?;
-        let Some(finished) = program.finish(TAKES).await? else { bail!("{command:?} did not exit") };
-        let said = [finished.stdout.as_str(), &finished.stderr].concat();
-        ensure!(finished.status.success(), "{command:?} exited with {}: {said}", finished.status);
-        Ok(finished.stdout)
-    }
-
     /// Number of lines in dpkg's log.
     fn steps(&self) -> Result<usize> {
         let log = fs::read(self.root.join("var/log/dpkg.log")).context("reading dpkg's log")?;

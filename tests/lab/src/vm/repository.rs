@@ -11,19 +11,19 @@ use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 
 use super::Room;
-use super::image::{copy, run, tool};
+use super::image::{run, tool};
 use super::network::GATEWAY;
 use crate::environment;
 use crate::process::{Process, Program};
 
 const PORT: u16 = 8080;
-/// A small disk and a short lock timeout; apt is slow on an emulated CPU.
-const SETTINGS: &str = "export ROOT_MB=500 BOOT_MB=100 LOCK_SECONDS=10";
+/// A small disk and a short lock timeout; apt is slow on an emulated CPU. The release is older than
+/// what some stories find, and a layer of `dpkg-cuts` is an overlay.
+const SETTINGS: &str = "export ROCM=6.4.1 DRIVER=6.4.1 DOWNGRADE=yes ROOT_KEEPS=yes BUILD_MB=500 BOOT_MB=100 \
+                        LOCK_SECONDS=10 CHANGE_SECONDS=60";
 /// Timeout for the server to listen.
 const LISTENS: Duration = Duration::from_secs(10);
-/// The release that the default script installs without settings of a site.
-pub const ROCM: &str = "6.4.1";
-const INSTALLER: &str = "6.4.60401-1";
+const ROCM: &str = "6.4.1";
 pub const ROCM_PACKAGE: &str = "6.4.1.60401-83";
 pub const DRIVER: &str = "1:6.12.12.60401-1";
 /// A driver that a person installed, and that finds no GPU.
@@ -67,7 +67,8 @@ impl Repository {
     pub fn script() -> Result<String> {
         let path = environment::repository().join("deploy/reimage/reimage.sh");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        Ok(format!("{SETTINGS} REPOSITORY={}\n{text}", Self::url()))
+        let list = |name: &str| format!("'deb [trusted=yes] {}/{name} ./'", Self::url());
+        Ok(format!("{SETTINGS} DRIVER_LIST={} ROCM_LIST={}\n{text}", list("amdgpu"), list("rocm")))
     }
 
     /// The URL of a package that the default script installs.
@@ -130,19 +131,6 @@ impl Repository {
         package(&driver.join("headers.deb"), &name, "6.1", "", &headers, None).await?;
         for folder in [driver, rocm] {
             index(&folder)?;
-        }
-        let list = |name: &str| {
-            // As in AMD's own package: the script replaces the address by the mirror's.
-            let line = format!("deb [trusted=yes] https://repo.radeon.com/{name} ./\n");
-            (format!("etc/apt/sources.list.d/{name}.list"), line)
-        };
-        let name = format!("amdgpu-install_{INSTALLER}_all.deb");
-        let installer = self.folder.join(&name);
-        package(&installer, "amdgpu-install", INSTALLER, "", &[list("amdgpu"), list("rocm")], None).await?;
-        for code in ["jammy", "noble"] {
-            let folder = self.folder.join("amdgpu-install").join(ROCM).join("ubuntu").join(code);
-            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-            copy(&installer, &folder.join(&name))?;
         }
         Ok(())
     }

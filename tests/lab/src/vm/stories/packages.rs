@@ -63,7 +63,7 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
 
     repository.close();
     reimages::begins(lab, guest, &Repository::script()?).await?;
-    reimages::fails(lab, guest, "FAILED: the installer's package cannot be fetched").await?;
+    reimages::fails(lab, guest, "LATER: AMD's repositories cannot be read").await?;
 
     ensure!(guest.run(installed).await? == was, "what is installed was changed");
     before.and_boots(lab, guest, 0).await
