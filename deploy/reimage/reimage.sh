@@ -491,7 +491,7 @@ fi
 # The packages of AMD's that are there, and that are wanted: the same, or the settings' and the same.
 mapfile -t installed < <(dpkg-query --show --showformat='${db:Status-Status} ${Package} ${Version}\n' |
   awk '$1 != "not-installed" && $1 != "config-files" { print $2 " " $3 }' | while read -r name version; do
-  # linux-headers may be in a site's mirror of AMD's repositories, and are nobody's release.
+  # A mirror of AMD's repositories may hold kernels, which belong to no release.
   [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
 done)
 wanted=() gone=()

@@ -226,8 +226,8 @@ impl Memory {
 }
 
 impl Content {
-    /// Strikes of another boot do not count, nor those of a time that has not come: their age cannot
-    /// be told.
+    /// Strikes of another boot do not count, nor those of a time that has not come, whose age
+    /// is not known.
     fn take_strikes(&mut self, file: StrikesFile, now: Timestamp) {
         if Some(&file.boot_id) != self.boot_id.as_ref() {
             info!("the node was rebooted, strikes start at zero");
