@@ -63,9 +63,11 @@ fail() {
   echo "FAILED: $*" >&2
   exit 1
 }
-# Nothing was changed so far, and the reason passes by itself.
+# What a person has to know of a failure before the release is changed.
+told="nothing was changed"
+# The reason passes by itself.
 later() {
-  echo "LATER: $*; nothing was changed" >&2
+  echo "LATER: $*; $told" >&2
   exit 75
 }
 # Runs a command within a time limit, and keeps the end of its output in `said`. Notes which
@@ -79,10 +81,12 @@ run() {
     sleep $((limit - 5)) &
     wait "$!"
     pgrep --full --list-full '/var/lib/dpkg/(info|tmp\.ci)/' >"$STATE/hangs"
-  ) &
+  ) 9>&- &
   watch=$!
-  timeout --kill-after=10 "$limit" "$@" > >(exec tail -c 100000 >"$STATE/said") 2>&1 </dev/null || status=$?
+  exec 8> >(exec tail -c 100000 >"$STATE/said")
   keep=$!
+  timeout --kill-after=10 "$limit" "$@" >&8 2>&1 8>&- 9>&- </dev/null || status=$?
+  exec 8>&-
   kill "$watch" 2>/dev/null || true
   wait "$watch" 2>/dev/null || true
   [[ $status == 124 || $status == 137 ]] || rm -f "$STATE/hangs"
@@ -164,7 +168,7 @@ enough() {
   local path=$1 free
   until [[ -d $path ]]; do path=$(dirname "$path"); done
   free=$(df --portability --block-size=1M "$path" | awk 'NR == 2 { print $4 }')
-  ((free >= $2)) || fail "$1 has $free MB free, and needs $2 for $3; nothing was changed"
+  ((free >= $2)) || fail "$1 has $free MB free, and needs $2 for $3; $told"
 }
 
 # Refuses a node whose driver or root file system is managed by others, or that would not load a
@@ -467,7 +471,7 @@ if ! offers "$STATE/wanted.list" offered; then
   case $(cat "$STATE/said") in
   *Clearsigned*) later "AMD's repositories cannot be read, something else answers for them: $(reason)" ;;
   *"does not have a Release file"* | *" 404 "* | *NO_PUBKEY* | *"is not signed"* | *"no longer has a Release"* | *BADSIG*)
-    fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be used: $(reason); nothing was changed"
+    fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be used: $(reason); $told"
     ;;
   *) later "AMD's repositories cannot be read: $(reason)" ;;
   esac
@@ -496,7 +500,7 @@ mapfile -t installed < <(dpkg-query --show --showformat='${db:Status-Status} ${P
 done)
 wanted=() gone=()
 for name in $PACKAGES; do
-  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name; nothing was changed"
+  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name; $told"
   wanted+=("$name")
 done
 for name in "${installed[@]}"; do
@@ -512,7 +516,7 @@ for name in "${installed[@]}"; do
 done
 if [[ ${#installed[@]} == 0 && -z $PACKAGES ]]; then wanted=(amdgpu-dkms ${ROCM:+rocm}); fi
 for name in "${wanted[@]}"; do
-  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name: name the packages in PACKAGES; nothing was changed"
+  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name: name the packages in PACKAGES; $told"
 done
 [[ ${#gone[@]} == 0 ]] || echo "these are not in the wanted release, and are removed: ${gone[*]}"
 has_driver=no
@@ -545,20 +549,69 @@ for kernel in "${kernels[@]}"; do
 done
 
 step "looking for damaged packages"
-again=()
-[[ ${#installed[@]} == 0 ]] || mapfile -t again < <(damaged "${installed[@]}" | sort -u)
-for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
-[[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
-change=("${headers[@]}")
-for name in "${again[@]}"; do [[ " ${gone[*]} " == *" $name "* ]] || change+=("$name"); done
-build_here=no
-if [[ $has_driver == yes && " ${again[*]} " != *" amdgpu-dkms "* ]]; then
-  # The source is whole: it is built again without a download, where dkms is.
-  if command -v dkms >/dev/null && [[ ${#headers[@]} == 0 ]]; then build_here=yes; else change+=(amdgpu-dkms); fi
-fi
+again=() change=() build_here=no
+look_at_packages() {
+  local name
+  again=()
+  [[ ${#installed[@]} == 0 ]] || mapfile -t again < <(damaged "${installed[@]}" | sort -u)
+  for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
+  [[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
+  change=("${headers[@]}")
+  for name in "${again[@]}"; do [[ " ${gone[*]} " == *" $name "* ]] || change+=("$name"); done
+  build_here=no
+  if [[ $has_driver == yes && " ${again[*]} " != *" amdgpu-dkms "* ]]; then
+    # The source is whole: it is built again without a download, where dkms is.
+    if command -v dkms >/dev/null && [[ ${#headers[@]} == 0 ]]; then build_here=yes; else change+=(amdgpu-dkms); fi
+  fi
+}
+look_at_packages
 # A driver that AMD's runfile installed stays in dkms beside the package's, and both would be built
 # for the next kernel.
 source_of() { dpkg-deb --fsys-tarfile "$1" | tar --list 2>/dev/null | sed -nE 's|^\./usr/src/(amdgpu-[^/]+)/$|\1|p' | head -n 1; }
+
+mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
+unfinished() { dpkg-query --show --showformat='${Package} ${db:Status-Status} ${db:Status-Eflag}\n' | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
+# The first change: notes what is wanted, and keeps what a way back needs.
+begun=no
+begin() {
+  local kernel module
+  [[ $begun == no ]] || return 0
+  begun=yes
+  echo "${ROCM:-} ${DRIVER:-}" >"$STATE/changing.new"
+  mv "$STATE/changing.new" "$STATE/changing"
+  keep_partitions
+  # What a run kept that was interrupted stays, where nothing of AMD's is in its place.
+  for kernel in "${kernels[@]}"; do
+    is_ours "$(module_of "$kernel")" || continue
+    rm -rf "$STATE/kept/$kernel"
+    mkdir -p "$STATE/kept/$kernel"
+    for module in "/lib/modules/$kernel"/{updates,extra}; do
+      [[ ! -d $module ]] || cp --archive "$module" "$STATE/kept/$kernel/"
+    done
+  done
+  apt-mark showhold >>"$STATE/holds"
+  sync "$STATE/changing" "$STATE/holds" "$STATE"
+}
+# Packages that dpkg was killed in are reinstalled on their own: apt fails to reinstall one together
+# with a package that depends on it. apt repairs conflicts between packages of two releases only
+# when no package is named, and apt-get check does not report all of them. Each of the two steps may
+# need the other one first, so both run twice.
+finish() {
+  local tree cut
+  step "finishing what an earlier installation left undone"
+  for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
+    [[ ! -d $tree || -e $tree/source/dkms.conf ]] || { echo "dkms: $tree has lost its source, and is removed" && rm -rf "$tree"; }
+  done
+  if [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; then
+    for _ in 1 2; do
+      run dpkg --configure --pending || true
+      mapfile -t cut < <(unfinished reinstreq)
+      [[ ${#cut[@]} == 0 ]] || install_from_amd --reinstall "${cut[@]}" || true
+      [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1 || break
+      install_from_amd || true
+    done
+  fi
+}
 
 step "downloading"
 ((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
@@ -567,20 +620,28 @@ rm -rf "$STATE/back"
 if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
   removals=("${gone[@]/%/-}")
   # --assume-no would be no rehearsal: apt asks only where it would do more than it was told.
+  if compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null ||
+    { ! install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}" && ! passes && { [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; }; }; then
+    # dpkg was killed: apt rehearses nothing before that is finished.
+    told="what an interrupted installation left was finished as far as it could be"
+    begin
+    finish
+    look_at_packages
+  fi
   if ! install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; then
     ! passes || later "the package manager cannot be used: $(reason)"
-    fail "the packages cannot be installed together: $(reason); nothing was changed"
+    fail "the packages cannot be installed together: $(reason); $told"
   fi
   mapfile -t others < <(awk '$1 == "Remv" { print $2 }' "$STATE/said")
   for name in "${others[@]}"; do
-    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for ROCm ${ROCM:-none} and driver ${DRIVER:-none}; nothing was changed"
+    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for ROCm ${ROCM:-none} and driver ${DRIVER:-none}; $told"
   done
   install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
   fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
   enough /var/lib/ossci "$fetch" "the packages"
   if ! install_from_amd --download-only --reinstall "${change[@]}" "${removals[@]}"; then
     ! passes || later "the packages cannot be fetched: $(reason)"
-    fail "the packages cannot be installed together: $(reason); nothing was changed"
+    fail "the packages cannot be installed together: $(reason); $told"
   fi
 fi
 # Each file system has to hold what grows on it, and the largest package twice while it is replaced.
@@ -640,7 +701,7 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
   for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
     version=$(basename "$tree")
     [[ ! -e $tree/source/dkms.conf || $version == "${source#amdgpu-}" ]] || dpkg-query --search "/usr/src/amdgpu-$version/dkms.conf" >/dev/null 2>&1 ||
-      fail "dkms has a driver amdgpu $version that no package brought, as AMD's runfile installs it: uninstall it with that runfile; nothing was changed"
+      fail "dkms has a driver amdgpu $version that no package brought, as AMD's runfile installs it: uninstall it with that runfile; $told"
   done
   for kernel in "${kernels[@]}"; do
     step "building the driver for kernel $kernel on trial"
@@ -649,7 +710,7 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
     if ! run dkms build -m amdgpu -v "${source#amdgpu-}" -k "$kernel" --sourcetree "$sources" --dkmstree "$trial/tree"; then
       log=$(find "$trial/tree" -name make.log | head -n 1)
       [[ -z $log ]] || grep -aE -m 5 'error|Error' "$log" || tail -n 5 "$log"
-      fail "driver ${DRIVER:-} does not build for kernel $kernel: $(grep -aE -m 1 'error' "${log:-$STATE/said}" || reason); nothing was changed"
+      fail "driver ${DRIVER:-} does not build for kernel $kernel: $(grep -aE -m 1 'error' "${log:-$STATE/said}" || reason); $told"
     fi
   done
   rm -rf "$trial"
@@ -658,37 +719,8 @@ fi
 wait_for_lock
 
 # From here on the node is changed.
-echo "${ROCM:-} ${DRIVER:-}" >"$STATE/changing.new"
-mv "$STATE/changing.new" "$STATE/changing"
-keep_partitions
-rm -rf "$STATE/kept"
-for kernel in "${kernels[@]}"; do
-  for module in "/lib/modules/$kernel"/{updates,extra}; do
-    [[ ! -d $module ]] || ! is_ours "$(module_of "$kernel")" || { mkdir -p "$STATE/kept/$kernel" && cp --archive "$module" "$STATE/kept/$kernel/"; }
-  done
-done
-apt-mark showhold >>"$STATE/holds"
-sync "$STATE/changing" "$STATE/holds" "$STATE"
-
-step "finishing what an earlier installation left undone"
-for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
-  [[ ! -d $tree || -e $tree/source/dkms.conf ]] || { echo "dkms: $tree has lost its source, and is removed" && rm -rf "$tree"; }
-done
-# Packages that dpkg was killed in are reinstalled on their own: apt fails to reinstall one together
-# with a package that depends on it. apt repairs conflicts between packages of two releases only
-# when no package is named, and apt-get check does not report all of them. Each of the two steps may
-# need the other one first, so both run twice.
-mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
-unfinished() { dpkg-query --show --showformat='${Package} ${db:Status-Status} ${db:Status-Eflag}\n' | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
-if [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; then
-  for _ in 1 2; do
-    run dpkg --configure --pending || true
-    mapfile -t cut < <(unfinished reinstreq)
-    [[ ${#cut[@]} == 0 ]] || install_from_amd --reinstall "${cut[@]}" || true
-    [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1 || break
-    install_from_amd || true
-  done
-fi
+begin
+finish
 
 install_all() {
   [[ ${#change[@]} == 0 && ${#gone[@]} == 0 ]] || install_from_amd --reinstall "${change[@]}" "${gone[@]/%/-}" || true

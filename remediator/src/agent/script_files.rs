@@ -15,9 +15,9 @@ const KEPT: usize = 5;
 /// Limit of a script's output in the record, in characters: its end.
 pub const TAIL: usize = 2_000;
 
-/// Runs `script` from the same folder for at most the seconds in its first argument. If memory runs
-/// out, the kernel kills the script before this wrapper, which reports the outcome. `timeout` exits
-/// with 124, or with 137 for a script that did not stop.
+/// Runs `script` from the same folder for at most the seconds in its first argument, and tells the
+/// script, too. If memory runs out, the kernel kills the script before this wrapper, which reports
+/// the outcome. `timeout` exits with 124, or with 137 for a script that did not stop.
 ///
 /// In a systemd unit (second argument `unit`) the script gets a control group beside the wrapper's.
 /// What it leaves behind is killed with it. However many processes it starts and whatever memory
@@ -27,10 +27,10 @@ pub const TAIL: usize = 2_000;
 /// wrapper waits only briefly for their writer: a background process of the script may hold the
 /// pipe open for ever.
 const RUN: &str = r#"#!/bin/bash
-here=$(dirname "$0")
-export here
+here=$(dirname "$0") seconds=$1
+export here seconds
 keep() { split --bytes=1M --filter='mv -f "$here/output" "$here/output.before" 2>/dev/null; tee "$here/output"' -; }
-begin='echo 1000 >/proc/self/oom_score_adj; exec /bin/bash "$here/script"'
+begin='echo 1000 >/proc/self/oom_score_adj; exec /bin/bash "$here/script" "$seconds"'
 if [[ ${2-} == unit ]]; then
   unit=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/self/cgroup)
   group=$unit/script
@@ -141,6 +141,7 @@ mod tests {
         assert_eq!((outcome.exit_status, outcome.too_long), (Some(3), false));
         assert!(outcome.tail.contains("one") && outcome.tail.contains("two"), "{}", outcome.tail);
         assert_eq!(ran("true", "30").await.exit_status, Some(0));
+        assert_eq!(ran("echo it has $1 s", "30").await.tail, "it has 30 s");
     }
 
     #[tokio::test]
