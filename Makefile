@@ -83,7 +83,8 @@ parse: toolchain
 
 # Each sample of the exporter cut at each byte; random weeks of the world around `decide`; a storm
 # on a thousand nodes; then every story of tests/stories/cuts with the remediator killed at every
-# durable write, before and after the response. The ledger records the runs that are done; the campaign is complete when none is left.
+# durable write, before and after the response. The ledger records the runs that are done; the
+# campaign is complete when none is left.
 .PHONY: soak
 LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build

@@ -56,6 +56,8 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 # needrestart must not restart services, such as the kubelet.
 export NEEDRESTART_SUSPEND=1
 KERNEL=$(uname -r)
+# For repositories that do not answer.
+TIMEOUTS=(-o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15)
 STATE=/var/lib/ossci/reimage
 
 step() { echo "step: $*"; }
@@ -64,10 +66,10 @@ fail() {
   exit 1
 }
 # What a person has to know of a failure before the release is changed.
-told="nothing was changed"
+effect="nothing was changed"
 # The reason passes by itself.
 later() {
-  echo "LATER: $*; $told" >&2
+  echo "LATER: $*; $effect" >&2
   exit 75
 }
 # Runs a command within a time limit, and keeps the end of its output in `said`. Notes which
@@ -168,7 +170,7 @@ enough() {
   local path=$1 free
   until [[ -d $path ]]; do path=$(dirname "$path"); done
   free=$(df --portability --block-size=1M "$path" | awk 'NR == 2 { print $4 }')
-  ((free >= $2)) || fail "$1 has $free MB free, and needs $2 for $3; $told"
+  ((free >= $2)) || fail "$1 has $free MB free, and needs $2 for $3; $effect"
 }
 
 # Refuses a node whose driver or root file system is managed by others, or that would not load a
@@ -221,7 +223,7 @@ key() {
     [[ $key == https://* || $key == file:* || -n $hash ]] || fail "the key $key would come without TLS: set the SHA-256 of the key ($name)"
     file=$STATE/$name.key
     rm -f "$file"
-    run /usr/lib/apt/apt-helper -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 download-file "$key" "$file" ||
+    run /usr/lib/apt/apt-helper "${TIMEOUTS[@]}" download-file "$key" "$file" ||
       later "the key $key cannot be fetched: $(reason)"
   fi
   if [[ -n $hash && $(sha256sum <"$file") != "$hash "* ]]; then fail "the key $key has another SHA-256 than $hash"; fi
@@ -260,7 +262,7 @@ offers() {
   rm -rf "$lists"
   mkdir -p "$lists/partial"
   APT_CONFIG='' apt update -o Dir::State::lists="$lists" -o Dir::Etc::sourcelist="$1" -o Dir::Etc::sourceparts=- \
-    -o APT::Update::Error-Mode=any -o Acquire::Retries=2 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 || return 1
+    -o APT::Update::Error-Mode=any -o Acquire::Retries=2 "${TIMEOUTS[@]}" || return 1
   find "$lists" -maxdepth 1 -name '*_Packages*' -exec /usr/lib/apt/apt-helper cat-file {} + |
     awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' | sort -u >"$STATE/$2"
   [[ -s $STATE/$2 ]]
@@ -283,14 +285,17 @@ site_sources() {
   mkdir "$STATE/sources"
   ours=$(grep -hoE '(https?|file|copy|mirror[^:]*):[^ ]+' "$STATE/wanted.list" "$STATE/before.list" 2>/dev/null | sed -E 's|^[a-z+]+||; s|/*$||' | sort -u) || true
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    [[ ! -e $file ]] || awk -v ours="$ours" 'BEGIN { n = split(ours, all, "\n") } { for (i = 1; i <= n; i++) if (index($0 " ", all[i] " ") || index($0 " ", all[i] "/ ")) next; print }' \
-      "$file" >"$STATE/sources/$(basename "$file" .list).list"
+    [[ ! -e $file ]] || without_ours "$file" '\n' '\n' >"$STATE/sources/$(basename "$file" .list).list"
   done
   for file in /etc/apt/sources.list.d/*.sources; do
-    [[ ! -e $file ]] || awk -v ours="$ours" 'BEGIN { RS = ""; ORS = "\n\n"; n = split(ours, all, "\n") } { text = $0 "\n"; gsub(/\n/, " ", text); for (i = 1; i <= n; i++) if (index(text, all[i] " ") || index(text, all[i] "/ ")) next; print }' \
-      "$file" >"$STATE/sources/$(basename "$file")"
+    [[ ! -e $file ]] || without_ours "$file" '' '\n\n' >"$STATE/sources/$(basename "$file")"
   done
   cp "$STATE/wanted.list" "$STATE/sources/ossci-wanted.list"
+}
+# without_ours FILE RS ORS: leaves out each entry with an address in `ours`. RS and ORS are awk's,
+# which reads a file of sections by an empty RS.
+without_ours() {
+  awk -v ours="$ours" -v RS="$2" -v ORS="$3" 'BEGIN { n = split(ours, all, "\n") } { text = $0 " "; gsub(/\n/, " ", text); for (i = 1; i <= n; i++) if (index(text, all[i] " ") || index(text, all[i] "/ ")) next; print }' "$1"
 }
 # Every package of AMD's has one right version, wherever it comes from.
 pin() {
@@ -331,10 +336,6 @@ damaged() {
 
 module_of() { modinfo --set-version "$1" --field filename amdgpu 2>/dev/null || true; }
 is_ours() { [[ $1 == */updates/* || $1 == */extra/* ]]; }
-built_for_all() {
-  local kernel
-  for kernel in "${kernels[@]}"; do is_ours "$(module_of "$kernel")" || return 1; done
-}
 # What is not as wanted, in one line; nothing if all is.
 wrong() {
   local name kernel module
@@ -459,6 +460,7 @@ fi
 if [[ $DOWNGRADE != yes && $driver_interrupted != "$DRIVER" ]] && older "$DRIVER" "${driver_before:-$DRIVER}"; then
   fail "the driver $driver_before is installed, and $DRIVER is older: if that is wanted, set DOWNGRADE=yes"
 fi
+release="ROCm ${ROCM:-none} and driver ${DRIVER:-none}"
 echo "installed: ROCm ${rocm_before:-none}, driver ${driver_before:-none}; wanted: ROCm ${ROCM:-none}, driver ${DRIVER:-none}"
 wait_for_lock
 
@@ -471,7 +473,7 @@ if ! offers "$STATE/wanted.list" offered; then
   case $(cat "$STATE/said") in
   *Clearsigned*) later "AMD's repositories cannot be read, something else answers for them: $(reason)" ;;
   *"does not have a Release file"* | *" 404 "* | *NO_PUBKEY* | *"is not signed"* | *"no longer has a Release"* | *BADSIG*)
-    fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be used: $(reason); $told"
+    fail "AMD's repositories of $release cannot be used: $(reason); $effect"
     ;;
   *) later "AMD's repositories cannot be read: $(reason)" ;;
   esac
@@ -498,11 +500,8 @@ mapfile -t installed < <(dpkg-query --show --showformat='${db:Status-Status} ${P
   # A mirror of AMD's repositories may hold kernels, which belong to no release.
   [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
 done)
-wanted=() gone=()
-for name in $PACKAGES; do
-  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name; $told"
-  wanted+=("$name")
-done
+gone=()
+read -ra wanted <<<"$PACKAGES"
 for name in "${installed[@]}"; do
   [[ " ${wanted[*]} " != *" $name "* ]] || continue
   series=${name/amdrocm${rocm_before%.*}/amdrocm${ROCM%.*}}
@@ -516,7 +515,7 @@ for name in "${installed[@]}"; do
 done
 if [[ ${#installed[@]} == 0 && -z $PACKAGES ]]; then wanted=(amdgpu-dkms ${ROCM:+rocm}); fi
 for name in "${wanted[@]}"; do
-  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of ROCm ${ROCM:-none} and driver ${DRIVER:-none} have no package $name: name the packages in PACKAGES; $told"
+  [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of $release have no package $name: name the packages in PACKAGES; $effect"
 done
 [[ ${#gone[@]} == 0 ]] || echo "these are not in the wanted release, and are removed: ${gone[*]}"
 has_driver=no
@@ -524,7 +523,7 @@ has_driver=no
 site_sources
 pin "$STATE/right"
 cp --archive --link --no-clobber /var/lib/apt/lists/*_* "$STATE/lists/" 2>/dev/null || true
-apt update -o APT::Get::List-Cleanup=0 -o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15 ||
+apt update -o APT::Get::List-Cleanup=0 "${TIMEOUTS[@]}" ||
   echo "not every repository of the site can be read; what was known of it before is used"
 
 step "looking at the kernels and their headers"
@@ -565,11 +564,17 @@ look_at_packages() {
   fi
 }
 look_at_packages
-# A driver that AMD's runfile installed stays in dkms beside the package's, and both would be built
-# for the next kernel.
+# Prints the version under which dkms knows the installed driver's source.
+version_of_source() { dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/amdgpu-([^/]+)$|\1|p' | head -n 1; }
+# Prints the source's folder in a package.
 source_of() { dpkg-deb --fsys-tarfile "$1" | tar --list 2>/dev/null | sed -nE 's|^\./usr/src/(amdgpu-[^/]+)/$|\1|p' | head -n 1; }
 
 mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
+# Prints those of AMD's packages that are on the node now.
+still_here() {
+  local name
+  for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u
+}
 unfinished() { dpkg-query --show --showformat='${Package} ${db:Status-Status} ${db:Status-Eflag}\n' | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
 # The first change: notes what is wanted, and keeps what a way back needs.
 begun=no
@@ -613,35 +618,41 @@ finish() {
   fi
 }
 
+# dpkg was killed, and its journal is not played back.
+is_interrupted() { compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null; }
+# --assume-no would be no dry run: apt asks only where it would do more than it was told.
+dry_run() { install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; }
+
 step "downloading"
 ((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
 wait_for_lock
 rm -rf "$STATE/back"
 if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
   removals=("${gone[@]/%/-}")
-  # --assume-no would be no rehearsal: apt asks only where it would do more than it was told.
-  if compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null ||
-    { ! install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}" && ! passes && { [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; }; }; then
-    # dpkg was killed: apt rehearses nothing before that is finished.
-    told="what an interrupted installation left was finished as far as it could be"
+  dry_run=failed
+  is_interrupted || ! dry_run || dry_run=passed
+  if [[ $dry_run == failed ]] && { is_interrupted || { ! passes && { [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1; }; }; }; then
+    # dpkg was killed: apt makes no dry run before that is finished.
+    effect="what an interrupted installation left was finished as far as it could be"
     begin
     finish
     look_at_packages
+    ! dry_run || dry_run=passed
   fi
-  if ! install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; then
+  if [[ $dry_run == failed ]]; then
     ! passes || later "the package manager cannot be used: $(reason)"
-    fail "the packages cannot be installed together: $(reason); $told"
+    fail "the packages cannot be installed together: $(reason); $effect"
   fi
   mapfile -t others < <(awk '$1 == "Remv" { print $2 }' "$STATE/said")
   for name in "${others[@]}"; do
-    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for ROCm ${ROCM:-none} and driver ${DRIVER:-none}; $told"
+    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for $release; $effect"
   done
   install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
   fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
   enough /var/lib/ossci "$fetch" "the packages"
   if ! install_from_amd --download-only --reinstall "${change[@]}" "${removals[@]}"; then
     ! passes || later "the packages cannot be fetched: $(reason)"
-    fail "the packages cannot be installed together: $(reason); $told"
+    fail "the packages cannot be installed together: $(reason); $effect"
   fi
 fi
 # Each file system has to hold what grows on it, and the largest package twice while it is replaced.
@@ -691,17 +702,19 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
   mkdir -p "$trial/tree"
   if [[ $build_here == yes ]]; then
     sources=/usr/src
-    source=$(dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/(amdgpu-[^/]+)$|\1|p' | head -n 1)
+    source=amdgpu-$(version_of_source)
   else
     sources=$trial/usr/src
     driver_deb=$(find "$STATE/archives" -name 'amdgpu-dkms_*.deb' | sort --version-sort | tail -n 1)
     dpkg-deb --extract "$driver_deb" "$trial"
     source=$(source_of "$driver_deb")
   fi
+  # A driver that AMD's runfile installed stays in dkms beside the package's, and both would be built
+  # for the next kernel.
   for tree in /var/lib/dkms/amdgpu/[0-9]*/; do
     version=$(basename "$tree")
     [[ ! -e $tree/source/dkms.conf || $version == "${source#amdgpu-}" ]] || dpkg-query --search "/usr/src/amdgpu-$version/dkms.conf" >/dev/null 2>&1 ||
-      fail "dkms has a driver amdgpu $version that no package brought, as AMD's runfile installs it: uninstall it with that runfile; $told"
+      fail "dkms has a driver amdgpu $version that no package brought, as AMD's runfile installs it: uninstall it with that runfile; $effect"
   done
   for kernel in "${kernels[@]}"; do
     step "building the driver for kernel $kernel on trial"
@@ -710,7 +723,7 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
     if ! run dkms build -m amdgpu -v "${source#amdgpu-}" -k "$kernel" --sourcetree "$sources" --dkmstree "$trial/tree"; then
       log=$(find "$trial/tree" -name make.log | head -n 1)
       [[ -z $log ]] || grep -aE -m 5 'error|Error' "$log" || tail -n 5 "$log"
-      fail "driver ${DRIVER:-} does not build for kernel $kernel: $(grep -aE -m 1 'error' "${log:-$STATE/said}" || reason); $told"
+      fail "driver ${DRIVER:-} does not build for kernel $kernel: $(grep -aE -m 1 'error' "${log:-$STATE/said}" || reason); $effect"
     fi
   done
   rm -rf "$trial"
@@ -730,7 +743,7 @@ install_all() {
 }
 build_again() {
   local kernel version
-  version=$(dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/amdgpu-([^/]+)$|\1|p' | head -n 1)
+  version=$(version_of_source)
   for kernel in "${kernels[@]}"; do
     run dkms build --force -m amdgpu -v "$version" -k "$kernel" && run dkms install --force -m amdgpu -v "$version" -k "$kernel" || return
     [[ ! -e /boot/initrd.img-$kernel ]] || ! command -v update-initramfs >/dev/null || run update-initramfs -u -k "$kernel" || return
@@ -742,8 +755,7 @@ reasons=$(wrong)
 if [[ -n $reasons ]]; then
   echo "that failed: $reasons; $(reason)"
   step "removing AMD's packages and installing them afresh"
-  why=$(reason)
-  mapfile -t all < <(for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u)
+  mapfile -t all < <(still_here)
   change=("${headers[@]}" "${wanted[@]}") build_here=no
   # Downloaded first, so that a mirror that is gone meanwhile costs nothing.
   if install_from_amd --download-only --reinstall "${wanted[@]}" && { [[ ${#all[@]} == 0 ]] || apt --allow-change-held-packages purge "${all[@]}" || run dpkg --purge --force-depends "${all[@]}"; }; then
@@ -757,7 +769,7 @@ if [[ -n $reasons ]]; then
   why="$reasons: $(reason)"
   step "going back"
   if compgen -G "$STATE/back/*.deb" >/dev/null; then
-    mapfile -t all < <(for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u)
+    mapfile -t all < <(still_here)
     [[ ${#all[@]} == 0 ]] || run dpkg --purge --force-depends "${all[@]}" || true
     run dpkg --install "$STATE"/back/*.deb || true
     run dpkg --configure --pending || true
@@ -771,7 +783,7 @@ if [[ -n $reasons ]]; then
   done
   rm -f "$STATE/changing"
   now="driver $(version_of amdgpu-dkms) ($(status_of amdgpu-dkms)), ${rocm_package:-rocm-core} $(version_of "${rocm_package:-rocm-core}")"
-  fail "ROCm ${ROCM:-none} and driver ${DRIVER:-none} cannot be installed: $why. What is there now: $now; what was there could $([[ $(driver_release "$(version_of amdgpu-dkms)") == "$driver_before" && $(status_of amdgpu-dkms) == installed ]] && echo be || echo not be) put back"
+  fail "$release cannot be installed: $why. What is there now: $now; what was there could $([[ $(driver_release "$(version_of amdgpu-dkms)") == "$driver_before" && $(status_of amdgpu-dkms) == installed ]] && echo be || echo not be) put back"
 fi
 
 step "looking at what was installed"

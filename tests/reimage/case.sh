@@ -3,6 +3,7 @@
 # like then. A case is a bash script in cases/ that begins with a comment, and fails by its first
 # failing line.
 set -euo pipefail
+. /srv/packages.sh
 K1=6.8.0-60-generic K2=6.14.0-29-generic
 export DEBIAN_FRONTEND=noninteractive GNUPGHOME=/srv/work/gnupg
 # The settings of a site: its mirror, and what a small node on an overlay needs.
@@ -39,18 +40,11 @@ package() {
   printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: somebody <s@example.com>\n%sDescription: %s\n' "$1" "$2" "${4:+Depends: $4
 }" "$1" >"$root/DEBIAN/control"
 }
-built() { dpkg-deb --root-owner-group -Zgzip -z1 --build "/tmp/package-$1" "$2" >/dev/null; }
+built() { build "/tmp/package-$1" "$2"; }
 # index_again REPOSITORY: after its pool was changed.
 index_again() {
   local suite
-  for suite in "$1"/dists/*; do
-    for deb in "$1"/pool/*.deb; do
-      dpkg-deb --field "$deb"
-      printf 'Filename: pool/%s\nSize: %s\nSHA256: %s\n\n' "$(basename "$deb")" "$(stat --format=%s "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)"
-    done >"$suite/main/binary-amd64/Packages"
-    sed -i "s/^ .* main.binary-amd64.Packages\$/ $(sha256sum "$suite/main/binary-amd64/Packages" | cut -d' ' -f1) $(stat --format=%s "$suite/main/binary-amd64/Packages") main\/binary-amd64\/Packages/" "$suite/Release"
-    gpg --batch --yes --quiet --clearsign --output "$suite/InRelease" "$suite/Release"
-  done
+  for suite in "$1"/dists/*; do index "$1" "$(basename "$suite")" "$(sed -n 's/^Origin: //p' "$suite/Release")"; done
 }
 
 # reimage STATUS [SETTING=VALUE...]: runs the script, which has to exit with this status.
@@ -78,8 +72,7 @@ remember() { state >/tmp/before; }
 unchanged() { diff /tmp/before <(state) || { echo "the node was changed" && return 1; }; }
 # is ROCM DRIVER: everything of AMD's is whole and of this release, and each kernel has the driver.
 is() {
-  local kernel name
-  # shellcheck disable=SC2043
+  local name
   for name in "rocm $1" "rocm-core $1" "amdgpu-dkms $2"; do
     [[ $(dpkg-query --show --showformat='${db:Status-Status} ${Version}' "${name% *}") == "installed ${name#* }" ]] ||
       { echo "$name is: $(dpkg-query --show --showformat='${db:Status-Status} ${Version}' "${name% *}")" && return 1; }
@@ -94,6 +87,5 @@ driver_for_all() {
     [[ ! -d /lib/modules/$kernel || $(modinfo --set-version "$kernel" --field filename amdgpu) == */updates/* ]] || { echo "kernel $kernel has no driver of AMD's" && return 1; }
   done
 }
-downloaded() { grep -c '^Get:' /var/log/apt/term.log 2>/dev/null || true; }
 # Every package of the node is whole.
 all_whole() { [[ -z $(dpkg --audit) ]] || { dpkg --audit && return 1; }; }

@@ -5,6 +5,7 @@
 # Sources: the packages' control files and logs in public reports (ROCm/amdgpu#192,
 # legacy-rocm-build#3608, #5566, #6193).
 set -euo pipefail
+. /srv/packages.sh
 K1=6.8.0-60-generic K2=6.14.0-29-generic
 work=/srv/work
 mkdir -p "$work"
@@ -20,10 +21,6 @@ control() { # folder name version depends
 script() { # folder when: from the standard input
   { echo '#!/bin/sh' && echo 'set -e' && cat; } >"$1/DEBIAN/$2"
   chmod 755 "$1/DEBIAN/$2"
-}
-build() { # folder pool
-  mkdir -p "$2"
-  dpkg-deb --root-owner-group -Zgzip -z1 --build "$1" "$2" >/dev/null
 }
 module() { # file version
   printf 'static const char a[] __attribute__((section(".modinfo"),used))="version=%s"; static const char b[] __attribute__((section(".modinfo"),used))="srcversion=%s"; static const char c[] __attribute__((section(".modinfo"),used))="license=GPL"; static const char d[] __attribute__((section(".modinfo"),used))="name=amdgpu";\n' "$2" "$2" >"$work/module.c"
@@ -104,21 +101,6 @@ amdrocm() { # repository version: the packages since 7.11
   control "$root" "amdrocm$series-gfx942" "$version" "amdrocm-core$series (= $version)"
   build "$root" "$pool"
 }
-# index REPOSITORY SUITE ORIGIN: writes the signed indexes of all packages in its pool.
-index() {
-  local suite=$1/dists/$2 deb
-  mkdir -p "$suite/main/binary-amd64"
-  for deb in "$1"/pool/*.deb; do
-    dpkg-deb --field "$deb"
-    printf 'Filename: pool/%s\nSize: %s\nSHA256: %s\n\n' "$(basename "$deb")" "$(stat --format=%s "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)"
-  done >"$suite/main/binary-amd64/Packages"
-  (
-    cd "$suite"
-    printf 'Origin: %s\nSuite: %s\nCodename: %s\nArchitectures: amd64\nComponents: main\nDate: Sun, 01 Nov 2026 00:00:00 UTC\nSHA256:\n %s %s main/binary-amd64/Packages\n' \
-      "$3" "$2" "$2" "$(sha256sum main/binary-amd64/Packages | cut -d' ' -f1)" "$(stat --format=%s main/binary-amd64/Packages)" >Release
-    gpg --batch --yes --quiet --clearsign --output InRelease Release
-  )
-}
 kernel() { # kernel repository
   local root=$work/image-$1
   mkdir -p "$root/boot" "$root/lib/modules/$1/kernel/drivers/gpu/drm/amd/amdgpu"
@@ -155,16 +137,13 @@ rocm "$radeon/rocm/apt/6.4.1" "6.4.1.60401-83~22.04" 6.4.1
 rocm "$radeon/rocm/apt/7.2.1" "7.2.1.70201-81~22.04" 7.2.1
 rocm "$radeon/rocm/apt/7.2.3" "7.2.3.70203-90~22.04" 7.2.3
 for version in 7.14.0-3 7.14.1-1; do amdrocm /srv/multi "$version"; done
-for release in amdgpu/6.4.1/ubuntu amdgpu/30.30.3/ubuntu amdgpu/30.30.1/ubuntu rocm/apt/6.4.1 rocm/apt/7.2.1 rocm/apt/7.2.3; do
-  index "$radeon/$release" jammy repo.radeon.com
-done
+releases=(amdgpu/6.4.1/ubuntu amdgpu/30.30.3/ubuntu amdgpu/30.30.1/ubuntu rocm/apt/6.4.1 rocm/apt/7.2.1 rocm/apt/7.2.3)
+for release in "${releases[@]}"; do index "$radeon/$release" jammy repo.radeon.com; done
 index /srv/multi stable repo.amd.com
 gpg --batch --armor --export >"$radeon/rocm/rocm.gpg.key"
 # A mirror that signs by itself, with another origin.
 cp -a "$radeon" /srv/mirror
-for release in amdgpu/6.4.1/ubuntu amdgpu/30.30.3/ubuntu amdgpu/30.30.1/ubuntu rocm/apt/6.4.1 rocm/apt/7.2.1 rocm/apt/7.2.3; do
-  index "/srv/mirror/$release" jammy site-mirror
-done
+for release in "${releases[@]}"; do index "/srv/mirror/$release" jammy site-mirror; done
 kernel "$K1" /srv/site
 kernel "$K2" /srv/site
 index /srv/site stable site

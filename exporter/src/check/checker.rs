@@ -334,11 +334,7 @@ mod tests {
             name: "gpu-017".to_string(),
             run_dir: RunDir::new(&directory.join("run")),
             ledger: Ledger::new(clock::now(), [(Check::RocmSmi, Duration::from_secs(30), Standing::default())]),
-            memory: {
-                let memory = Memory::new(directory, "gpu-1", Some("boot-1".to_string()));
-                memory.read(clock::now());
-                Arc::new(memory)
-            },
+            memory: Arc::new(Memory::of_disk(directory, "gpu-017", Some("boot-1".to_string()))),
             sysfs: "/nonexistent".into(),
             procfs: "/nonexistent".into(),
             // So that a check that never passed can fail.

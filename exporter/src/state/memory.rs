@@ -38,7 +38,6 @@ const BEST: [Check; 3] = [Check::RocmSmi, Check::AmdSmi, Check::Rocminfo];
 #[derive(Debug)]
 pub struct Memory {
     directory: PathBuf,
-    node: String,
     content: Mutex<Content>,
     /// Held by the write itself, so that older content never replaces newer content.
     disk: Arc<tokio::sync::Mutex<()>>,
@@ -48,6 +47,7 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct Content {
+    node: String,
     /// Without it the counts of two boots could not be distinguished, so none are stored.
     boot_id: Option<String>,
     /// Whether the files were read. Nothing is written before: it would replace what they hold.
@@ -64,12 +64,19 @@ impl Memory {
     pub fn new(directory: &Path, node: &str, boot_id: Option<String>) -> Memory {
         Memory {
             directory: directory.to_path_buf(),
-            node: node.to_string(),
-            content: Mutex::new(Content { boot_id, ..Content::default() }),
+            content: Mutex::new(Content { node: node.to_string(), boot_id, ..Content::default() }),
             disk: Arc::default(),
             failing: AtomicBool::new(false),
             write_failures: AtomicU64::new(0),
         }
+    }
+
+    /// A memory of what the directory holds.
+    #[cfg(test)]
+    pub fn of_disk(directory: &Path, node: &str, boot_id: Option<String>) -> Memory {
+        let memory = Self::new(directory, node, boot_id);
+        memory.read(clock::now());
+        memory
     }
 
     /// Reads both files; blocks while the disk does. An unreadable file is logged and ignored. What
@@ -86,7 +93,7 @@ impl Memory {
             content.take_strikes(file, now);
         }
         match inventory {
-            Some(file) if !file.node.is_empty() && file.node != self.node => {
+            Some(file) if !file.node.is_empty() && file.node != content.node => {
                 warn!(file = INVENTORY, node = file.node, "the GPUs of another node, starting without them");
             }
             Some(file) => content.take_inventory(file),
@@ -182,18 +189,20 @@ impl Memory {
         }
     }
 
-    async fn write<T: Serialize + Send + 'static>(
+    /// Stores one file; returns what went wrong.
+    async fn try_write<T: Serialize + Send + 'static>(
         &self,
         name: &str,
         durability: Durability,
-        file: fn(&Content, &str) -> T,
-    ) {
+        file: fn(&Content) -> T,
+    ) -> Option<String> {
+        let silent = || Some("the disk does not respond".to_string());
+        if !self.content().read {
+            return silent();
+        }
         let outcome = timeout(DISK_PATIENCE, async {
-            if !self.content().read {
-                return std::future::pending().await;
-            }
             let turn = Arc::clone(&self.disk).lock_owned().await;
-            let (path, content) = (self.directory.join(name), file(&self.content(), &self.node));
+            let (path, content) = (self.directory.join(name), file(&self.content()));
             let write = tokio::task::spawn_blocking(move || {
                 let written = store(&path, &content, durability);
                 drop(turn);
@@ -201,12 +210,16 @@ impl Memory {
             });
             write.await
         });
-        let trouble = match outcome.await {
+        match outcome.await {
             Ok(Ok(Ok(()))) => None,
             Ok(Ok(Err(error))) => Some(chain(&error)),
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("the disk does not respond".to_string()),
-        };
+            Err(_) => silent(),
+        }
+    }
+
+    async fn write<T: Serialize + Send + 'static>(&self, name: &str, durability: Durability, file: fn(&Content) -> T) {
+        let trouble = self.try_write(name, durability, file).await;
         if trouble.is_some() {
             self.write_failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -252,7 +265,7 @@ impl Content {
         self.learning.extend(earlier.into_iter().chain(file.checks.into_iter().filter_map(named)));
     }
 
-    fn strikes_file(&self, _node: &str) -> StrikesFile {
+    fn strikes_file(&self) -> StrikesFile {
         let named = |(check, entry): (&Check, &StrikesEntry)| (check.as_str().to_string(), entry.clone());
         StrikesFile {
             boot_id: self.boot_id.clone().unwrap_or_default(),
@@ -260,10 +273,10 @@ impl Content {
         }
     }
 
-    fn inventory_file(&self, node: &str) -> InventoryFile {
+    fn inventory_file(&self) -> InventoryFile {
         let named = |(check, learning): (&Check, &Learning)| (check.as_str().to_string(), learning.clone());
         InventoryFile {
-            node: node.to_string(),
+            node: self.node.clone(),
             checks: self.learning.iter().map(named).collect(),
             learned: BEST.into_iter().find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
@@ -305,9 +318,7 @@ mod tests {
     use crate::scratch::scratch;
 
     fn load(directory: &Path, boot_id: &str) -> Memory {
-        let memory = Memory::new(directory, "gpu-1", Some(boot_id.to_string()));
-        memory.read(clock::now());
-        memory
+        Memory::of_disk(directory, "gpu-1", Some(boot_id.to_string()))
     }
 
     fn strikes(consecutive_failures: u64) -> Standing {
@@ -373,8 +384,7 @@ mod tests {
     async fn the_gpus_of_another_node_are_not_believed() {
         let directory = scratch("other-node");
         learn(&load(&directory, "a"), 8).await;
-        let other = Memory::new(&directory, "gpu-2", Some("a".to_string()));
-        other.read(clock::now());
+        let other = Memory::of_disk(&directory, "gpu-2", Some("a".to_string()));
         assert_eq!((other.learned(Check::RocmSmi), other.passed_before(Check::RocmSmi)), (None, false));
         // Its own replace them.
         learn(&other, 4).await;
@@ -430,9 +440,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_boot_id_no_strikes_are_stored() {
         let directory = scratch("nameless");
-        let memory = Memory::new(&directory, "gpu-1", None);
-        memory.read(clock::now());
-        memory.keep_standing(Check::RocmSmi, &strikes(2)).await;
+        Memory::of_disk(&directory, "gpu-1", None).keep_standing(Check::RocmSmi, &strikes(2)).await;
         assert!(!directory.join(STRIKES).exists());
     }
 

@@ -69,13 +69,8 @@ fn what_is_not_of_this_node_and_this_time_is_not_believed() {
         // It has never passed here.
         assert_eq!(exporter.value(STRIKES), Some(0.0), "{name}");
         exporter.wait_for("ossci_check_success{check=\"rocminfo\"}", |passed| passed == 1.0);
-        works(
-            &{
-                node.prints("rocm-smi", "rocm-smi/healthy.json");
-                node
-            },
-            &exporter,
-        );
+        node.prints("rocm-smi", "rocm-smi/healthy.json");
+        works(&node, &exporter);
     }
 }
 

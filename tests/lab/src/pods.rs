@@ -142,6 +142,10 @@ impl<L: Launch> Pods<L> {
         let mine = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node_name));
         let mut events = watcher(api, mine).default_backoff().boxed();
         let mut pods: HashMap<String, Running> = HashMap::new();
+        let http = match parts::http() {
+            Ok(http) => http,
+            Err(error) => return tracing::error!("the kubelet of {}: {error:#}", self.node_name),
+        };
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -163,7 +167,7 @@ impl<L: Launch> Pods<L> {
                         running.ended = None;
                         running.restarts += 1;
                     }
-                } else if let Err(error) = self.sync(running, &power).await {
+                } else if let Err(error) = self.sync(running, &power, &http).await {
                     tracing::warn!("pod {} on {}: {error:#}", running.pod.name_any(), self.node_name);
                     running.ended = Some(Stopwatch::start());
                 }
@@ -198,7 +202,7 @@ impl<L: Launch> Pods<L> {
     }
 
     /// Reconciles one pod.
-    async fn sync(&self, running: &mut Running, power: &Power) -> Result<()> {
+    async fn sync(&self, running: &mut Running, power: &Power, http: &reqwest::Client) -> Result<()> {
         if running.pod.metadata.deletion_timestamp.is_some() {
             return self.finish(running).await;
         }
@@ -219,7 +223,7 @@ impl<L: Launch> Pods<L> {
                 running.ended = None;
             }
         }
-        self.probe(running).await?;
+        self.probe(running, http).await;
         let report = (power.boot_id.clone(), running.restarts, running.ready);
         if running.reported.as_ref() != Some(&report) {
             self.report(running).await?;
@@ -229,18 +233,17 @@ impl<L: Launch> Pods<L> {
     }
 
     /// Asks the container whether it is ready. A container without a probe is ready when it runs.
-    async fn probe(&self, running: &mut Running) -> Result<()> {
+    async fn probe(&self, running: &mut Running, http: &reqwest::Client) {
         let port = App::of(&running.pod).and_then(|app| self.launch.probed_port(app));
         let Some((port, path)) = port.zip(running.probe_path()) else {
             running.ready = true;
-            return Ok(());
+            return;
         };
         if running.probed.is_none_or(|since| since.elapsed() >= PROBE_EVERY) {
             let url = format!("http://127.0.0.1:{port}{path}");
-            running.ready = parts::page(&parts::http()?, &url).await.is_ok();
+            running.ready = parts::page(http, &url).await.is_ok();
             running.probed = Some(Stopwatch::start());
         }
-        Ok(())
     }
 
     async fn finish(&self, running: &mut Running) -> Result<()> {

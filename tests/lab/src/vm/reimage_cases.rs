@@ -78,7 +78,9 @@ async fn world(here: &Path, room: &Path) -> Result<PathBuf> {
     for name in NEEDED {
         copy(&tools.get(name)?, &debs.join(name))?;
     }
-    copy(&here.join("world.sh"), &layer.root.join("srv/world.sh"))?;
+    for file in ["packages.sh", "world.sh"] {
+        copy(&here.join(file), &layer.root.join("srv").join(file))?;
+    }
     let program = layer.program(&["bash", "/srv/world.sh"])?;
     let finished = program.finish(TAKES).await?.context("making the world took too long")?;
     let said = [finished.stdout.as_str(), &finished.stderr].concat();
