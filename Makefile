@@ -90,7 +90,6 @@ LEDGER := $(abspath $(or $(CARGO_TARGET_DIR),target))/cuts.ledger
 soak: root setup build
 	OSSCI_EVERY_BYTE=1 cargo test --quiet --release --locked --package ossci-exporter --test all -- no_prefix_of
 	OSSCI_WORLD_RUNS=500 OSSCI_WORLD_MORE_EVENTS=1 cargo test --quiet --locked --package ossci-remediator --lib -- random_weeks every_input_of
-	@$(LAB) story tests/stories/alone/*.story
 	@$(LAB) storm
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 

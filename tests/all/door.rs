@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{bare_lab, lab, part};
+use crate::support::{lab, lab_to_flood, part};
 
 /// Number of idle connections to one port.
 const STRANGERS: usize = 400;
@@ -274,7 +274,7 @@ const IN_FORCE: &str = "ossci_remediator_webhook_files_last_reload_successful ";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_controller_takes_a_new_token_certificate_and_key() {
     let _part = part("files of the webhook change");
-    let lab = bare_lab().await;
+    let lab = lab_to_flood().await;
     let controller = &Controller::start(&lab.facts().await);
     let status = |token: &'static str, wanted: &'static str| {
         wait::until(format!("{token} is answered {wanted}"), WITHIN, move || async move {

@@ -8,7 +8,7 @@ use ossci_lab::kubeconfig;
 use ossci_remediator::api::evidence_maps;
 use serde_json::json;
 
-use crate::support::{bare_lab, part};
+use crate::support::{lab_to_flood, part};
 
 const NAMESPACE: &str = "ossci";
 /// Number of evidence ConfigMaps that are retained.
@@ -25,7 +25,7 @@ fn evidence(number: usize) -> ConfigMap {
 #[tokio::test]
 async fn the_oldest_evidence_is_deleted_above_the_limit() {
     let _part = part("a thousand pieces of evidence");
-    let lab = bare_lab().await;
+    let lab = lab_to_flood().await;
     let facts = lab.facts().await;
     let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
     let maps = &Api::<ConfigMap>::namespaced(admin, NAMESPACE);
@@ -52,7 +52,7 @@ async fn the_oldest_evidence_is_deleted_above_the_limit() {
 
 #[tokio::test]
 async fn an_agent_creates_only_the_config_maps_of_its_own_node() {
-    let lab = bare_lab().await;
+    let lab = lab_to_flood().await;
     let facts = lab.facts().await;
     // This token is not bound to a pod, so it belongs to no node.
     let agent = kubeconfig::client_as(&facts.kubeconfig, "ossci-agent").await.unwrap();

@@ -99,6 +99,9 @@ pub fn lab() -> Arc<TestLab> {
     shared(&LAB, || TestLab::start("all", &stories, &[]))
 }
 
+/// The stories about all nodes at once.
+const FLEET: &str = "tests/stories/fleet";
+
 static TROUBLED: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
 
 /// The lab that plays the stories in which something disturbs a repair, and the cuts.
@@ -107,16 +110,25 @@ pub fn troubled_lab() -> Arc<TestLab> {
     shared(&TROUBLED, || TestLab::start("trouble", &files("tests/stories/trouble", ".story"), &cuts))
 }
 
-/// The lab for invalid requests to the webhook. It plays the stories about all nodes at once, which
-/// no other story may disturb. It starts after the stories,
-/// because two cores are too few for three labs at a time.
+/// The lab of the stories about all nodes at once, which no other story may disturb. It starts after
+/// the stories, because two cores are too few for three labs at a time.
 pub async fn bare_lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
     let troubled = TROUBLED.lock().unwrap().upgrade();
     if let Some(troubled) = troubled {
         troubled.result("cuts").await;
     }
-    shared(&LAB, || TestLab::start("bare", &files("tests/stories/fleet", ".story"), &[]))
+    shared(&LAB, || TestLab::start("bare", &files(FLEET, ".story"), &[]))
+}
+
+/// The same lab once its stories have ended, for tests that flood it with requests and nodes: a node
+/// of a story would not come up beside them.
+pub async fn lab_to_flood() -> Arc<TestLab> {
+    let lab = bare_lab().await;
+    for story in files(FLEET, ".story") {
+        lab.result(&story.file_stem().unwrap_or_default().to_string_lossy()).await;
+    }
+    lab
 }
 
 fn shared(lab: &Mutex<Weak<TestLab>>, start: impl FnOnce() -> TestLab) -> Arc<TestLab> {

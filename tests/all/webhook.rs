@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{bare_lab, part};
+use crate::support::{lab_to_flood, part};
 
 /// Timeout of a delivery. Alertmanager retries until the next flush of the group; the machine may
 /// be slow.
@@ -42,7 +42,7 @@ struct Target {
 impl Target {
     /// Creates nodes with this prefix, so that two tests never share a node.
     async fn new(prefix: &str, nodes: usize) -> Self {
-        let facts = bare_lab().await.facts().await;
+        let facts = lab_to_flood().await.facts().await;
         let admin = kubeconfig::client(&facts.kubeconfig).await.unwrap();
         paper_nodes::create(&admin, prefix, 0..nodes, "unmanaged", Size::Small).await.unwrap();
         let sender = Sender::to(&facts, &facts.remediator_webhooks[0]).unwrap();
@@ -76,7 +76,7 @@ fn changed(node: &str, change: impl FnOnce(&mut Value)) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_invalid_alert_does_not_block_the_valid_ones() {
     let _part = part("invalid requests to the webhook");
-    let lab = bare_lab().await;
+    let lab = lab_to_flood().await;
     let to = Target::new("sense", 12).await;
     let delivery = |version: Value, alerts: Value| json!({"version": version, "alerts": alerts}).to_string();
     for (body, expected) in [
@@ -166,7 +166,7 @@ const LARGE: usize = 1_500;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_of_a_large_delivery_continues_where_it_stopped() {
     let _part = part("a large delivery to the webhook");
-    let _lab = bare_lab().await;
+    let _lab = lab_to_flood().await;
     let to = Target::new("large", LARGE).await;
     let alerts: Vec<Value> = (0..LARGE).map(|number| alert(&paper_nodes::name("large", number), "large")).collect();
     to.sender.deliver(&alerts, DELIVERED).await.unwrap();
@@ -220,7 +220,7 @@ fn open_files(webhook: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_idle_connections_block_no_delivery() {
     let _part = part("idle connections at the webhook");
-    let lab = bare_lab().await;
+    let lab = lab_to_flood().await;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let to = Target::new("idle", 50).await;
