@@ -18,7 +18,7 @@
 set -euo pipefail
 
 # The release of ROCm, such as 7.2.4 or 10.0.0, and of the driver, such as 30.30.3; until ROCm 6.4
-# the driver had ROCm's number. Empty: what is installed.
+# the driver had ROCm's number. Empty: what is installed. DRIVER=none: the kernel's own driver.
 ROCM=${ROCM:-}
 DRIVER=${DRIVER:-}
 # The packages. Empty: those of AMD that are installed; on a node without any, amdgpu-dkms and rocm.
@@ -56,6 +56,8 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 # needrestart must not restart services, such as the kubelet.
 export NEEDRESTART_SUSPEND=1
 KERNEL=$(uname -r)
+# A library may be there for several architectures; AMD's other packages are for this one.
+NATIVE=$(dpkg --print-architecture)
 # For repositories that do not answer.
 TIMEOUTS=(-o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15)
 STATE=/var/lib/ossci/reimage
@@ -72,10 +74,13 @@ later() {
   echo "LATER: $*; $effect" >&2
   exit 75
 }
+# The seconds that are left for commands; what comes after them needs 90.
+left() { echo $((LIMIT - 90 - SECONDS > 0 ? LIMIT - 90 - SECONDS : 0)); }
 # Runs a command within a time limit, and keeps the end of its output in `said`. Notes which
 # maintainer scripts run shortly before the limit.
 run() {
-  local limit=$((LIMIT - SECONDS - 90)) status=0 watch keep
+  local limit status=0 watch keep
+  limit=$(left)
   ((limit > 20)) || limit=20
   rm -f "$STATE/hangs"
   (
@@ -85,7 +90,7 @@ run() {
     pgrep --full --list-full '/var/lib/dpkg/(info|tmp\.ci)/' >"$STATE/hangs"
   ) 9>&- &
   watch=$!
-  exec 8> >(exec tail -c 100000 >"$STATE/said")
+  exec 8> >(exec tail -c 100000 >"$STATE/said" 9>&-)
   keep=$!
   timeout --kill-after=10 "$limit" "$@" >&8 2>&1 8>&- 9>&- </dev/null || status=$?
   exec 8>&-
@@ -106,14 +111,29 @@ reason() {
     line="this did not end: $(cut -d' ' -f2- "$STATE/hangs" | head -n 1)"
   else
     # What a maintainer script says last stands before dpkg's own words.
-    line=$(awk '/^(E:|dpkg: error)|trying to overwrite|[Nn]o space left/ && !/Sub-process/ { if (/^dpkg: error/ && before != "") printf "%s ", before; print; if (++n == 2) exit } { before = $0 }' "$STATE/said" | paste -sd ' ') || true
+    line=$(awk '/^(E:|dpkg: error)|trying to overwrite|[Nn]o space left| : (PreDepends|Depends|Conflicts|Breaks): / && !/Sub-process/ { if (/^dpkg: error/ && before != "") printf "%s ", before; print; if (++n == 2) exit } { before = $0 }' "$STATE/said" | paste -sd ' ') || true
     [[ -n $line ]] || line=$(grep -av '^[[:space:]]*$' "$STATE/said" | tail -n 1) || true
   fi
   echo "${line:0:400}"
 }
-apt() { run apt-get --yes -o DPkg::Lock::Timeout="$LOCK_SECONDS" -o Dpkg::Options::=--force-confold "$@"; }
-status_of() { dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null || echo not-installed; }
-version_of() { dpkg-query --show --showformat='${Version}' "$1" 2>/dev/null || true; }
+# With a terminal of its own, dpkg would outlive the time limit.
+apt() { run apt-get --yes -o DPkg::Lock::Timeout="$LOCK_SECONDS" -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confold "$@"; }
+# packages [NAME...]: prints the name, status, error flag and version, if any, of each package of this
+# machine's architecture that dpkg knows.
+packages() {
+  # shellcheck disable=SC2016
+  dpkg-query --show --showformat='${Architecture} ${Package} ${db:Status-Status} ${db:Status-Eflag} ${Version}\n' "$@" 2>/dev/null |
+    awk -v native="$NATIVE" '$1 == native || $1 == "all" { print $2, $3, $4, $5 }' || true
+}
+# Prints these packages as dpkg wants them named: one that may be there for several architectures with
+# this machine's.
+in_dpkg() {
+  # shellcheck disable=SC2016
+  dpkg-query --show --showformat='${Architecture} ${binary:Package}\n' "$@" 2>/dev/null |
+    awk -v native="$NATIVE" '$1 == native || $1 == "all" { print $2 }' || true
+}
+status_of() { packages "$1" | awk '{ status = $2 } END { print status == "" ? "not-installed" : status }'; }
+version_of() { packages "$1" | awk '{ print $4 }'; }
 has_package() { case $(status_of "$1") in not-installed | config-files) return 1 ;; esac; }
 
 # Prints AMD's names for the distribution: of repo.radeon.com, and of the repositories since ROCm
@@ -267,14 +287,23 @@ offers() {
     awk '$1 == "Package:" { name = $2 } $1 == "Version:" { print name, $2 }' | sort -u >"$STATE/$2"
   [[ -s $STATE/$2 ]]
 }
+# The number of a release in the versions of its packages: 70203 of ROCm 7.2.3, 303003 of driver
+# 30.30.3, which two more digits follow there.
+number_of() {
+  local major minor patch
+  IFS=. read -r major minor patch <<<"$1"
+  [[ -z $major ]] || printf '%d%02d%02d' "$major" "${minor:-0}" "${patch:-0}"
+}
 # Of several releases in one repository, the wanted one; of several versions of a package, the
 # newest.
 newest_of_release() {
-  local name version
-  while read -r name version; do
-    [[ $name != amdrocm* || -z $ROCM || $version == "$ROCM"[.-]* ]] || continue
-    echo "$name $version"
-  done | sort -k1,1 -k2,2Vr | awk '!seen[$1]++'
+  awk -v series="$ROCM" -v rocm="$(number_of "$ROCM")" -v driver="$(number_of "$DRIVER")" '
+    function is_of(wanted) { return wanted != "" && (number == wanted || substr(number, 1, length(number) - 2) == wanted) }
+    { number = $2; sub(/-.*/, "", number); sub(/.*\./, "", number) }
+    $1 ~ /^amdrocm/ { if (series == "" || index($2, series ".") == 1 || index($2, series "-") == 1) print; next }
+    $1 ~ /^amdgpu-dkms/ { if (driver == "" || is_of(driver)) print; next }
+    number !~ /^[0-9]+$/ || length(number) < 5 || is_of(rocm) || is_of(driver)' |
+    sort -k1,1 -k2,2Vr | awk '!seen[$1]++'
 }
 
 # The site's repositories, for what AMD's packages depend on, without an entry for one of ours: apt
@@ -293,9 +322,9 @@ site_sources() {
   cp "$STATE/wanted.list" "$STATE/sources/ossci-wanted.list"
 }
 # without_ours FILE RS ORS: leaves out each entry with an address in `ours`. RS and ORS are awk's,
-# which reads a file of sections by an empty RS.
+# which reads a file of sections by an empty RS. Packages of a folder are copied, as those of `lists`.
 without_ours() {
-  awk -v ours="$ours" -v RS="$2" -v ORS="$3" 'BEGIN { n = split(ours, all, "\n") } { text = $0 " "; gsub(/\n/, " ", text); for (i = 1; i <= n; i++) if (index(text, all[i] " ") || index(text, all[i] "/ ")) next; print }' "$1"
+  awk -v ours="$ours" -v RS="$2" -v ORS="$3" 'BEGIN { n = split(ours, all, "\n") } { text = $0 " "; gsub(/\n/, " ", text); for (i = 1; i <= n; i++) if (index(text, all[i] " ") || index(text, all[i] "/ ")) next; gsub(/ file:/, " copy:"); print }' "$1"
 }
 # Every package of AMD's has one right version, wherever it comes from.
 pin() {
@@ -308,7 +337,22 @@ pin() {
 }
 # Whether the last command failed by a reason that passes by itself.
 passes() { grep -qE 'frontend lock|Could not get lock|Unable to (fetch|acquire)|Failed to fetch|Could not (connect|resolve)|Temporary failure|Hash Sum mismatch|unexpected size|[Cc]onnection (failed|timed out)' "$STATE/said"; }
+# To what is named, apt adds the repair of packages whose dependencies are broken.
 install_from_amd() { apt --allow-downgrades --allow-change-held-packages --fix-broken install "$@"; }
+# Prints the packages of others that the dry run before would have removed.
+removes_others() {
+  awk '$1 == "Remv" { print $2 }' "$STATE/said" | while read -r name; do
+    [[ " ${gone[*]} " == *" $name "* || $mine == *" $name "* ]] || echo "$name"
+  done
+}
+# change_with_apt [ARGUMENT...]: install_from_amd, which removes no package of others.
+change_with_apt() {
+  local others
+  install_from_amd --simulate "$@" || return
+  others=$(removes_others | paste -sd ' ')
+  [[ -z $others ]] || { echo "E: $others would have to be removed, which is not AMD's" >"$STATE/said" && return 1; }
+  install_from_amd "$@"
+}
 
 # Prints the newest kernel that is installed.
 newest_kernel() {
@@ -322,13 +366,14 @@ newest_kernel() {
 # Prints those of the named packages that are installed in another version, have lost files, or were
 # never configured.
 damaged() {
-  local name version status
-  while read -r status name version; do
-    [[ $status != not-installed/* && $status != config-files/* ]] || continue
-    [[ $status == installed/ok && ${right[$name]:-$version} == "$version" ]] || echo "$name"
-  done < <(dpkg-query --show --showformat='${db:Status-Status}/${db:Status-Eflag} ${Package} ${Version}\n' "$@" 2>/dev/null)
+  local name status flag version named
+  while read -r name status flag version; do
+    [[ $status != not-installed && $status != config-files ]] || continue
+    [[ $status/$flag == installed/ok && ${right[$name]:-$version} == "$version" ]] || echo "$name"
+  done < <(packages "$@")
   # A changed configuration file is not damage.
-  { dpkg --verify "$@" 2>/dev/null || true; } | awk '$2 != "c" { print $NF }' | xargs --no-run-if-empty dpkg-query --search 2>/dev/null |
+  mapfile -t named < <(in_dpkg "$@")
+  { dpkg --verify "${named[@]}" 2>/dev/null || true; } | awk '$2 != "c" { print $NF }' | xargs --no-run-if-empty dpkg-query --search 2>/dev/null |
     awk -F: '{ print $1 }' | tr ',' '\n' | tr -d ' ' | sort -u | while read -r name; do
     [[ " $* " != *" $name "* ]] || echo "$name"
   done
@@ -425,7 +470,7 @@ mkdir -p "$STATE"
 chmod 700 "$STATE"
 exec 9>"$STATE/lock"
 flock --nonblock 9 || later "another run of this script is not done"
-find "$STATE/holds" -mmin +1440 -delete 2>/dev/null || true
+find "$STATE/holds" "$STATE/changing" -mmin +1440 -delete 2>/dev/null || true
 # Downloads stay for a run that comes later, not on a node that a person has to look at.
 trap '[[ $? == 75 ]] || rm -rf "$STATE/archives" "$STATE/back" "$STATE/trial"
 hold_again || echo "what was held could not be held again: it stands in $STATE/holds"' EXIT
@@ -437,23 +482,30 @@ refuse
 # What is installed, and what is wanted. An interrupted change of release goes on to its end.
 driver_before='' rocm_before=''
 if has_package amdgpu-dkms; then driver_before=$(driver_release "$(version_of amdgpu-dkms)"); fi
-rocm_package=$(dpkg-query --show --showformat='${db:Status-Status} ${Package}\n' 'amdrocm-core*' rocm-core 2>/dev/null |
-  awk '$1 != "not-installed" && $1 != "config-files" { print $2; exit }') || true
+rocm_package=$(packages 'amdrocm-core*' rocm-core | awk '$2 != "not-installed" && $2 != "config-files" && !n++ { print $1 }')
 case $rocm_package in
 '') ;;
 # One repository holds several releases of a series.
 amdrocm*) rocm_before=$(version_of "$rocm_package") && rocm_before=${rocm_before%%-*} ;;
 *) rocm_before=$(rocm_release "$(version_of "$rocm_package")") ;;
 esac
-rocm_interrupted='' driver_interrupted=''
-[[ ! -e $STATE/changing ]] || read -r rocm_interrupted driver_interrupted <"$STATE/changing"
+rocm_interrupted='' driver_interrupted='' packages_interrupted=''
+[[ ! -e $STATE/changing ]] || read -r rocm_interrupted driver_interrupted packages_interrupted <"$STATE/changing"
 ROCM=${ROCM:-${rocm_interrupted:-$rocm_before}}
 DRIVER=${DRIVER:-${driver_interrupted:-$driver_before}}
+# In the file and in the setting, a word stands for none.
+ROCM=${ROCM/#none/}
+if [[ $DRIVER == none && -n $driver_before && $driver_interrupted != none ]]; then
+  fail "DRIVER=none means the kernel's own driver, and amdgpu-dkms is installed: name its release, or remove it"
+fi
 if [[ -z $DRIVER && -z $ROCM ]]; then
   fail "no package of AMD's is installed, so nothing says what this node had: set ROCM and DRIVER"
 fi
-if [[ -z $DRIVER && -n $ROCM ]] && older "$ROCM" 7; then DRIVER=$ROCM; fi
 [[ -n $DRIVER || -n $DRIVER_LIST ]] || fail "no package says which driver this node had: set DRIVER"
+same_as_interrupted=no
+[[ ${ROCM:-none} != "$rocm_interrupted" || $DRIVER != "$driver_interrupted" ]] || same_as_interrupted=yes
+DRIVER=${DRIVER/#none/}
+[[ -n $DRIVER || -n $ROCM ]] || fail "neither ROCm nor a driver is wanted (ROCM, DRIVER)"
 if [[ -n $ROCM && $DOWNGRADE != yes && $rocm_interrupted != "$ROCM" ]] && older "$ROCM" "${rocm_before:-$ROCM}"; then
   fail "ROCm $rocm_before is installed, and $ROCM is older: if that is wanted, set DOWNGRADE=yes"
 fi
@@ -485,7 +537,7 @@ while read -r name version; do right[$name]=$version known[$name]=1; done <"$STA
 # The release that is there: its names, and its packages for the way back.
 : >"$STATE/before.list"
 : >"$STATE/offered-before"
-if [[ -z $ROCM_LIST$DRIVER_LIST ]] && [[ $rocm_before != "$ROCM" || $driver_before != "$DRIVER" ]]; then
+if [[ $rocm_before != "$ROCM" || $driver_before != "$DRIVER" ]]; then
   (lists "$rocm_before" "$driver_before") >"$STATE/before.list" 2>/dev/null || : >"$STATE/before.list"
   if [[ ! -s $STATE/before.list ]] || ! offers "$STATE/before.list" offered-before; then
     echo "the repositories of the installed release cannot be read: if this fails, only the driver's modules can be put back"
@@ -495,16 +547,17 @@ if [[ -z $ROCM_LIST$DRIVER_LIST ]] && [[ $rocm_before != "$ROCM" || $driver_befo
 fi
 
 # The packages of AMD's that are there, and that are wanted: the same, or the settings' and the same.
-mapfile -t installed < <(dpkg-query --show --showformat='${db:Status-Status} ${Package} ${Version}\n' |
-  awk '$1 != "not-installed" && $1 != "config-files" { print $2 " " $3 }' | while read -r name version; do
+mapfile -t installed < <(packages | awk '$2 != "not-installed" && $2 != "config-files" { print $1 }' | while read -r name; do
   # A mirror of AMD's repositories may hold kernels, which belong to no release.
   [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
 done)
 gone=()
+[[ $same_as_interrupted == no ]] || PACKAGES="$PACKAGES $packages_interrupted"
 read -ra wanted <<<"$PACKAGES"
 for name in "${installed[@]}"; do
   [[ " ${wanted[*]} " != *" $name "* ]] || continue
-  series=${name/amdrocm${rocm_before%.*}/amdrocm${ROCM%.*}}
+  series=$name
+  [[ $name != amdrocm* ]] || series=${name/${rocm_before%.*}/${ROCM%.*}}
   if [[ -n ${right[$name]:-} ]]; then
     wanted+=("$name")
   elif [[ -n ${right[$series]:-} ]]; then
@@ -513,7 +566,12 @@ for name in "${installed[@]}"; do
     gone+=("$name")
   fi
 done
-if [[ ${#installed[@]} == 0 && -z $PACKAGES ]]; then wanted=(amdgpu-dkms ${ROCM:+rocm}); fi
+# A driver or a ROCm that is named, and of which nothing is installed.
+if [[ -z $PACKAGES ]]; then
+  [[ -z $DRIVER$DRIVER_LIST || -n $driver_before ]] || wanted+=(amdgpu-dkms)
+  [[ -z $ROCM || -n $rocm_before ]] || wanted+=(rocm)
+fi
+[[ ${#wanted[@]} -gt 0 ]] || fail "no package is wanted of $release: name the packages in PACKAGES; $effect"
 for name in "${wanted[@]}"; do
   [[ -n ${right[$name]:-} ]] || fail "AMD's repositories of $release have no package $name: name the packages in PACKAGES; $effect"
 done
@@ -540,19 +598,26 @@ for kernel in "${kernels[@]}"; do
     # What is half configured becomes whole with a driver that builds.
     half-configured | triggers-*) ;;
     installed) [[ -z $(dpkg --verify "$package" | awk '$2 != "c"') ]] || headers+=("$package") ;;
-    *) ! apt-cache show "$package" >/dev/null 2>&1 || headers+=("$package") ;;
+    # apt-cache knows a package also by the name alone, which others suggest.
+    *) ! apt-get --print-uris download "$package" >/dev/null 2>&1 || headers+=("$package") ;;
     esac
   done
   [[ -e /lib/modules/$kernel/build/include || -e /lib/modules/$kernel/build/Makefile || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
     fail "there are no headers for kernel $kernel: the driver cannot be built; boot a kernel whose linux-headers package can be had"
 done
 
+# Prints those of AMD's packages that are on the node now.
+still_here() {
+  local name
+  for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u
+}
 step "looking for damaged packages"
 again=() change=() build_here=no
 look_at_packages() {
-  local name
+  local name here
   again=()
-  [[ ${#installed[@]} == 0 ]] || mapfile -t again < <(damaged "${installed[@]}" | sort -u)
+  mapfile -t here < <(still_here)
+  [[ ${#here[@]} == 0 ]] || mapfile -t again < <(damaged "${here[@]}" | sort -u)
   for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
   [[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
   change=("${headers[@]}")
@@ -570,19 +635,14 @@ version_of_source() { dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/
 source_of() { dpkg-deb --fsys-tarfile "$1" | tar --list 2>/dev/null | sed -nE 's|^\./usr/src/(amdgpu-[^/]+)/$|\1|p' | head -n 1; }
 
 mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
-# Prints those of AMD's packages that are on the node now.
-still_here() {
-  local name
-  for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u
-}
-unfinished() { dpkg-query --show --showformat='${Package} ${db:Status-Status} ${db:Status-Eflag}\n' | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
+unfinished() { packages | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
 # The first change: notes what is wanted, and keeps what a way back needs.
 begun=no
 begin() {
   local kernel module
   [[ $begun == no ]] || return 0
   begun=yes
-  echo "${ROCM:-} ${DRIVER:-}" >"$STATE/changing.new"
+  echo "${ROCM:-none} ${DRIVER:-none} ${wanted[*]}" >"$STATE/changing.new"
   mv "$STATE/changing.new" "$STATE/changing"
   keep_partitions
   # What a run kept that was interrupted stays, where nothing of AMD's is in its place.
@@ -611,9 +671,9 @@ finish() {
     for _ in 1 2; do
       run dpkg --configure --pending || true
       mapfile -t cut < <(unfinished reinstreq)
-      [[ ${#cut[@]} == 0 ]] || install_from_amd --reinstall "${cut[@]}" || true
+      [[ ${#cut[@]} == 0 ]] || change_with_apt --reinstall "${cut[@]}" || true
       [[ -n $(unfinished) ]] || ! apt-get check >/dev/null 2>&1 || break
-      install_from_amd || true
+      change_with_apt || true
     done
   fi
 }
@@ -624,7 +684,7 @@ is_interrupted() { compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null; }
 dry_run() { install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; }
 
 step "downloading"
-((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
+(($(left) >= CHANGE_SECONDS)) || later "only $(left) s are left, and a change needs $CHANGE_SECONDS"
 wait_for_lock
 rm -rf "$STATE/back"
 if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
@@ -643,10 +703,8 @@ if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
     ! passes || later "the package manager cannot be used: $(reason)"
     fail "the packages cannot be installed together: $(reason); $effect"
   fi
-  mapfile -t others < <(awk '$1 == "Remv" { print $2 }' "$STATE/said")
-  for name in "${others[@]}"; do
-    [[ " ${gone[*]} " == *" $name "* ]] || fail "$name, which is not AMD's, would have to be removed for $release; $effect"
-  done
+  others=$(removes_others | paste -sd ' ')
+  [[ -z $others ]] || fail "$others would have to be removed for $release, which is not AMD's; $effect"
   install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
   fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
   enough /var/lib/ossci "$fetch" "the packages"
@@ -662,7 +720,7 @@ for file in "$STATE"/archives/*.deb; do
   # shellcheck disable=SC2016
   read -r name size < <(dpkg-deb --show --showformat='${Package} ${Installed-Size}\n' "$file")
   size=$((${size:-0} / 1024 + 1))
-  before=$(dpkg-query --show --showformat='${Installed-Size}' "$name" 2>/dev/null || true)
+  before=$(dpkg-query --show --showformat='${Installed-Size}\n' "$name" 2>/dev/null | head -n 1) || true
   [[ $(dpkg-deb --fsys-tarfile "$file" | tar --list 2>/dev/null | grep -c -m 1 '^\./opt/.') == 0 ]] && place=/usr || place=/opt
   grows[$place]=$((${grows[$place]:-0} + size - ${before:-0} / 1024))
   ((size <= ${largest[$place]:-0})) || largest[$place]=$size
@@ -684,13 +742,15 @@ if [[ -s $STATE/offered-before && ${#change[@]} -gt 0 ]]; then
   mkdir -p "$STATE/back"
   for name in "${installed[@]}"; do
     version=$(version_of "$name")
-    [[ ! " ${change[*]} ${gone[*]} " == *" $name "* ]] || ! grep -qxF "$name $version" "$STATE/offered-before" || echo "$name=$version"
+    [[ " ${change[*]} ${gone[*]} amdgpu-dkms " != *" $name "* ]] || ! grep -qxF "$name $version" "$STATE/offered-before" || echo "$name=$version"
   done >"$STATE/back.names"
   if [[ -s $STATE/back.names ]]; then
     cp "$STATE/before.list" "$STATE/sources/ossci-before.list"
     mapfile -t names <"$STATE/back.names"
-    { apt update -o APT::Get::List-Cleanup=0 && (cd "$STATE/back" && run apt-get download "${names[@]}"); } ||
+    if ! apt update -o APT::Get::List-Cleanup=0 || ! (cd "$STATE/back" && run apt-get download "${names[@]}"); then
       echo "the installed release cannot be fetched: if this fails, only the driver's modules can be put back"
+      rm -f "$STATE/back"/*
+    fi
     rm "$STATE/sources/ossci-before.list"
     apt update -o APT::Get::List-Cleanup=0 || true
   fi
@@ -728,51 +788,81 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
   done
   rm -rf "$trial"
 fi
-((LIMIT - SECONDS >= CHANGE_SECONDS)) || later "only $((LIMIT - SECONDS)) s are left, and a change needs $CHANGE_SECONDS"
+(($(left) >= CHANGE_SECONDS)) || later "only $(left) s are left, and a change needs $CHANGE_SECONDS"
 wait_for_lock
 
 # From here on the node is changed.
 begin
 finish
 
-install_all() {
-  [[ ${#change[@]} == 0 && ${#gone[@]} == 0 ]] || install_from_amd --reinstall "${change[@]}" "${gone[@]/%/-}" || true
-  [[ $build_here == no ]] || build_again || true
-  # A package of the site's that cannot be configured is not ours.
-  [[ -z $(unfinished) ]] || run dpkg --configure --pending || true
-}
+# build_again KERNEL...: builds and installs the driver for these kernels with dkms.
 build_again() {
   local kernel version
   version=$(version_of_source)
-  for kernel in "${kernels[@]}"; do
+  for kernel in "$@"; do
+    # dkms until 2.8 does not build again what is built, even with --force.
+    run dkms unbuild -m amdgpu -v "$version" -k "$kernel" || true
     run dkms build --force -m amdgpu -v "$version" -k "$kernel" && run dkms install --force -m amdgpu -v "$version" -k "$kernel" || return
     [[ ! -e /boot/initrd.img-$kernel ]] || ! command -v update-initramfs >/dev/null || run update-initramfs -u -k "$kernel" || return
   done
 }
+# purge [NAME...]: goes on whatever the packages' scripts say.
+purge() {
+  local named
+  [[ $# -gt 0 ]] || return 0
+  mapfile -t named < <(in_dpkg "$@")
+  run dpkg --purge --force-depends "${named[@]}" || true
+}
+install_all() {
+  local kernel without=()
+  [[ ${#change[@]} == 0 && ${#gone[@]} == 0 ]] || change_with_apt --reinstall "${change[@]}" "${gone[@]/%/-}" || true
+  [[ $build_here == no ]] || build_again "${kernels[@]}" || true
+  # A package of the site's that cannot be configured is not ours.
+  [[ -z $(unfinished) ]] || run dpkg --configure --pending || true
+  # The package builds for the running kernel and the newest one only.
+  [[ $has_driver == yes && $(status_of amdgpu-dkms) == installed ]] || return 0
+  for kernel in "${kernels[@]}"; do is_ours "$(module_of "$kernel")" || without+=("$kernel"); done
+  build_again "${without[@]}" || true
+}
 step "installing"
 install_all
 reasons=$(wrong)
-if [[ -n $reasons ]]; then
-  echo "that failed: $reasons; $(reason)"
+why="$reasons: $(reason)"
+if [[ -n $reasons ]] && (($(left) >= CHANGE_SECONDS)); then
+  echo "that failed: $why"
   step "removing AMD's packages and installing them afresh"
-  mapfile -t all < <(still_here)
-  change=("${headers[@]}" "${wanted[@]}") build_here=no
+  touched=" ${change[*]} ${gone[*]} "
+  look_at_packages
+  for name in "${wanted[@]}"; do
+    [[ $touched$([[ $has_driver == no ]] || echo amdgpu-dkms) != *" $name "* || " ${change[*]} " == *" $name "* ]] || change+=("$name")
+  done
+  if [[ $build_here == yes ]]; then change+=(amdgpu-dkms) build_here=no; fi
   # Downloaded first, so that a mirror that is gone meanwhile costs nothing.
-  if install_from_amd --download-only --reinstall "${wanted[@]}" && { [[ ${#all[@]} == 0 ]] || apt --allow-change-held-packages purge "${all[@]}" || run dpkg --purge --force-depends "${all[@]}"; }; then
-    gone=()
+  if install_from_amd --download-only --reinstall "${change[@]}"; then
+    mapfile -t all < <(for name in $(still_here); do [[ " ${change[*]} ${gone[*]} " != *" $name "* ]] || echo "$name"; done)
+    # What needs them stays: they come back at once, whatever this says.
+    purge "${all[@]}"
     install_all
   fi
   reasons=$(wrong)
+  why="$reasons: $(reason)"
 fi
 
 if [[ -n $reasons ]]; then
-  why="$reasons: $(reason)"
   step "going back"
-  if compgen -G "$STATE/back/*.deb" >/dev/null; then
-    mapfile -t all < <(still_here)
-    [[ ${#all[@]} == 0 ]] || run dpkg --purge --force-depends "${all[@]}" || true
+  if ! compgen -G "$STATE/back/*.deb" >/dev/null; then
+    rm -f "$STATE/changing"
+  elif (($(left) >= CHANGE_SECONDS / 2)); then
+    # What can be put back, and what was not there before.
+    mapfile -t all < <(for name in $(still_here); do
+      [[ " ${installed[*]} " == *" $name "* ]] && ! compgen -G "$STATE/back/${name}_*.deb" >/dev/null || echo "$name"
+    done)
+    purge "${all[@]}"
     run dpkg --install "$STATE"/back/*.deb || true
     run dpkg --configure --pending || true
+    rm -f "$STATE/changing"
+  else
+    echo "there is no time left to put the packages back: the next run goes on"
   fi
   for kernel in "${kernels[@]}"; do
     if [[ -d $STATE/kept/$kernel ]] && ! is_ours "$(module_of "$kernel")"; then
@@ -781,7 +871,6 @@ if [[ -n $reasons ]]; then
       echo "the driver's modules for kernel $kernel were put back"
     fi
   done
-  rm -f "$STATE/changing"
   now="driver $(version_of amdgpu-dkms) ($(status_of amdgpu-dkms)), ${rocm_package:-rocm-core} $(version_of "${rocm_package:-rocm-core}")"
   fail "$release cannot be installed: $why. What is there now: $now; what was there could $([[ $(driver_release "$(version_of amdgpu-dkms)") == "$driver_before" && $(status_of amdgpu-dkms) == installed ]] && echo be || echo not be) put back"
 fi
@@ -790,5 +879,4 @@ step "looking at what was installed"
 rm -rf "$STATE/kept" "$STATE/back" "$STATE/archives" "$STATE/changing"
 foreign=$(dpkg --audit | grep -E '^ [a-z]' | awk '{ print $1 }' | paste -sd ' ') || true
 [[ -z $foreign ]] || echo "the package manager has unfinished packages of others: $foreign"
-versions=$(dpkg-query --show --showformat='${Package} ${Version}, ' "${wanted[@]}")
-echo "installed: ${versions%, }; the next boot loads the driver"
+echo "installed: $(packages "${wanted[@]}" | awk '{ print $1, $4 }' | paste -sd ,); the next boot loads the driver"

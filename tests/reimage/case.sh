@@ -29,6 +29,13 @@ has() {
 kernel_update() {
   apt-get -qq -y install "linux-image-$K2" "linux-headers-$K2" >/tmp/kernel.log 2>&1 || echo "the update of the kernel failed, as expected: $(tail -n 1 /tmp/kernel.log)"
 }
+# processes PATTERN: prints those of this case whose command line has the pattern.
+processes() {
+  local process
+  for process in /proc/[0-9]*; do
+    [[ ! $process/root -ef / ]] || ! tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -qE "$1" || echo "${process#/proc/}"
+  done
+}
 runs_on() { echo "$1" >/srv/running; }
 # package NAME VERSION FOLDER [DEPENDS]: a package of others, with the files below FOLDER.
 package() {
@@ -54,7 +61,8 @@ reimage() {
   env "$@" bash /srv/reimage.sh "${LIMIT:-900}" >"$OUT" 2>&1 </dev/null || status=$?
   sed 's/^/  | /' "$OUT"
   [[ $status == "$wanted" ]] || { echo "it exited with $status instead of $wanted" && return 1; }
-  [[ ! -e /var/lib/ossci/reimage/holds ]] || { echo "the holds were not put back" && return 1; }
+  # A run that was killed could not.
+  [[ $status == 137 || ! -e /var/lib/ossci/reimage/holds ]] || { echo "the holds were not put back" && return 1; }
 }
 says() { grep -qF -- "$1" "$OUT" || { echo "it does not say: $1" && return 1; }; }
 # What is installed, the modules that each kernel would load, and what is below /opt and in /etc/apt.

@@ -6,6 +6,8 @@ printf '#!/bin/sh\necho "asks somebody"\nsleep 1000\n' >/tmp/hangs/DEBIAN/postin
 dpkg-deb --root-owner-group -Zgzip --build /tmp/hangs "${deb[0]}" >/dev/null
 index_again /srv/amd/rocm/apt/7.2.3
 rm /opt/rocm-7.2.3/bin/rocminfo
-LIMIT=125 reimage 1
+LIMIT=125 reimage 1 CHANGE_SECONDS=20
 says "rocm-core.postinst"
 [[ $(modinfo --set-version "$K1" --field filename amdgpu) == */updates/* ]]
+# Nothing of it runs on.
+[[ -z $(processes 'rocm-core\.postinst|apt-get|dpkg ') ]]
