@@ -110,8 +110,8 @@ pub fn troubled_lab() -> Arc<TestLab> {
     shared(&TROUBLED, || TestLab::start("trouble", &files("tests/stories/trouble", ".story"), &cuts))
 }
 
-/// The lab of the stories about all nodes at once, which no other story may disturb. It starts after
-/// the stories, because two cores are too few for three labs at a time.
+/// The lab of the stories about all nodes at once, which no other story may disturb. It starts
+/// after the stories, because two cores are too few for three labs at a time.
 pub async fn bare_lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
     let troubled = TROUBLED.lock().unwrap().upgrade();
@@ -121,8 +121,8 @@ pub async fn bare_lab() -> Arc<TestLab> {
     shared(&LAB, || TestLab::start("bare", &files(FLEET, ".story"), &[]))
 }
 
-/// The same lab once its stories have ended, for tests that flood it with requests and nodes: a node
-/// of a story would not come up beside them.
+/// The same lab once its stories have ended, for tests that flood it with requests and nodes: a
+/// node of a story would not come up beside them.
 pub async fn lab_to_flood() -> Arc<TestLab> {
     let lab = bare_lab().await;
     for story in files(FLEET, ".story") {
