@@ -46,6 +46,10 @@ pub fn order_id(record: Option<&NodeRepair>) -> Option<&str> {
     record?.spec.order.as_ref().map(|order| order.id.as_str())
 }
 
+/// The exit status of a reimage script that changed nothing, because of something that passes by
+/// itself: `EX_TEMPFAIL` of sysexits.h.
+const TRY_LATER: i32 = 75;
+
 /// Whether `Running` is written before the order begins: it cannot be called back, or takes long.
 /// Such an order is read again, from the API server itself.
 fn is_announced(order: &Order) -> bool {
@@ -257,6 +261,10 @@ impl<H: Host> Worker<H> {
                 (AgentState::Failed, format!("the script did not end by its deadline: {}", outcome.tail))
             }
             Some(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
+            Some(outcome) if outcome.exit_status == Some(TRY_LATER) => (
+                AgentState::Postponed,
+                format!("the script changed nothing and asks for another try: {}", outcome.tail),
+            ),
             // A shell's status for a killed process. Within the time limit only the kernel kills
             // it, for memory.
             Some(outcome) if outcome.exit_status == Some(137) => (

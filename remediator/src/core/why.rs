@@ -102,6 +102,8 @@ closed_words! {
         ManyDown = "ManyDown",
         ReimageOrdered = "ReimageOrdered",
         ReimageInterrupted = "ReimageInterrupted",
+        /// The reimage script changed nothing, and asks for another try: a lock, a mirror.
+        ReimagePostponed = "ReimagePostponed",
         /// The reimage finished; it takes effect with the next boot.
         Reimaged = "Reimaged",
         /// A new boot ID was seen.

@@ -12,7 +12,8 @@ use super::{Calls, page, table};
 pub struct ByOrder {
     /// `prove`, `capture`, `reboot`, `reimage`.
     pub kind: &'static str,
-    /// The state that the agent reported: `Running`, `Done`, `Failed`, `Refused`, `Interrupted`.
+    /// The state that the agent reported: `Running`, `Done`, `Failed`, `Refused`, `Postponed`,
+    /// `Interrupted`.
     pub state: &'static str,
 }
 

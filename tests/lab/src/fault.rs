@@ -30,6 +30,8 @@ pub enum Fault {
     ReimageHangs,
     /// A reimage fails.
     ReimageFails,
+    /// A reimage script changes nothing and asks for another try.
+    ReimagePostponed,
     /// The exporter does not start any more, as if its image could not be pulled.
     NoExporter,
     /// A program on the node holds an inhibitor lock: the host refuses each reboot.
@@ -83,6 +85,7 @@ impl Faults {
             | Fault::StaysDark
             | Fault::ReimageHangs
             | Fault::ReimageFails
+            | Fault::ReimagePostponed
             | Fault::NoExporter
             | Fault::Inhibited
             | Fault::CrashKernel => "",

@@ -7,8 +7,8 @@
 //! node NAME...
 //! break NODE FAULT until EVENT       FAULT: gpu-missing, gpu-not-responding, hung, slow-tools,
 //!                                    slow-network, path-dead, ecc-errors, lent, stays-dark,
-//!                                    reimage-hangs, reimage-fails, no-exporter, inhibited,
-//!                                    crash-kernel
+//!                                    reimage-hangs, reimage-fails, reimage-postponed,
+//!                                    no-exporter, inhibited, crash-kernel
 //!                                    EVENT: reboot, reimage, forever, two-runs
 //! mend NODE
 //! install NODE TOOL                  (amd-smi; the exporter finds it within a minute)

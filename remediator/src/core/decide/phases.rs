@@ -13,7 +13,7 @@ use super::transitions::{
 use super::{agent_report, fresh, out_of_band, provisioning, waiting};
 use crate::core::observation::{NodeView, PodView};
 use crate::core::policy::{DrainMode, GPUS, Pool};
-use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, ResetState, Rung, halfway};
+use crate::core::record::{AgentReport, AgentState, Episode, Phase, Proof, ResetState, Rung, Step, halfway};
 use crate::core::why::{Reason, Why};
 
 pub(super) fn advance(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
@@ -162,7 +162,7 @@ fn drain_deadline(episode: &Episode, pods: &[PodView]) -> Timestamp {
 }
 
 fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
-    let attempt = interrupted(episode) + 1;
+    let attempt = steps_of(episode, Why::ReimageInterrupted) + steps_of(episode, Why::ReimagePostponed) + 1;
     let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {attempt}"));
     let mut opinion = to(moment, episode, Phase::Reimaging, why);
     if let Some(next) = &mut opinion.next {
@@ -172,9 +172,9 @@ fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     opinion
 }
 
-/// How many reimages of this episode were interrupted.
-fn interrupted(episode: &Episode) -> usize {
-    episode.steps.iter().filter(|step| step.outcome.why == Why::ReimageInterrupted).count()
+/// How many steps of this episode ended so.
+fn steps_of(episode: &Episode, why: Why) -> usize {
+    episode.steps.iter().filter(|step| step.outcome.why == why).count()
 }
 
 /// Orders the end of the current boot.
@@ -193,8 +193,9 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     let report = agent_report::report(moment, episode);
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));
     match report.map(|report| (report.state, report)) {
-        None | Some((AgentState::Refused, _)) if node.boot_id != episode.boot_id => {
-            // The node rebooted by itself before the script began: the new boot is checked first.
+        None | Some((AgentState::Refused | AgentState::Postponed, _)) if node.boot_id != episode.boot_id => {
+            // The node rebooted by itself before the script changed it: the new boot is checked
+            // first.
             let boots = episode.unexpected_boots + 1;
             if boots > UNEXPECTED_BOOTS {
                 return failed(format!("the node rebooted {boots} times by itself"));
@@ -213,7 +214,15 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
         Some((AgentState::Running | AgentState::Interrupted | AgentState::Inhibited, _)) | None if late => {
             failed("the reimage did not finish by its deadline".to_owned())
         }
-        Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id && interrupted(episode) == 0 => {
+        Some((AgentState::Postponed, report)) if late => {
+            failed(format!("the reimage could not begin by its deadline: {}", report.message))
+        }
+        Some((AgentState::Postponed, report)) if report.boot_id == node.boot_id => {
+            postponed(moment, episode, node, &report.message)
+        }
+        Some((AgentState::Interrupted, report))
+            if report.boot_id == node.boot_id && steps_of(episode, Why::ReimageInterrupted) == 0 =>
+        {
             let why = Reason::new(Why::ReimageInterrupted, report.message.clone());
             let next = Episode {
                 attempt: episode.attempt + 1,
@@ -223,15 +232,41 @@ fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
             reimage(moment, &next)
         }
         Some((AgentState::Interrupted, report)) if report.boot_id == node.boot_id => {
-            failed(format!("attempt {} was interrupted: {}", interrupted(episode) + 1, report.message))
+            let attempts = steps_of(episode, Why::ReimageInterrupted) + 1;
+            failed(format!("attempt {attempts} was interrupted: {}", report.message))
         }
-        Some((AgentState::Running | AgentState::Interrupted | AgentState::Inhibited, _)) => {
+        Some((AgentState::Running | AgentState::Interrupted | AgentState::Inhibited | AgentState::Postponed, _)) => {
             // Still running; or the agent already reports from a newer boot than the Node object
             // shows, and would refuse an order for the old one.
             stays(episode, episode.until.map(|until| moment.until(until)))
         }
         None => recalled(moment, episode, node),
     }
+}
+
+/// The script changed nothing. It is ordered again after a twelfth of a reimage's time, until the
+/// deadline of the first order. Whatever keeps a repair from starting still calls it back.
+fn postponed(moment: Moment, episode: &Episode, node: &NodeView, message: &str) -> Opinion<Episode> {
+    if let Some(opinion) = called_back(moment, episode, node) {
+        return opinion;
+    }
+    let why = Reason::new(Why::ReimagePostponed, message);
+    let said = |step: &&Step| step.outcome.why == why.why && step.at >= episode.since;
+    let Some(step) = episode.steps.last().filter(said) else {
+        let next = Episode { why: why.clone(), ..noting(moment, episode, why.clone(), &[]) };
+        return Opinion { next: Some(next), why, look_again: None };
+    };
+    let again = step.at.saturating_add(moment.policy.times.reimage / 12).unwrap_or(Timestamp::MAX);
+    if moment.now < again {
+        let until = again.min(episode.until.unwrap_or(again));
+        return stays(episode, Some(moment.until(until)));
+    }
+    let next = Episode { attempt: episode.attempt + 1, boot_id: node.boot_id.clone(), ..episode.clone() };
+    let mut opinion = reimage(moment, &next);
+    if let Some(next) = &mut opinion.next {
+        next.until = episode.until;
+    }
+    opinion
 }
 
 fn rebooting(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {

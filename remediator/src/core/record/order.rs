@@ -198,6 +198,8 @@ closed_words! {
         /// An inhibitor lock of systemd holds off the reboot: nothing has begun, and the agent asks
         /// again until the order's deadline.
         Inhibited = "Inhibited",
+        /// The script of a reimage changed nothing, because of something that passes by itself.
+        Postponed = "Postponed",
         /// A reimage without a result that ran on another boot, or in another agent process.
         Interrupted = "Interrupted",
     }

@@ -262,6 +262,11 @@ impl World {
             self.machines[m].record.agent = Some(inhibited);
             return !held_off;
         }
+        if order.kind == OrderKind::Reimage && machine.mirror_gone {
+            let postponed = report(machine, AgentState::Postponed, "the mirror does not answer");
+            self.machines[m].record.agent = Some(postponed);
+            return true;
+        }
         let done = report(machine, AgentState::Done, "done");
         let machine = &mut self.machines[m];
         match order.kind {

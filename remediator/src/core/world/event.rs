@@ -63,6 +63,8 @@ pub(super) enum Deed {
     SlowNetwork,
     /// A program takes an inhibitor lock, and gives it back.
     Inhibitor,
+    /// The mirror of a reimage does not answer; and answers again.
+    Mirror,
     /// kured cordons the node, reboots it and uncordons it.
     Kured,
     /// The cluster autoscaler marks the node, and removes it with its machine.
@@ -218,7 +220,7 @@ impl Machine {
         may(runs, &[Deed::Reboots, Deed::Dies]);
         may(!self.boots_never, &[Deed::WillNotBoot]);
         may(self.exists, &[Deed::Nfd, Deed::Label, Deed::Cordon, Deed::Hold, Deed::Mark, Deed::Deleted]);
-        may(true, &[Deed::Answers, Deed::SlowBoots, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor]);
+        may(true, &[Deed::Answers, Deed::SlowBoots, Deed::SlowTools, Deed::SlowNetwork, Deed::Inhibitor, Deed::Mirror]);
         may(self.exists && runs, &[Deed::Kubelet, Deed::ScaledDown]);
         may(self.exists && runs && !self.cordoned, &[Deed::Kured]);
         may(!self.exists && runs, &[Deed::Created]);
@@ -321,6 +323,10 @@ impl Machine {
             }
             Deed::Inhibitor => {
                 self.inhibited = !self.inhibited;
+                false
+            }
+            Deed::Mirror => {
+                self.mirror_gone = !self.mirror_gone;
                 false
             }
             Deed::Kured => {

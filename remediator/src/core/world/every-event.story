@@ -10,6 +10,7 @@ break n1 stays-dark until forever
 break n1 hung until forever
 break n1 slow-network until forever
 break n1 inhibited until forever
+break n1 reimage-postponed until forever
 # n1: SlowBoots
 # n1: Kured
 kubectl delete node n1

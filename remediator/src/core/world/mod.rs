@@ -84,6 +84,8 @@ struct Machine {
     slow: bool,
     /// A program holds an inhibitor lock: the host refuses each reboot.
     inhibited: bool,
+    /// A reimage script changes nothing and asks for another try.
+    mirror_gone: bool,
     /// The reset that a controller had on record when it ended.
     left_reset: Option<String>,
     record: Record,
@@ -174,6 +176,7 @@ impl World {
             slow_tools: false,
             slow: false,
             inhibited: false,
+            mirror_gone: false,
             left_reset: None,
             record: Record::default(),
             silenced: false,

@@ -166,6 +166,7 @@ impl World {
                 machine.slow,
                 machine.boot_takes,
                 machine.inhibited,
+                machine.mirror_gone,
             )
                 .hash(&mut hash);
             (

@@ -471,3 +471,28 @@ fn a_pool_that_keeps_bare_pods_waits_for_them_and_a_person_hears() {
     a_day(&mut world);
     assert_eq!((episode(&world, 0).phase, boots(&world)), (Phase::Healed, 1));
 }
+
+#[test]
+fn a_reimage_that_its_script_postpones_begins_once_it_can_or_a_person_is_asked() {
+    for comes_back in [true, false] {
+        let mut world = World::new(1);
+        play(&mut world, &[Deed::Mirror, Deed::Breaks(Fault::Reimage)]);
+        until(&mut world, Phase::Reimaging);
+        world.happens(Event::Tick);
+        if comes_back {
+            play(&mut world, &[Deed::Mirror]);
+        }
+        a_day(&mut world);
+        let repair = episode(&world, 0);
+        let postponed = repair.steps.iter().filter(|step| step.outcome.why == Why::ReimagePostponed).count();
+        if comes_back {
+            assert_eq!((repair.phase, postponed), (Phase::Healed, 1));
+        } else {
+            assert_eq!((repair.phase, repair.rung), (Phase::Escalated, Rung::Manual));
+            assert_eq!(postponed, 12, "one each twelfth of the time");
+            assert!(repair.steps.iter().all(|step| step.outcome.why != Why::Reimaged));
+            let last = &repair.steps.last().unwrap().outcome;
+            assert_eq!(last.message, "the reimage could not begin by its deadline: the mirror does not answer");
+        }
+    }
+}

@@ -23,7 +23,8 @@ pub struct TimesFile {
     /// the pool that the controller ordered took long, half as long again as that one, up to three
     /// times this.
     pub boot_seconds: u32,
-    /// From the reimage order to the end of its script.
+    /// From the reimage order to the end of its script. One that exits with 75 changed nothing, and
+    /// is ordered again each twelfth of this time.
     pub reimage_seconds: u32,
     /// How long a new boot must have lasted before it is proven.
     pub stabilise_seconds: u32,

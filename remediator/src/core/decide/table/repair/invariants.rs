@@ -44,10 +44,14 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
     if let (Some(before), Some(after), Some(node), Some(report)) = (before, after, &seen.node, &record.agent)
         && (before.phase, after.phase) == (Phase::Reimaging, Phase::Reimaging)
         && after.attempt > before.attempt
-        && report.state == AgentState::Interrupted
+        && matches!(report.state, AgentState::Interrupted | AgentState::Postponed)
     {
         assert_eq!(report.boot_id, node.boot_id, "never-blind: {}", context());
         assert_eq!(report.boot_id, after.boot_id, "never-two: {}", context());
+        let interrupted = report.state == AgentState::Interrupted;
+        let asked = node.hold.is_none() && !node.cordoned && node.other_taints.is_empty() && seen.halt.is_none();
+        assert!(interrupted || asked, "hands off: {}", context());
+        assert!(interrupted || after.until == before.until, "a postponed reimage has one deadline: {}", context());
     }
     if seen.node.is_none() {
         let harmless = match &decision.action {

@@ -56,6 +56,10 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
                     }
                 }
                 if phase == Phase::Reimaging {
+                    // Its script changed nothing, some time ago.
+                    let outcome = Reason::new(Why::ReimagePostponed, "locked");
+                    let steps = vec![checked(rung), Step { outcome, ..checked(rung) }];
+                    all.push(Some(Episode { steps, until: Some(at(200_000)), ..episode.clone() }));
                     for &state in ProvisioningState::ALL.iter().filter(|state| **state != ProvisioningState::Failed) {
                         let provisioning = Some(provisioning(state));
                         let until = Some(at(200_000));
@@ -112,9 +116,9 @@ pub(super) fn reports(episode: Option<&Episode>) -> Vec<Option<AgentReport>> {
     }
     let states = AgentState::ALL.iter().map(|&state| report(state, None));
     let proofs = Proof::ALL.iter().map(|&proof| report(AgentState::Done, Some(proof)));
-    let interrupted = report(AgentState::Interrupted, None);
-    let elsewhere = interrupted.map(|report| AgentReport { boot_id: "boot-2".into(), ..report });
-    [None, elsewhere].into_iter().chain(states).chain(proofs).collect()
+    let elsewhere = [AgentState::Interrupted, AgentState::Postponed]
+        .map(|state| Some(AgentReport { boot_id: "boot-2".into(), ..reported(id.clone(), state) }));
+    [None].into_iter().chain(elsewhere).chain(states).chain(proofs).collect()
 }
 
 pub(super) fn complaints() -> Vec<Vec<Complaint>> {
