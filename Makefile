@@ -99,6 +99,7 @@ soak: root setup build
 soak-vm: root setup build
 	@$(LAB) vm
 	@$(LAB) dpkg-cuts
+	@$(LAB) reimage-cases --states 1
 
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain

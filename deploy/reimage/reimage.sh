@@ -367,6 +367,7 @@ newest_kernel() {
 # never configured.
 damaged() {
   local name status flag version named
+  (($# > 0)) || return 0
   while read -r name status flag version; do
     [[ $status != not-installed && $status != config-files ]] || continue
     [[ $status/$flag == installed/ok && ${right[$name]:-$version} == "$version" ]] || echo "$name"
@@ -389,6 +390,10 @@ wrong() {
     [[ -z ${right[$name]:-} || $(version_of "$name") == "${right[$name]}" ]] ||
       { echo "$name is $(version_of "$name"), wanted is ${right[$name]}" && return; }
   done
+  name=$(for name in $(damaged "${change[@]}" | sort -u); do [[ " ${wanted[*]} " != *" $name "* ]] || echo "$name"; done | paste -sd ' ')
+  [[ -z $name ]] || { echo "these have lost files, or are not configured: $name" && return; }
+  name=$(incomplete | paste -sd ' ')
+  [[ -z $name ]] || { echo "what these need is not installed: $name" && return; }
   [[ $has_driver == yes ]] || return 0
   for kernel in "${kernels[@]}"; do
     depmod "$kernel" 2>/dev/null || { echo "the modules' index of kernel $kernel cannot be made" && return; }
@@ -606,6 +611,13 @@ for kernel in "${kernels[@]}"; do
     fail "there are no headers for kernel $kernel: the driver cannot be built; boot a kernel whose linux-headers package can be had"
 done
 
+mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
+# Prints those of AMD's packages whose dependencies are not there.
+incomplete() {
+  apt-get check 2>&1 | sed -nE 's/^ ([^ :]+)(:[a-z0-9]+)? : .*/\1/p' | sort -u | while read -r name; do
+    [[ $mine != *" $name "* ]] || echo "$name"
+  done
+}
 # Prints those of AMD's packages that are on the node now.
 still_here() {
   local name
@@ -615,9 +627,8 @@ step "looking for damaged packages"
 again=() change=() build_here=no
 look_at_packages() {
   local name here
-  again=()
   mapfile -t here < <(still_here)
-  [[ ${#here[@]} == 0 ]] || mapfile -t again < <(damaged "${here[@]}" | sort -u)
+  mapfile -t again < <({ damaged "${here[@]}" && incomplete; } | sort -u)
   for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
   [[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
   change=("${headers[@]}")
@@ -634,7 +645,6 @@ version_of_source() { dpkg-query --listfiles amdgpu-dkms | sed -nE 's|^/usr/src/
 # Prints the source's folder in a package.
 source_of() { dpkg-deb --fsys-tarfile "$1" | tar --list 2>/dev/null | sed -nE 's|^\./usr/src/(amdgpu-[^/]+)/$|\1|p' | head -n 1; }
 
-mine=" ${installed[*]} ${wanted[*]} ${headers[*]} "
 unfinished() { packages | awk -v mine="$mine" -v only="${1:-}" 'index(mine, " " $1 " ") && (only != "" ? $3 == only : ($2 != "installed" && $2 != "not-installed" && $2 != "config-files" || $3 != "ok")) { print $1 }'; }
 # The first change: notes what is wanted, and keeps what a way back needs.
 begun=no
@@ -765,7 +775,10 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
     source=amdgpu-$(version_of_source)
   else
     sources=$trial/usr/src
-    driver_deb=$(find "$STATE/archives" -name 'amdgpu-dkms_*.deb' | sort --version-sort | tail -n 1)
+    driver_deb() { find "$STATE/archives" -name 'amdgpu-dkms_*.deb' | sort --version-sort | tail -n 1; }
+    # apt fetches no package that has only to be configured.
+    [[ -n $(driver_deb) ]] || (cd "$STATE/archives" && run apt-get download amdgpu-dkms) || later "the driver's package cannot be fetched: $(reason)"
+    driver_deb=$(driver_deb)
     dpkg-deb --extract "$driver_deb" "$trial"
     source=$(source_of "$driver_deb")
   fi

@@ -67,6 +67,7 @@ reimage() {
 says() { grep -qF -- "$1" "$OUT" || { echo "it does not say: $1" && return 1; }; }
 # What is installed, the modules that each kernel would load, and what is below /opt and in /etc/apt.
 state() {
+  mkdir -p /opt
   dpkg-query --show --showformat='${db:Status-Abbrev} ${Package} ${Version}\n' 'amd*' 'rocm*' 'linux-*' dkms 2>/dev/null | grep -v '^un' || true
   dkms status 2>&1 | sort
   for kernel in "$K1" "$K2"; do

@@ -101,6 +101,9 @@ enum Command {
     ReimageCases {
         /// Files of tests/reimage/cases without their ending; all of them if none is named
         names: Vec<String>,
+        /// Instead of the cases: every Nth state of the packages of two releases
+        #[arg(long, value_name = "N", conflicts_with = "names", value_parser = clap::value_parser!(u16).range(1..))]
+        states: Option<u16>,
         #[command(flatten)]
         place: Place,
     },
@@ -282,9 +285,12 @@ async fn run(command: Command) -> Result<i32> {
             }
             Some(dir) => vm::dpkg_cuts::play(&dir, every, enclosure::end_wanted()?).await?,
         },
-        Command::ReimageCases { names, place } => match enclosure::inside() {
-            None => return enclosure::enter_alone(place.state_dir.as_deref(), false).await,
-            Some(dir) => vm::reimage_cases::run(&dir, &names, enclosure::end_wanted()?).await?,
+        Command::ReimageCases { names, states, place } => match (enclosure::inside(), states) {
+            (None, _) => return enclosure::enter_alone(place.state_dir.as_deref(), false).await,
+            (Some(dir), None) => vm::reimage_cases::run(&dir, &names, enclosure::end_wanted()?).await?,
+            (Some(dir), Some(every)) => {
+                vm::reimage_cases::run_states(&dir, every.into(), enclosure::end_wanted()?).await?;
+            }
         },
         Command::Break { node, fault, until, lab } => {
             let node = node_of(&lab, &node)?;

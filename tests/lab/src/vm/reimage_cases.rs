@@ -23,27 +23,41 @@ const ABREAST: usize = 2;
 /// Packages of Debian that the world installs.
 const NEEDED: [&str; 2] = ["kmod.deb", "dkms.deb"];
 
-/// Runs these cases, or all, inside an enclosure.
-pub async fn run(dir: &Path, names: &[String], mut end: watch::Receiver<bool>) -> Result<()> {
-    enclosure::unless_ended(&mut end, all(dir, names)).await
+/// One run of the script: a bash script of tests/reimage, and the variables that it reads.
+struct Case {
+    name: String,
+    script: PathBuf,
+    variables: Vec<(&'static str, String)>,
 }
 
-async fn all(dir: &Path, names: &[String]) -> Result<()> {
+/// Runs these cases, or all, inside an enclosure.
+pub async fn run(dir: &Path, names: &[String], mut end: watch::Receiver<bool>) -> Result<()> {
     let here = environment::repository().join("tests/reimage");
     let cases = cases(&here, names)?;
+    enclosure::unless_ended(&mut end, all(dir, &here, &cases)).await
+}
+
+/// Runs every `every`th state of the packages of two releases, inside an enclosure.
+pub async fn run_states(dir: &Path, every: usize, mut end: watch::Receiver<bool>) -> Result<()> {
+    let here = environment::repository().join("tests/reimage");
+    let cases: Vec<Case> = states(&here).into_iter().step_by(every).collect();
+    enclosure::unless_ended(&mut end, all(dir, &here, &cases)).await
+}
+
+async fn all(dir: &Path, here: &Path, cases: &[Case]) -> Result<()> {
     // An overlay's own files cannot lie on the file system that it covers.
     let room = dir.join("layers");
     fs::create_dir_all(&room).with_context(|| format!("creating {}", room.display()))?;
     done(tool("mount")?.args(["-t", "tmpfs", "-o", "size=4g", "layers"]).arg(&room)).await?;
-    let world = world(&here, &room).await?;
-    let plays = cases.iter().map(|name| {
-        let (here, room, world) = (&here, &room, &world);
+    let world = world(here, &room).await?;
+    let plays = cases.iter().map(|case| {
+        let (room, world) = (&room, &world);
         async move {
-            let watch = Stopwatch::start();
-            let said = play(name, here, room, world).await;
-            println!("reimage {name} ... {} ({})", if said.is_ok() { "ok" } else { "FAILED" }, watch.read());
-            if let Err(error) = &said {
-                println!("{error:#}");
+            let (watch, name) = (Stopwatch::start(), &case.name);
+            let said = play(case, here, room, world).await;
+            match &said {
+                Ok(end) => println!("reimage {name} ... ok{end} ({})", watch.read()),
+                Err(error) => println!("reimage {name} ... FAILED ({})\n{error:#}", watch.read()),
             }
             said.is_err().then_some(name.as_str())
         }
@@ -54,8 +68,8 @@ async fn all(dir: &Path, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The names of the cases, sorted.
-fn cases(here: &Path, names: &[String]) -> Result<Vec<String>> {
+/// Returns the cases, sorted by name.
+fn cases(here: &Path, names: &[String]) -> Result<Vec<Case>> {
     let folder = here.join("cases");
     let entries = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut known: Vec<String> = entries
@@ -66,7 +80,32 @@ fn cases(here: &Path, names: &[String]) -> Result<Vec<String>> {
     if let Some(stranger) = names.iter().find(|name| !known.contains(name)) {
         bail!("there is no case {stranger}; the cases are {}", known.join(" "));
     }
-    Ok(if names.is_empty() { known } else { names.to_vec() })
+    let names = if names.is_empty() { known } else { names.to_vec() };
+    let case = |name: String| Case { script: folder.join(format!("{name}.sh")), name, variables: vec![] };
+    Ok(names.into_iter().map(case).collect())
+}
+
+/// Returns each state of three packages between two releases, with a driver that builds or not and
+/// a mirror that is whole or not.
+fn states(here: &Path) -> Vec<Case> {
+    let mut all = Vec::new();
+    for driver in ["old", "new", "unpacked", "absent"] {
+        for core in ["old", "new", "unpacked", "absent"] {
+            for rocm in ["old", "new", "absent"] {
+                for build in ["works", "fails"] {
+                    for mirror in ["whole", "gone"] {
+                        let state = format!("{driver} {core} {rocm}");
+                        all.push(Case {
+                            name: format!("state-{}-{build}-{mirror}", state.replace(' ', "-")),
+                            script: here.join("state.sh"),
+                            variables: vec![("STATE", state), ("BUILD", build.into()), ("MIRROR", mirror.into())],
+                        });
+                    }
+                }
+            }
+        }
+    }
+    all
 }
 
 /// Builds the world on which every case begins.
@@ -88,22 +127,25 @@ async fn world(here: &Path, room: &Path) -> Result<PathBuf> {
     layer.close().await
 }
 
-async fn play(name: &str, here: &Path, room: &Path, world: &Path) -> Result<()> {
-    let layer = Layer::over(&[world, Path::new("/")], &room.join(name)).await?;
+/// Returns what the case says of its end, if anything.
+async fn play(case: &Case, here: &Path, room: &Path, world: &Path) -> Result<String> {
+    let layer = Layer::over(&[world, Path::new("/")], &room.join(&case.name)).await?;
     for (file, to) in [
         (here.join("case.sh"), "case.sh"),
-        (here.join("cases").join(format!("{name}.sh")), "this.sh"),
+        (case.script.clone(), "this.sh"),
         (environment::repository().join("deploy/reimage/reimage.sh"), "reimage.sh"),
     ] {
         copy(&file, &layer.root.join("srv").join(to))?;
     }
     let program = layer.program(&["bash", "-c", "cd /; . /srv/case.sh; . /srv/this.sh"])?.env("HOME", "/root");
+    let program = case.variables.iter().fold(program, |program, (name, value)| program.env(*name, value));
     let finished = program.finish(TAKES).await?.context("it did not end")?;
     let said = [finished.stderr.as_str(), &finished.stdout].concat();
     let ended = finished.status.success();
     layer.remove().await?;
     ensure!(ended, "{}", end_of(&said));
-    Ok(())
+    let end = finished.stdout.lines().find_map(|line| line.strip_prefix("END "));
+    Ok(end.map(|end| format!(", {end}")).unwrap_or_default())
 }
 
 /// The last lines of an output.
