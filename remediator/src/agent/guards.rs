@@ -101,6 +101,7 @@ mod tests {
             deadline: Timestamp::from_second(100).unwrap(),
             proof: None,
             script: (kind == OrderKind::Reimage).then(|| Script::at("ossci-reimage", "reimage.sh")),
+            releases: None,
         }
     }
 

@@ -56,14 +56,16 @@ pub trait Host: Send + Sync + 'static {
     /// Returns what is known of the GPU driver; `None`: this host cannot tell.
     fn driver(&self) -> impl Future<Output = Option<Driver>> + Send;
 
-    /// Starts a bash script on the host as root; it is ended after `seconds`. It continues when
-    /// this process exits. `key` belongs to this order and no other. After an error that [may be
-    /// done](HostError::may_be_done) it is unknown whether it runs.
+    /// Starts a bash script on the host as root, with these settings in its environment; it is
+    /// ended after `seconds`. It continues when this process exits. `key` belongs to this order and
+    /// no other. After an error that [may be done](HostError::may_be_done) it is unknown whether it
+    /// runs.
     fn start_script(
         &self,
         kind: ScriptKind,
         key: &str,
         script: &str,
+        settings: &[(&str, &str)],
         seconds: u64,
     ) -> impl Future<Output = Result<(), HostError>> + Send;
 

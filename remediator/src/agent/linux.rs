@@ -206,10 +206,17 @@ impl Host for Linux {
         Some(Driver { installed: Some(installed).filter(|version| !version.is_empty()), loaded })
     }
 
-    async fn start_script(&self, kind: ScriptKind, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+    async fn start_script(
+        &self,
+        kind: ScriptKind,
+        key: &str,
+        script: &str,
+        settings: &[(&str, &str)],
+        seconds: u64,
+    ) -> Result<(), HostError> {
         let files = ScriptFiles::of(&orders(HOST_ROOT), key);
         let path = files.run().display().to_string();
-        files.write(script).map_err(|source| HostError::Write { path, source })?;
+        files.write(script, settings).map_err(|source| HostError::Write { path, source })?;
         // The path as the host sees it.
         let run = ScriptFiles::of(&orders(""), key).run().display().to_string();
         let time = seconds.to_string();

@@ -18,7 +18,7 @@ use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
 use crate::api::{request, scripts};
 use crate::core::observation::NodeView;
-use crate::core::record::{AgentState, Episode, Order, OrderKind, Script};
+use crate::core::record::{AgentState, Episode, Order, OrderKind, Releases, Script};
 use crate::metrics::AgentMetrics;
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
@@ -248,7 +248,8 @@ impl<H: Host> Worker<H> {
         let key = order.key();
         if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
-            match self.host.start_script(ScriptKind::Reimage, &key, &text, seconds).await {
+            let settings = order.releases.as_ref().map(Releases::settings).unwrap_or_default();
+            match self.host.start_script(ScriptKind::Reimage, &key, &text, &settings, seconds).await {
                 Ok(()) => {}
                 // It is unknown whether the script was started: the next look at the host shows it.
                 Err(error) if error.may_be_done() => return Err(error.into()),

@@ -157,7 +157,7 @@ async fn stands<H: Host>(
 async fn run_load_test<H: Host>(host: &H, text: &str, key: &str, within: Duration) -> Result<ScriptOutcome, HostError> {
     // An earlier agent may have left it running; two at a time would disturb each other.
     host.end_script(key).await?;
-    host.start_script(ScriptKind::LoadTest, key, text, within.as_secs().max(1)).await?;
+    host.start_script(ScriptKind::LoadTest, key, text, &[], within.as_secs().max(1)).await?;
     match tokio::time::timeout(within + ENDS, host.script_ended(key)).await {
         Ok(outcome) => {
             let unknown = ScriptOutcome { exit_status: None, too_long: false, tail: String::new() };

@@ -19,6 +19,8 @@ pub const TAIL: usize = 2_000;
 /// script, too. If memory runs out, the kernel kills the script before this wrapper, which reports
 /// the outcome. `timeout` exits with 124, or with 137 for a script that did not stop.
 ///
+/// The settings of the order are variables of the script's environment.
+///
 /// In a systemd unit (second argument `unit`) the script gets a control group beside the wrapper's.
 /// What it leaves behind is killed with it. However many processes it starts and whatever memory
 /// they take, a sixteenth of the unit's and a share of the CPU stay free for the wrapper.
@@ -29,6 +31,9 @@ pub const TAIL: usize = 2_000;
 const RUN: &str = r#"#!/bin/bash
 here=$(dirname "$0") seconds=$1
 export here seconds
+set -a
+. "$here/settings"
+set +a
 keep() { split --bytes=1M --filter='mv -f "$here/output" "$here/output.before" 2>/dev/null; tee "$here/output"' -; }
 begin='echo 1000 >/proc/self/oom_score_adj; exec /bin/bash "$here/script" "$seconds"'
 if [[ ${2-} == unit ]]; then
@@ -77,7 +82,9 @@ impl ScriptFiles {
 
     /// Writes the script and its wrapper, for root only, and deletes the oldest orders and the
     /// outcome of an earlier run.
-    pub fn write(&self, script: &str) -> io::Result<()> {
+    ///
+    /// `settings`: names and values of one word each, which bash reads.
+    pub fn write(&self, script: &str, settings: &[(&str, &str)]) -> io::Result<()> {
         if let Some(orders) = self.0.parent() {
             keep_newest(orders, KEPT - 1)?;
         }
@@ -86,7 +93,8 @@ impl ScriptFiles {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        for (name, text) in [("script", script), ("run", RUN)] {
+        let settings: String = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        for (name, text) in [("settings", settings.as_str()), ("script", script), ("run", RUN)] {
             let path = self.0.join(name);
             std::fs::write(&path, text)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))?;
@@ -126,7 +134,7 @@ mod tests {
     async fn ran(script: &str, seconds: &str) -> ScriptOutcome {
         let orders = orders();
         let files = ScriptFiles::of(&orders, "1-reimage-1");
-        files.write(script).unwrap();
+        files.write(script, &[("ROCM", "7.2.4")]).unwrap();
         assert_eq!(files.outcome().unwrap(), None);
         let run = files.run().display().to_string();
         crate::agent::process::run("it", "/bin/bash", &[&run, seconds], b"", Duration::from_secs(60)).await.unwrap();
@@ -141,7 +149,7 @@ mod tests {
         assert_eq!((outcome.exit_status, outcome.too_long), (Some(3), false));
         assert!(outcome.tail.contains("one") && outcome.tail.contains("two"), "{}", outcome.tail);
         assert_eq!(ran("true", "30").await.exit_status, Some(0));
-        assert_eq!(ran("echo it has $1 s", "30").await.tail, "it has 30 s");
+        assert_eq!(ran("echo it has $1 s for ROCm $ROCM", "30").await.tail, "it has 30 s for ROCm 7.2.4");
     }
 
     #[tokio::test]
@@ -161,7 +169,7 @@ mod tests {
     async fn only_the_end_of_a_long_output_is_stored() {
         let orders = orders();
         let files = ScriptFiles::of(&orders, "1-reimage-1");
-        files.write("yes noise | head -n 5000000; echo the end").unwrap();
+        files.write("yes noise | head -n 5000000; echo the end", &[]).unwrap();
         let run = files.run().display().to_string();
         crate::agent::process::run("it", "/bin/bash", &[&run, "60"], b"", Duration::from_secs(60)).await.unwrap();
         assert!(files.outcome().unwrap().unwrap().tail.ends_with("noise\nthe end"));
@@ -174,7 +182,7 @@ mod tests {
     fn the_files_of_old_orders_are_deleted() {
         let orders = orders();
         for number in 0..KEPT + 3 {
-            ScriptFiles::of(&orders, &number.to_string()).write("true").unwrap();
+            ScriptFiles::of(&orders, &number.to_string()).write("true", &[]).unwrap();
         }
         assert_eq!(std::fs::read_dir(&orders).unwrap().count(), KEPT);
         assert!(ScriptFiles::of(&orders, &(KEPT + 2).to_string()).run().is_file());

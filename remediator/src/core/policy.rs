@@ -10,7 +10,7 @@ use super::brakes::Brakes;
 use super::budget::Limits;
 use super::names;
 use super::observation::NodeView;
-use super::record::{LoadTest, Script};
+use super::record::{LoadTest, Releases, Script};
 use super::window::Window;
 use ossci_base::closed_words;
 
@@ -29,6 +29,23 @@ closed_words! {
     }
 }
 
+closed_words! {
+    /// Who reimages a node.
+    pub enum Method ("method") { Script = "script", Service = "service" }
+}
+
+/// How a node is reimaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reimages {
+    pub script: Script,
+    /// The releases that the script installs; `None`: those that the node has.
+    pub releases: Option<Releases>,
+    /// From the order to the end of the script, or of the service's work.
+    pub time: Duration,
+    /// A script does it although the site has a provisioning service.
+    pub by_script: bool,
+}
+
 /// A set of nodes that are treated alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
@@ -45,6 +62,7 @@ pub struct Pool {
     pub repair_cordoned: bool,
     /// When something disruptive may start; empty: always.
     pub windows: Vec<Window>,
+    pub reimages: Reimages,
 }
 
 /// The node label with the number of GPUs.
@@ -96,7 +114,6 @@ pub struct Times {
     pub boot: Duration,
     /// How long a kernel that panicked may take to dump, where a crash kernel is loaded.
     pub dump: Duration,
-    pub reimage: Duration,
     /// How long a new boot must have lasted before it is proven.
     pub stabilise: Duration,
     pub proof: Duration,
@@ -139,9 +156,9 @@ pub struct Policy {
     pub pools: Vec<Pool>,
     pub times: Times,
     pub proof: ProofPolicy,
-    /// The script of a reimage.
-    pub reimage: Script,
-    /// If set, the site's provisioning service reimages instead.
+    /// How a node is reimaged whose pool is gone from the policy.
+    pub reimages: Reimages,
+    /// If set, the site's provisioning service reimages where no pool says otherwise.
     pub provisioning: Option<ProvisioningPolicy>,
     /// How many nodes of a pool may be under disruptive repair at a time.
     pub budget: Limits,

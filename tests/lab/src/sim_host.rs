@@ -61,11 +61,18 @@ impl Host for SimHost {
         None
     }
 
-    async fn start_script(&self, _kind: ScriptKind, key: &str, script: &str, seconds: u64) -> Result<(), HostError> {
+    async fn start_script(
+        &self,
+        _kind: ScriptKind,
+        key: &str,
+        script: &str,
+        settings: &[(&str, &str)],
+        seconds: u64,
+    ) -> Result<(), HostError> {
         let files = self.files(key);
         let path = files.run();
         let wrong = |source| HostError::Write { path: path.display().to_string(), source };
-        files.write(script).map_err(wrong)?;
+        files.write(script, settings).map_err(wrong)?;
         let run = Program::new("script", "/bin/bash").arg(&path).arg(seconds.to_string());
         let run = run.env("HOST_ROOT", self.node.path()).dir(self.node.path());
         run.detach(&self.node.log("script")).map_err(|error| start("the script", error))

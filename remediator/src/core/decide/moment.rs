@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use crate::core::complaints::LastEnd;
 use crate::core::observation::{NodeView, Observation};
-use crate::core::policy::{Policy, Pool};
-use crate::core::record::{Complaint, Record};
+use crate::core::policy::{Policy, Pool, Reimages};
+use crate::core::record::{Complaint, Episode, Record};
 use crate::core::why::Reason;
 
 /// The inputs of one decision.
@@ -31,6 +31,14 @@ impl<'a> Moment<'a> {
     pub(super) fn pool(&self, node: &NodeView) -> Option<&'a Pool> {
         let open = self.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
         self.policy.pool_for(open.and_then(|episode| episode.pool.as_deref()), node)
+    }
+
+    /// Returns how the node of this episode is reimaged.
+    pub(super) fn reimages(&self, episode: &Episode) -> &'a Reimages {
+        let mut pools = self.policy.pools.iter();
+        pools
+            .find(|pool| Some(&pool.name) == episode.pool.as_ref())
+            .map_or(&self.policy.reimages, |pool| &pool.reimages)
     }
 
     /// Returns the complaints that are not silenced.

@@ -166,7 +166,7 @@ fn reimage(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let why = Reason::new(Why::ReimageOrdered, format!("reimage, attempt {attempt}"));
     let mut opinion = to(moment, episode, Phase::Reimaging, why);
     if let Some(next) = &mut opinion.next {
-        next.until = Some(moment.after(moment.policy.times.reimage));
+        next.until = Some(moment.after(moment.reimages(episode).time));
         next.provisioning = provisioning::begun(moment, next);
     }
     opinion
@@ -256,7 +256,7 @@ fn postponed(moment: Moment, episode: &Episode, node: &NodeView, message: &str) 
         let next = Episode { why: why.clone(), ..noting(moment, episode, why.clone(), &[]) };
         return Opinion { next: Some(next), why, look_again: None };
     };
-    let again = step.at.saturating_add(moment.policy.times.reimage / 12).unwrap_or(Timestamp::MAX);
+    let again = step.at.saturating_add(moment.reimages(episode).time / 12).unwrap_or(Timestamp::MAX);
     if moment.now < again {
         let until = again.min(episode.until.unwrap_or(again));
         return stays(episode, Some(moment.until(until)));

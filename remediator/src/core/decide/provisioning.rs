@@ -24,7 +24,8 @@ const COMES_BACK: Duration = Duration::from_secs(24 * 3600);
 
 /// Returns the reimage that the episode begins now, if the site has a provisioning service.
 pub(super) fn begun(moment: Moment, episode: &Episode) -> Option<Provisioning> {
-    let service = moment.policy.provisioning.as_ref()?.service.clone();
+    let provisioning = moment.policy.provisioning.as_ref().filter(|_| !moment.reimages(episode).by_script);
+    let service = provisioning?.service.clone();
     // The time makes the id unique even after the record was deleted.
     let (number, rung, attempt) = (episode.number, episode.rung, episode.attempt);
     let id = format!("{number}-{rung}-{attempt}-{}", moment.now.as_second());

@@ -110,7 +110,7 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
     let deadline = episode.until.unwrap_or(episode.since);
     let (kind, proof, script) = match episode.phase {
         Phase::Reimaging if episode.provisioning.is_some() => return None,
-        Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.policy.reimage.clone())),
+        Phase::Reimaging => (OrderKind::Reimage, None, Some(moment.reimages(episode).script.clone())),
         Phase::Rebooting => (OrderKind::Reboot, None, None),
         Phase::Capturing => (OrderKind::Capture, None, None),
         _ => {
@@ -127,7 +127,9 @@ fn repair_order(moment: Moment, episode: &Episode) -> Option<Order> {
             (OrderKind::Prove, Some(terms), None)
         }
     };
-    Some(Order { id, kind, boot_id: episode.boot_id.clone(), issued_at: episode.since, deadline, proof, script })
+    let releases = moment.reimages(episode).releases.clone().filter(|_| kind == OrderKind::Reimage);
+    let (boot_id, issued_at) = (episode.boot_id.clone(), episode.since);
+    Some(Order { id, kind, boot_id, issued_at, deadline, proof, script, releases })
 }
 
 /// Number of proofs in which a network that flaps has to pass several times in a row.
@@ -148,6 +150,7 @@ fn network_order(moment: Moment, track: &NetworkTrack) -> Option<Order> {
         deadline: until,
         proof: Some(proof),
         script: None,
+        releases: None,
     })
 }
 

@@ -115,6 +115,38 @@ fn forms<const N: usize>(patterns: [&str; N]) -> Option<[Regex; N]> {
     read.try_into().ok()
 }
 
+/// A release as AMD writes it, such as 7.2.4 or 30.30.3; or the word `none`.
+const RELEASE: &str = "^([0-9]{1,4}(\\.[0-9]{1,4}){1,3}|none)$";
+
+/// The releases that a pool names for the reimage script. Absent: those that the node has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Releases {
+    /// Of ROCm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = RELEASE))]
+    pub rocm: Option<String>,
+    /// Of the driver; `none`: the kernel's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = RELEASE))]
+    pub driver: Option<String>,
+}
+
+impl Releases {
+    /// Returns the settings of the script, by their names in it.
+    pub fn settings(&self) -> Vec<(&'static str, &str)> {
+        let both = [("ROCM", &self.rocm), ("DRIVER", &self.driver)];
+        both.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect()
+    }
+
+    /// Returns the first value that is no release. It would become a line of a script.
+    pub fn malformed(&self) -> Option<&str> {
+        static FORM: LazyLock<Option<[Regex; 1]>> = LazyLock::new(|| forms([RELEASE]));
+        let is_release = |text: &str| FORM.as_ref().is_some_and(|[release]| release.is_match(text));
+        [&self.rocm, &self.driver].into_iter().flatten().map(String::as_str).find(|text| !is_release(text))
+    }
+}
+
 /// An order for the node's agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -134,6 +166,9 @@ pub struct Order {
     /// The script of a reimage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
+    /// The releases that this script installs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub releases: Option<Releases>,
 }
 
 impl Order {
@@ -158,6 +193,11 @@ impl Order {
         }
         if self.script().is_some_and(|script| !script.is_well_formed()) {
             return Some("its script is not a ConfigMap, a key and a SHA-256");
+        }
+        match &self.releases {
+            Some(_) if self.kind != OrderKind::Reimage => return Some("only a reimage has releases"),
+            Some(releases) if releases.malformed().is_some() => return Some("its releases are not like 7.2.4"),
+            _ => {}
         }
         match (self.kind, &self.proof, &self.script) {
             (OrderKind::Prove, Some(terms), None) => {
@@ -263,7 +303,16 @@ mod tests {
 
     fn order(kind: OrderKind) -> Order {
         let (issued_at, deadline) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
-        Order { id: "3-reboot-1".into(), kind, boot_id: "boot".into(), issued_at, deadline, proof: None, script: None }
+        Order {
+            id: "3-reboot-1".into(),
+            kind,
+            boot_id: "boot".into(),
+            issued_at,
+            deadline,
+            proof: None,
+            script: None,
+            releases: None,
+        }
     }
 
     fn proof() -> Order {
@@ -281,14 +330,20 @@ mod tests {
         Order { proof: Some(proof), ..order(OrderKind::Prove) }
     }
 
+    fn reimage(rocm: Option<&str>, driver: Option<&str>) -> Order {
+        let releases = Releases { rocm: rocm.map(str::to_owned), driver: driver.map(str::to_owned) };
+        Order { script: Some(hashed()), releases: Some(releases), ..order(OrderKind::Reimage) }
+    }
+
     fn hashed() -> Script {
         Script { sha256: Some("0f".repeat(32)), ..Script::at("ossci-load-test", "load-test.sh") }
     }
 
     #[test]
     fn an_order_of_a_controller_has_no_fault() {
-        let reimage = Order { script: Some(Script::at("ossci-reimage", "reimage.sh")), ..order(OrderKind::Reimage) };
-        for order in [order(OrderKind::Reboot), order(OrderKind::Capture), proof(), reimage] {
+        let named = reimage(Some("7.2.4"), Some("none"));
+        let plain = Order { releases: None, ..named.clone() };
+        for order in [order(OrderKind::Reboot), order(OrderKind::Capture), proof(), plain, named] {
             assert_eq!(order.fault(), None, "{order:?}");
         }
     }
@@ -312,6 +367,10 @@ mod tests {
             order(OrderKind::Prove),
             order(OrderKind::Reimage),
             Order { script: Some(hashed()), ..order(OrderKind::Reboot) },
+            Order { releases: Some(Releases::default()), ..order(OrderKind::Reboot) },
+            reimage(Some("7.2.4\nrm -rf /"), None),
+            reimage(None, Some("$(reboot)")),
+            reimage(Some(""), None),
             Order { script: Some(hashed()), ..proof() },
             Order { kind: OrderKind::Reboot, ..proof() },
             change(&|terms| terms.passes = 0),

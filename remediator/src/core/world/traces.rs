@@ -1,12 +1,14 @@
 //! What the search finds, and each fault that was once found as a trace of its own. Each trace
 //! broke an invariant before its fault was mended.
 
+use std::time::Duration;
+
 use super::as_story::as_story;
 use super::event::{Deed, Event};
 use super::search::{self, Found};
 use super::{Fault, HOUR, MINUTE, World};
 use crate::core::policy::Mode;
-use crate::core::record::{Episode, Phase, Rung};
+use crate::core::record::{Episode, OrderKind, Phase, Releases, Rung};
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 
@@ -495,4 +497,23 @@ fn a_reimage_that_its_script_postpones_begins_once_it_can_or_a_person_is_asked()
             assert_eq!(last.message, "the reimage could not begin by its deadline: the mirror does not answer");
         }
     }
+}
+
+#[test]
+fn a_pool_names_the_releases_and_the_time_of_its_reimages() {
+    let mut world = World::new(1);
+    let named = Releases { rocm: Some("6.4.3".into()), driver: None };
+    world.policy.pools[0].reimages.releases = Some(named.clone());
+    world.policy.pools[0].reimages.time = Duration::from_secs(5400);
+    play(&mut world, &[Deed::Answers, Deed::Taint(TaintKey::RepairReimage), Deed::Answers]);
+    while episode(&world, 0).phase != Phase::Rebooting {
+        let order = world.machines[0].record.order.as_ref();
+        if let Some(order) = order.filter(|order| order.kind == OrderKind::Reimage) {
+            assert_eq!(order.releases.as_ref(), Some(&named));
+            assert_eq!(order.deadline.duration_since(order.issued_at).as_secs(), 5400);
+            return;
+        }
+        world.happens(Event::Tick);
+    }
+    panic!("no reimage was ordered");
 }

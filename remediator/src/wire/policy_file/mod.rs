@@ -18,7 +18,7 @@ pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{Maintenance, Policy, ProofPolicy, Times};
+use crate::core::policy::{Maintenance, Policy, ProofPolicy, Reimages, Times};
 use crate::core::record::Script;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +92,8 @@ pub enum PolicyError {
     NoDay(String, String),
     #[error("pools.{0}.windows: {1:?} is not a time zone; use a name like Europe/Berlin")]
     NoZone(String, String),
+    #[error("pools.{0}.reimage: {1}")]
+    NoReimage(String, String),
     #[error("brakes.{0} is 0; leave it out for its default, or set a number above 0")]
     NoBrake(&'static str),
     #[error("alertmanager.urls: {0:?} is not an address like http://alertmanager-0:9093")]
@@ -173,7 +175,7 @@ impl PolicyFile {
             }
         }
         for pool in &file.pools {
-            pool.windows()?;
+            pool.check(&file.reimages(), file.reimage.service.is_some())?;
         }
         if let Some(bmc) = &file.bmc {
             bmc.check()?;
@@ -190,10 +192,10 @@ impl PolicyFile {
     /// Returns the policy that the core decides by.
     pub fn policy(&self) -> Policy {
         let seconds = |n: u32| Duration::from_secs(n.into());
-        let times = &self.times;
+        let (times, reimages) = (&self.times, self.reimages());
         Policy {
             adopt: self.adopt,
-            pools: self.pools.iter().map(PoolFile::pool).collect(),
+            pools: self.pools.iter().map(|pool| pool.pool(&reimages)).collect(),
             times: Times {
                 capture: seconds(times.capture_seconds),
                 agent_silent: seconds(times.agent_silent_seconds),
@@ -201,7 +203,6 @@ impl PolicyFile {
                 jobs: seconds(times.jobs_seconds),
                 boot: seconds(times.boot_seconds),
                 dump: seconds(self.bmc.as_ref().map_or(0, |bmc| bmc.dump_seconds)),
-                reimage: seconds(times.reimage_seconds),
                 stabilise: seconds(times.stabilise_seconds),
                 proof: seconds(times.proof_seconds),
                 waiting: seconds(times.waiting_seconds),
@@ -229,7 +230,17 @@ impl PolicyFile {
                 taints: self.maintenance.taints.clone(),
             },
             provisioning: self.reimage.service.as_ref().map(ServiceFile::policy),
-            reimage: Script::at(&self.reimage.config_map, &self.reimage.key),
+            reimages,
+        }
+    }
+
+    /// Returns how a node is reimaged whose pool says nothing else.
+    fn reimages(&self) -> Reimages {
+        Reimages {
+            script: Script::at(&self.reimage.config_map, &self.reimage.key),
+            releases: None,
+            time: Duration::from_secs(self.times.reimage_seconds.into()),
+            by_script: false,
         }
     }
 
@@ -251,6 +262,34 @@ mod tests {
         let policy = PolicyFile::parse(SMALLEST).unwrap().policy();
         assert_eq!(policy.pools[0].mode, Mode::Observe);
         assert_eq!(policy.times.stabilise, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_pool_says_how_it_is_reimaged() {
+        let pools = |service: &str, reimage: &str| {
+            let pool = format!("{{name: mi210, nodeSelector: {{gpu: mi210}}, reimage: {{{reimage}}}}}");
+            PolicyFile::parse(&format!("reimage: {{{service}}}\npools: [{pool}]"))
+        };
+        let policy = pools("", "key: mi210.sh, rocm: 6.4.3, driver: none, seconds: 5400").unwrap().policy();
+        let reimages = &policy.pools[0].reimages;
+        let named = reimages.releases.as_ref().unwrap().settings();
+        assert_eq!(named, [("ROCM", "6.4.3"), ("DRIVER", "none")]);
+        assert_eq!(reimages.script, Script::at("ossci-reimage", "mi210.sh"));
+        assert_eq!((reimages.time, policy.reimages.time), (Duration::from_secs(5400), Duration::from_secs(3600)));
+        let service = "service: {url: 'https://a/{node}/{id}'}";
+        assert!(pools(service, "method: script, rocm: 6.4.3").unwrap().policy().pools[0].reimages.by_script);
+        for (service, reimage, expected) in [
+            ("", "method: service", "reimage.service names none"),
+            (service, "rocm: 6.4.3", "set method: script"),
+            (service, "key: other.sh", "set method: script"),
+            ("", "driver: latest", "\"latest\" is not a release; write it like 7.2.4"),
+            ("", "rocm: '7.2; reboot'", "is not a release"),
+            ("", "key: ../etc", "is not a key of a ConfigMap"),
+            ("", "seconds: 0", "leave it out for times.reimageSeconds"),
+        ] {
+            let refused = pools(service, reimage).unwrap_err().to_string();
+            assert!(refused.starts_with("pools.mi210.reimage: ") && refused.contains(expected), "{refused}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The policy's sections `pools` and `maintenance`: which nodes are treated how, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
@@ -8,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::PolicyError;
-use crate::core::policy::{DrainMode, Mode, Pool};
+use crate::core::policy::{DrainMode, Method, Mode, Pool, Reimages};
+use crate::core::record::{Releases, Script};
 use crate::core::window::{DAYS, Window};
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +40,64 @@ pub struct PoolFile {
     /// When something disruptive may start. Absent: always.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub windows: Vec<WindowFile>,
+    /// How its nodes are reimaged, where it is not as `reimage` says.
+    #[serde(default)]
+    pub reimage: PoolReimageFile,
+}
+
+/// How the nodes of a pool are reimaged.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PoolReimageFile {
+    /// Absent: the service, if `reimage` names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
+    /// The key of the script in `reimage.configMap`. Absent: `reimage.key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The release of ROCm that the script installs, such as `7.2.4`. Absent: the one that the node
+    /// has. One that is older than the node's needs `DOWNGRADE=yes` in the script.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rocm: Option<String>,
+    /// The release of the driver, such as `30.30.3`, or `none` for the kernel's own driver. Absent:
+    /// the one that the node has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    /// From the reimage order to its end. Absent: `times.reimageSeconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+}
+
+impl PoolReimageFile {
+    /// Returns how the core reimages, with what the whole policy says where this is absent.
+    fn reimages(&self, all: &Reimages) -> Reimages {
+        let releases = Releases { rocm: self.rocm.clone(), driver: self.driver.clone() };
+        Reimages {
+            script: Script::at(&all.script.config_map, self.key.as_ref().unwrap_or(&all.script.key)),
+            releases: (releases != Releases::default()).then_some(releases),
+            time: self.seconds.map_or(all.time, |seconds| Duration::from_secs(seconds.into())),
+            by_script: self.method == Some(Method::Script),
+        }
+    }
+
+    /// Returns what contradicts itself or the rest of the policy, in one sentence.
+    fn fault(&self, all: &Reimages, has_service: bool) -> Option<String> {
+        let reimages = self.reimages(all);
+        let by_service = has_service && !reimages.by_script;
+        if self.method == Some(Method::Service) && !has_service {
+            return Some("the method is service, and reimage.service names none".into());
+        }
+        if by_service && (reimages.releases.is_some() || self.key.is_some()) {
+            return Some("key, rocm and driver are for a script, and a service reimages; set method: script".into());
+        }
+        if let Some(text) = reimages.releases.as_ref().and_then(Releases::malformed) {
+            return Some(format!("{text:?} is not a release; write it like 7.2.4"));
+        }
+        if !reimages.script.is_well_formed() {
+            return Some(format!("{:?} is not a key of a ConfigMap; write it like reimage.sh", reimages.script.key));
+        }
+        (self.seconds == Some(0)).then(|| "seconds is 0; leave it out for times.reimageSeconds".into())
+    }
 }
 
 /// A weekly time window. If it ends before it begins, it ends on the next day.
@@ -86,7 +146,7 @@ impl WindowFile {
 impl PoolFile {
     /// Returns the pool that the core decides by. [`super::PolicyFile::parse`] has checked the
     /// windows.
-    pub(super) fn pool(&self) -> Pool {
+    pub(super) fn pool(&self, all: &Reimages) -> Pool {
         Pool {
             name: self.name.clone(),
             node_selector: self.node_selector.clone(),
@@ -96,10 +156,18 @@ impl PoolFile {
             control_plane: self.control_plane,
             repair_cordoned: self.repair_cordoned,
             windows: self.windows().unwrap_or_default(),
+            reimages: self.reimage.reimages(all),
         }
     }
 
-    pub(super) fn windows(&self) -> Result<Vec<Window>, PolicyError> {
+    /// Checks the windows and how the pool is reimaged.
+    pub(super) fn check(&self, all: &Reimages, has_service: bool) -> Result<(), PolicyError> {
+        self.windows()?;
+        let fault = self.reimage.fault(all, has_service);
+        fault.map_or(Ok(()), |fault| Err(PolicyError::NoReimage(self.name.clone(), fault)))
+    }
+
+    fn windows(&self) -> Result<Vec<Window>, PolicyError> {
         self.windows.iter().map(|window| window.window(&self.name)).collect()
     }
 }

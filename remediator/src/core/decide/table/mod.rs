@@ -15,7 +15,7 @@ use crate::core::observation::{NodeView, PodView, ProvisioningAnswer, ResetAnswe
 
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, Times};
+use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, Reimages, Times};
 use crate::core::record::{AgentReport, AgentState, Script};
 use crate::core::taint::TaintKey;
 use ossci_base::words::ClosedWord;
@@ -35,6 +35,8 @@ fn reported(order_id: String, state: AgentState) -> AgentReport {
 
 pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
     let seconds = Duration::from_secs;
+    let script = Script::at("ossci-reimage", "reimage.sh");
+    let reimages = Reimages { script, releases: None, time: seconds(3600), by_script: false };
     let pool = |mode| Pool {
         name: "gpu".into(),
         node_selector: BTreeMap::from([("gpu".into(), "true".into())]),
@@ -44,6 +46,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
         control_plane: false,
         repair_cordoned: false,
         windows: vec![],
+        reimages: reimages.clone(),
     };
     Policy {
         adopt: true,
@@ -55,7 +58,6 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
             jobs: seconds(86_400),
             dump: Duration::from_secs(1800),
             boot: seconds(1800),
-            reimage: seconds(3600),
             stabilise: seconds(300),
             proof: seconds(1800),
             waiting: seconds(86_400),
@@ -74,7 +76,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
             slow_percent: 20,
         },
         maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
-        reimage: Script::at("ossci-reimage", "reimage.sh"),
+        reimages: reimages.clone(),
         provisioning: None,
     }
 }

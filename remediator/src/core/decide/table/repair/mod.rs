@@ -24,7 +24,7 @@ fn ordered(episode: &Episode) -> Option<Order> {
     let id = episode.order_id().filter(|_| !episode.resets.is_empty())?;
     let boot_id = episode.boot_id.clone();
     let (kind, issued_at, deadline) = (OrderKind::Reboot, at(0), at(100));
-    Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None })
+    Some(Order { id, kind, boot_id, issued_at, deadline, proof: None, script: None, releases: None })
 }
 
 /// Decides on every `step`th input of these states; returns the edges and the number of inputs.
