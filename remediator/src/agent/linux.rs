@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zbus::Variant;
 
-use super::driver::{Driver, Loaded, MODULE};
+use super::driver::{Driver, Installed, Loaded, MODULE};
 use super::evidence::{KERNEL, Section};
 use super::host::{Host, ScriptKind, ScriptOutcome};
 use super::process::{self, HostError};
@@ -201,9 +201,8 @@ impl Host for Linux {
         } else {
             Loaded::No
         };
-        let asked = on_host("modinfo", &["modinfo", "--field", "srcversion", MODULE], MODINFO).await.ok()?;
-        let installed = String::from_utf8_lossy(&asked.stdout).trim().to_owned();
-        Some(Driver { installed: Some(installed).filter(|version| !version.is_empty()), loaded })
+        let asked = on_host("modinfo", &["modinfo", MODULE], MODINFO).await.ok()?;
+        Some(Driver { installed: Installed::of(&String::from_utf8_lossy(&asked.stdout)), loaded })
     }
 
     async fn start_script(
