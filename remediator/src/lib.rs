@@ -18,4 +18,5 @@ pub mod logging;
 pub mod mail;
 pub mod metrics;
 mod metrics_server;
+pub mod reimage_service;
 pub mod wire;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use ossci_remediator::agent::linux::Linux;
 use ossci_remediator::logging::Logging;
-use ossci_remediator::{agent, commands, controller};
+use ossci_remediator::{agent, commands, controller, reimage_service};
 
 /// Keeps GPU nodes healthy: turns alerts into repairs.
 #[derive(Parser)]
@@ -27,6 +27,8 @@ enum Command {
     Controller(controller::Config),
     /// Carries out the orders for one node; runs on that node.
     Agent(agent::Config),
+    /// Serves a site's own two commands as its provisioning service.
+    ReimageService(reimage_service::Config),
     /// Prints the policy file's defaults or schema, or checks a policy file.
     #[command(subcommand)]
     Config(commands::config::Command),
@@ -63,6 +65,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
+        Command::ReimageService(config) => reimage_service::run(config, stopped()).await,
         Command::Rules(arguments) => commands::rules::write(&arguments),
         Command::Config(command) => {
             say(&commands::config::run(&command)?);

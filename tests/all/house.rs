@@ -44,7 +44,7 @@ const HOUSES: [House; 3] = [
         floors: &[
             &["main"],
             &["lib"],
-            &["controller", "agent", "commands"],
+            &["controller", "agent", "commands", "reimage_service"],
             &["controller/outputs"],
             &["controller/reconcile"],
             &["controller/inputs"],

@@ -12,6 +12,7 @@ mod manifests;
 mod operator;
 mod pint;
 mod reimage;
+mod reimage_service;
 mod rulebook;
 mod rules;
 mod stories;
