@@ -76,6 +76,7 @@ later() {
 }
 # The seconds that are left for commands; what comes after them needs 90.
 left() { echo $((LIMIT - 90 - SECONDS > 0 ? LIMIT - 90 - SECONDS : 0)); }
+enough_time() { (($(left) >= CHANGE_SECONDS)) || later "only $(left) s are left, and a change needs $CHANGE_SECONDS"; }
 # Runs a command within a time limit, and keeps the end of its output in `said`. Notes which
 # maintainer scripts run shortly before the limit.
 run() {
@@ -480,6 +481,8 @@ find "$STATE/holds" "$STATE/changing" -mmin +1440 -delete 2>/dev/null || true
 trap '[[ $? == 75 ]] || rm -rf "$STATE/archives" "$STATE/back" "$STATE/trial"
 hold_again || echo "what was held could not be held again: it stands in $STATE/holds"' EXIT
 
+enough_time
+
 step "looking whether this can succeed (kernel $KERNEL)"
 read -r code folder < <(distribution) || exit 1
 refuse
@@ -694,7 +697,7 @@ is_interrupted() { compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null; }
 dry_run() { install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; }
 
 step "downloading"
-(($(left) >= CHANGE_SECONDS)) || later "only $(left) s are left, and a change needs $CHANGE_SECONDS"
+enough_time
 wait_for_lock
 rm -rf "$STATE/back"
 if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
@@ -801,7 +804,7 @@ if [[ $has_driver == yes ]] && command -v dkms >/dev/null; then
   done
   rm -rf "$trial"
 fi
-(($(left) >= CHANGE_SECONDS)) || later "only $(left) s are left, and a change needs $CHANGE_SECONDS"
+enough_time
 wait_for_lock
 
 # From here on the node is changed.

@@ -40,8 +40,8 @@ pub async fn too_new(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     guest.run("cp /var/lib/lab/os-release /etc/os-release").await.map(drop)
 }
 
-/// The disk is full, the package manager is locked, or the repository is down. Each time a person
-/// is asked with that reason, and nothing was changed.
+/// The disk is full, so a person is asked with that reason. The repository is down, so the script
+/// is ordered again, until its taint is removed. Nothing was changed.
 pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     let mut repository = repository(lab, room, guest).await?;
     let before = Before::of(lab, guest).await?;
@@ -54,19 +54,30 @@ pub async fn fail(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
     reimages::fails(lab, guest, "MB free, and needs 500").await?;
     guest.run("rm /var/lib/lab/full").await?;
 
+    repository.close();
+    reimages::begins(lab, guest, &Repository::script()?).await?;
+    reimages::is_postponed(lab, guest, "LATER: AMD's repositories cannot be read").await?;
+    lab.kubectl.run(&["taint", "node", &guest.name, "repair-reimage-"]).await?;
+    phase(lab, &guest.name, "Released").await?;
+
+    ensure!(guest.run(installed).await? == was, "what is installed was changed");
+    before.and_boots(lab, guest, 0).await
+}
+
+/// Another program holds the package manager's lock, as unattended-upgrades does. The script
+/// changes nothing, and is ordered again once the lock is gone.
+pub async fn locked(lab: &Lab, room: &Room, guest: &Guest) -> Result<()> {
+    let _repository = repository(lab, room, guest).await?;
+    let before = Before::of(lab, guest).await?;
     let holds = "use Fcntl; open F, q(>>), q(/var/lib/dpkg/lock-frontend); my $lock = pack(q(ssx4qqix4), F_WRLCK, 0, 0, 0, \
                  0); fcntl F, F_SETLK, $lock or die; sleep 100000";
     guest.run(&format!("echo '{holds}' > /run/holds && systemd-run --quiet --unit=holds perl /run/holds")).await?;
     reimages::begins(lab, guest, &Repository::script()?).await?;
-    reimages::fails(lab, guest, "still locked after 10 s, by process").await?;
+    reimages::is_postponed(lab, guest, "still locked after 10 s, by process").await?;
     guest.run("systemctl stop holds").await?;
-
-    repository.close();
-    reimages::begins(lab, guest, &Repository::script()?).await?;
-    reimages::fails(lab, guest, "LATER: AMD's repositories cannot be read").await?;
-
-    ensure!(guest.run(installed).await? == was, "what is installed was changed");
-    before.and_boots(lab, guest, 0).await
+    phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    installed(guest).await
 }
 
 /// The power fails while dpkg replaces another release of ROCm. Of two packages that belong

@@ -2,6 +2,7 @@
 //! dies.
 
 use anyhow::{Context, Result, ensure};
+use ossci_remediator::core::why::Why;
 use serde_json::json;
 
 use super::{Before, episode, phase, takes};
@@ -74,4 +75,15 @@ pub async fn fails(lab: &Lab, guest: &Guest, said: &str) -> Result<()> {
     let failed = steps.last().context("no step")?.outcome.message.clone();
     ensure!(failed.contains(said), "not {said:?}, but: {failed}");
     lab.kubectl.run(&["taint", "node", &guest.name, "repair-manual-"]).await.map(drop)
+}
+
+/// Waits until the script has changed nothing for this reason and is to be ordered again.
+pub async fn is_postponed(lab: &Lab, guest: &Guest, said: &str) -> Result<()> {
+    wait::until("the reimage is postponed", takes(), || async {
+        let why = episode(lab, &guest.name).await?.why;
+        let right = why.why == Why::ReimagePostponed && why.message.contains(said);
+        ensure!(right, "not {said:?}, but {}: {}", why.why, why.message);
+        Ok(())
+    })
+    .await
 }
