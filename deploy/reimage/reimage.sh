@@ -217,6 +217,8 @@ refuse() {
     ! grep -qxF "$loaded" < <(modinfo --field srcversion amdgpu 2>/dev/null); then
     fail "the loaded driver is none of this host's: the GPU operator or KMM brings it; switch the pool's reimages off"
   fi
+  # The kernel's own driver is neither built nor signed here.
+  [[ $DRIVER != none ]] || return 0
   [[ ! -e /etc/dkms/no-autoinstall ]] || fail "/etc/dkms/no-autoinstall keeps the driver's package from building it; remove that file"
   secure_boot
 }
@@ -342,7 +344,7 @@ passes() { grep -qE 'frontend lock|Could not get lock|Unable to (fetch|acquire)|
 install_from_amd() { apt --allow-downgrades --allow-change-held-packages --fix-broken install "$@"; }
 # Prints the packages of others that the dry run before would have removed.
 removes_others() {
-  awk '$1 == "Remv" { print $2 }' "$STATE/said" | while read -r name; do
+  awk '$1 == "Remv" || $1 == "Purg" { print $2 }' "$STATE/said" | while read -r name; do
     [[ " ${gone[*]} " == *" $name "* || $mine == *" $name "* ]] || echo "$name"
   done
 }
@@ -364,6 +366,8 @@ newest_kernel() {
   done | sort --version-sort | tail -n 1
 }
 
+# Reads what dpkg says of files, and prints those that are needed.
+lost_files() { awk '$2 != "c" && $NF !~ "^/usr/share/(doc|man|info|locale|lintian)/" { print $NF }'; }
 # Prints those of the named packages that are installed in another version, have lost files, or were
 # never configured.
 damaged() {
@@ -373,9 +377,9 @@ damaged() {
     [[ $status != not-installed && $status != config-files ]] || continue
     [[ $status/$flag == installed/ok && ${right[$name]:-$version} == "$version" ]] || echo "$name"
   done < <(packages "$@")
-  # A changed configuration file is not damage.
+  # A changed configuration file is not damage, nor are documents that a small image leaves out.
   mapfile -t named < <(in_dpkg "$@")
-  { dpkg --verify "${named[@]}" 2>/dev/null || true; } | awk '$2 != "c" { print $NF }' | xargs --no-run-if-empty dpkg-query --search 2>/dev/null |
+  { dpkg --verify "${named[@]}" 2>/dev/null || true; } | lost_files | xargs --no-run-if-empty dpkg-query --search 2>/dev/null |
     awk -F: '{ print $1 }' | tr ',' '\n' | tr -d ' ' | sort -u | while read -r name; do
     [[ " $* " != *" $name "* ]] || echo "$name"
   done
@@ -400,7 +404,7 @@ wrong() {
     depmod "$kernel" 2>/dev/null || { echo "the modules' index of kernel $kernel cannot be made" && return; }
     module=$(module_of "$kernel")
     [[ -n $module ]] || { echo "there is no module amdgpu for kernel $kernel" && return; }
-    is_ours "$module" || { echo "the module amdgpu for kernel $kernel is the kernel's own: the package built none" && return; }
+    is_ours "$module" || { echo "the module amdgpu for kernel $kernel is the kernel's own: the package built none, see /var/lib/dkms/amdgpu/*/build/make.log" && return; }
   done
 }
 
@@ -507,9 +511,9 @@ if [[ $DRIVER == none && -n $driver_before && $driver_interrupted != none ]]; th
   fail "DRIVER=none means the kernel's own driver, and amdgpu-dkms is installed: name its release, or remove it"
 fi
 if [[ -z $DRIVER && -z $ROCM ]]; then
-  fail "no package of AMD's is installed, so nothing says what this node had: set ROCM and DRIVER"
+  fail "no package of AMD's is installed, so nothing says what this node had: set ROCM and DRIVER, for instance to 7.2.4 and 30.30.3, and PACKAGES if it had more than rocm"
 fi
-[[ -n $DRIVER || -n $DRIVER_LIST ]] || fail "no package says which driver this node had: set DRIVER"
+[[ -n $DRIVER ]] || fail "no package says which driver this node had: set DRIVER, for instance to 30.30.3, or to none for the kernel's own"
 same_as_interrupted=no
 [[ ${ROCM:-none} != "$rocm_interrupted" || $DRIVER != "$driver_interrupted" ]] || same_as_interrupted=yes
 DRIVER=${DRIVER/#none/}
@@ -560,7 +564,9 @@ mapfile -t installed < <(packages | awk '$2 != "not-installed" && $2 != "config-
   [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
 done)
 gone=()
-[[ $same_as_interrupted == no ]] || PACKAGES="$PACKAGES $packages_interrupted"
+for name in $packages_interrupted; do
+  [[ $same_as_interrupted == no && -z ${right[$name]:-} || " $PACKAGES " == *" $name "* ]] || PACKAGES+=" $name"
+done
 read -ra wanted <<<"$PACKAGES"
 for name in "${installed[@]}"; do
   [[ " ${wanted[*]} " != *" $name "* ]] || continue
@@ -576,7 +582,7 @@ for name in "${installed[@]}"; do
 done
 # A driver or a ROCm that is named, and of which nothing is installed.
 if [[ -z $PACKAGES ]]; then
-  [[ -z $DRIVER$DRIVER_LIST || -n $driver_before ]] || wanted+=(amdgpu-dkms)
+  [[ -z $DRIVER || -n $driver_before ]] || wanted+=(amdgpu-dkms)
   [[ -z $ROCM || -n $rocm_before ]] || wanted+=(rocm)
 fi
 [[ ${#wanted[@]} -gt 0 ]] || fail "no package is wanted of $release: name the packages in PACKAGES; $effect"
@@ -605,12 +611,12 @@ for kernel in "${kernels[@]}"; do
     case $(status_of "$package") in
     # What is half configured becomes whole with a driver that builds.
     half-configured | triggers-*) ;;
-    installed) [[ -z $(dpkg --verify "$package" | awk '$2 != "c"') ]] || headers+=("$package") ;;
+    installed) [[ -z $({ dpkg --verify "$package" || true; } | lost_files) ]] || headers+=("$package") ;;
     # apt-cache knows a package also by the name alone, which others suggest.
     *) ! apt-get --print-uris download "$package" >/dev/null 2>&1 || headers+=("$package") ;;
     esac
   done
-  [[ -e /lib/modules/$kernel/build/include || -e /lib/modules/$kernel/build/Makefile || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
+  [[ $has_driver == no || -e /lib/modules/$kernel/build/include || -e /lib/modules/$kernel/build/Makefile || " ${headers[*]} " == *" linux-headers-$kernel "* ]] ||
     fail "there are no headers for kernel $kernel: the driver cannot be built; boot a kernel whose linux-headers package can be had"
 done
 
@@ -717,13 +723,13 @@ if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
     fail "the packages cannot be installed together: $(reason); $effect"
   fi
   others=$(removes_others | paste -sd ' ')
-  [[ -z $others ]] || fail "$others would have to be removed for $release, which is not AMD's; $effect"
+  [[ -z $others ]] || fail "$release cannot be installed without removing $others, which is not AMD's of this release and which this script never removes: remove or change it, or name another release; $effect"
   install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
   fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
   enough /var/lib/ossci "$fetch" "the packages"
   if ! install_from_amd --download-only --reinstall "${change[@]}" "${removals[@]}"; then
     ! passes || later "the packages cannot be fetched: $(reason)"
-    fail "the packages cannot be installed together: $(reason); $effect"
+    fail "the packages cannot be downloaded: $(reason); $effect"
   fi
 fi
 # Each file system has to hold what grows on it, and the largest package twice while it is replaced.
@@ -867,7 +873,7 @@ fi
 if [[ -n $reasons ]]; then
   step "going back"
   if ! compgen -G "$STATE/back/*.deb" >/dev/null; then
-    rm -f "$STATE/changing"
+    echo "there are no packages of another release to go back to"
   elif (($(left) >= CHANGE_SECONDS / 2)); then
     # What can be put back, and what was not there before.
     mapfile -t all < <(for name in $(still_here); do
@@ -876,9 +882,8 @@ if [[ -n $reasons ]]; then
     purge "${all[@]}"
     run dpkg --install "$STATE"/back/*.deb || true
     run dpkg --configure --pending || true
-    rm -f "$STATE/changing"
   else
-    echo "there is no time left to put the packages back: the next run goes on"
+    echo "there is no time left to put the packages back"
   fi
   for kernel in "${kernels[@]}"; do
     if [[ -d $STATE/kept/$kernel ]] && ! is_ours "$(module_of "$kernel")"; then
@@ -887,8 +892,13 @@ if [[ -n $reasons ]]; then
       echo "the driver's modules for kernel $kernel were put back"
     fi
   done
+  missing=$(for name in "${installed[@]}"; do [[ $(status_of "$name") == installed ]] || echo "$name"; done | paste -sd ' ')
   now="driver $(version_of amdgpu-dkms) ($(status_of amdgpu-dkms)), ${rocm_package:-rocm-core} $(version_of "${rocm_package:-rocm-core}")"
-  fail "$release cannot be installed: $why. What is there now: $now; what was there could $([[ $(driver_release "$(version_of amdgpu-dkms)") == "$driver_before" && $(status_of amdgpu-dkms) == installed ]] && echo be || echo not be) put back"
+  if [[ -n $missing ]]; then
+    fail "$release cannot be installed: $why. What was there is NOT whole, these are missing: $missing. There is now: $now. Correct the cause and start this again: it goes on for a day"
+  fi
+  rm -f "$STATE/changing"
+  fail "$release cannot be installed: $why. What was there is whole: $now"
 fi
 
 step "looking at what was installed"

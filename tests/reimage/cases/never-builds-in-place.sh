@@ -10,5 +10,5 @@ remember
 reimage 1 ROCM=7.2.3 DRIVER=30.30.3
 says "removing AMD's packages and installing them afresh"
 says "going back"
-says "could be put back"
+says "What was there is whole"
 unchanged

@@ -8,5 +8,5 @@ index_again /srv/amd/rocm/apt/7.2.3
 remember
 reimage 1 ROCM=7.2.3
 says "going back"
-says "could be put back"
+says "What was there is whole"
 unchanged
