@@ -133,9 +133,11 @@ in_dpkg() {
   dpkg-query --show --showformat='${Architecture} ${binary:Package}\n' "$@" 2>/dev/null |
     awk -v native="$NATIVE" '$1 == native || $1 == "all" { print $2 }' || true
 }
+# here [NAME...]: prints those that are on the node, whole or not; without a name, all.
+here() { packages "$@" | awk '$2 != "not-installed" && $2 != "config-files" { print $1 }'; }
 status_of() { packages "$1" | awk '{ status = $2 } END { print status == "" ? "not-installed" : status }'; }
 version_of() { packages "$1" | awk '{ print $4 }'; }
-has_package() { case $(status_of "$1") in not-installed | config-files) return 1 ;; esac; }
+has_package() { [[ -n $(here "$1") ]]; }
 
 # Prints AMD's names for the distribution: of repo.radeon.com, and of the repositories since ROCm
 # 7.11. Debian 12 uses the driver for Ubuntu 22.04, as AMD's quick start says.
@@ -342,17 +344,17 @@ pin() {
 passes() { grep -qE 'frontend lock|Could not get lock|Unable to (fetch|acquire)|Failed to fetch|Could not (connect|resolve)|Temporary failure|Hash Sum mismatch|unexpected size|[Cc]onnection (failed|timed out)' "$STATE/said"; }
 # To what is named, apt adds the repair of packages whose dependencies are broken.
 install_from_amd() { apt --allow-downgrades --allow-change-held-packages --fix-broken install "$@"; }
-# Prints the packages of others that the dry run before would have removed.
-removes_others() {
+# removed_besides [NAME...]: prints what else the dry run before would have removed, in one line.
+removed_besides() {
   awk '$1 == "Remv" || $1 == "Purg" { print $2 }' "$STATE/said" | while read -r name; do
-    [[ " ${gone[*]} " == *" $name "* || $mine == *" $name "* ]] || echo "$name"
-  done
+    [[ " $* " == *" $name "* ]] || echo "$name"
+  done | paste -sd ' '
 }
 # change_with_apt [ARGUMENT...]: install_from_amd, which removes no package of others.
 change_with_apt() {
   local others
   install_from_amd --simulate "$@" || return
-  others=$(removes_others | paste -sd ' ')
+  others=$(removed_besides "${gone[@]}" "$mine")
   [[ -z $others ]] || { echo "E: $others would have to be removed, which is not AMD's" >"$STATE/said" && return 1; }
   install_from_amd "$@"
 }
@@ -494,7 +496,7 @@ refuse
 # What is installed, and what is wanted. An interrupted change of release goes on to its end.
 driver_before='' rocm_before=''
 if has_package amdgpu-dkms; then driver_before=$(driver_release "$(version_of amdgpu-dkms)"); fi
-rocm_package=$(packages 'amdrocm-core*' rocm-core | awk '$2 != "not-installed" && $2 != "config-files" && !n++ { print $1 }')
+rocm_package=$(here 'amdrocm-core*' rocm-core | sed -n 1p)
 case $rocm_package in
 '') ;;
 # One repository holds several releases of a series.
@@ -559,7 +561,7 @@ if [[ $rocm_before != "$ROCM" || $driver_before != "$DRIVER" ]]; then
 fi
 
 # The packages of AMD's that are there, and that are wanted: the same, or the settings' and the same.
-mapfile -t installed < <(packages | awk '$2 != "not-installed" && $2 != "config-files" { print $1 }' | while read -r name; do
+mapfile -t installed < <(here | while read -r name; do
   # A mirror of AMD's repositories may hold kernels, which belong to no release.
   [[ -z ${known[$name]:-} || $name == linux-* ]] || echo "$name"
 done)
@@ -628,17 +630,14 @@ incomplete() {
   done
 }
 # Prints those of AMD's packages that are on the node now.
-still_here() {
-  local name
-  for name in "${installed[@]}" "${wanted[@]}"; do ! has_package "$name" || echo "$name"; done | sort -u
-}
+still_here() { here "${installed[@]}" "${wanted[@]}" | sort -u; }
 step "looking for damaged packages"
 again=() change=() build_here=no
 look_at_packages() {
-  local name here
-  mapfile -t here < <(still_here)
-  mapfile -t again < <({ damaged "${here[@]}" && incomplete; } | sort -u)
-  for name in "${wanted[@]}"; do has_package "$name" || again+=("$name"); done
+  local name there
+  mapfile -t there < <(still_here)
+  mapfile -t again < <({ damaged "${there[@]}" && incomplete; } | sort -u)
+  for name in "${wanted[@]}"; do [[ " ${there[*]} " == *" $name "* ]] || again+=("$name"); done
   [[ ${#again[@]} == 0 ]] && echo "no package is damaged" || echo "to install: ${again[*]}"
   change=("${headers[@]}")
   for name in "${again[@]}"; do [[ " ${gone[*]} " == *" $name "* ]] || change+=("$name"); done
@@ -699,7 +698,7 @@ finish() {
 
 # dpkg was killed, and its journal is not played back.
 is_interrupted() { compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null; }
-# --assume-no would be no dry run: apt asks only where it would do more than it was told.
+# Not by --assume-no: apt asks no question when it does only what it was told, and would begin.
 dry_run() { install_from_amd --simulate --reinstall "${change[@]}" "${removals[@]}"; }
 
 step "downloading"
@@ -722,7 +721,7 @@ if [[ ${#change[@]} -gt 0 || ${#gone[@]} -gt 0 ]]; then
     ! passes || later "the package manager cannot be used: $(reason)"
     fail "the packages cannot be installed together: $(reason); $effect"
   fi
-  others=$(removes_others | paste -sd ' ')
+  others=$(removed_besides "${gone[@]}")
   [[ -z $others ]] || fail "$release cannot be installed without removing $others, which is not AMD's of this release and which this script never removes: remove or change it, or name another release; $effect"
   install_from_amd --print-uris --reinstall "${change[@]}" "${removals[@]}" || true
   fetch=$(awk '/^\x27/ { bytes += $3 } END { print int(bytes / 1000000) + 1 }' "$STATE/said")
@@ -856,7 +855,7 @@ if [[ -n $reasons ]] && (($(left) >= CHANGE_SECONDS)); then
   touched=" ${change[*]} ${gone[*]} "
   look_at_packages
   for name in "${wanted[@]}"; do
-    [[ $touched$([[ $has_driver == no ]] || echo amdgpu-dkms) != *" $name "* || " ${change[*]} " == *" $name "* ]] || change+=("$name")
+    [[ $touched != *" $name "* || " ${change[*]} " == *" $name "* ]] || change+=("$name")
   done
   if [[ $build_here == yes ]]; then change+=(amdgpu-dkms) build_here=no; fi
   # Downloaded first, so that a mirror that is gone meanwhile costs nothing.

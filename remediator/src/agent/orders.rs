@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::capture::{self, Captured};
 use super::guards::{Moment, Next};
 use super::host::{Host, ScriptKind};
-use super::process::HostError;
+use super::process::{HostError, TRY_LATER};
 use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
 use crate::api::{request, scripts};
@@ -45,10 +45,6 @@ pub type Latest = watch::Receiver<Option<Arc<NodeRepair>>>;
 pub fn order_id(record: Option<&NodeRepair>) -> Option<&str> {
     record?.spec.order.as_ref().map(|order| order.id.as_str())
 }
-
-/// The exit status of a reimage script that changed nothing, because of something that passes by
-/// itself: `EX_TEMPFAIL` of sysexits.h.
-const TRY_LATER: i32 = 75;
 
 /// Whether `Running` is written before the order begins: it cannot be called back, or takes long.
 /// Such an order is read again, from the API server itself.

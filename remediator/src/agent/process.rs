@@ -47,6 +47,10 @@ impl HostError {
 /// Limit of a command's stored output in bytes. Its end is stored; a command may print gigabytes.
 const KEPT: usize = 2 << 20;
 
+/// The exit status of a site's program that began nothing, because of something that passes by
+/// itself: `EX_TEMPFAIL` of sysexits.h.
+pub const TRY_LATER: i32 = 75;
+
 /// The result of a command that has exited.
 #[derive(Debug)]
 pub struct Ended {

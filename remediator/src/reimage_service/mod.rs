@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-use crate::agent::process;
+use crate::agent::process::{self, TRY_LATER};
 use known::{Key, Known, Reimage, Said, State};
 
 /// Limit of a request's body; ours have some hundred bytes.
@@ -36,8 +36,6 @@ const SAYS_WITHIN: Duration = Duration::from_secs(10);
 const BEGINS_WITHIN: Duration = Duration::from_secs(600);
 /// Pause before a command that could not begin is run again.
 const AGAIN: Duration = Duration::from_secs(30);
-/// The exit status of a command that could not begin for now: `EX_TEMPFAIL` of sysexits.h.
-const TRY_LATER: i32 = 75;
 /// How often a new certificate is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Limit of a message in characters.
