@@ -57,7 +57,10 @@ impl Node {
 
     pub fn start_with(&self, flags: &[&str], variables: &[(&str, &str)]) -> Exporter {
         let of = |flag: &str, name: &str| format!("--{flag}={}", self.path.join(name).display());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ossci-exporter"))
+        // A shell that runs the tests in its background ignores SIGINT and SIGQUIT, and so would
+        // the tools.
+        let mut child = Command::new("/usr/bin/env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_ossci-exporter")])
             .args(["--web.listen-address=127.0.0.1:0", "--node-name=gpu-017", "--network.target=192.0.2.1"])
             .args([of("web.probe-socket", "run/exporter.sock"), of("path.procfs", "proc"), of("path.run-dir", "run")])
             .args([of("path.state-dir", "state"), of("tool.rocm-smi", "rocm-smi"), of("tool.rocminfo", "rocminfo")])
