@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::inventory::Inventory;
+use super::inventory::{Card, Inventory};
 
 /// The checks that a GPU probe runs, one of the first two: values of the label `check`.
 pub const GPU_CHECKS: [&str; 3] = ["rocm-smi", "amd-smi", "rocminfo"];
@@ -18,11 +18,14 @@ pub struct Inventories {
     /// Addresses of GPUs that another driver than `amdgpu` has, most often for a virtual machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lent: Vec<String>,
+    /// What names the GPUs that the node has or had, a missing one too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
 }
 
 impl Inventories {
     fn is_empty(&self) -> bool {
-        self.expected.is_none() && self.seen.is_none() && self.lent.is_empty()
+        *self == Self::default()
     }
 }
 

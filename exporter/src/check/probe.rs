@@ -8,11 +8,13 @@ use crate::inventory;
 use crate::run::Run;
 use crate::state::errand::Errand;
 use crate::state::run_dir::Pause;
+use crate::state::sysfs;
 use crate::strikes::Trigger;
 use crate::verdict::Verdict;
 use jiff::Timestamp;
 use ossci_base::clock;
-use ossci_base::contract::inventory::Inventory;
+use ossci_base::contract::inventory::{Card, Inventory};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -52,11 +54,12 @@ pub struct Probe {
     /// The end of the last probe; locked during one.
     last: Arc<Mutex<Option<Instant>>>,
     looking: Errand<Pause>,
+    slots: Errand<BTreeMap<String, String>>,
 }
 
 impl Probe {
     pub fn new(node: Arc<Node>, engine: Arc<Engine>, min_gap: Duration) -> Probe {
-        Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default() }
+        Probe { node, engine, min_gap, last: Arc::default(), looking: Errand::default(), slots: Errand::default() }
     }
 
     /// Runs the GPU checks once, now, regardless of a pause. Continues if the caller disconnects,
@@ -102,6 +105,18 @@ impl Probe {
         let gpus = ledger.expected().map(|expected| expected.gpus).or(learned.map(|learned| learned.gpus))?;
         let pci = pci.filter(|pci| u32::try_from(pci.len()) == Ok(gpus));
         Some(Inventory { gpus, pci: pci.unwrap_or_default() })
+    }
+
+    /// Returns what names the GPUs that the node has or had, with the slots that the host knows.
+    pub async fn cards(&self) -> Vec<Card> {
+        let sysfs = self.node.sysfs.clone();
+        let slots = self.slots.ask(move || sysfs::slots(&sysfs)).await.unwrap_or_default();
+        let mut cards = self.node.memory.cards();
+        for card in &mut cards {
+            let place = card.pci.rsplit_once('.').map_or(card.pci.as_str(), |(place, _)| place);
+            card.slot = slots.get(place).cloned();
+        }
+        cards
     }
 
     /// Returns the addresses of the GPUs that another driver than `amdgpu` has.

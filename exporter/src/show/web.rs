@@ -159,6 +159,7 @@ async fn probe(State(probing): State<Arc<Probing>>, Query(question): Query<Quest
                     expected: probing.probe.expected(),
                     seen: inventory::seen(&runs),
                     lent: probing.probe.lent(),
+                    cards: probing.probe.cards().await,
                 },
                 false => Inventories::default(),
             };

@@ -11,7 +11,7 @@ use crate::strikes::Standing;
 use crate::verdict::Check;
 use jiff::{SignedDuration, Timestamp};
 use ossci_base::clock;
-use ossci_base::contract::inventory::Inventory;
+use ossci_base::contract::inventory::{Card, Inventory};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,8 @@ struct Content {
     standings: BTreeMap<Check, StrikesEntry>,
     learning: BTreeMap<Check, Learning>,
     passed: BTreeSet<Check>,
+    /// What names the GPUs, by bus address.
+    cards: BTreeMap<String, Card>,
     /// When each check was last written.
     written: BTreeMap<Check, Instant>,
 }
@@ -144,6 +146,11 @@ impl Memory {
         BEST.into_iter().filter(|check| runs(*check)).find_map(|check| self.known(check))
     }
 
+    /// Returns what names the GPUs that this node has or had.
+    pub fn cards(&self) -> Vec<Card> {
+        self.content().cards.values().cloned().collect()
+    }
+
     /// Returns the number of writes that failed or timed out since the start.
     pub fn write_failures(&self) -> u64 {
         self.write_failures.load(Ordering::Relaxed)
@@ -182,7 +189,8 @@ impl Memory {
             let first = content.passed.insert(check);
             let shown = inventory::of_run(check, gpus).filter(|_| !away);
             let learned = content.learning.entry(check).or_default().hear(shown);
-            first || learned
+            let named = content.name(gpus);
+            first || learned || named
         };
         if news {
             self.write(INVENTORY, Durability::AcrossBoots, Content::inventory_file).await;
@@ -263,6 +271,9 @@ impl Content {
         let earlier = file.learned.filter(|_| file.checks.is_empty());
         let earlier = earlier.map(|learned| of_earlier_release(learned, &self.passed)).unwrap_or_default();
         self.learning.extend(earlier.into_iter().chain(file.checks.into_iter().filter_map(named)));
+        for card in file.cards {
+            self.cards.entry(card.pci.clone()).or_insert(card);
+        }
     }
 
     fn strikes_file(&self) -> StrikesFile {
@@ -280,7 +291,32 @@ impl Content {
             checks: self.learning.iter().map(named).collect(),
             learned: BEST.into_iter().find_map(|check| self.learning.get(&check)?.learned.clone()),
             passed: self.passed.iter().map(|check| check.as_str().to_string()).collect(),
+            cards: self.cards.values().cloned().collect(),
         }
+    }
+
+    /// Stores what names the GPUs of a passed run; returns whether anything is new. GPUs that no
+    /// check knows any more are forgotten.
+    fn name(&mut self, gpus: &[Gpu]) -> bool {
+        let mut news = false;
+        for gpu in gpus {
+            let Some(pci) = &gpu.pci_bus else { continue };
+            let (model, serial, unique_id) = (gpu.name.clone(), gpu.serial.clone(), gpu.unique_id.clone());
+            let card = Card { pci: pci.clone(), model, serial, unique_id, slot: None };
+            if card == (Card { pci: pci.clone(), ..Card::default() }) {
+                continue;
+            }
+            match self.cards.get_mut(pci) {
+                Some(known) => news |= known.hear(card),
+                None => news |= self.cards.insert(pci.clone(), card).is_none(),
+            }
+        }
+        let known: BTreeSet<&String> =
+            self.learning.values().filter_map(Learning::known).flat_map(|of| &of.pci).collect();
+        let shown = |pci: &String| gpus.iter().any(|gpu| gpu.pci_bus.as_ref() == Some(pci));
+        let before = self.cards.len();
+        self.cards.retain(|pci, _| shown(pci) || known.contains(pci));
+        news || self.cards.len() != before
     }
 }
 

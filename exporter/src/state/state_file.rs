@@ -4,7 +4,7 @@
 
 use crate::inventory::Learning;
 use jiff::Timestamp;
-use ossci_base::contract::inventory::Inventory;
+use ossci_base::contract::inventory::{Card, Inventory};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -54,6 +54,9 @@ pub struct InventoryFile {
     /// Checks that have passed on this node: from then on a missing tool is a fault of the node.
     #[serde(default)]
     pub passed: BTreeSet<String>,
+    /// What names the GPUs, for a person who has to exchange one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
 }
 
 #[derive(Debug, Error)]

@@ -4,7 +4,21 @@
 
 use crate::facts::Limits;
 use crate::inventory::PciGpu;
+use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Returns the names of the slots by what stands in them: `domain:bus:device`. An empty slot that
+/// can be plugged keeps its address.
+///
+/// Source: the kernel's Documentation/ABI/testing/sysfs-bus-pci, `/sys/bus/pci/slots`.
+pub fn slots(sysfs: &Path) -> BTreeMap<String, String> {
+    let Ok(entries) = std::fs::read_dir(sysfs.join("bus/pci/slots")) else { return BTreeMap::new() };
+    let slot = |entry: std::fs::DirEntry| {
+        let address = std::fs::read_to_string(entry.path().join("address")).ok()?;
+        Some((address.trim().to_ascii_lowercase(), entry.file_name().to_str()?.to_string()))
+    };
+    entries.flatten().filter_map(slot).collect()
+}
 
 const AMD: &str = "0x1002";
 
@@ -98,6 +112,11 @@ mod tests {
         }
         device("0000:c4:00.0", "0x1a03", "0x030000");
         device("0000:00:01.0", "0x1002", "0x060400");
+        let slot = sysfs.join("bus/pci/slots/7");
+        std::fs::create_dir_all(&slot).unwrap();
+        std::fs::write(slot.join("address"), "0000:65:00\n").unwrap();
+        assert_eq!(slots(&sysfs), BTreeMap::from([("0000:65:00".to_string(), "7".to_string())]));
+        assert!(slots(Path::new("/nonexistent")).is_empty());
         let gpus = pci_gpus(&sysfs).unwrap();
         let shown = |gpu: &PciGpu| (gpu.driver.clone(), gpu.accelerator, gpu.suspended);
         let found: Vec<_> = gpus.iter().map(|gpu| (gpu.address.as_str(), shown(gpu))).collect();
