@@ -64,6 +64,7 @@ test: root fresh-parts check setup build
 	@$(call timed,cargo deny,$(LAB) deny)
 	@$(call timed,every input of decide,cargo test --quiet --locked --package ossci-remediator --lib -- every_input)
 	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
+	@$(call timed,mails and kills,$(LAB) mail-kills --times 7)
 	@$(call timed,virtual machines,$(LAB) vm reboot-heals packages-heal)
 	@echo "the slowest parts:"
 	@sort -rn $(PARTS) | head -n 10
@@ -91,6 +92,7 @@ soak: root setup build
 	OSSCI_EVERY_BYTE=1 cargo test --quiet --release --locked --package ossci-exporter --test all -- no_prefix_of
 	OSSCI_WORLD_RUNS=500 OSSCI_WORLD_MORE_EVENTS=1 cargo test --quiet --locked --package ossci-remediator --lib -- random_weeks every_input_of
 	@$(LAB) storm
+	@$(LAB) mail-kills --times 100
 	@$(LAB) cuts --ledger $(LEDGER) tests/stories/cuts/*.story
 
 # Stories on virtual machines. The first run fetches qemu, a kubelet and the VM's disk image into

@@ -48,6 +48,8 @@ impl World {
             firing: true,
             summary: "three strikes".to_owned(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
             labels: BTreeMap::new(),
         };
         Self {
@@ -91,23 +93,13 @@ impl World {
                 if order.kind == OrderKind::Reboot {
                     node.boot_id.push('+');
                 }
-                self.record.agent = Some(AgentReport {
-                    order_id: order.id.clone(),
-                    boot_id: node.boot_id.clone(),
-                    state: AgentState::Done,
-                    at: self.now,
-                    message: "done".to_owned(),
-                    crash_kernel: false,
-                    proof,
-                    verdicts: Vec::new(),
-                    kernel_log: None,
-                    evidence: None,
-                    expected: None,
-                });
+                let (id, boot) = (order.id.clone(), node.boot_id.clone());
+                let done = AgentReport::plain(id, boot, AgentState::Done, self.now, "done".to_owned());
+                self.record.agent = Some(AgentReport { proof, ..done });
                 self.record.order = Some(*order);
             }
             Action::Evict(_)
-            | Action::SendMail { .. }
+            | Action::SendMail(_)
             | Action::ResetNode { .. }
             | Action::StartProvisioning { .. }
             | Action::LookAtProvisioning { .. } => {}

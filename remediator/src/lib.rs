@@ -18,5 +18,6 @@ pub mod logging;
 pub mod mail;
 pub mod metrics;
 mod metrics_server;
+mod outbound;
 pub mod reimage_service;
 pub mod wire;

@@ -32,6 +32,8 @@ enum Command {
     /// Prints the policy file's defaults or schema, or checks a policy file.
     #[command(subcommand)]
     Config(commands::config::Command),
+    /// Sends a test mail, or shows a mail before it comes.
+    Mail(commands::mail::Arguments),
     /// Prints the CustomResourceDefinition of NodeRepair.
     Crd,
     /// Renders the alert rules with a site's thresholds.
@@ -71,6 +73,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             say(&commands::config::run(&command)?);
             Ok(())
         }
+        Command::Mail(arguments) => commands::mail::run(arguments, |line| say(&format!("{line}\n"))).await,
         Command::Crd => {
             say(&commands::crd::yaml()?);
             Ok(())

@@ -8,6 +8,7 @@ mod exporter;
 mod grid;
 mod house;
 mod lab;
+mod mail;
 mod manifests;
 mod operator;
 mod pint;

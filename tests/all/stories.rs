@@ -40,18 +40,21 @@ async fn the_escalation_mail_names_node_gpus_and_release_command() {
     lab.result("demo").await;
     let mails =
         fs::read_dir(lab.dir.join("mail")).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
-    let about: Vec<String> = mails.filter(|mail| mail.contains("Subject: [OSSCI] node4 ")).collect();
+    let about: Vec<String> = mails.filter(|mail| mail.contains("Subject: [ossci] lab node4 ")).collect();
     let [mail] = about.as_slice() else { panic!("{} mails about node4", about.len()) };
     // Quoted-printable encoding breaks long lines.
     let mail = mail.replace("=\r\n", "");
     let needed = [
-        "name: node4",
-        "InternalIP: 10.26.0.",
-        "ossci.amd.com/gpus: 8",
-        "missing 0000:65:00.0",
+        "needs a person: GPU 0000:65:00.0 missing after reboot and reimage",
+        "InternalIP",
+        "10.26.0.",
+        "kernel-before-reimage.log",
         "the reimage finished",
         "ProofFailed",
-        "repair-manual-",
+        "kubectl taint node node4 repair-manual-",
+        "kubectl describe noderepair node4",
+        "serial",
+        "pool",
     ];
     for words in needed {
         assert!(mail.contains(words), "the mail does not contain {words:?}:\n{mail}");

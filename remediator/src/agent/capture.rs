@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::error::Elapsed;
 
-use super::evidence::{Evidence, KERNEL, Section, tail};
+use super::evidence::{Evidence, KERNEL, LOADED_DRIVER, ROCM, Section, tail};
 use super::host::Host;
 use super::probe;
-use crate::core::record::{Inventory, Verdict};
+use crate::core::record::{Card, Inventory, Software, Verdict};
 
 /// Limit of the kernel log in the record, in characters: about 80 lines.
 const LOG: usize = 8_000;
@@ -25,6 +25,9 @@ pub struct Captured {
     pub evidence: Evidence,
     /// The GPUs that the node should show.
     pub expected: Option<Inventory>,
+    /// What names these GPUs.
+    pub cards: Vec<Card>,
+    pub software: Software,
     pub missing: Vec<String>,
 }
 
@@ -33,7 +36,7 @@ pub async fn capture<H: Host>(socket: &Path, host: &H, within: Duration) -> Capt
     let (checks, sections) =
         tokio::join!(tokio::time::timeout(within, run_checks(socket, within)), host.evidence(within));
     let mut missing = Vec::new();
-    let (verdicts, expected) = had("the checks", checks, &mut missing).unwrap_or_default();
+    let (verdicts, expected, cards) = had("the checks", checks, &mut missing).unwrap_or_default();
     let checks = Section { name: "checks", said: Ok(verdicts.iter().map(line).collect()) };
     let evidence = Evidence::of([vec![checks], sections].concat());
     let kernel_log = match evidence.section(KERNEL) {
@@ -44,7 +47,8 @@ pub async fn capture<H: Host>(socket: &Path, host: &H, within: Duration) -> Capt
         }
         None => None,
     };
-    Captured { verdicts, kernel_log, evidence, expected, missing }
+    let software = software(&evidence);
+    Captured { verdicts, kernel_log, evidence, expected, cards, software, missing }
 }
 
 fn line(verdict: &Verdict) -> String {
@@ -63,7 +67,17 @@ pub fn had<T, E: Display>(what: &str, answer: Result<Result<T, E>, Elapsed>, mis
     None
 }
 
-type Checked = (Vec<Verdict>, Option<Inventory>);
+/// Returns the versions out of what the tools of the host said.
+fn software(evidence: &Evidence) -> Software {
+    let word = |name: &str, at: usize| {
+        let said = evidence.section(name)?.as_ref().ok()?;
+        // A version is short; anything longer is another output.
+        said.split_whitespace().nth(at).filter(|word| word.len() <= 64).map(str::to_owned)
+    };
+    Software { kernel: word("kernel", 2), driver: word(LOADED_DRIVER, 0), rocm: word(ROCM, 0) }
+}
+
+type Checked = (Vec<Verdict>, Option<Inventory>, Vec<Card>);
 
 async fn run_checks(socket: &Path, patience: Duration) -> Result<Checked, probe::ProbeError> {
     loop {
@@ -72,7 +86,7 @@ async fn run_checks(socket: &Path, patience: Duration) -> Result<Checked, probe:
             other => {
                 return other.map(|answer| {
                     let verdicts = answer.results.into_iter().map(Into::into).collect();
-                    (verdicts, answer.inventory.expected)
+                    (verdicts, answer.inventory.expected, answer.inventory.cards)
                 });
             }
         }

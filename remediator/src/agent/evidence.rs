@@ -26,6 +26,13 @@ pub struct Section {
     pub said: Result<String, String>,
 }
 
+/// The section with the output of a reimage's script.
+pub const REIMAGE: &str = "output of the reimage";
+
+/// The sections whose first word is a version.
+pub const LOADED_DRIVER: &str = "driver that is loaded";
+pub const ROCM: &str = "ROCm";
+
 /// The evidence of a node, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence(Vec<Section>);

@@ -19,6 +19,8 @@ pub struct ScriptOutcome {
     pub too_long: bool,
     /// The last lines of its output, bounded, for the record.
     pub tail: String,
+    /// More of its output, for the evidence.
+    pub output: String,
 }
 
 /// What a script is for, which decides what it may take of the machine.

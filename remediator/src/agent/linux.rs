@@ -7,7 +7,7 @@ use std::time::Duration;
 use zbus::Variant;
 
 use super::driver::{Driver, Installed, Loaded, MODULE};
-use super::evidence::{KERNEL, Section};
+use super::evidence::{KERNEL, LOADED_DRIVER, ROCM, Section};
 use super::host::{Host, ScriptKind, ScriptOutcome};
 use super::process::{self, HostError};
 use super::script_files::ScriptFiles;
@@ -30,12 +30,13 @@ const STOPS: Duration = Duration::from_secs(30);
 /// this many seconds later.
 const UNIT_LATER: u64 = 60;
 /// The evidence of the host: section name and command. A missing tool is reported in its section.
-const EVIDENCE: [(&str, &[&str]); 16] = [
+const EVIDENCE: [(&str, &[&str]); 17] = [
     ("uptime", &["cat", "/proc/uptime", "/proc/loadavg"]),
     ("kernel", &["uname", "-a"]),
     ("kernel command line", &["cat", "/proc/cmdline"]),
     ("distribution", &["cat", "/etc/os-release"]),
-    ("driver that is loaded", &["cat", "/sys/module/amdgpu/version", "/sys/module/amdgpu/srcversion"]),
+    (ROCM, &["cat", "/opt/rocm/.info/version"]),
+    (LOADED_DRIVER, &["cat", "/sys/module/amdgpu/version", "/sys/module/amdgpu/srcversion"]),
     ("driver that is installed", &["modinfo", "amdgpu"]),
     ("driver's builds", &["dkms", "status"]),
     ("packages", &["dpkg-query", "--list", "amdgpu*", "rocm*", "linux-image*"]),

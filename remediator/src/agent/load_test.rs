@@ -49,7 +49,9 @@ mod tests {
 
     #[test]
     fn only_a_test_that_ran_and_failed_is_a_failure() {
-        let ended = |exit_status, too_long| Ok(ScriptOutcome { exit_status, too_long, tail: "said".into() });
+        let ended = |exit_status, too_long| {
+            Ok(ScriptOutcome { exit_status, too_long, tail: "said".into(), output: String::new() })
+        };
         let (short, long) = (Duration::from_secs(5), Duration::from_secs(60));
         for (outcome, given, expected) in [
             (ended(Some(0), false), long, "passed"),

@@ -11,8 +11,9 @@ use kube::core::DeserializeGuard;
 use tokio::sync::watch;
 
 use super::capture::{self, Captured};
+use super::evidence::{Evidence, REIMAGE, Section};
 use super::guards::{Moment, Next};
-use super::host::{Host, ScriptKind};
+use super::host::{Host, ScriptKind, ScriptOutcome};
 use super::process::{HostError, TRY_LATER};
 use super::request::{WorkError, api};
 use super::{Config, guards, keep, prove, report};
@@ -25,6 +26,8 @@ use crate::wire::slim_node::{self, SlimNode, TaintNames};
 use ossci_base::clock;
 
 const AFTER_ERROR: Duration = Duration::from_secs(2);
+/// Limit of storing a script's output: its outcome is more important.
+const KEEPS_OUTPUT: Duration = Duration::from_secs(10);
 /// How often a reboot is asked for that an inhibitor lock holds off.
 const WHILE_INHIBITED: Duration = Duration::from_secs(20);
 /// Longest reserve between a script's time limit and the order's deadline, to record the outcome.
@@ -190,8 +193,9 @@ impl<H: Host> Worker<H> {
                 None => Ok(()),
             },
             OrderKind::Reimage => {
-                let (state, message) = self.reimage(order, script.and_then(Result::ok)).await?;
-                reporter.settle(state, &message).await
+                let (state, message, output) = self.reimage(order, script.and_then(Result::ok)).await?;
+                let evidence = self.keep_output(order, output).await;
+                reporter.reimaged(state, &message, evidence).await
             }
             OrderKind::Prove => {
                 let Some(terms) = &order.proof else {
@@ -240,7 +244,8 @@ impl<H: Host> Worker<H> {
     }
 
     /// Starts the script, or waits for the end of one that was started before.
-    async fn reimage(&self, order: &Order, script: Option<String>) -> Result<(AgentState, String), WorkError> {
+    /// Also returns its output.
+    async fn reimage(&self, order: &Order, script: Option<String>) -> Result<(AgentState, String, String), WorkError> {
         let key = order.key();
         if let Some(text) = script {
             let seconds = script_time(clock::until(order.deadline)).as_secs().max(1);
@@ -249,30 +254,50 @@ impl<H: Host> Worker<H> {
                 Ok(()) => {}
                 // It is unknown whether the script was started: the next look at the host shows it.
                 Err(error) if error.may_be_done() => return Err(error.into()),
-                Err(error) => return Ok((AgentState::Failed, error.whole())),
+                Err(error) => return Ok((AgentState::Failed, error.whole(), String::new())),
             }
         }
-        Ok(match self.host.script_ended(&key).await? {
-            None => (AgentState::Interrupted, "the reimage was interrupted".to_owned()),
-            Some(outcome) if outcome.too_long => {
-                (AgentState::Failed, format!("the script did not end by its deadline: {}", outcome.tail))
+        let Some(outcome) = self.host.script_ended(&key).await? else {
+            return Ok((AgentState::Interrupted, "the reimage was interrupted".to_owned(), String::new()));
+        };
+        let ScriptOutcome { exit_status, too_long, tail, output } = outcome;
+        let (state, message) = match exit_status {
+            _ if too_long => (AgentState::Failed, format!("the script did not end by its deadline: {tail}")),
+            Some(0) => (AgentState::Done, tail),
+            Some(TRY_LATER) => {
+                (AgentState::Postponed, format!("the script changed nothing and asks for another try: {tail}"))
             }
-            Some(outcome) if outcome.exit_status == Some(0) => (AgentState::Done, outcome.tail),
-            Some(outcome) if outcome.exit_status == Some(TRY_LATER) => (
-                AgentState::Postponed,
-                format!("the script changed nothing and asks for another try: {}", outcome.tail),
-            ),
             // A shell's status for a killed process. Within the time limit only the kernel kills
             // it, for memory.
-            Some(outcome) if outcome.exit_status == Some(137) => (
+            Some(137) => (
                 AgentState::Failed,
-                format!("the script was killed, most likely because it used too much memory: {}", outcome.tail),
+                format!("the script was killed, most likely because it used too much memory: {tail}"),
             ),
-            Some(outcome) => {
-                let status = outcome.exit_status.map_or("an unknown status".to_owned(), |it| format!("status {it}"));
-                (AgentState::Failed, format!("the script exited with {status}: {}", outcome.tail))
+            status => {
+                let status = status.map_or("an unknown status".to_owned(), |it| format!("status {it}"));
+                (AgentState::Failed, format!("the script exited with {status}: {tail}"))
             }
-        })
+        };
+        Ok((state, message, output))
+    }
+
+    /// Stores the output of a script in the cluster, because the node may be lost. Returns the name
+    /// of the ConfigMap.
+    async fn keep_output(&self, order: &Order, output: String) -> Option<String> {
+        if output.is_empty() {
+            return None;
+        }
+        let (config, key) = (&self.config, order.key());
+        let evidence = Evidence::of(vec![Section { name: REIMAGE, said: Ok(output) }]);
+        let kept = keep::in_cluster(&self.client, &config.namespace, &config.node_name, &key, &evidence);
+        match tokio::time::timeout(KEEPS_OUTPUT, kept).await {
+            Ok(Ok(map)) => Some(map),
+            Ok(Err(error)) => {
+                tracing::warn!(order = order.id, error = format!("{error:#}"), "cannot store the output of the script");
+                None
+            }
+            Err(_) => None,
+        }
     }
 }
 

@@ -160,7 +160,8 @@ async fn run_load_test<H: Host>(host: &H, text: &str, key: &str, within: Duratio
     host.start_script(ScriptKind::LoadTest, key, text, &[], within.as_secs().max(1)).await?;
     match tokio::time::timeout(within + ENDS, host.script_ended(key)).await {
         Ok(outcome) => {
-            let unknown = ScriptOutcome { exit_status: None, too_long: false, tail: String::new() };
+            let unknown =
+                ScriptOutcome { exit_status: None, too_long: false, tail: String::new(), output: String::new() };
             match outcome {
                 Ok(outcome) => Ok(outcome.unwrap_or(unknown)),
                 Err(error) => {
@@ -174,7 +175,7 @@ async fn run_load_test<H: Host>(host: &H, text: &str, key: &str, within: Duratio
         }
         Err(_) => {
             let tail = "it cannot be stopped, not even by force".to_owned();
-            Ok(ScriptOutcome { exit_status: None, too_long: true, tail })
+            Ok(ScriptOutcome { exit_status: None, too_long: true, tail, output: String::new() })
         }
     }
 }

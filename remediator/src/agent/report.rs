@@ -44,6 +44,11 @@ impl Reporter {
         self.write(None, &self.report(state, message)).await
     }
 
+    /// `evidence`: the ConfigMap with the output of the script.
+    pub async fn reimaged(&self, state: AgentState, message: &str, evidence: Option<String>) -> Result<(), WorkError> {
+        self.write(None, &AgentReport { evidence, ..self.report(state, message) }).await
+    }
+
     pub async fn proven(&self, outcome: &Proven) -> Result<(), WorkError> {
         let report = AgentReport {
             proof: Some(outcome.proof),
@@ -55,7 +60,7 @@ impl Reporter {
 
     /// `evidence`: the ConfigMap with the rest of the evidence.
     pub async fn captured(&self, captured: Captured, evidence: Option<String>) -> Result<(), WorkError> {
-        let Captured { verdicts, kernel_log, expected, missing, .. } = captured;
+        let Captured { verdicts, kernel_log, expected, cards, software, missing, .. } = captured;
         let nothing = verdicts.is_empty() && kernel_log.is_none() && evidence.is_none();
         let state = if nothing { AgentState::Failed } else { AgentState::Done };
         let message = if missing.is_empty() {
@@ -64,7 +69,9 @@ impl Reporter {
             format!("missing from the evidence: {}", missing.join("; "))
         };
         let verdicts = without_secrets(&verdicts);
-        let report = AgentReport { verdicts, kernel_log, evidence, expected, ..self.report(state, &message) };
+        let software = Some(software);
+        let report =
+            AgentReport { verdicts, kernel_log, evidence, expected, cards, software, ..self.report(state, &message) };
         self.write(None, &report).await
     }
 
@@ -77,7 +84,7 @@ impl Reporter {
     async fn write(&self, guard: Option<&NodeRepair>, report: &AgentReport) -> Result<(), WorkError> {
         let mut agent = json!(report);
         // A merge patch has to remove the fields that only the previous order's report had.
-        for field in ["proof", "verdicts", "kernelLog", "evidence", "expected", "crashKernel"] {
+        for field in ["proof", "verdicts", "kernelLog", "evidence", "expected", "cards", "software", "crashKernel"] {
             if agent.get(field).is_none() {
                 agent[field] = serde_json::Value::Null;
             }

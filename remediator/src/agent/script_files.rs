@@ -14,6 +14,8 @@ use super::redact::redact;
 const KEPT: usize = 5;
 /// Limit of a script's output in the record, in characters: its end.
 pub const TAIL: usize = 2_000;
+/// Limit of its output in the evidence, in characters: its end.
+const OUTPUT: usize = 256 * 1024;
 
 /// Runs `script` from the same folder for at most the seconds in its first argument, and tells the
 /// script, too. If memory runs out, the kernel kills the script before this wrapper, which reports
@@ -116,8 +118,9 @@ impl ScriptFiles {
         };
         let part = |name| std::fs::read(self.0.join(name)).unwrap_or_default();
         let output = [part("output.before"), part("output")].concat();
-        let tail = tail(&redact(String::from_utf8_lossy(&output).trim()), TAIL).to_owned();
-        Ok(Some(ScriptOutcome { exit_status: result.trim().parse().ok(), too_long: result.trim() == LATE, tail }))
+        let output = redact(tail(String::from_utf8_lossy(&output).trim(), OUTPUT));
+        let (exit_status, too_long) = (result.trim().parse().ok(), result.trim() == LATE);
+        Ok(Some(ScriptOutcome { exit_status, too_long, tail: tail(&output, TAIL).to_owned(), output }))
     }
 }
 

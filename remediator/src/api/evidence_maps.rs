@@ -2,6 +2,9 @@
 //! the controller attaches them to its mail and deletes the oldest. Each has one gzip file of at
 //! most 64 KiB.
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Preconditions};
@@ -34,17 +37,46 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
     Ok(map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(FILE)).map(|file| file.0))
 }
 
-/// Returns the evidence of an episode's steps, with file names. Evidence that is missing or cannot
-/// be read is left out: a mail without it is better than no mail.
-pub async fn files_of(client: &Client, namespace: &str, record: &Record) -> Vec<(String, Vec<u8>)> {
+/// A stored file of evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// gzip, as it is stored.
+    pub packed: Vec<u8>,
+    /// Its text, if that is short enough to be read without a program that unpacks it.
+    pub text: Option<Vec<u8>>,
+}
+
+/// A file of evidence with its name, or one sentence why it is not there.
+pub type Found = (String, Result<Stored, String>);
+
+/// A text up to this size is read as it is: a phone opens no gzip.
+const READABLE: usize = 512 * 1024;
+
+impl Stored {
+    /// Returns the file, unpacked as far as it has to be: a small file may hold a huge text.
+    ///
+    /// # Errors
+    /// One sentence: it is no gzip file.
+    fn of(packed: Vec<u8>) -> Result<Self, String> {
+        let (mut text, most) = (Vec::new(), u64::try_from(READABLE + 1).unwrap_or(u64::MAX));
+        let read = GzDecoder::new(packed.as_slice()).take(most).read_to_end(&mut text);
+        read.map_err(|error| format!("it is no gzip file ({error})"))?;
+        let text = (text.len() <= READABLE).then_some(text);
+        Ok(Self { packed, text })
+    }
+}
+
+/// Returns the evidence of an episode's steps.
+pub async fn files_of(client: &Client, namespace: &str, record: &Record) -> Vec<Found> {
     let steps = record.repair.episode.iter().flat_map(|episode| &episode.steps);
     let mut files = Vec::new();
     for name in steps.filter_map(|step| step.evidence.as_ref()) {
-        match read(client, namespace, name).await {
-            Ok(Some(file)) => files.push((format!("{name}.txt.gz"), file)),
-            Ok(None) => tracing::warn!(name, "evidence not found, left out of the mail"),
-            Err(error) => tracing::warn!(name, %error, "cannot read evidence, left out of the mail"),
-        }
+        let file = match read(client, namespace, name).await {
+            Ok(Some(file)) => Stored::of(file),
+            Ok(None) => Err("its ConfigMap is gone".to_owned()),
+            Err(error) => Err(format!("its ConfigMap cannot be read: {error}")),
+        };
+        files.push((name.clone(), file));
     }
     files
 }
@@ -92,6 +124,21 @@ fn maps(client: &Client, namespace: &str) -> Api<ConfigMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_text_is_unpacked_and_nothing_larger() {
+        let gzip = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            std::io::Write::write_all(&mut encoder, text).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert_eq!(Stored::of(gzip(b"kernel log")).unwrap().text, Some(b"kernel log".to_vec()));
+        let whole = Stored::of(gzip(&[b'x'; READABLE])).unwrap();
+        assert_eq!(whole.text.map(|text| text.len()), Some(READABLE));
+        // 50 MB of zeros in 50 kB.
+        assert_eq!(Stored::of(gzip(&vec![0; 50 << 20])).unwrap().text, None);
+        assert!(Stored::of(b"no gzip".to_vec()).unwrap_err().starts_with("it is no gzip file"));
+    }
 
     #[test]
     fn only_the_oldest_above_the_limit_are_deleted() {

@@ -2,4 +2,5 @@
 
 pub mod config;
 pub mod crd;
+pub mod mail;
 pub mod rules;

@@ -13,6 +13,7 @@ use crate::controller::state::evictions::Evictions;
 use crate::controller::state::fleet::Fleet;
 use crate::controller::state::kubelets::Kubelets;
 use crate::controller::state::leadership::Leadership;
+use crate::controller::state::outbox::Outbox;
 use crate::controller::state::site::Site;
 use crate::controller::state::time::ApiTime;
 use crate::controller::state::wakes::Wakes;
@@ -32,6 +33,7 @@ pub struct Context {
     pub leadership: Leadership,
     pub alerts: Alerts,
     pub evictions: Evictions,
+    pub outbox: Outbox,
     pub kubelets: Kubelets,
     /// The limit of BMC resets in 10 min.
     pub resets: Pace,
@@ -66,6 +68,7 @@ impl Context {
             leadership: Leadership::default(),
             alerts: Alerts::default(),
             evictions: Evictions::default(),
+            outbox: Outbox::default(),
             kubelets: Kubelets::default(),
             resets: Pace::default(),
             receiving: watch_channel::Sender::new(0),

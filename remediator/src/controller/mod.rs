@@ -3,7 +3,7 @@
 mod context;
 mod inputs;
 mod outputs;
-mod reconcile;
+pub(crate) mod reconcile;
 mod services;
 mod state;
 #[cfg(test)]
@@ -123,6 +123,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     });
     parts.spawn(inputs::poll::follow(context.clone()));
     parts.spawn(outputs::notices::follow(context.clone()));
+    parts.spawn(outputs::outbox::follow(context.clone()));
     parts.spawn(outputs::evidence::follow(context.clone()));
     parts.spawn(outputs::adopt::follow(context.clone()));
     parts.spawn(outputs::site_warnings::follow(context.clone()));

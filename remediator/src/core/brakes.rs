@@ -212,7 +212,7 @@ pub fn many_are_down(Census { members, down }: Census) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::record::{Episode, Mail, Repair, Step};
+    use crate::core::record::{Episode, Mail, MailKind, Repair, Step};
     use crate::core::why::{Reason, Why};
 
     const BRAKES: Brakes = Brakes {
@@ -294,9 +294,9 @@ mod tests {
         let counts = |rung, why| {
             let mut episode = Episode::begin(1, rung, at(0), Reason::new(why, "first"));
             let outcome = episode.why.clone();
-            let step = Step { at: at(0), rung, outcome, verdicts: vec![], kernel_log: None, evidence: None };
+            let step = Step::plain(at(0), rung, outcome);
             episode.steps.push(step);
-            episode.mails.push(Mail { message_id: "<1@x>".into(), accepted_at: None });
+            episode.mails.push(Mail::due(MailKind::Escalation, "<1@x>".into(), at(0)));
             let repair = Repair { episode: Some(episode), ..Repair::default() };
             let past = Past::of(&Record { repair, ..Record::default() });
             (past.asked.len(), past.asked_people.len())

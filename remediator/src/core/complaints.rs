@@ -14,7 +14,11 @@ pub fn receive(board: &[Complaint], received: impl IntoIterator<Item = Complaint
     let mut next = board.to_vec();
     for complaint in received {
         match next.iter_mut().find(|known| known.fingerprint == complaint.fingerprint) {
-            Some(known) if complaint.since >= known.since => *known = complaint,
+            Some(known) if complaint.since >= known.since => {
+                // A poll knows only the address that we ask, which may be of no use to a person.
+                let external_url = complaint.external_url.clone().or(known.external_url.take());
+                *known = Complaint { external_url, ..complaint };
+            }
             Some(_) => {}
             None => next.push(complaint),
         }
@@ -91,6 +95,8 @@ mod tests {
             summary: String::new(),
             labels: Default::default(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         }
     }
 

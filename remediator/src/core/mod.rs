@@ -13,6 +13,7 @@ pub mod memory;
 pub mod names;
 pub mod notices;
 pub mod observation;
+pub mod outbox;
 pub mod policy;
 pub mod pool;
 pub mod record;

@@ -58,7 +58,7 @@ pub fn standing(pool: &str, of: &PoolStanding, now: Timestamp) -> Vec<Notice> {
     let notice = |word: &str, why, subject: String, text: String| Notice {
         key: format!("{word}.{pool}"),
         why,
-        subject: format!("[OSSCI] pool {pool}: {subject}"),
+        subject: format!("pool {pool}: {subject}"),
         text,
     };
     let resume =

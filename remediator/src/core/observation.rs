@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::budget::Seat;
+use super::outbox::Answer;
 use super::record::{ProvisioningState, ResetState};
 use super::taint::TaintKey;
 use super::why::Reason;
@@ -67,8 +68,8 @@ pub struct Observation {
     pub pods: Vec<PodView>,
     /// The answers to the last evictions that were not accepted, by pod (`namespace/name`).
     pub refused: BTreeMap<String, String>,
-    /// The mail that the mail server accepted in this reconcile.
-    pub accepted_mail: Option<String>,
+    /// What the outbox knows of the mail that this reconcile asked for.
+    pub mail: Option<MailAnswer>,
     /// The outcome of the reset that was requested in this reconcile.
     pub reset: Option<ResetAnswer>,
     /// The answer of the provisioning service in this reconcile.
@@ -99,6 +100,13 @@ pub struct Observation {
     /// Fingerprints of the alerts that fire by Alertmanager's last answer and are neither silenced
     /// nor inhibited; `None`: no Alertmanager is configured.
     pub active: Option<BTreeSet<String>>,
+}
+
+/// What the outbox knows of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailAnswer {
+    pub message_id: String,
+    pub answer: Answer,
 }
 
 /// The outcome of a reset by the BMC.

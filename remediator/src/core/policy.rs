@@ -148,6 +148,24 @@ pub struct ProvisioningPolicy {
     pub every: Duration,
 }
 
+/// What the Message-IDs of a site's mails are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailNames {
+    /// The domain of the sender.
+    pub domain: String,
+    /// The cluster, in a form that a Message-ID may contain.
+    pub cluster: String,
+}
+
+impl MailNames {
+    /// Returns the Message-ID of what these parts name.
+    pub fn message_id(&self, parts: &[&str]) -> String {
+        let cluster = Some(self.cluster.as_str()).filter(|cluster| !cluster.is_empty());
+        let parts: Vec<_> = cluster.into_iter().chain(parts.iter().copied()).collect();
+        format!("<{}@{}>", parts.join("."), self.domain)
+    }
+}
+
 /// All that `decide` knows of the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -165,6 +183,7 @@ pub struct Policy {
     /// The brakes of a whole pool.
     pub brakes: Brakes,
     pub maintenance: Maintenance,
+    pub mail: MailNames,
 }
 
 /// The label of the nodes of a pool; its value is [`Pool::label`].

@@ -99,6 +99,8 @@ mod tests {
             summary: String::new(),
             labels: labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         }
     }
 

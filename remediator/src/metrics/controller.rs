@@ -60,6 +60,12 @@ pub struct ByStage {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Mails {
+    pub kind: &'static str,
+    pub outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByEnd {
     pub rung: &'static str,
     pub outcome: &'static str,
@@ -83,6 +89,11 @@ table! {
         paused: Gauge = Gauge::default(), "paused", "1 while a person has paused everything disruptive";
         not_understood: Gauge = Gauge::default(), "records_not_understood",
             "Records that are inconsistent or cannot be read; their nodes are left alone";
+        mail_configured: Gauge = Gauge::default(), "mail_configured", "1 if the policy says how mails are sent";
+        mails_unaccepted: Gauge = Gauge::default(), "mails_unaccepted",
+            "Mails that are due and that no server has accepted, on the leader";
+        mail_oldest: Stamp = Stamp::default(), "mail_oldest_unaccepted_timestamp_seconds",
+            "Since when the oldest mail that no server has accepted has been due; 0: there is none";
         pool_nodes: Family<ByPool, Gauge> = Family::default(), "pool_nodes", "Nodes of the pool";
         pool_tainted: Family<ByPool, Gauge> = Family::default(), "pool_tainted_nodes",
             "Nodes of the pool with a taint of ours";
@@ -118,6 +129,8 @@ table! {
         decisions: Family<ByWhy, Counter> = Family::default(), "decisions", "Decisions that changed the record";
         acts: Family<ByKind, Counter> = Family::default(), "acts", "Actions on the cluster by kind";
         turn_errors: Counter = Counter::default(), "turn_errors", "Reconciles that failed and are retried";
+        mails: Family<Mails, Counter> = Family::default(), "mails",
+            "Mails by kind and outcome; recipient-refused counts the refused recipients of accepted mails";
         api_requests: Calls = Calls::default(), "api_requests",
             "Requests to the Kubernetes API by verb and status code; 409 is a conflict, which is retried";
         repairs_started: Family<ByKind, Counter> = Family::default(), "repairs_started",

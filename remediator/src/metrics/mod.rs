@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::agent::{AgentMetrics, ByOrder};
 pub use self::controller::{
-    ByEnd, ByKind, ByPhase, ByPool, ByPoolAndRung, ByStage, ByWarning, ByWhy, Code, Metrics, Outcome, Standings,
+    ByEnd, ByKind, ByPhase, ByPool, ByPoolAndRung, ByStage, ByWarning, ByWhy, Code, Mails, Metrics, Outcome, Standings,
 };
 
 /// The content type of the metrics page.
@@ -88,6 +88,7 @@ mod tests {
             ("ByPhase", "`rung` `phase`"),
             ("ByEnd", "`rung` `outcome`"),
             ("ByKind", "`kind`"),
+            ("Mails", "`kind` `outcome`"),
             ("ByWarning", "`warning`"),
             ("ByWhy", "`why`"),
             ("Outcome", "`outcome`"),

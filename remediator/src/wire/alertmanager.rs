@@ -22,6 +22,8 @@ const SUMMARY: usize = 500;
 #[derive(Debug, Deserialize)]
 pub struct Payload<'a> {
     pub version: String,
+    #[serde(rename = "externalURL", default)]
+    pub external_url: String,
     #[serde(default, borrow)]
     pub alerts: Vec<&'a RawValue>,
 }
@@ -37,6 +39,8 @@ pub struct Alert {
     pub annotations: BTreeMap<String, String>,
     pub starts_at: Timestamp,
     pub fingerprint: String,
+    #[serde(rename = "generatorURL", default)]
+    pub generator_url: String,
 }
 
 /// What an alert means for the controller.
@@ -60,6 +64,8 @@ pub struct ListedAlert {
     pub annotations: BTreeMap<String, String>,
     pub starts_at: Timestamp,
     pub fingerprint: String,
+    #[serde(rename = "generatorURL", default)]
+    pub generator_url: String,
     pub status: ListedStatus,
 }
 
@@ -83,8 +89,9 @@ impl ListedAlert {
             annotations: self.annotations.clone(),
             starts_at: self.starts_at,
             fingerprint: self.fingerprint.clone(),
+            generator_url: self.generator_url.clone(),
         };
-        alert.meaning(cluster, now)
+        alert.meaning(cluster, None, now)
     }
 }
 
@@ -135,7 +142,8 @@ impl Alert {
 
     /// Returns the meaning, from the contract's labels and the annotation `summary`; never from
     /// `alertname`.
-    pub fn meaning(&self, cluster: Option<&str>, now: Timestamp) -> Meaning {
+    /// `sender`: the address of its Alertmanager.
+    pub fn meaning(&self, cluster: Option<&str>, sender: Option<&str>, now: Timestamp) -> Meaning {
         let label = |name: &str| self.labels.get(name).map(String::as_str);
         let heartbeat = label("remediation") == Some("heartbeat");
         // Where one Prometheus evaluates the rules of several clusters, the heartbeat has no
@@ -175,9 +183,19 @@ impl Alert {
                 summary: summary.chars().take(SUMMARY).collect(),
                 labels_cut: labels.len() < self.labels.len(),
                 labels,
+                generator_url: link(&self.generator_url),
+                external_url: sender.and_then(link),
             },
         }
     }
+}
+
+/// Returns the address if a reader may follow it.
+fn link(address: &str) -> Option<String> {
+    const LONGEST: usize = 2_000;
+    let follows = address.starts_with("https://") || address.starts_with("http://");
+    let plain = address.len() <= LONGEST && !address.contains(|c: char| c.is_whitespace() || c.is_control());
+    (follows && plain).then(|| address.to_owned())
 }
 
 /// Truncates to microseconds, as the record does. Prometheus sends nanoseconds, and a repeated
@@ -221,7 +239,7 @@ mod tests {
     }
 
     fn ignored(labels: serde_json::Value, cluster: Option<&str>) -> &'static str {
-        match alert(labels).meaning(cluster, Timestamp::UNIX_EPOCH) {
+        match alert(labels).meaning(cluster, None, Timestamp::UNIX_EPOCH) {
             Meaning::Ignored(why) => why,
             other => panic!("not ignored: {other:?}"),
         }
@@ -230,7 +248,9 @@ mod tests {
     #[test]
     fn the_contracts_labels_make_a_complaint() {
         let alert = alert(json!({"node": "gpu-1", "remediation": "reboot", "check": "rocm-smi", "cluster": "lab"}));
-        let Meaning::Complaint { node, complaint } = alert.meaning(Some("lab"), Timestamp::UNIX_EPOCH) else {
+        let Meaning::Complaint { node, complaint } =
+            alert.meaning(Some("lab"), Some("https://am.example"), Timestamp::UNIX_EPOCH)
+        else {
             panic!()
         };
         assert_eq!((node.as_str(), complaint.ask, complaint.firing), ("gpu-1", Ask::Reboot, true));
@@ -256,7 +276,7 @@ mod tests {
         let mut alert = alert(json!({"node": "gpu-1", "remediation": "reboot"}));
         let mut since = |starts_at: &str, now: &str| {
             alert.starts_at = starts_at.parse().unwrap();
-            match alert.meaning(None, now.parse().unwrap()) {
+            match alert.meaning(None, None, now.parse().unwrap()) {
                 Meaning::Complaint { complaint, .. } => complaint.since.to_string(),
                 other => panic!("{other:?}"),
             }
@@ -281,9 +301,9 @@ mod tests {
     #[test]
     fn a_heartbeat_asks_for_nothing() {
         let heartbeat = alert(json!({"remediation": "heartbeat"}));
-        assert_eq!(heartbeat.meaning(None, Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
-        assert_eq!(heartbeat.meaning(Some("here"), Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
+        assert_eq!(heartbeat.meaning(None, None, Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
+        assert_eq!(heartbeat.meaning(Some("here"), None, Timestamp::UNIX_EPOCH), Meaning::Heartbeat);
         let theirs = alert(json!({"remediation": "heartbeat", "cluster": "there"}));
-        assert_eq!(theirs.meaning(Some("here"), Timestamp::UNIX_EPOCH), Meaning::Ignored("another cluster"));
+        assert_eq!(theirs.meaning(Some("here"), None, Timestamp::UNIX_EPOCH), Meaning::Ignored("another cluster"));
     }
 }

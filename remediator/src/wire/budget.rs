@@ -77,8 +77,8 @@ pub const NOTICE_PREFIX: &str = "notice.ossci.amd.com/";
 /// The switches for the whole cluster, set by people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// The notices on record: names of annotations, and when the mail was accepted.
-    pub notices: BTreeMap<String, Option<Timestamp>>,
+    /// The notices on record, by the names of their annotations.
+    pub notices: BTreeMap<String, Told>,
     /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
     /// The brakes ignore what was before this time.
@@ -88,9 +88,37 @@ pub struct Switches {
 /// Begins the value of a notice whose mail is not accepted yet.
 const NOT_YET: &str = "mail not accepted yet, since ";
 
-/// Returns the annotation of a notice: before its mail is sent, and when it was accepted.
-pub fn notice_value(accepted: bool, now: Timestamp) -> String {
-    if accepted { format!("{now:.0}") } else { format!("{NOT_YET}{now:.0}") }
+/// How far a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Its mail has been due since then.
+    Due(Timestamp),
+    /// A mail server accepted it then.
+    Accepted(Timestamp),
+}
+
+impl Told {
+    /// Returns when its mail was accepted.
+    pub fn accepted(&self) -> Option<Timestamp> {
+        match self {
+            Self::Accepted(at) => Some(*at),
+            Self::Due(_) => None,
+        }
+    }
+
+    /// Returns the annotation of a notice.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Due(since) => format!("{NOT_YET}{since:.0}"),
+            Self::Accepted(at) => format!("{at:.0}"),
+        }
+    }
+
+    /// A time that cannot be read is one long ago.
+    fn parse(text: &str) -> Self {
+        let time = |text: &str| text.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        text.strip_prefix(NOT_YET).map_or_else(|| Self::Accepted(time(text)), |since| Self::Due(time(since)))
+    }
 }
 
 /// Returns the name of a notice's annotation, valid whatever the pool is called.
@@ -99,9 +127,7 @@ pub fn notice_name(key: &str) -> String {
 }
 
 /// Returns the notices on record, by the names of their annotations.
-fn notices(map: &ConfigMap) -> BTreeMap<String, Option<Timestamp>> {
+fn notices(map: &ConfigMap) -> BTreeMap<String, Told> {
     let annotations = map.metadata.annotations.iter().flatten().filter(|(key, _)| key.starts_with(NOTICE_PREFIX));
-    // A time that cannot be read is one long ago.
-    let accepted = |value: &String| (!value.starts_with(NOT_YET)).then(|| value.parse().unwrap_or(Timestamp::MIN));
-    annotations.map(|(key, value)| (key.clone(), accepted(value))).collect()
+    annotations.map(|(key, value)| (key.clone(), Told::parse(value))).collect()
 }

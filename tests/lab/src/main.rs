@@ -11,7 +11,7 @@ use ossci_lab::facts::Facts;
 use ossci_lab::fault::{Broken, Fault, Faults, Until};
 use ossci_lab::node_dir::NodeDir;
 use ossci_lab::sim_host::SimHost;
-use ossci_lab::{bench, cargo_deny, demo, enclosure, environment, runner, setup, stand_in, storm, vm};
+use ossci_lab::{bench, cargo_deny, demo, enclosure, environment, mail_kills, runner, setup, stand_in, storm, vm};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -107,6 +107,13 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Kills the remediator before and after each step of the delivery of a mail
+    MailKills {
+        #[arg(long, default_value_t = 100)]
+        times: usize,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Breaks a node of a running lab
     Break {
         node: String,
@@ -178,6 +185,8 @@ enum Measured {
     Fleet,
     /// The cost of an agent for its node, and of thousands for the API server
     Agents,
+    /// How soon mails are accepted, and what a silent mail server costs
+    Mail,
     /// The time from an order to systemd, on a virtual machine
     Orders,
 }
@@ -278,6 +287,10 @@ async fn run(command: Command) -> Result<i32> {
             }
             Some(dir) => vm::run(&dir, &stories, enclosure::end_wanted()?).await?,
         },
+        Command::MailKills { times, place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => mail_kills::run(&dir, times, enclosure::end_wanted()?).await?,
+        },
         Command::DpkgCuts { every, place } => match enclosure::inside() {
             None => {
                 vm::prepare().await?;
@@ -320,6 +333,7 @@ async fn run(command: Command) -> Result<i32> {
                     Measured::Routing => bench::routing::run(&dir).await?,
                     Measured::Remediator => bench::remediator::run(&dir, enclosure::end_wanted()?).await?,
                     Measured::Fleet => bench::fleet::run(&dir, enclosure::end_wanted()?).await?,
+                    Measured::Mail => bench::mail::run(&dir, enclosure::end_wanted()?).await?,
                     Measured::Agents => bench::agents::run(&dir, enclosure::end_wanted()?).await?,
                 };
                 return Ok(i32::from(!met));

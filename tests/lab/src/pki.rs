@@ -68,6 +68,17 @@ impl Pki {
         self.issue(name, params)
     }
 
+    /// A certificate that no client may accept: for another name, or one that has expired.
+    pub fn bad_server(&self, file: &str, names: &[&str], expired: bool) -> Result<Pair> {
+        let mut params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        if expired {
+            (params.not_before, params.not_after) =
+                (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+        }
+        self.issue(file, params)
+    }
+
     /// A client certificate that identifies a user and a group to the API server.
     pub fn client(&self, file: &str, user: &str, group: Option<&str>) -> Result<Pair> {
         let mut params = CertificateParams::new(Vec::new())?;

@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
+use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
 
 use crate::audit::{Chronicle, NodeStory};
@@ -86,6 +87,9 @@ pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> 
         player.audience.step(line, step);
         player.step(step).await.with_context(|| format!("story {}: {line}", story.name))?;
     }
+    if story.steps.iter().any(|(_, step)| matches!(step, Step::MailServer { .. })) {
+        player.mail_server(None).await?;
+    }
     player.judge(story).await
 }
 
@@ -134,6 +138,7 @@ impl Player<'_> {
                 let said = self.lab.kubectl.run(&args).await;
                 ensure!(said.is_err(), "the API server accepted it: {said:?}");
             }
+            Step::MailServer { refuses } => self.mail_server(*refuses).await?,
             Step::Policy(yaml) => self.lab.change_policy(yaml).await?,
             Step::Quiet(time) => self.quiet(*time).await?,
             Step::Routes(routes) => self.lab.alerting.route(*routes).await?,
@@ -179,6 +184,13 @@ impl Player<'_> {
         }
         match fact {
             Fact::Mail => return Ok(!self.witness.mails_about(node).is_empty()),
+            Fact::Reply => return Ok(!self.witness.replies_about(node).is_empty()),
+            Fact::Says(words) => {
+                let repair = Api::<NodeRepair>::all(self.lab.admin.clone()).get_opt(node).await?;
+                let record = repair.map(|repair| repair.record());
+                let episode = record.and_then(|record| record.repair.episode);
+                return Ok(episode.is_some_and(|episode| episode.why.message.contains(words)));
+            }
             Fact::Strikes(count) => return self.has_strikes(node, *count).await,
             Fact::Seen(count) => return self.lab.alerting.has_seen(node, *count).await,
             Fact::Alert(standing) => return self.lab.alerting.stands(node, *standing).await,
@@ -272,6 +284,16 @@ impl Player<'_> {
                 bail!("something happened after {}; so far:\n{}", watch.read(), self.told(&names[at])?);
             }
         }
+        Ok(())
+    }
+
+    /// Tells the mail server, by its own interface for such faults, what to answer to every sender.
+    async fn mail_server(&self, refuses: Option<u16>) -> Result<()> {
+        let url = format!("{}/api/v1/chaos", self.lab.facts.inbox);
+        let sender =
+            json!({ "ErrorCode": refuses.unwrap_or(451), "Probability": if refuses.is_some() { 100 } else { 0 } });
+        let answer = self.client.put(url).json(&json!({ "Sender": sender })).send().await?;
+        answer.error_for_status().context("telling the mail server what to refuse")?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 use crate::debian::PACKAGES;
 use crate::pins::{PEERS, PINS, Pin, version};
 use crate::sources::SOURCES;
-use crate::{environment, process};
+use crate::{environment, npm, process};
 
 /// Disk space of a first setup: downloads, Go's build cache and the results.
 const DISK_NEEDED_GB: u64 = 15;
@@ -73,10 +73,11 @@ pub fn run() -> Result<()> {
             sources.push(source);
         }
     }
-    if missing.is_empty() && packages.is_empty() && sources.is_empty() {
+    let scripts = npm::is_there()?;
+    if missing.is_empty() && packages.is_empty() && sources.is_empty() && scripts {
         println!(
             "setup: all {} tools are in {} ({})",
-            PINS.len() + PACKAGES.len() + SOURCES.len(),
+            PINS.len() + PACKAGES.len() + SOURCES.len() + 1,
             tools_dir()?.display(),
             watch.read()
         );
@@ -96,6 +97,9 @@ pub fn run() -> Result<()> {
     }
     for source in sources {
         source.fetch(&go)?;
+    }
+    if !scripts {
+        npm::fetch()?;
     }
     println!("setup: done ({})", watch.read());
     Ok(())

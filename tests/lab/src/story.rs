@@ -18,10 +18,13 @@
 //! await NODE order KIND within 60s   (the kind of the newest order in its record)
 //! await NODE agent STATE within 60s  (the state that the agent reports for its order)
 //! await NODE mail within 60s
+//! await NODE reply within 60s        (a mail in the thread of that one)
+//! await NODE says WORDS within 60s   (the message in its record contains these words)
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
 //! power NODE...                      (a power failure: the boot ends without an order)
+//! mail refuses 451 | mail accepts    (what the mail server answers to every sender)
 //! api down | api up                  (for the remediator only)
 //! freeze leader | thaw leader        (stops the leading remediator, which still believes it leads)
 //! freeze agent NODE | thaw agent NODE
@@ -101,6 +104,10 @@ pub enum Step {
     Api {
         down: bool,
     },
+    /// The status with which the mail server refuses each sender; `None`: it accepts.
+    MailServer {
+        refuses: Option<u16>,
+    },
     /// Stops the leading remediator, or lets it continue.
     Freeze {
         stop: bool,
@@ -153,6 +160,9 @@ pub enum Fact {
     /// The state that the agent reports for its order.
     Agent(String),
     Mail,
+    Reply,
+    /// Words of the current message in the record.
+    Says(String),
     PodGone(String),
     /// The highest number of strikes of any check.
     Strikes(u32),
@@ -288,6 +298,10 @@ fn step(line: &str) -> Result<Step> {
             group_interval: seconds(interval)?.as_secs(),
             repeat_interval: seconds(repeat)?.as_secs(),
         }),
+        ["mail", "accepts"] => Step::MailServer { refuses: None },
+        ["mail", "refuses", status] => {
+            Step::MailServer { refuses: Some(status.parse().context("a status is a number like 451")?) }
+        }
         ["silence", node] => Step::Silence { node: owned(node) },
         ["unsilence", node] => Step::Unsilence { node: owned(node) },
         ["alert", node, labels @ ..] if !labels.is_empty() => {
@@ -338,6 +352,8 @@ fn awaited(fact: &[&str]) -> Result<Fact> {
         ["order", kind] => Fact::Order((*kind).to_owned()),
         ["agent", state] => Fact::Agent((*state).to_owned()),
         ["mail"] => Fact::Mail,
+        ["reply"] => Fact::Reply,
+        ["says", words @ ..] if !words.is_empty() => Fact::Says(words.join(" ")),
         ["pod", pod, "gone"] => Fact::PodGone((*pod).to_owned()),
         ["strikes", count] => Fact::Strikes(count.parse().context("strikes are a number")?),
         ["seen", count] => Fact::Seen(count.parse().context("strikes are a number")?),

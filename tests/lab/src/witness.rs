@@ -70,8 +70,17 @@ impl Witness {
         writes
     }
 
-    /// Mails whose subject names the node, without duplicates.
+    /// Mails whose subject names the node, without duplicates and without the answers to them.
     pub fn mails_about(&self, node: &str) -> Vec<&Mail> {
+        self.mails_naming(node).into_iter().filter(|mail| !is_reply(mail)).collect()
+    }
+
+    /// Answers to mails whose subject names the node.
+    pub fn replies_about(&self, node: &str) -> Vec<&Mail> {
+        self.mails_naming(node).into_iter().filter(|mail| is_reply(mail)).collect()
+    }
+
+    fn mails_naming(&self, node: &str) -> Vec<&Mail> {
         let names =
             |subject: &str| subject.split(|c: char| !(c.is_alphanumeric() || c == '-')).any(|word| word == node);
         let mut mails: Vec<&Mail> = Vec::new();
@@ -82,4 +91,8 @@ impl Witness {
         }
         mails
     }
+}
+
+fn is_reply(mail: &Mail) -> bool {
+    mail.subject.starts_with("Re: ")
 }

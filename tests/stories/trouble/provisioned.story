@@ -28,8 +28,8 @@ register pv-rejoins1
 await pv-heals1 phase Healed within 90s
 await pv-rejoins1 phase Healed within 120s
 await pv-fails1 phase Escalated within 60s
-await pv-ends1 phase Escalated within 90s
-await pv-learned2 phase Escalated within 60s
+await pv-ends1 phase Escalated within 150s
+await pv-learned2 phase Escalated within 120s
 kubectl annotate node pv-held1 ossci.amd.com/hold-
 await pv-held1 phase Healed within 90s
 quiet 4s

@@ -233,6 +233,8 @@ mod tests {
             summary: "three strikes".into(),
             labels: BTreeMap::new(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         }
     }
 

@@ -191,7 +191,9 @@ fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BT
     let mut ignored: BTreeMap<&'static str, (usize, String)> = BTreeMap::new();
     for alert in &payload.alerts {
         let (fingerprint, meaning) = match Alert::read(alert) {
-            Ok(alert) => (alert.fingerprint.clone(), alert.meaning(site.cluster.as_deref(), now)),
+            Ok(alert) => {
+                (alert.fingerprint.clone(), alert.meaning(site.cluster.as_deref(), Some(&payload.external_url), now))
+            }
             Err(error) => (error.to_string(), Meaning::Ignored("not understood")),
         };
         let outcome = match meaning {

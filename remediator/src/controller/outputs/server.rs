@@ -17,7 +17,7 @@ use crate::core::brakes::Storm;
 use crate::core::policy::Policy;
 use crate::core::record::Rung;
 use crate::core::why::Why;
-use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings};
+use crate::metrics::{ByPhase, ByPool, ByPoolAndRung, ByWhy, Standings, seconds};
 use crate::metrics_server;
 use ossci_base::clock;
 use ossci_base::words::ClosedWord;
@@ -33,7 +33,12 @@ pub async fn plain(address: SocketAddr, context: Arc<Context>) -> anyhow::Result
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    metrics_server::page(context.metrics.page(&standings(&context.fleet, &context.site().policy, context.now())))
+    let (site, mails) = (context.site(), context.outbox.standing());
+    let shown = standings(&context.fleet, &site.policy, context.now());
+    shown.mail_configured.set(site.mailer.is_some().into());
+    shown.mails_unaccepted.set(i64::try_from(mails.unaccepted).unwrap_or(i64::MAX));
+    shown.mail_oldest.set(mails.oldest.map_or(0.0, seconds));
+    metrics_server::page(context.metrics.page(&shown))
 }
 
 /// Reasons to wait. Each has a series even when no node waits, so that alerting rules find it.

@@ -9,13 +9,14 @@ use super::budget::Budget;
 use super::sight::Sight;
 use super::{evict, observe, record, taints};
 use crate::api::request::{RequestError, doing};
-use crate::api::{evidence_maps, scripts};
+use crate::api::scripts;
 use crate::controller::context::Context;
 use crate::controller::services::provisioning;
 use crate::controller::state::site::Site;
 use crate::core::decide::Action;
-use crate::core::observation::{NodeView, Observation, ProvisioningAnswer, ResetAnswer};
-use crate::core::record::{ProvisioningState, ResetState};
+use crate::core::observation::{MailAnswer, NodeView, Observation, ProvisioningAnswer, ResetAnswer};
+use crate::core::outbox::{Answer, Due};
+use crate::core::record::{Mail, ProvisioningState, ResetState};
 use crate::core::taint::TaintKey;
 use crate::metrics::ByKind;
 use crate::wire::node_repair::NodeRepair;
@@ -34,8 +35,7 @@ pub enum Outcome {
     Node(Box<SlimNode>),
     /// The record as our write left it.
     Record(Box<NodeRepair>),
-    MailAccepted(String),
-    MailRefused,
+    Mail(MailAnswer),
     Reset(ResetAnswer),
     Provisioning(ProvisioningAnswer),
 }
@@ -88,7 +88,7 @@ pub async fn act(acting: &Acting<'_>, action: Action) -> Result<Outcome, Request
             budget.give_back(&node).await?;
             Outcome::Done
         }
-        Action::SendMail { message_id } => mail(acting, message_id).await,
+        Action::SendMail(due) => Outcome::Mail(mail(acting, &due)),
         Action::ResetNode { id, boot_id } => {
             let at = requested.filter(|(known, _)| *known == id).map(|(_, at)| *at);
             let (state, message) = reset(acting, &boot_id, at).await?;
@@ -121,7 +121,7 @@ fn kind(action: &Action) -> &'static str {
         Action::Evict(_) => "evict",
         Action::IssueOrder(_) => "issue-order",
         Action::WithdrawOrder { .. } => "withdraw-order",
-        Action::SendMail { .. } => "send-mail",
+        Action::SendMail(_) => "send-mail",
         Action::ResetNode { .. } => "reset-node",
         Action::StartProvisioning { .. } => "start-provisioning",
         Action::LookAtProvisioning { .. } => "look-at-provisioning",
@@ -210,25 +210,22 @@ async fn still(
     Ok(view.filter(|view| view.boot_id == boot_id && view.hold.is_none()))
 }
 
-/// Sends the escalation mail. A mail that the server does not accept is sent again without end: a
-/// person has to hear of the node.
-async fn mail(acting: &Acting<'_>, message_id: String) -> Outcome {
-    let Acting { context, site, sight, seen, .. } = *acting;
-    let node = sight.name();
-    let Some(mailer) = &site.mailer else {
-        tracing::error!(node, "escalation mail not sent: the policy names no mail server");
-        return Outcome::MailRefused;
-    };
+/// Puts a mail into the outbox, which sends it, and returns what the outbox knows of it.
+fn mail(acting: &Acting<'_>, mail: &Mail) -> MailAnswer {
+    let Acting { context, site, sight, .. } = *acting;
     let record = sight.repair.record();
-    let files = evidence_maps::files_of(&context.client, &context.namespace, &record).await;
-    match mailer.escalate(&message_id, &node, seen.node.as_ref(), &record, files).await {
-        Ok(()) => {
-            tracing::info!(node, message_id, "escalation mail accepted");
-            Outcome::MailAccepted(message_id)
-        }
-        Err(error) => {
-            tracing::error!(node, error = format!("{error:#}"), "escalation mail not accepted, sent again in 30 s");
-            Outcome::MailRefused
-        }
-    }
+    let episode = record.repair.episode.as_ref();
+    let due = Due {
+        message_id: mail.message_id.clone(),
+        kind: mail.kind,
+        about: sight.name(),
+        pool: episode.and_then(|episode| episode.pool.clone()).unwrap_or_default(),
+        since: mail.due_at.or(episode.map(|episode| episode.since)).unwrap_or_else(|| context.now()),
+        notice: None,
+    };
+    let answer = match (context.outbox.post(due), &site.mailer) {
+        (Answer::Waits(_), None) => Answer::Waits(Some("the policy names no mail server; set mail".to_owned())),
+        (answer, _) => answer,
+    };
+    MailAnswer { message_id: mail.message_id.clone(), answer }
 }

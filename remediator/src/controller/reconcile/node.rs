@@ -29,8 +29,6 @@ const LOST_RACE: Duration = Duration::from_millis(50);
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 /// How soon the controller looks again for pods whose eviction it asked for.
 const EVICTING: Duration = Duration::from_secs(2);
-/// How soon a refused mail is sent again.
-const MAILING: Duration = Duration::from_secs(30);
 
 /// Reconciles the node; returns when to look again, `None` when nothing is recorded of it or this
 /// replica does not lead.
@@ -246,10 +244,12 @@ async fn carry_out(
             let has = Needs { record: true, ..sight.has };
             held.sight = Some(Sight { repair: *repair, has, ..sight });
         }
-        Outcome::MailAccepted(message_id) => held.answers.accepted_mail = Some(message_id),
+        Outcome::Mail(answer) => {
+            held.answers.mail = Some(answer);
+            held.sight = Some(sight);
+        }
         Outcome::Reset(answer) => held.answers.reset = Some(answer),
         Outcome::Provisioning(answer) => held.answers.provisioned = Some(answer),
-        Outcome::MailRefused => return Ok(Round::Ends(Some(MAILING))),
     }
     Ok(Round::Goes)
 }

@@ -167,7 +167,7 @@ impl Surroundings<'_> {
             node,
             pods: sight.pods.clone(),
             refused: self.evictions.refused(name),
-            accepted_mail: answers.accepted_mail,
+            mail: answers.mail,
             reset: answers.reset,
             provisioned: answers.provisioned,
             bmc: site.bmc.is_some(),

@@ -119,15 +119,12 @@ impl Plan {
                 | Action::IssueOrder(_)
                 | Action::WithdrawOrder { .. }
                 | Action::TakePlace
-                | Action::LookAtProvisioning { .. },
+                | Action::LookAtProvisioning { .. }
+                | Action::SendMail(_),
             ) => Needs::default(),
             Some(Action::RemoveTaint { .. }) => Needs { node: true, ..Needs::default() },
             Some(
-                Action::Evict(_)
-                | Action::GivePlaceBack
-                | Action::SendMail { .. }
-                | Action::ResetNode { .. }
-                | Action::StartProvisioning { .. },
+                Action::Evict(_) | Action::GivePlaceBack | Action::ResetNode { .. } | Action::StartProvisioning { .. },
             ) => Needs { record: true, node: true, ..Needs::default() },
         }
     }
@@ -198,7 +195,7 @@ fn goes_on(before: &Repair, next: &Repair) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::record::Rung;
+    use crate::core::record::{Mail, MailKind, Rung};
     use crate::core::taint::{Taint, TaintKey};
     use crate::core::why::{Reason, Why};
 
@@ -259,10 +256,12 @@ mod tests {
 
     #[test]
     fn an_action_without_a_version_needs_fresh_objects() {
-        let mail = Action::SendMail { message_id: "m".into() };
-        for action in [mail, Action::Evict(Vec::new()), Action::GivePlaceBack] {
+        for action in [Action::Evict(Vec::new()), Action::GivePlaceBack] {
             assert_eq!(plan_of(&[], Some(action)).needs(), Needs { record: true, ..NODE });
         }
+        // The sender reads the record that a mail is about.
+        let mail = Mail::due(MailKind::Escalation, "m".into(), Timestamp::UNIX_EPOCH);
+        assert_eq!(plan_of(&[], Some(Action::SendMail(mail))).needs(), Needs::default());
         assert_eq!(NODE.missing(NODE), None);
         assert_eq!((Needs { record: true, ..NODE }).missing(NODE), Some(Needs { record: true, ..Needs::default() }));
     }

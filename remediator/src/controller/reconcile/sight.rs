@@ -3,7 +3,7 @@
 
 use kube::ResourceExt;
 
-use crate::core::observation::{PodView, ProvisioningAnswer, ResetAnswer};
+use crate::core::observation::{MailAnswer, PodView, ProvisioningAnswer, ResetAnswer};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
@@ -80,7 +80,7 @@ impl std::ops::BitOr for Needs {
 /// The answers to what this reconcile asked of other services.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
-    pub accepted_mail: Option<String>,
+    pub mail: Option<MailAnswer>,
     pub reset: Option<ResetAnswer>,
     pub provisioned: Option<ProvisioningAnswer>,
 }

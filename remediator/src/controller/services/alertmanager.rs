@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::Client;
 
-use crate::controller::services::outbound;
+use crate::outbound;
 use crate::wire::policy_file::AlertmanagerFile;
 
 /// Timeout of a request; a slower replica counts as one that does not answer.

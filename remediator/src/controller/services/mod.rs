@@ -2,6 +2,5 @@
 //! provisioning service.
 
 pub mod alertmanager;
-pub mod outbound;
 pub mod provisioning;
 pub mod redfish;

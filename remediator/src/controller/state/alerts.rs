@@ -114,6 +114,8 @@ mod tests {
             summary: String::new(),
             labels: [("cluster".to_owned(), cluster.to_owned())].into(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         };
         for (cluster, several) in [("a", false), ("a", false), ("b", true), ("a", true)] {
             alerts.saw_cluster(&of(cluster));

@@ -7,6 +7,7 @@ pub mod evictions;
 pub mod fleet;
 pub mod kubelets;
 pub mod leadership;
+pub mod outbox;
 pub mod site;
 pub mod time;
 pub mod wakes;

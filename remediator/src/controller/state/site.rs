@@ -32,8 +32,7 @@ impl Site {
     pub fn of(yaml: &str) -> anyhow::Result<Self> {
         let file = PolicyFile::parse(yaml)?;
         let names = file.taint_names();
-        let mailer = file.mail.clone().map(|mail| Mailer::new(mail, &names));
-        let mailer = mailer.transpose().context("setting up mail")?;
+        let mailer = Mailer::of(&file).context("setting up mail")?;
         let alertmanager = file.alertmanager.as_ref().map(Replicas::new).transpose().context("alertmanager")?;
         Ok(Self {
             policy: file.policy(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::observation::PodView;
-use crate::core::record::{Order, ProvisioningState};
+use crate::core::record::{Mail, Order, ProvisioningState};
 use crate::core::taint::TaintKey;
 
 /// One change to the cluster, or one request to a service outside it.
@@ -23,9 +23,8 @@ pub enum Action {
     WithdrawOrder {
         id: String,
     },
-    SendMail {
-        message_id: String,
-    },
+    /// Put a recorded mail into the outbox, or ask what became of it.
+    SendMail(Mail),
     /// Ask the node's BMC for the recorded reset.
     ResetNode {
         id: String,

@@ -52,8 +52,8 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
     }
 
     // The account begins with the request: a mail that is sent immediately has no other step.
-    let first =
-        Step { at: moment.now, rung, outcome: why.clone(), verdicts: Vec::new(), kernel_log: None, evidence: None };
+    let boot_id = Some(node.boot_id.clone());
+    let first = Step { boot_id, ..Step::plain(moment.now, rung, why.clone()) };
     let episode = Episode {
         pool: moment.policy.pool_of(node).map(|pool| pool.name.clone()),
         node_uid: node.uid.clone(),

@@ -61,11 +61,14 @@ pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Poli
     let moment = Moment { record, seen, now, policy };
     let repair = climb::advance(moment);
     let network = network::advance(moment);
-    let look_again = [repair.look_again, network.look_again].into_iter().flatten().min();
+    let mut look_again = [repair.look_again, network.look_again].into_iter().flatten().min();
 
     let mut next = record.repair.clone();
-    if let Some(episode) = repair.next {
-        if episode.phase.is_over() {
+    if let Some(mut episode) = repair.next {
+        let phase = episode.phase;
+        episode.mails.retain(|mail| mail.accepted_at.is_some() || mail.is_of(phase));
+        if phase.is_over() {
+            episode.mails.extend(transitions::reply(moment, &episode));
             next.history.push(transitions::account(&episode, now));
             let surplus = next.history.len().saturating_sub(HISTORY);
             next.history.drain(..surplus);
@@ -76,6 +79,15 @@ pub fn decide(record: &Record, seen: &Observation, now: Timestamp, policy: &Poli
     if let Some(track) = network.next {
         next.network = Some(track);
         return Decision { next, action: None, why: network.why, look_again };
+    }
+    if let Some(ended) = record.repair.episode.as_ref().filter(|episode| episode.phase.is_over()) {
+        let episode = transitions::accepting(moment, ended);
+        if episode != *ended {
+            next.episode = Some(episode);
+            return Decision { next, action: None, why: repair.why, look_again };
+        }
+        let posted = ended.mails.iter().any(|mail| mail.is_wanted_in(ended.phase)).then_some(transitions::OUTBOX);
+        look_again = look_again.into_iter().chain(posted).min();
     }
     let repairing = record.repair.episode.as_ref().is_some_and(|episode| !episode.phase.is_over());
     let slow = record.repair.network.as_ref().is_some_and(|track| !track.phase.is_over());

@@ -51,6 +51,12 @@ fn capturing(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Epis
     let mut noted = noting(moment, episode, outcome, verdicts);
     // The first capture counts: on a later rung the node may not remember its GPUs.
     noted.expected = noted.expected.or_else(|| report.and_then(|report| report.expected.clone()));
+    if let Some(report) = report {
+        if noted.cards.is_empty() {
+            noted.cards.clone_from(&report.cards);
+        }
+        noted.software = noted.software.or_else(|| report.software.clone());
+    }
     if let Some((step, report)) = noted.steps.last_mut().zip(report) {
         step.kernel_log.clone_from(&report.kernel_log);
         step.evidence.clone_from(&report.evidence);
@@ -188,7 +194,18 @@ fn reboot(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode
     opinion
 }
 
+/// The output of the script goes with the step that tells how it ended.
 fn reimaging(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
+    let mut opinion = reimaged(moment, episode, node);
+    let output = agent_report::report(moment, episode).and_then(|report| report.evidence.clone());
+    let noted = opinion.next.as_mut().filter(|next| next.steps.len() > episode.steps.len());
+    if let Some(step) = noted.and_then(|next| next.steps.last_mut()) {
+        step.evidence = output;
+    }
+    opinion
+}
+
+fn reimaged(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     let late = episode.until.is_none_or(|until| moment.now >= until);
     let report = agent_report::report(moment, episode);
     let failed = |message: String| climb_to(moment, episode, Rung::Manual, Reason::new(Why::ReimageFailed, message));

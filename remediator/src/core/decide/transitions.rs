@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::moment::{Moment, Opinion};
-use crate::core::observation::{NodeView, PodView};
-use crate::core::record::{AgentReport, Episode, Mail, PastEpisode, Phase, Rung, Step, Verdict};
+use crate::core::observation::{MailAnswer, NodeView, PodView};
+use crate::core::outbox::Answer;
+use crate::core::record::{AgentReport, Episode, Mail, MailKind, PastEpisode, Phase, Rung, Step, Verdict};
 use crate::core::taint::{Taint, TaintState};
 use crate::core::why::{Reason, Why};
 
@@ -18,8 +19,8 @@ pub(super) fn to(moment: Moment, episode: &Episode, phase: Phase, why: Reason) -
 
 /// Returns the episode with one more step in its account.
 pub(super) fn noting(moment: Moment, episode: &Episode, outcome: Reason, verdicts: &[Verdict]) -> Episode {
-    let (at, rung, verdicts) = (moment.now, episode.rung, verdicts.to_vec());
-    let step = Step { at, rung, outcome, verdicts, kernel_log: None, evidence: None };
+    let boot_id = moment.seen.node.as_ref().map(|node| node.boot_id.clone());
+    let step = Step { boot_id, verdicts: verdicts.to_vec(), ..Step::plain(moment.now, episode.rung, outcome) };
     let mut next = episode.clone();
     next.steps.push(step);
     next
@@ -73,10 +74,8 @@ pub(super) fn escalating(moment: Moment, episode: &Episode) -> Opinion<Episode> 
     let mut next = episode.clone();
     // A mail that only says that the node waits is not due any more.
     next.mails.retain(|mail| mail.accepted_at.is_some());
-    next.mails.push(Mail {
-        message_id: format!("<{}.{}@ossci.amd.com>", episode.number, episode.node_uid),
-        accepted_at: None,
-    });
+    let message_id = message_id(moment, episode, None);
+    next.mails.push(Mail::due(MailKind::Escalation, message_id, moment.now));
     to(moment, &next, Phase::Escalating, why)
 }
 
@@ -131,30 +130,64 @@ pub(super) fn let_go(moment: Moment, episode: &Episode, report: &AgentReport) ->
     }
 }
 
-/// Returns the Message-ID of the mail about a wait of this episode that began when its phase did.
-pub(super) fn waiting_mail(episode: &Episode) -> String {
-    format!("<{}.waiting-{}.{}@ossci.amd.com>", episode.number, episode.since.as_second(), episode.node_uid)
+/// Returns the Message-ID of a transition. A record that was deleted begins again at number 1, so
+/// the episode's start is in it.
+fn message_id(moment: Moment, episode: &Episode, what: Option<&str>) -> String {
+    let (number, began) = (episode.number.to_string(), episode.started_at.as_second().to_string());
+    let parts: Vec<&str> =
+        [&number, &began].into_iter().map(String::as_str).chain(what).chain([&*episode.node_uid]).collect();
+    moment.policy.mail.message_id(&parts)
 }
 
-/// Returns the episode with the mail that was accepted in this reconcile.
+/// Returns the part of a Message-ID that names this wait, whatever the policy says by now.
+pub(super) fn wait_of(episode: &Episode) -> String {
+    format!("waiting-{}", episode.since.as_second())
+}
+
+/// Returns the Message-ID of the mail about a wait of this episode that began when its phase did.
+pub(super) fn waiting_mail(moment: Moment, episode: &Episode) -> String {
+    message_id(moment, episode, Some(&wait_of(episode)))
+}
+
+/// Returns the episode with the mail that a server has accepted, if one has.
 pub(super) fn accepting(moment: Moment, episode: &Episode) -> Episode {
-    let accepted = moment.seen.accepted_mail.as_deref();
     let mut next = episode.clone();
+    let Some(MailAnswer { message_id, answer: Answer::Accepted(accepted) }) = &moment.seen.mail else { return next };
     for mail in &mut next.mails {
-        if mail.accepted_at.is_none() && Some(mail.message_id.as_str()) == accepted {
+        if mail.accepted_at.is_none() && mail.message_id == *message_id {
             mail.accepted_at = Some(moment.now);
+            mail.subject = Some(accepted.subject.clone()).filter(|subject| !subject.is_empty());
+            mail.sent_as.clone_from(&accepted.sent_as);
+            mail.refused.clone_from(&accepted.refused);
         }
     }
     next
 }
 
+/// Returns the answer in the thread of a mail that an episode sent: it has ended, so nothing is
+/// asked of a person any more.
+pub(super) fn reply(moment: Moment, episode: &Episode) -> Option<Mail> {
+    episode.mails.iter().find(|mail| mail.accepted_at.is_some())?;
+    let message_id = message_id(moment, episode, Some("ended"));
+    Some(Mail::due(MailKind::Ended, message_id, moment.now))
+}
+
 pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
     let mut next = accepting(moment, episode);
     if next.mails.iter().all(|mail| mail.accepted_at.is_some()) {
-        return to(moment, &next, Phase::Escalated, asked());
+        return to(moment, &next, Phase::Escalated, asked(&next));
     }
     match shared_mail(moment, episode) {
-        None => stays(episode, None),
+        None => match &moment.seen.mail {
+            Some(MailAnswer { answer: Answer::Waits(Some(words)), .. }) => {
+                let text = format!("a person is needed; no mail server has accepted the mail yet: {words}");
+                Opinion {
+                    look_again: Some(OUTBOX),
+                    ..stays_because(moment, episode, Reason::new(Why::MailPending, text))
+                }
+            }
+            Some(_) | None => stays(episode, Some(OUTBOX)),
+        },
         Some(false) => stays(episode, Some(SHARED_MAIL)),
         Some(true) => {
             next.mails.iter_mut().for_each(|mail| mail.accepted_at = mail.accepted_at.or(Some(moment.now)));
@@ -163,6 +196,9 @@ pub(super) fn mailing(moment: Moment, episode: &Episode) -> Opinion<Episode> {
         }
     }
 }
+
+/// How soon an episode looks again into the outbox, which wakes it at each answer.
+pub(super) const OUTBOX: Duration = Duration::from_secs(300);
 
 /// How soon an episode looks again whether the pool's mail was accepted, or is wanted no more.
 const SHARED_MAIL: Duration = Duration::from_secs(30);
@@ -174,8 +210,10 @@ pub(super) fn shared_mail(moment: Moment, episode: &Episode) -> Option<bool> {
 }
 
 /// The reason of a node that a person has to repair.
-pub(super) fn asked() -> Reason {
-    Reason::new(Why::MailAccepted, "a person was asked by mail; removing the taint releases the node")
+pub(super) fn asked(episode: &Episode) -> Reason {
+    let refused: Vec<_> = episode.mails.iter().flat_map(|mail| &mail.refused).map(String::as_str).collect();
+    let but = if refused.is_empty() { String::new() } else { format!("; refused: {}", refused.join(", ")) };
+    Reason::new(Why::MailAccepted, format!("a person was asked by mail; removing the taint releases the node{but}"))
 }
 
 /// Names the first three pods and counts the rest.

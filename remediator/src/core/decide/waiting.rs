@@ -8,12 +8,14 @@ use jiff::Timestamp;
 use super::fresh::Evidence;
 use super::moment::{Moment, Opinion};
 use super::objections::{hands_off, not_reimaged, only_tainted, pods_first, untouched};
-use super::transitions::{accepting, asked, climb_to, escalating, stays, stays_because, to, waiting_mail};
+use super::transitions::{
+    OUTBOX, accepting, asked, climb_to, escalating, stays, stays_because, to, wait_of, waiting_mail,
+};
 use super::{fresh, taint_steps};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
 use crate::core::policy::{Mode, Pool};
-use crate::core::record::{Complaint, Episode, Mail, Phase, Rung};
+use crate::core::record::{Complaint, Episode, Mail, MailKind, Phase, Rung};
 use crate::core::taint::Taint;
 use crate::core::why::{Reason, Why};
 
@@ -110,8 +112,8 @@ pub(super) fn escalated(moment: Moment, episode: &Episode, node: &NodeView) -> O
     }
     let mut opinion = untainted(moment, episode, node, moment.pool(node));
     if let Some(next) = opinion.next.as_mut().filter(|next| next.taint.is_some()) {
-        next.why = asked();
-        opinion.why = asked();
+        next.why = asked(next);
+        opinion.why = next.why.clone();
     }
     opinion
 }
@@ -123,14 +125,16 @@ fn telling(moment: Moment, episode: &Episode, opinion: Opinion<Episode>) -> Opin
         return opinion;
     }
     let told = episode.since.saturating_add(moment.policy.times.waiting).unwrap_or(Timestamp::MAX);
-    let message_id = waiting_mail(episode);
-    let known = episode.mails.iter().any(|mail| mail.message_id == message_id);
+    let message_id = waiting_mail(moment, episode);
+    let wait = format!(".{}.", wait_of(episode));
+    let known = episode.mails.iter().any(|mail| mail.message_id.contains(&wait));
     let mut next = accepting(moment, episode);
     if !known && moment.now >= told {
-        next.mails.push(Mail { message_id, accepted_at: None });
+        next.mails.push(Mail::due(MailKind::Waiting, message_id, moment.now));
     }
     let wait = (!known && moment.now < told).then(|| moment.until(told));
-    let look_again = opinion.look_again.into_iter().chain(wait).min();
+    let posted = next.mails.iter().any(|mail| mail.accepted_at.is_none()).then_some(OUTBOX);
+    let look_again = opinion.look_again.into_iter().chain(wait).chain(posted).min();
     Opinion { next: (next != *episode).then_some(next), look_again, ..opinion }
 }
 

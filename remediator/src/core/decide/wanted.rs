@@ -7,8 +7,10 @@ use super::moment::Moment;
 use super::{agent_report, climb, objections, provisioning, transitions};
 use crate::core::budget::Seat;
 use crate::core::observation::NodeView;
-use crate::core::policy::DrainMode;
-use crate::core::record::{Episode, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung};
+use crate::core::policy::{DrainMode, Mode};
+use crate::core::record::{
+    Episode, MailKind, NetworkTrack, Order, OrderKind, Phase, ProofOf, ProofTerms, ResetState, Rung,
+};
 use crate::core::taint::{Taint, TaintState};
 
 /// Returns the first action that the record calls for and the cluster does not show yet.
@@ -28,7 +30,10 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
     if let Some(action) = place(moment, episode) {
         return Some(action);
     }
-    let episode = episode?;
+    let episode = episode.or(repair.episode.as_ref())?;
+    if episode.phase.is_over() {
+        return mail(moment, episode);
+    }
     match episode.phase {
         Phase::Draining => evictions(moment),
         Phase::Reimaging => provisioning::wanted(moment, episode),
@@ -38,13 +43,21 @@ pub(super) fn wanted(moment: Moment) -> Option<Action> {
             .filter(|reset| reset.state == ResetState::Pending)
             .map(|reset| Action::ResetNode { id: reset.id.clone(), boot_id: reset.boot_id.clone() }),
         Phase::Escalating if transitions::shared_mail(moment, episode).is_some() => None,
-        Phase::Waiting | Phase::Escalating => episode
-            .mails
-            .iter()
-            .find(|mail| mail.accepted_at.is_none())
-            .map(|mail| Action::SendMail { message_id: mail.message_id.clone() }),
+        Phase::Waiting | Phase::Escalating => mail(moment, episode),
         _ => None,
     }
+}
+
+/// A mail that no server has accepted is in the outbox.
+fn mail(moment: Moment, episode: &Episode) -> Option<Action> {
+    let due = episode.mails.iter().find(|mail| mail.is_wanted_in(episode.phase))?;
+    // In mode observe no person is asked for anything.
+    let pool = moment.seen.node.as_ref().and_then(|node| moment.pool(node));
+    if due.kind == MailKind::Waiting && pool.is_some_and(|pool| pool.mode == Mode::Observe) {
+        return None;
+    }
+    let answered = moment.seen.mail.as_ref().is_some_and(|answer| answer.message_id == due.message_id);
+    (!answered).then(|| Action::SendMail(due.clone()))
 }
 
 /// Returns the taint write that is due: an intent still on record has not been seen on the node, or

@@ -49,6 +49,12 @@ pub struct Complaint {
     /// Some labels are left out, because they are too many or too long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub labels_cut: bool,
+    /// The graph of the alert's expression in its Prometheus.
+    #[serde(rename = "generatorURL", default, skip_serializing_if = "Option::is_none")]
+    pub generator_url: Option<String>,
+    /// The address of the Alertmanager that sent it, for people.
+    #[serde(rename = "externalURL", default, skip_serializing_if = "Option::is_none")]
+    pub external_url: Option<String>,
 }
 
 closed_words! {

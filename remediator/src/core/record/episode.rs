@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Inventory;
+use super::{Card, Inventory, Mail, Software};
 use crate::core::taint::{Taint, TaintKey};
 use crate::core::why::{Reason, Why};
 use ossci_base::closed_words;
@@ -57,6 +57,9 @@ pub struct Step {
     pub rung: Rung,
     /// The outcome, in one sentence.
     pub outcome: Reason,
+    /// The boot on which the Node was then.
+    #[serde(rename = "bootID", default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
     /// The verdicts of the checks, if the step is a proof or a capture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
@@ -66,6 +69,13 @@ pub struct Step {
     /// The ConfigMap in our namespace with the rest of the evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+}
+
+impl Step {
+    /// Returns a step with an outcome and nothing else.
+    pub fn plain(at: Timestamp, rung: Rung, outcome: Reason) -> Self {
+        Self { at, rung, outcome, boot_id: None, verdicts: Vec::new(), kernel_log: None, evidence: None }
+    }
 }
 
 /// The verdict of one check, as the exporter's `/probe` returned it.
@@ -87,18 +97,6 @@ impl Verdict {
         let (verdict, reason) = (said.0.to_owned(), said.1.map(str::to_owned));
         Self { check: check.to_owned(), verdict, reason, detail, started_at }
     }
-}
-
-/// A mail that a transition requires.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Mail {
-    /// The Message-ID, chosen by us: a mail sent twice after a crash is one mail for the reader.
-    #[serde(rename = "messageID")]
-    pub message_id: String,
-    /// When the mail server accepted it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accepted_at: Option<Timestamp>,
 }
 
 closed_words! {
@@ -205,6 +203,12 @@ pub struct Episode {
     /// not remember them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
+    /// What names these GPUs: the node may not remember one that is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
+    /// The versions that were in use before the first destructive step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<Software>,
 }
 
 impl Episode {
@@ -231,6 +235,8 @@ impl Episode {
             slowest_boot_seconds: None,
             provisioning: None,
             expected: None,
+            cards: Vec::new(),
+            software: None,
         }
     }
 

@@ -3,10 +3,12 @@
 
 mod complaint;
 mod episode;
+mod mail;
 mod order;
 
 pub use self::complaint::{Ask, Complaint, Severity};
 pub use self::episode::*;
+pub use self::mail::{Mail, MailKind};
 pub use self::order::*;
 
 use jiff::Timestamp;

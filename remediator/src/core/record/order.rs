@@ -5,7 +5,7 @@ use std::ops::Not;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-pub use ossci_base::contract::inventory::Inventory;
+pub use ossci_base::contract::inventory::{Card, Inventory};
 use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -285,15 +285,45 @@ pub struct AgentReport {
     /// The GPUs that the node should show, if the order was a capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected: Option<Inventory>,
+    /// What names these GPUs, if the order was a capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<Card>,
+    /// The versions that were in use, if the order was a capture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub software: Option<Software>,
+}
+
+/// The versions that a node used, as far as it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Software {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Of the module `amdgpu` that was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rocm: Option<String>,
 }
 
 impl AgentReport {
     /// Returns a report without the fields of a proof or a capture.
     pub fn plain(order_id: String, boot_id: String, state: AgentState, at: Timestamp, message: String) -> Self {
-        let (proof, verdicts) = (None, Vec::new());
-        let (kernel_log, evidence, expected) = (None, None, None);
-        let crash_kernel = false;
-        Self { order_id, boot_id, state, at, message, crash_kernel, proof, verdicts, kernel_log, evidence, expected }
+        Self {
+            order_id,
+            boot_id,
+            state,
+            at,
+            message,
+            crash_kernel: false,
+            proof: None,
+            verdicts: Vec::new(),
+            kernel_log: None,
+            evidence: None,
+            expected: None,
+            cards: Vec::new(),
+            software: None,
+        }
     }
 }
 

@@ -57,6 +57,7 @@ fn of_all(event: Event, on: &mut On) -> String {
         Event::Pause => {
             on.switch("pause", format!("{budget} ossci.amd.com/pause=world"), format!("{budget} ossci.amd.com/pause-"))
         }
+        Event::Mail => on.switch("mail", "mail refuses".to_owned(), "mail accepts".to_owned()),
         Event::Clock(seconds) => {
             let clock = |seconds: i64| format!("clock {seconds:+}s");
             on.switch("clock", clock(seconds), clock(0))
@@ -169,6 +170,8 @@ mod tests {
             Event::Mode,
             Event::Budget,
             Event::Pause,
+            Event::Mail,
+            Event::Mail,
             Event::Clock(-3600),
             Event::Crash(Crash::BeforeTheAction),
         ];

@@ -9,10 +9,13 @@ use crate::core::brakes::{self, Past, Storm};
 use crate::core::budget::{self, Holder, Place, Places};
 use crate::core::decide::{Action, Decision, decide};
 use crate::core::gates::{self, Around};
-use crate::core::observation::{NodeView, Observation, PodView, ResetAnswer};
+use crate::core::observation::{MailAnswer, NodeView, Observation, PodView, ResetAnswer};
+use crate::core::outbox::{Accepted, Answer};
 use crate::core::policy::POOL;
 use crate::core::pool::{self, Holding, Member};
-use crate::core::record::{AgentReport, AgentState, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung};
+use crate::core::record::{
+    AgentReport, AgentState, Mail, MailKind, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung,
+};
 use crate::core::taint::TaintKey;
 use crate::core::why::{Reason, Why};
 
@@ -68,7 +71,7 @@ impl World {
         None
     }
 
-    fn observation(&self, m: usize, answers: (Option<String>, Option<ResetAnswer>)) -> Observation {
+    fn observation(&self, m: usize, answers: (Option<MailAnswer>, Option<ResetAnswer>)) -> Observation {
         let machine = &self.machines[m];
         let record = &machine.record;
         let episode = record.repair.episode.as_ref();
@@ -128,7 +131,7 @@ impl World {
         Observation {
             node: machine.exists.then(|| view(machine)),
             pods: if listed && machine.pods { vec![pod] } else { vec![] },
-            accepted_mail: answers.0,
+            mail: answers.0,
             reset: answers.1,
             bmc: self.bmc,
             dead: !machine.ready && machine.silent_since.is_some_and(|since| self.now - since > DEAD),
@@ -175,7 +178,7 @@ impl World {
     }
 
     /// Carries out one action. `false`: nothing more happens now.
-    fn act(&mut self, m: usize, action: Action, answers: &mut (Option<String>, Option<ResetAnswer>)) -> bool {
+    fn act(&mut self, m: usize, action: Action, answers: &mut (Option<MailAnswer>, Option<ResetAnswer>)) -> bool {
         let crash = self.crashes.take();
         if crash == Some(Crash::BeforeTheAction) {
             if let Action::ResetNode { id, .. } = action {
@@ -184,7 +187,7 @@ impl World {
             return false;
         }
         self.check_action(m, &action);
-        let (now, clock) = (self.now, self.clock());
+        let (now, clock, refuses) = (self.now, self.clock(), self.mail_refuses);
         let machine = &mut self.machines[m];
         match action {
             Action::PlaceTaint { key, replaces } => {
@@ -196,11 +199,18 @@ impl World {
             Action::Evict(_) => return false,
             Action::IssueOrder(order) => machine.record.order = Some(*order),
             Action::WithdrawOrder { .. } => machine.record.order = None,
-            Action::SendMail { message_id } => {
-                machine.facts.mails.push(now);
-                let asked = machine.record.repair.episode.as_ref().is_some_and(|e| e.phase == Phase::Escalating);
-                machine.facts.owes_proof &= !asked;
-                answers.0 = Some(message_id);
+            Action::SendMail(Mail { message_id, kind, .. }) => {
+                let answer = if refuses {
+                    Answer::Waits(Some("452 try later".into()))
+                } else {
+                    // An answer in the thread asks nothing of anybody.
+                    if kind != MailKind::Ended {
+                        machine.facts.mails.push(now);
+                    }
+                    machine.facts.owes_proof &= kind != MailKind::Escalation;
+                    Answer::Accepted(Accepted::default())
+                };
+                answers.0 = Some(MailAnswer { message_id, answer });
             }
             // Whether it was sent is not known.
             Action::ResetNode { id, .. } if machine.left_reset.as_ref() == Some(&id) => {

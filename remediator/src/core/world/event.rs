@@ -27,6 +27,8 @@ pub(super) enum Event {
     Pause,
     /// A person allows the pool no more than its taints, and everything again.
     Mode,
+    /// The mail server stops accepting mails; and accepts them again.
+    Mail,
     /// The controller's clock is set an hour ahead, or back; and set right again.
     Clock(i64),
     /// The controller ends at its next action.
@@ -96,7 +98,8 @@ impl fmt::Display for Event {
 impl World {
     /// Returns the events that can happen now.
     pub(super) fn events(&self) -> Vec<Event> {
-        let mut all = vec![Event::Tick, Event::Day, Event::Window, Event::Budget, Event::Pause, Event::Mode];
+        let mut all =
+            vec![Event::Tick, Event::Day, Event::Window, Event::Budget, Event::Pause, Event::Mode, Event::Mail];
         all.extend([HOUR, -HOUR].map(Event::Clock));
         if self.crashes.is_none() {
             all.extend([Crash::BeforeTheAction, Crash::BeforeItsAnswer].map(Event::Crash));
@@ -128,6 +131,10 @@ impl World {
             Event::Mode => {
                 let mode = &mut self.policy.pools[0].mode;
                 *mode = if *mode == Mode::Taint { Mode::Reimage } else { Mode::Taint };
+                self.all_saw_an_event();
+            }
+            Event::Mail => {
+                self.mail_refuses = !self.mail_refuses;
                 self.all_saw_an_event();
             }
             Event::Clock(skew) => self.skew = if self.skew == 0 { skew } else { 0 },
@@ -257,6 +264,8 @@ impl Machine {
             summary: "three strikes".into(),
             labels: Default::default(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         });
     }
 

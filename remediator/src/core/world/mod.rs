@@ -127,6 +127,8 @@ struct World {
     /// The controller ends at its next action: before it is carried out, or before its answer.
     crashes: Option<Crash>,
     bmc: bool,
+    /// No mail server accepts a mail.
+    mail_refuses: bool,
     /// When a mail about many nodes that need a person was accepted.
     pool_mailed: Option<Timestamp>,
     /// Attempts of a rung that did not end with a healthy node, in a row.
@@ -192,6 +194,7 @@ impl World {
             window_closed: false,
             crashes: None,
             bmc: true,
+            mail_refuses: false,
             pool_mailed: None,
             lost_in_a_row: BTreeMap::new(),
             broken: None,

@@ -112,7 +112,7 @@ impl World {
         let stands = |why| notices.iter().any(|notice| notice.why == why);
         let (stopped, full) = (stands(Why::RungNotWorking), stands(Why::TaintLimit));
         self.pool_mailed = stands(Why::ManyNeedPerson).then(|| self.pool_mailed.unwrap_or(self.clock()));
-        let mut wrong = None;
+        let (mut wrong, refuses) = (None, self.mail_refuses);
         for machine in &mut self.machines {
             // Of a slow network its alert tells.
             let ours = machine.taints.iter().any(|(key, by)| *by == By::Us && key.is_repair());
@@ -125,7 +125,7 @@ impl World {
             let open = machine.record.repair.episode.as_ref().filter(|episode| !episode.phase.is_over());
             let heard = open.is_some_and(|episode| episode.mails.iter().any(|mail| mail.accepted_at.is_some()));
             let told_of_pool = stopped || full && open.is_some_and(|episode| episode.why.why == Why::TaintLimit);
-            let needs = (ours || sick) && !told_of_pool && !heard;
+            let needs = (ours || sick) && !told_of_pool && !heard && !refuses;
             let facts = &mut machine.facts;
             facts.needs_since = if needs { facts.needs_since.or(Some(now)) } else { None };
             let told = facts.mails.last().copied().into_iter().chain(facts.needs_since).max();

@@ -154,7 +154,14 @@ impl World {
         // A week ago is as long ago as a year.
         let ago = |second: i64| (self.now - second).clamp(-2 * DAY, 8 * DAY);
         let since = |time: jiff::Timestamp| ago(time.as_second());
-        (self.skew, self.paused, self.window_closed, self.crashes, self.policy.pools[0].mode.to_string())
+        (
+            self.mail_refuses,
+            self.skew,
+            self.paused,
+            self.window_closed,
+            self.crashes,
+            self.policy.pools[0].mode.to_string(),
+        )
             .hash(&mut hash);
         (&self.lost_in_a_row, self.places.keys().collect::<Vec<_>>()).hash(&mut hash);
         for machine in &self.machines {

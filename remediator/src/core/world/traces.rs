@@ -42,7 +42,7 @@ fn two_nodes(depth: usize) {
                 | Deed::Cordon
                 | Deed::Release
         ),
-        Event::Window | Event::Pause | Event::Mode | Event::Clock(_) | Event::Crash(_) => false,
+        Event::Window | Event::Pause | Event::Mode | Event::Mail | Event::Clock(_) | Event::Crash(_) => false,
     });
     assert!(found.violations.is_empty(), "{}", shown(&found));
     println!("{}", shown(&found));

@@ -3,6 +3,7 @@
 
 mod bmc;
 mod limits;
+mod mail;
 mod peers;
 mod pools;
 
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bmc::{BmcFile, NODE};
 pub use self::limits::{BrakesFile, BudgetFile, LoadTestFile, ProofFile, TimesFile};
-pub use self::peers::{AlertmanagerFile, ID, MailFile, ReimageFile, ServiceFile, Tls};
+pub use self::mail::{GraphFile, MailFile, OauthFile, Tls, Way};
+pub use self::peers::{AlertmanagerFile, ID, ReimageFile, ServiceFile};
 pub use self::pools::{MaintenanceFile, PoolFile, WindowFile};
 use super::slim_node::TaintNames;
 use crate::core::brakes::Brakes;
@@ -110,8 +112,8 @@ pub enum PolicyError {
     NoServiceAddress(String),
     #[error("reimage.service.pollSeconds is 0; set the seconds between two requests")]
     NoServicePoll,
-    #[error("mail.to is empty; name at least one address")]
-    NoReader,
+    #[error("mail.{0}")]
+    Mail(String),
 }
 
 impl PolicyFile {
@@ -183,8 +185,8 @@ impl PolicyFile {
         if let Some(service) = &file.reimage.service {
             service.check()?;
         }
-        if file.mail.as_ref().is_some_and(|mail| mail.to.is_empty()) {
-            return Err(PolicyError::NoReader);
+        if let Some(mail) = &file.mail {
+            mail.check()?;
         }
         Ok(file)
     }
@@ -225,6 +227,7 @@ impl PolicyFile {
                 taint_percent: self.brakes.taint_percent,
                 slow_percent: self.brakes.slow_percent,
             },
+            mail: MailFile::names(self.mail.as_ref(), self.cluster.as_deref()),
             maintenance: Maintenance {
                 labels: self.maintenance.labels.clone(),
                 taints: self.maintenance.taints.clone(),

@@ -1,7 +1,6 @@
-//! The policy's sections `alertmanager`, `mail` and `reimage`: services outside the controller.
+//! The policy's sections `alertmanager` and `reimage`: services outside the controller.
 //! BMCs have their own file.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 use super::PolicyError;
 use super::bmc::NODE;
 use crate::core::policy::ProvisioningPolicy;
-use ossci_base::closed_words;
 
 /// Which Alertmanagers are asked for firing alerts and silences.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -33,48 +31,6 @@ pub struct AlertmanagerFile {
 
 fn a_minute() -> u32 {
     60
-}
-
-closed_words! {
-    /// The encryption of the connection to the mail server.
-    pub enum Tls ("tls") { StartTls = "starttls", None = "none" }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MailFile {
-    /// The sender: `OSSCI Ops <ossci@example.com>`.
-    pub from: String,
-    /// The recipients.
-    pub to: Vec<String>,
-    /// Host name of the SMTP server, as in its certificate.
-    pub server: String,
-    /// Port of the SMTP server.
-    #[serde(default = "submission")]
-    pub port: u16,
-    /// How the connection is encrypted.
-    #[serde(default = "starttls")]
-    pub tls: Tls,
-    /// A PEM file with the CA of the server, if it is not a public one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<PathBuf>,
-    /// The account on the server. Absent: no authentication.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// A file that contains only the password.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<PathBuf>,
-    /// Links to add to the mail; `{node}` is replaced by the node's name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub links: BTreeMap<String, String>,
-}
-
-fn submission() -> u16 {
-    587
-}
-
-fn starttls() -> Tls {
-    Tls::StartTls
 }
 
 /// How a node is reimaged: by a script, or by a service of the site.

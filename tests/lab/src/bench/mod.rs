@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod calls;
 pub mod fleet;
+pub mod mail;
 pub mod remediator;
 pub mod routing;
 pub mod rules;

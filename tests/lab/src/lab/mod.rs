@@ -22,7 +22,7 @@ use crate::kubelet::Identity;
 use crate::machine::Machine;
 use crate::pace::Pace;
 use crate::parts::{Site, apiserver, controller_manager, etcd, mailpit, scheduler};
-use crate::pki::Pki;
+use crate::pki::{Pair, Pki};
 use crate::pods::App;
 use crate::process::{self, Process};
 use crate::programs::{Binaries, Controller};
@@ -172,6 +172,11 @@ impl Lab {
         lab.await_remediator().await?;
         lab.facts.write()?;
         Ok(lab)
+    }
+
+    /// Returns a certificate of the lab's CA for a server on this machine.
+    pub fn server_pair(&self, name: &str) -> Result<Pair> {
+        self.pki.server(name)
     }
 
     /// Assigns the nodes that are added from now on to this story and its own pool.

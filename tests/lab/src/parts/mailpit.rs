@@ -23,7 +23,13 @@ pub async fn start(site: &Site, pki: &Pki) -> Result<Mailpit> {
     let mut process = Program::new("mailpit", site.tools.get("mailpit")?)
         .args([flag("database", &folder.join("mail.db")), format!("--listen={web}"), format!("--smtp={smtp}")])
         .args([flag("smtp-tls-cert", &pair.cert), flag("smtp-tls-key", &pair.key)])
-        .args(["--smtp-require-starttls", "--smtp-disable-rdns", "--disable-version-check", "--max=0"])
+        .args([
+            "--smtp-require-starttls",
+            "--smtp-disable-rdns",
+            "--disable-version-check",
+            "--max=0",
+            "--enable-chaos",
+        ])
         .start(&site.log("mailpit"))?;
     let url = format!("http://{web}");
     let client = http()?;

@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::controller::services::outbound;
 use crate::core::record::ProvisioningState;
+use crate::outbound;
 use crate::wire::policy_file::{ID, NODE, ServiceFile};
 
 /// Timeout of an answer. The service only has to accept a reimage in this time.

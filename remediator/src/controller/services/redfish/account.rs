@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::controller::services::outbound;
 use crate::controller::services::redfish::pinned::{Fingerprint, fingerprints};
+use crate::outbound;
 use crate::wire::policy_file::{BmcFile, NODE};
 
 /// One account on one BMC. Deliberately not `Debug`.

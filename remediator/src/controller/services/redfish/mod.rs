@@ -26,8 +26,8 @@ use self::system::{ActionInfo, System, Way};
 use self::talk::{Limits, Talk};
 use self::task::Ending;
 use self::trouble::Trouble;
-use crate::controller::services::outbound;
 use crate::core::record::ResetState;
+use crate::outbound;
 use crate::wire::policy_file::{BmcFile, NODE};
 use ossci_base::clock;
 

@@ -11,9 +11,9 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::controller::services::outbound;
 use crate::controller::services::redfish::account::Account;
 use crate::controller::services::redfish::trouble::{Trouble, of_transport};
+use crate::outbound;
 use ossci_base::clock;
 
 const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";

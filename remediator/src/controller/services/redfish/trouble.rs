@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use crate::controller::services::outbound::deepest;
+use crate::outbound::deepest;
 
 /// Why a request failed. Completes the sentence "the BMC ..".
 #[derive(Debug, thiserror::Error)]

@@ -21,7 +21,7 @@ use crate::core::record::{Complaint, Episode, Phase, Rung};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
-use crate::wire::budget::Switches;
+use crate::wire::budget::{Switches, Told};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::SlimNode;
 
@@ -57,6 +57,8 @@ struct RepairGlance {
     /// It is queued for a budget slot.
     waits: Option<Waiter>,
     open: Option<(Rung, Phase, Why)>,
+    /// Since when its phase has lasted.
+    since: Timestamp,
     /// The record can be read, but contradicts itself.
     nonsense: bool,
     slow: bool,
@@ -70,6 +72,13 @@ impl RepairGlance {
     fn firing(&self) -> impl Iterator<Item = &Complaint> {
         self.board.complaints.iter().filter(|complaint| complaint.firing)
     }
+}
+
+/// A node that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpenCase {
+    pub node: String,
+    pub since: Timestamp,
 }
 
 /// A complaint board, with the UID and resourceVersion that guard a write to it.
@@ -197,6 +206,7 @@ impl Fleet {
             over: episode.is_none_or(pool::is_done),
             waits: pool::waiter_of(name, &record),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
+            since: episode.map_or(Timestamp::MIN, |episode| episode.since),
             nonsense: sense::nonsense(&record).is_some(),
             slow: slow.is_some(),
             placing: open.is_some_and(|episode| episode.taint.is_some())
@@ -240,7 +250,7 @@ impl Fleet {
 
     /// Returns the notices on record, and when their mails were accepted; `None` without a
     /// budget object.
-    pub fn notices(&self) -> Option<BTreeMap<String, Option<Timestamp>>> {
+    pub fn notices(&self) -> Option<BTreeMap<String, Told>> {
         self.read(|known| known.places.as_ref().map(|_| known.switches.notices.clone()))
     }
 
@@ -333,6 +343,18 @@ impl Fleet {
         self.write(|known| {
             known.repairs_listed = true;
             known.repairs.keys().chain(&known.unreadable).filter(|name| !listed.contains(*name)).cloned().collect()
+        })
+    }
+
+    /// Returns the nodes that need a person, by name.
+    pub fn need_person(&self) -> Vec<OpenCase> {
+        let needs = |phase| matches!(phase, Phase::Escalating | Phase::Escalated);
+        self.read(|known| {
+            let open = known.repairs.iter().filter(|(_, repair)| repair.open.is_some_and(|(_, phase, _)| needs(phase)));
+            let mut cases: Vec<_> =
+                open.map(|(node, repair)| OpenCase { node: node.clone(), since: repair.since }).collect();
+            cases.sort();
+            cases
         })
     }
 
@@ -443,6 +465,8 @@ mod tests {
             summary: String::new(),
             labels: Default::default(),
             labels_cut: false,
+            generator_url: None,
+            external_url: None,
         }
     }
 

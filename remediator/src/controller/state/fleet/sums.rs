@@ -16,6 +16,7 @@ use crate::core::pool::{self, Holding, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
 use crate::core::why::Why;
 use crate::wire::budget as wire_budget;
+use crate::wire::budget::Told;
 
 /// A node that was cordoned for longer than this is left to a person and no longer counts.
 const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
@@ -185,7 +186,7 @@ impl Known {
             rung_fails: episode.is_some_and(fails),
             taints_full: brakes::taints_are_full(tainted, size, &policy.brakes),
             shared_mail: brakes::many_need_a_person(&past, size, &policy.brakes, now)
-                .map(|since| self.switches.notices.get(&shared).copied().flatten() >= Some(since)),
+                .map(|since| self.switches.notices.get(&shared).and_then(Told::accepted) >= Some(since)),
             many_slow: brakes::many_are_slow(slow, size, &policy.brakes),
             many_down: brakes::many_are_down(census),
             slowest_boot: past.slowest_boot,

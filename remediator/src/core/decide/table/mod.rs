@@ -15,7 +15,9 @@ use crate::core::observation::{NodeView, PodView, ProvisioningAnswer, ResetAnswe
 
 use crate::core::brakes::Brakes;
 use crate::core::budget::Limits;
-use crate::core::policy::{DrainMode, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, Reimages, Times};
+use crate::core::policy::{
+    DrainMode, MailNames, Maintenance, Mode, Pool, ProofPolicy, ProvisioningPolicy, Reimages, Times,
+};
 use crate::core::record::{AgentReport, AgentState, Script};
 use crate::core::taint::TaintKey;
 use ossci_base::words::ClosedWord;
@@ -75,6 +77,7 @@ pub(in crate::core) fn policy(mode: Option<Mode>) -> Policy {
             taint_percent: 50,
             slow_percent: 20,
         },
+        mail: MailNames { domain: "ossci.amd.com".into(), cluster: String::new() },
         maintenance: Maintenance { labels: BTreeMap::new(), taints: BTreeSet::from(["site/technician".to_owned()]) },
         reimages: reimages.clone(),
         provisioning: None,
@@ -132,7 +135,7 @@ fn deed(action: &Action) -> String {
         Action::Evict(_) => "evict".to_owned(),
         Action::IssueOrder(order) => format!("order {}", order.kind),
         Action::WithdrawOrder { .. } => "withdraw the order".to_owned(),
-        Action::SendMail { .. } => "send the mail".to_owned(),
+        Action::SendMail(_) => "send the mail".to_owned(),
         Action::ResetNode { .. } => "reset by the BMC".to_owned(),
         Action::StartProvisioning { .. } => "reimage by the provisioning service".to_owned(),
         Action::LookAtProvisioning { .. } => "ask the provisioning service".to_owned(),

@@ -66,6 +66,8 @@ fn complaints() -> [Vec<Complaint>; 3] {
         summary: "slow".into(),
         labels: BTreeMap::new(),
         labels_cut: false,
+        generator_url: None,
+        external_url: None,
     };
     [vec![], vec![complaint(-10)], vec![complaint(5)]]
 }

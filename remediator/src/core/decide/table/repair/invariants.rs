@@ -56,7 +56,7 @@ pub(super) fn hold_invariants(moment: &Moment, decision: &Decision, mode: Option
     if seen.node.is_none() {
         let harmless = match &decision.action {
             // A person has to learn of a machine that the provisioning service never gave back.
-            Some(Action::SendMail { .. }) => before.unwrap().provisioning.is_some(),
+            Some(Action::SendMail(_)) => before.unwrap().provisioning.is_some(),
             Some(Action::WithdrawOrder { .. } | Action::GivePlaceBack | Action::LookAtProvisioning { .. }) | None => {
                 true
             }

@@ -157,14 +157,7 @@ fn a_hold_before_the_reboot_does_not_repeat_the_reimage() {
     let fits = |e: &Episode| e.rung == Rung::Reimage && e.phase == Phase::Draining && confirmed(e);
     let draining = episodes().into_iter().flatten().find(fits).unwrap();
     let noted = |whys: &[Why]| {
-        let step = |&why| Step {
-            at: at(1),
-            rung: Rung::Reimage,
-            outcome: Reason::new(why, "noted"),
-            verdicts: vec![],
-            kernel_log: None,
-            evidence: None,
-        };
+        let step = |&why| Step::plain(at(1), Rung::Reimage, Reason::new(why, "noted"));
         Episode { steps: whys.iter().map(step).collect(), ..draining.clone() }
     };
     for (whys, expected) in [

@@ -1,6 +1,9 @@
 //! Every recorded state of an episode, and the observations that can come with it.
 
 use super::*;
+use crate::core::observation::MailAnswer;
+use crate::core::outbox::{Accepted, Answer};
+use crate::core::record::MailKind;
 
 /// Returns every taint that an episode on this rung can have on record.
 pub(super) fn taints(rung: Rung) -> Vec<Option<Taint>> {
@@ -20,7 +23,7 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
         for &phase in Phase::ALL.iter().filter(|phase| !phase.is_over()) {
             for taint in taints(rung) {
                 let mails = matches!(phase, Phase::Escalating | Phase::Escalated)
-                    .then(|| Mail { message_id: "<1.uid-1@ossci.amd.com>".into(), accepted_at: None });
+                    .then(|| Mail::due(MailKind::Escalation, "<1.uid-1@ossci.amd.com>".into(), at(0)));
                 let episode = Episode {
                     phase,
                     until: Some(at(100)),
@@ -87,7 +90,7 @@ pub(super) fn episodes() -> Vec<Option<Episode>> {
 /// Returns the step of a check that failed before anything disruptive.
 fn checked(rung: Rung) -> Step {
     let outcome = Reason::new(Why::StillFailing, "failed");
-    Step { at: at(1), rung, outcome, verdicts: vec![], kernel_log: None, evidence: None }
+    Step::plain(at(1), rung, outcome)
 }
 
 /// Returns one reset in progress, one that was sent, and two that failed or are unknown.
@@ -132,6 +135,8 @@ pub(super) fn complaints() -> Vec<Vec<Complaint>> {
         summary: "three strikes".into(),
         labels: BTreeMap::new(),
         labels_cut: false,
+        generator_url: None,
+        external_url: None,
     };
     vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
 }
@@ -153,7 +158,9 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
             Some(Observation { pods, ..plain.clone() })
         }
         Some(Phase::Escalating) => {
-            Some(Observation { accepted_mail: Some("<1.uid-1@ossci.amd.com>".into()), ..plain.clone() })
+            let accepted = Answer::Accepted(Accepted::default());
+            let mail = Some(MailAnswer { message_id: "<1.uid-1@ossci.amd.com>".into(), answer: accepted });
+            Some(Observation { mail, ..plain.clone() })
         }
         Some(Phase::Waiting) => Some(Observation { seat: Some(Seat::Free), ..plain.clone() }),
         _ => None,
@@ -171,7 +178,10 @@ pub(super) fn observations(episode: Option<&Episode>, node: &Option<NodeView>) -
         }
         Some(phase) if disruptive(phase) => vec![halted(&plain)],
         Some(Phase::Escalating) => {
-            [true, false].map(|accepted| Observation { shared_mail: Some(accepted), ..plain.clone() }).to_vec()
+            let waits = Answer::Waits(Some("452 try later".into()));
+            let mail = Some(MailAnswer { message_id: "<1.uid-1@ossci.amd.com>".into(), answer: waits });
+            let shared = |accepted| Observation { shared_mail: Some(accepted), ..plain.clone() };
+            vec![shared(true), shared(false), Observation { mail, ..plain.clone() }]
         }
         _ => vec![],
     };
