@@ -244,8 +244,10 @@ impl Outbox {
         }
     }
 
-    /// Records that the mail about all of these was not accepted.
-    pub fn refused(&mut self, mails: &[Due], refusal: &Refusal, at: Instant) {
+    /// Records that the mail about all of these was not accepted. Returns whether that is news: the
+    /// same words again change no record.
+    pub fn refused(&mut self, mails: &[Due], refusal: &Refusal, at: Instant) -> bool {
+        let mut news = false;
         let server_waits = if refusal.of_mail {
             FIRST_WAIT
         } else {
@@ -256,6 +258,7 @@ impl Outbox {
         for due in mails {
             if let Some(entry) = self.entries.get_mut(&due.message_id) {
                 entry.refusals += 1;
+                news |= entry.words.as_ref() != Some(&refusal.words);
                 entry.words = Some(refusal.words.clone());
                 entry.not_before = refusal.of_mail.then(|| at + wait(entry.refusals, refusal, mails));
             }
@@ -263,9 +266,11 @@ impl Outbox {
         // A server that takes nothing is what all the others wait for, too.
         if !refusal.of_mail {
             for entry in self.entries.values_mut().filter(|entry| entry.accepted.is_none()) {
+                news |= entry.words.as_ref() != Some(&refusal.words);
                 entry.words = Some(refusal.words.clone());
             }
         }
+        news
     }
 
     /// Returns the mails that no server has accepted.
@@ -338,7 +343,9 @@ mod tests {
                     sent.push((at - from, mails.clone()));
                     match server(&mails) {
                         Ok(()) => outbox.accepted(&mails, &Accepted::default(), at),
-                        Err(refusal) => outbox.refused(&mails, &refusal, at),
+                        Err(refusal) => {
+                            outbox.refused(&mails, &refusal, at);
+                        }
                     }
                 }
                 Next::Wait(Some(wait)) => at += wait.max(Duration::from_millis(1)),
@@ -461,7 +468,8 @@ mod tests {
         outbox.post(escalation(1), begin);
         assert!(matches!(outbox.next(begin), Next::Send(_)));
         let busy = Refusal { retry_after: Some(sec(7)), ..refusal(false) };
-        outbox.refused(&[escalation(1)], &busy, begin);
+        assert!(outbox.refused(&[escalation(1)], &busy, begin), "the first refusal is news");
+        assert!(!outbox.refused(&[escalation(1)], &busy, begin), "the same words again are none");
         assert_eq!(outbox.next(begin), Next::Wait(Some(sec(7))));
         outbox.refused(&[escalation(1)], &Refusal { retry_after: Some(sec(999_999)), ..busy }, begin);
         assert_eq!(outbox.next(begin), Next::Wait(Some(LONGEST)));

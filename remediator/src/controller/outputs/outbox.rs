@@ -94,7 +94,9 @@ async fn send(context: &Context, mailer: &Mailer, due: Vec<Due>) {
         }
     };
     count(context, kind, outcome);
-    context.outbox.answered(&due, &answer);
+    if !context.outbox.answered(&due, &answer) {
+        return;
+    }
     // Of a refusal all learn that wait for the same server.
     let waiting = if answer.is_err() { context.outbox.waiting() } else { Vec::new() };
     let nodes: BTreeSet<&String> =

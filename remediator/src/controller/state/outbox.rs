@@ -52,11 +52,14 @@ impl Outbox {
         self.lock().next(clock::monotonic())
     }
 
-    /// Records what the server answered.
-    pub fn answered(&self, mails: &[Due], answer: &Result<Accepted, Refusal>) {
+    /// Records what the server answered; returns whether that is news to any node.
+    pub fn answered(&self, mails: &[Due], answer: &Result<Accepted, Refusal>) -> bool {
         let (mut queue, at) = (self.lock(), clock::monotonic());
         match answer {
-            Ok(accepted) => queue.accepted(mails, accepted, at),
+            Ok(accepted) => {
+                queue.accepted(mails, accepted, at);
+                true
+            }
             Err(refusal) => queue.refused(mails, refusal, at),
         }
     }
