@@ -23,8 +23,6 @@ const FUEL: u64 = 1_000_000;
 /// The templates of a site.
 pub struct Templates {
     environment: Environment<'static>,
-    has_subject: bool,
-    has_text: bool,
 }
 
 impl Templates {
@@ -55,32 +53,30 @@ impl Templates {
             "mail.templates: {} holds neither {SUBJECT} nor {TEXT}",
             folder.display()
         );
-        Ok(Self { environment, has_subject, has_text })
+        Ok(Self { environment })
     }
 
     /// Returns the letter with the site's subject and text. What a template cannot render stays
     /// ours: a mail in our words is better than none.
     pub fn apply(&self, letter: Letter, values: &Value) -> Letter {
-        let render = |name: &str, has: bool| {
-            let rendered = self.environment.get_template(name).and_then(|template| template.render(context(values)));
-            let rendered = rendered.inspect_err(|error| {
+        let render = |name: &str| {
+            // Absent: ours stays.
+            let template = self.environment.get_template(name).ok()?;
+            let rendered = template.render(context(values));
+            let warn = |error: &minijinja::Error| {
                 tracing::error!(
                     template = name,
                     error = one_line(error),
                     "mail template failed, the mail is in our words"
                 );
-            });
-            rendered.ok().filter(|_| has)
+            };
+            rendered.inspect_err(warn).ok()
         };
         let mut next = letter;
-        if self.has_subject
-            && let Some(subject) = render(SUBJECT, self.has_subject)
-        {
+        if let Some(subject) = render(SUBJECT) {
             next.subject = subject.split_whitespace().collect::<Vec<_>>().join(" ");
         }
-        if self.has_text
-            && let Some(text) = render(TEXT, self.has_text)
-        {
+        if let Some(text) = render(TEXT) {
             next.html = super::compose::plain_html(&next.subject, &text);
             next.text = text;
         }

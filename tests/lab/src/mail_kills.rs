@@ -9,10 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, Patch, PatchParams};
-use ossci_remediator::core::record::Phase;
-use ossci_remediator::wire::node_repair::NodeRepair;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::watch;
@@ -22,12 +18,10 @@ use crate::paper_nodes::{self, Size};
 use crate::pods::App;
 use crate::post_office::{Encryption, Manners, Point, PostOffice};
 use crate::site_policy::STORY;
-use crate::{enclosure, process, wait};
+use crate::{enclosure, process};
 
 /// A killed remediator has to start, take the Lease and send again.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Nodes of one pool: more would share a mail.
-const POOL: usize = 1;
 
 /// Runs inside an enclosure; prints one line for each kill.
 pub async fn run(dir: &Path, times: usize, mut end: watch::Receiver<bool>) -> Result<()> {
@@ -56,6 +50,7 @@ async fn kills(dir: &Path, times: usize) -> Result<()> {
     Ok(())
 }
 
+/// Nodes of one pool could share a mail, so each has its own.
 fn pool(number: usize) -> String {
     format!("kill{number}")
 }
@@ -63,7 +58,7 @@ fn pool(number: usize) -> String {
 /// Returns how many mails about the node were accepted.
 async fn killed(lab: &Lab, office: &PostOffice, number: usize, point: Point, after: bool) -> Result<usize> {
     let prefix = format!("killed{number}-");
-    paper_nodes::create(&lab.admin, &prefix, 0..POOL, &pool(number), Size::Small).await?;
+    paper_nodes::create(&lab.admin, &prefix, 0..1, &pool(number), Size::Small).await?;
     let (node, before) = (paper_nodes::name(&prefix, 0), office.accepted().len());
     let kills = Arc::new(AtomicUsize::new(0));
     let counted = kills.clone();
@@ -72,17 +67,8 @@ async fn killed(lab: &Lab, office: &PostOffice, number: usize, point: Point, aft
             process::signal_all(Signal::KILL, |text| text.contains(App::Controller.sign()));
         }
     })));
-    let taint = json!({ "spec": { "taints": [{ "key": "repair-manual", "effect": "NoSchedule" }] } });
-    let nodes: Api<Node> = Api::all(lab.admin.clone());
-    nodes.patch(&node, &PatchParams::default(), &Patch::Strategic(taint)).await.context("tainting the node")?;
-    let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
-    wait::until(format!("{node} is escalated"), PATIENCE, || async {
-        let record = repairs.get(&node).await?.record();
-        let phase = record.repair.episode.as_ref().map(|episode| episode.phase);
-        ensure!(phase == Some(Phase::Escalated), "{phase:?}");
-        Ok(())
-    })
-    .await?;
+    paper_nodes::hand_over(&lab.admin, &node).await?;
+    paper_nodes::escalated(&lab.admin, &node, PATIENCE).await?;
     office.watch(None);
     ensure!(kills.load(Ordering::SeqCst) > 0, "the remediator was not killed");
     let about: Vec<_> =

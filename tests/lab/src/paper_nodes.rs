@@ -8,6 +8,8 @@ use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Node;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use ossci_remediator::core::record::{Phase, Record};
+use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::{Value, json};
 
 use crate::site_policy::STORY;
@@ -100,4 +102,23 @@ fn status(name: &str, size: Size) -> Value {
         "capacity": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
         "allocatable": {"cpu": "192", "memory": "2Ti", "amd.com/gpu": "8"},
     })
+}
+
+/// Taints a node as a person does who hands it to another person.
+pub async fn hand_over(client: &Client, node: &str) -> Result<()> {
+    let taint = json!({ "spec": { "taints": [{ "key": "repair-manual", "effect": "NoSchedule" }] } });
+    let nodes: Api<Node> = Api::all(client.clone());
+    nodes.patch(node, &PatchParams::default(), &Patch::Strategic(taint)).await.map(drop).context("tainting a node")
+}
+
+/// Waits until a person was asked to look at the node; returns its record.
+pub async fn escalated(client: &Client, node: &str, patience: Duration) -> Result<Record> {
+    let repairs: Api<NodeRepair> = Api::all(client.clone());
+    wait::until(format!("{node} is escalated"), patience, || async {
+        let record = repairs.get(node).await?.record();
+        let phase = record.repair.episode.as_ref().map(|episode| episode.phase);
+        ensure!(phase == Some(Phase::Escalated), "{phase:?}");
+        Ok(record)
+    })
+    .await
 }

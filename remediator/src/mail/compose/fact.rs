@@ -2,6 +2,7 @@
 //! first sentence.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use regex::Regex;
 
@@ -69,7 +70,7 @@ fn seen(record: &Record, episode: &Episode) -> Fact {
         step => step.map(|step| step.outcome.message.as_str()).unwrap_or_default(),
     };
     let text = worst.map(|complaint| complaint.summary.as_str()).filter(|text| !text.is_empty()).unwrap_or(first);
-    Fact { words: first_line(text, LONGEST), gpus: addresses([text]) }
+    Fact { words: first_line(text, LONGEST), gpus: addresses(text) }
 }
 
 /// The alert that asks for most; one that fires comes before those that are resolved.
@@ -98,16 +99,15 @@ fn of_verdicts(failed: &[Verdict]) -> Option<Fact> {
 /// The GPUs that a verdict accuses. Where it names missing ones, the others are there.
 fn gone(verdict: &Verdict) -> Vec<String> {
     let accused = verdict.detail.rsplit_once("missing").map_or(verdict.detail.as_str(), |(_, after)| after);
-    addresses([accused])
+    addresses(accused)
 }
 
-fn addresses<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let Ok(address) = Regex::new(r"(?i)\b(?:[0-9a-f]{4,8}:)[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b") else {
-        return Vec::new();
-    };
-    let found =
-        texts.into_iter().flat_map(|text| address.find_iter(text).map(|found| found.as_str().to_ascii_lowercase()));
-    found.collect::<BTreeSet<_>>().into_iter().collect()
+/// The bus addresses in a text, lower case, each once.
+fn addresses(text: &str) -> Vec<String> {
+    static ADDRESS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?i)\b(?:[0-9a-f]{4,8}:)[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]\b").ok());
+    let found = ADDRESS.iter().flat_map(|address| address.find_iter(text));
+    found.map(|found| found.as_str().to_ascii_lowercase()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The rungs whose boot was ended, in words.

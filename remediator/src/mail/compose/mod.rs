@@ -76,7 +76,6 @@ pub struct Case<'a> {
 }
 
 impl Letter {
-    /// `kept`: bytes that all attachments together may have.
     fn new(subject: String, page: &Page, files: Files) -> Self {
         let (text, html) = (page.text(), page.html(&subject));
         Self { subject, text, html, attached: files.attached }
@@ -86,6 +85,11 @@ impl Letter {
 /// Returns the beginning of every subject.
 fn begun(site: &Site<'_>) -> String {
     site.cluster.map_or_else(|| "[ossci]".to_owned(), |cluster| format!("[ossci] {cluster}"))
+}
+
+/// Returns the cluster, as it follows a name in a sentence.
+fn place(site: &Site<'_>) -> String {
+    site.cluster.map(|cluster| format!(" (cluster {cluster})")).unwrap_or_default()
 }
 
 /// Returns a subject of one line.
@@ -105,7 +109,7 @@ pub fn about_node(case: &Case<'_>, site: &Site<'_>, most: usize) -> Option<Lette
     let episode = record.repair.episode.as_ref()?;
     let waits = episode.phase == Phase::Waiting;
     let fact = fact::of(record, episode);
-    let place = site.cluster.map(|cluster| format!(" (cluster {cluster})")).unwrap_or_default();
+    let place = place(site);
     let (subject, lead) = if waits {
         let waits_for = first_line(&episode.why.message, OUTCOME);
         let lead = format!(
@@ -128,7 +132,7 @@ pub fn about_node(case: &Case<'_>, site: &Site<'_>, most: usize) -> Option<Lette
         Section { heading: "What was tried (times are UTC)", blocks: tried(episode) },
         Section { heading: "What the checks said", blocks: checks(episode) },
         Section { heading: "The alerts", blocks: alerts(record) },
-        Section { heading: "Pods that are still on the node", blocks: pods(case, site) },
+        Section { heading: "Pods that are still on the node", blocks: pods(case) },
         Section { heading: "Earlier repairs of this node", blocks: earlier(&record.repair.history) },
         Section { heading: "The node", blocks: machine(case, site, episode) },
         Section { heading: "Links", blocks: links(node, site, record) },
@@ -148,7 +152,7 @@ pub fn ended(case: &Case<'_>, site: &Site<'_>, about: Option<&str>) -> Option<Le
         Phase::Recovered => "its alerts are resolved",
         _ => "it is healthy again",
     };
-    let place = site.cluster.map(|cluster| format!(" (cluster {cluster})")).unwrap_or_default();
+    let place = place(site);
     let lead = format!("Node {node}{place} needs no person any more: {how}.");
     let facts = vec![
         ("ended".to_owned(), when(episode.since)),
@@ -253,7 +257,7 @@ pub fn notice(notice: &Notice, site: &Site<'_>) -> Letter {
             None => blocks.push(Block::Text(line.to_owned())),
         }
     }
-    let place = site.cluster.map(|cluster| format!(" (cluster {cluster})")).unwrap_or_default();
+    let place = place(site);
     let sections = vec![Section { heading: "What happened, and what you have to do", blocks }];
     let page = Page::new(format!("{}{place}.", capitalised(&notice.subject)), sections);
     Letter::new(subject(site, &notice.subject), &page, Files::default())
@@ -410,7 +414,7 @@ fn alerts(record: &Record) -> Vec<Block> {
     if rows.is_empty() { vec![] } else { vec![Block::Table { head: vec!["alert", "what it says"], rows }] }
 }
 
-fn pods(case: &Case<'_>, site: &Site<'_>) -> Vec<Block> {
+fn pods(case: &Case<'_>) -> Vec<Block> {
     if case.pods.is_empty() {
         return vec![];
     }
@@ -418,7 +422,6 @@ fn pods(case: &Case<'_>, site: &Site<'_>) -> Vec<Block> {
     if case.pods.len() > PODS {
         names.push(format!("and {} more", case.pods.len() - PODS));
     }
-    let _ = site;
     vec![
         Block::Text(format!("{}.", names.join(", "))),
         Block::Command {

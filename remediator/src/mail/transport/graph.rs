@@ -9,11 +9,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::token::Tokens;
-use super::{Say, Sealed, refusal};
+use super::{Say, Sealed, refusal, retry_after};
 use crate::core::outbox::Refusal;
 use crate::outbound;
 
@@ -78,8 +78,7 @@ impl Graph {
             say("202: accepted");
             return Ok((status, None));
         }
-        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let retry_after = retry_after(answer.headers());
         let body = outbound::body(&mut answer, MOST).await.ok().flatten().unwrap_or_default();
         let said = serde_json::from_slice::<Answer>(&body);
         let said =

@@ -8,6 +8,7 @@ mod token;
 use std::time::Duration;
 
 use lettre::Address;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use self::graph::Graph;
 use self::smtp::Smtp;
@@ -85,6 +86,11 @@ impl Transport {
 /// Whether the server may take a smaller mail.
 pub fn is_too_large(refusal: &Refusal) -> bool {
     smtp::is_too_large(refusal) || graph::is_too_large(refusal)
+}
+
+/// Returns the wait that an answer asks for, in whole seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// Returns a refusal of the server.

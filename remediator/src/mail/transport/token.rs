@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Say, refusal};
+use super::{Say, refusal, retry_after};
 use crate::core::outbox::Refusal;
 use crate::outbound;
 use crate::wire::policy_file::OauthFile;
@@ -93,7 +93,7 @@ impl Tokens {
         let mut answer = answer.map_err(|error| refusal(false, format!("{WHAT}: {}", outbound::deepest(&error))))?;
         let status = answer.status();
         let header = |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (kind, after) = (header(CONTENT_TYPE).unwrap_or_default(), header(RETRY_AFTER));
+        let (kind, retry_after) = (header(CONTENT_TYPE).unwrap_or_default(), retry_after(answer.headers()));
         let body = outbound::body(&mut answer, MOST).await;
         let body = body.map_err(|error| refusal(false, format!("{WHAT}: {}", outbound::deepest(&error))))?;
         let Some(body) = body else {
@@ -105,7 +105,6 @@ impl Tokens {
                 refusal(false, format!("{WHAT}: the answer ({status}, {kind}) is no token; check oauth.tokenUrl"))
             });
         }
-        let retry_after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         let said = serde_json::from_slice::<Denied>(&body).map(|denied| {
             let first = denied.error_description.lines().next().unwrap_or_default().to_owned();
             format!("{}: {first}", denied.error)

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams};
 use ossci_remediator::api::evidence_maps::Stored;
-use ossci_remediator::core::record::{Phase, Record};
+use ossci_remediator::core::record::Phase;
 use ossci_remediator::mail::{Mailer, compose, examples};
 use ossci_remediator::wire::node_repair::NodeRepair;
 use ossci_remediator::wire::policy_file::PolicyFile;
@@ -106,8 +105,8 @@ async fn accepted_soon(lab: &Lab) -> Result<Vec<Figure>> {
     let mut took = Vec::new();
     for number in 0..SINGLE {
         let node = paper_nodes::name(&format!("one{number}-"), 0);
-        escalate(lab, &node).await?;
-        let record = escalated(lab, &node).await?;
+        paper_nodes::hand_over(&lab.admin, &node).await?;
+        let record = paper_nodes::escalated(&lab.admin, &node, PATIENCE).await?;
         let mail =
             record.repair.episode.as_ref().and_then(|episode| episode.mails.first().cloned()).context("a mail")?;
         let (due, accepted) = mail.due_at.zip(mail.accepted_at).context("both times")?;
@@ -132,7 +131,7 @@ async fn folded(lab: &Lab, office: &PostOffice) -> Result<Vec<Figure>> {
     let watch = Stopwatch::start();
     let mut first = None;
     for number in 0..STORM {
-        escalate(lab, &paper_nodes::name("storm-", number)).await?;
+        paper_nodes::hand_over(&lab.admin, &paper_nodes::name("storm-", number)).await?;
         if office.accepted().len() > before {
             first = first.or(Some(watch.elapsed()));
         }
@@ -184,7 +183,7 @@ async fn others_go_on(lab: &Lab, office: &PostOffice) -> Result<Figure> {
     let before = started(lab, ROUNDS[0]).await?;
     office.behave(|manners| manners.silent_at = Some(Point::End));
     for number in 0..STUCK {
-        escalate(lab, &paper_nodes::name("stuck-", number)).await?;
+        paper_nodes::hand_over(&lab.admin, &paper_nodes::name("stuck-", number)).await?;
     }
     stuck(lab, Phase::Escalating).await?;
     let beside = started(lab, ROUNDS[1]).await?;
@@ -238,23 +237,6 @@ async fn started(lab: &Lab, round: &str) -> Result<Vec<f64>> {
     .await?;
     took.sort_by(f64::total_cmp);
     Ok(took)
-}
-
-async fn escalate(lab: &Lab, node: &str) -> Result<()> {
-    let taint = json!({ "spec": { "taints": [{ "key": "repair-manual", "effect": "NoSchedule" }] } });
-    let nodes: Api<Node> = Api::all(lab.admin.clone());
-    nodes.patch(node, &PatchParams::default(), &Patch::Strategic(taint)).await.map(drop).context("tainting a node")
-}
-
-async fn escalated(lab: &Lab, node: &str) -> Result<Record> {
-    let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
-    wait::until(format!("{node} is escalated"), PATIENCE, || async {
-        let record = repairs.get(node).await?.record();
-        let phase = record.repair.episode.as_ref().map(|episode| episode.phase);
-        ensure!(phase == Some(Phase::Escalated), "{phase:?}");
-        Ok(record)
-    })
-    .await
 }
 
 async fn in_phase(lab: &Lab, prefix: &str, phase: Phase) -> Result<usize> {
