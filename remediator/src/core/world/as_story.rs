@@ -57,7 +57,7 @@ fn of_all(event: Event, on: &mut On) -> String {
         Event::Pause => {
             on.switch("pause", format!("{budget} ossci.amd.com/pause=world"), format!("{budget} ossci.amd.com/pause-"))
         }
-        Event::Mail => on.switch("mail", "mail refuses".to_owned(), "mail accepts".to_owned()),
+        Event::Mail => on.switch("mail", "mail refuses 451".to_owned(), "mail accepts".to_owned()),
         Event::Clock(seconds) => {
             let clock = |seconds: i64| format!("clock {seconds:+}s");
             on.switch("clock", clock(seconds), clock(0))

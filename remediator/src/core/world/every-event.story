@@ -33,7 +33,7 @@ policy {pool: {windows: []}}
 policy {pool: {mode: taint}}
 kubectl -n ossci delete configmap ossci-budget
 kubectl -n ossci annotate --overwrite configmap ossci-budget ossci.amd.com/pause=world
-mail refuses
+mail refuses 451
 mail accepts
 clock -3600s
 kill controller
