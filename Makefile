@@ -64,6 +64,7 @@ test: root fresh-parts check setup build
 	@$(call timed,cargo deny,$(LAB) deny)
 	@$(call timed,every input of decide,cargo test --quiet --locked --package ossci-remediator --lib -- every_input)
 	OSSCI_PARTS=$(PARTS) cargo test --locked --package ossci-tests -- --test-threads=16
+	@$(call timed,life of the chart,$(LAB) chart-life)
 	@$(call timed,mails and kills,$(LAB) mail-kills --times 7)
 	@$(call timed,virtual machines,$(LAB) vm reboot-heals packages-heal)
 	@echo "the slowest parts:"
@@ -106,6 +107,11 @@ soak-vm: root setup build
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
+
+# Renders the plain manifests of deploy/ from the chart.
+.PHONY: manifests
+manifests: setup
+	@$(LAB) manifests
 
 # The exporter as one static binary, for hosts with an older C library than the build host. For
 # arm64: TARGET=aarch64-unknown-linux-gnu. glibc warns about name resolution in static programs; the

@@ -13,6 +13,7 @@ const FOLDERS: [(&str, &str); 6] = [
     ("repairs", "lab()"),
     ("phases", "lab()"),
     ("people", "lab()"),
+    ("machines", "lab()"),
     ("trouble", "troubled_lab()"),
     ("fleet", "bare_lab().await"),
 ];

@@ -50,6 +50,7 @@ impl World {
             labels_cut: false,
             generator_url: None,
             external_url: None,
+            runbook_url: None,
             labels: BTreeMap::new(),
         };
         Self {

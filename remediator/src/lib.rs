@@ -11,6 +11,7 @@
 
 pub mod agent;
 pub mod api;
+mod certificate;
 pub mod commands;
 pub mod controller;
 pub mod core;

@@ -34,6 +34,10 @@ enum Command {
     Config(commands::config::Command),
     /// Sends a test mail, or shows a mail before it comes.
     Mail(commands::mail::Arguments),
+    /// Looks for what can silently be wrong with an installation.
+    Doctor(commands::doctor::Arguments),
+    /// Removes our taints, conditions and labels from every Node.
+    Uninstall(commands::uninstall::Arguments),
     /// Prints the CustomResourceDefinition of NodeRepair.
     Crd,
     /// Renders the alert rules with a site's thresholds.
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
         },
     );
     match came {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("ossci-remediator: {error:#}");
             ExitCode::FAILURE
@@ -59,12 +63,14 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     arguments.logging.start()?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
     match arguments.command {
+        Command::Doctor(arguments) => return commands::doctor::run(&arguments, say).await,
+        Command::Uninstall(arguments) => commands::uninstall::run(arguments, say).await,
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
         Command::ReimageService(config) => reimage_service::run(config, stopped()).await,
@@ -78,7 +84,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             say(&commands::crd::yaml()?);
             Ok(())
         }
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints to standard output. A reader that has seen enough (`| head`) closes it: this is no error.

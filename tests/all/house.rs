@@ -53,7 +53,7 @@ const HOUSES: [House; 3] = [
             &["controller/services"],
             &["mail"],
             &["api"],
-            &["metrics", "metrics_server", "logging", "outbound"],
+            &["metrics", "metrics_server", "logging", "outbound", "certificate"],
             &["wire"],
             &["core"],
         ],

@@ -112,7 +112,7 @@ async fn a_mail_is_accepted_with_every_encryption_and_each_step_is_said() {
         true,
         &[
             "connected",
-            "encrypted",
+            "encrypted, and the certificate is the server's: CN=post, issued by CN=OSSCI lab CA, valid until ",
             "signed in as ossci",
             "recipient infra@lab.example: accepted",
             "accepted: 2.0.0 queued",

@@ -1,6 +1,7 @@
 //! The only test target of the package: everything that checks the repository as a whole.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
+mod chart;
 mod dashboards;
 mod door;
 mod evidence;

@@ -14,7 +14,7 @@ use ossci_lab::setup::Tools;
 use ossci_lab::{environment, wait};
 
 /// Timeout for all stories together, on a slow machine.
-const STORIES: Duration = Duration::from_secs(2100);
+const STORIES: Duration = Duration::from_secs(3600);
 
 /// A lab in its own process. It stops when the handle is dropped or when this process exits.
 pub struct TestLab {
@@ -88,11 +88,11 @@ impl Drop for TestLab {
     }
 }
 
-/// The lab that plays the stories of repairs, of alerts, of each phase and of what people do. It
+/// The lab that plays the stories of repairs, of alerts, of each phase, of people and of machines. It
 /// lives as long as a test holds the handle.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
-    let stories: Vec<PathBuf> = ["alerts", "repairs", "phases", "people"]
+    let stories: Vec<PathBuf> = ["alerts", "repairs", "phases", "people", "machines"]
         .iter()
         .flat_map(|folder| files(&format!("tests/stories/{folder}"), ".story"))
         .collect();

@@ -23,9 +23,10 @@ const KEPT: usize = 1_000;
 /// Page size of a list.
 const PAGE: u32 = 500;
 
-/// Returns the name of an order's ConfigMap; `key` is [`crate::core::record::Order::key`].
+/// Returns the name of an order's ConfigMap. The key has no dot, so the names of no two nodes begin
+/// or end alike (deploy/admission.yaml); `key` is [`crate::core::record::Order::key`].
 pub fn name(node: &str, key: &str) -> String {
-    format!("ossci-evidence-{node}-{key}")
+    format!("ossci-evidence-{key}.{node}")
 }
 
 /// Returns the file of one ConfigMap, or `None` if the ConfigMap or its file does not exist.

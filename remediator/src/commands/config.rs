@@ -128,6 +128,22 @@ mod tests {
         }
     }
 
+    /// The chart refuses what the policy file would refuse.
+    #[test]
+    fn the_charts_values_have_the_policys_schema() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/chart/values.schema.json");
+        let mut values: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let mut policy = serde_json::to_value(schemars::schema_for!(PolicyFile)).unwrap();
+        values["$defs"] = policy["$defs"].take();
+        let mut keys = policy["properties"].take();
+        let mut pools = keys.as_object_mut().unwrap().remove("pools").unwrap();
+        pools["minItems"] = json!(1);
+        values["properties"]["pools"] = pools;
+        values["properties"]["policy"] = json!({"type": "object", "additionalProperties": false, "properties": keys});
+        let text = serde_json::to_string_pretty(&values).unwrap() + "\n";
+        ossci_base::golden::check(&path, &text).unwrap_or_else(|error| panic!("{error}"));
+    }
+
     #[test]
     fn the_printed_defaults_are_a_valid_policy() {
         let text = run(&Command::Defaults).unwrap();

@@ -2,5 +2,7 @@
 
 pub mod config;
 pub mod crd;
+pub mod doctor;
 pub mod mail;
 pub mod rules;
+pub mod uninstall;

@@ -43,6 +43,10 @@ pub struct Config {
     /// rotation it has the old and the new one.
     #[arg(long = "webhook.token-file", env = "OSSCI_WEBHOOK_TOKEN_FILE", default_value = "/etc/ossci/webhook/token")]
     pub webhook_token: PathBuf,
+    /// Makes and renews the webhook's certificate and token itself, in the Secrets ossci-webhook-tls
+    /// and ossci-webhook-token, and writes them to these three files.
+    #[arg(long = "webhook.self-signed", env = "OSSCI_WEBHOOK_SELF_SIGNED")]
+    pub webhook_self_signed: bool,
     /// Listen address of metrics and health, without TLS.
     #[arg(long = "metrics.listen-address", env = "OSSCI_METRICS_LISTEN_ADDRESS", default_value = "0.0.0.0:19401")]
     pub metrics_address: SocketAddr,
@@ -99,6 +103,12 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let client = client::requests(calls).await.context("connecting to the Kubernetes API")?;
     let watching = client::watches(calls, None).await.context("connecting to the Kubernetes API")?;
     metrics.policy_read(Some(clock::now()));
+    let keeper = config
+        .webhook_self_signed
+        .then(|| inputs::credentials::Keeper::new(client.clone(), &config.namespace, config.door_files()));
+    if let Some(keeper) = &keeper {
+        keeper.begin().await;
+    }
     let (wakes, queue) = state::wakes::queue();
     let time = inputs::api_time::begin(&client).await;
     let (events, event_queue) = state::events::Events::new();
@@ -112,6 +122,9 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(inputs::watch::budget(watching, context.clone()));
     parts.spawn(outputs::server::plain(config.metrics_address, context.clone()));
     parts.spawn(inputs::webhook::serve(config.webhook_address, config.door_files(), context.clone()));
+    if let Some(keeper) = keeper {
+        parts.spawn(keeper.follow());
+    }
     parts.spawn(reconcile::dispatch::dispatch(queue, context.clone()));
     parts.spawn(outputs::publish::follow(client.clone(), event_queue));
     let (leading, candidate) = (context.clone(), Candidate::new(me.clone(), terms));

@@ -5,6 +5,7 @@ pub mod brakes;
 pub mod budget;
 pub mod complaints;
 pub mod decide;
+pub mod doctor;
 pub mod gates;
 pub mod health;
 pub mod kept_time;

@@ -136,6 +136,7 @@ fn complaint(ask: Ask, alert: &str, check: &str, summary: &str) -> Complaint {
             "https://prometheus.example.com/graph?g0.expr=ossci_check_consecutive_failures+%3E%3D+3&g0.tab=1".into(),
         ),
         external_url: Some("https://alertmanager.example.com".into()),
+        runbook_url: Some(format!("https://runbooks.example.com/{}", alert.to_ascii_lowercase())),
     }
 }
 
@@ -203,7 +204,7 @@ fn rebooted() -> Vec<Step> {
         step(10, 0, Rung::Reboot, Why::StillFailing, "rocm-smi failed (gpu-missing): 7 of 8 GPUs", gone(6)),
         Step {
             kernel_log: Some("[Sat Nov 28 22:04:31 2026] amdgpu 0000:65:00.0: amdgpu: device lost from bus!".into()),
-            evidence: Some("ossci-evidence-gpu-0417-7-reboot-1-capture".into()),
+            evidence: Some("ossci-evidence-7-reboot-1-capture-1764367519.gpu-0417".into()),
             ..step(
                 22,
                 0,
@@ -312,8 +313,8 @@ fn evidence() -> Vec<Found> {
     let text = "==== kernel ====\nLinux gpu-0417 6.8.0-79-generic\n\n==== driver that is loaded ====\n6.16.6\n";
     let stored = Stored { packed: Vec::new(), text: Some(text.into()) };
     vec![
-        ("ossci-evidence-gpu-0417-7-reboot-1-capture".to_owned(), Ok(stored)),
-        ("ossci-evidence-gpu-0417-7-reimage-1-capture".to_owned(), Err("its ConfigMap is gone".to_owned())),
+        ("ossci-evidence-7-reboot-1-capture-1764367519.gpu-0417".to_owned(), Ok(stored)),
+        ("ossci-evidence-7-reimage-1-capture-1764368309.gpu-0417".to_owned(), Err("its ConfigMap is gone".to_owned())),
     ]
 }
 

@@ -47,7 +47,7 @@ pub struct Alert {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The alert asks for a repair of this node.
-    Complaint { node: String, complaint: Complaint },
+    Complaint { node: String, complaint: Box<Complaint> },
     /// The alert only proves that the path from Prometheus to the controller works.
     Heartbeat,
     /// The alert is not for us, with the reason: counted and logged, without any action.
@@ -172,7 +172,7 @@ impl Alert {
         let summary = self.annotations.get("summary").map(String::as_str).unwrap_or_default();
         Meaning::Complaint {
             node: node.to_owned(),
-            complaint: Complaint {
+            complaint: Box::new(Complaint {
                 fingerprint: self.fingerprint.chars().take(64).collect(),
                 ask,
                 check: label("check").unwrap_or_default().chars().take(64).collect(),
@@ -185,7 +185,8 @@ impl Alert {
                 labels,
                 generator_url: link(&self.generator_url),
                 external_url: sender.and_then(link),
-            },
+                runbook_url: self.annotations.get("runbook_url").map(String::as_str).and_then(link),
+            }),
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Applies manifests with the pinned kubectl, as an administrator does.
+//! Applies manifests with the pinned kubectl and installs the chart, as an administrator does.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::chart::Helm;
+use crate::environment;
 use crate::process::Program;
 use crate::setup::Tools;
 use crate::wait;
@@ -35,16 +37,18 @@ impl Kubectl {
             .await
     }
 
-    /// Applies a file, or all manifests of a folder in the order of their names.
+    /// Applies a file.
     pub async fn apply(&self, file: &Path) -> Result<String> {
         let name = file.display().to_string();
         self.run(&["apply", "--server-side", "-f", &name]).await.with_context(|| format!("applying {name}"))
     }
 }
 
-/// Applies all of `deploy/` with the command from the README.
-pub async fn apply_all(kubectl: &Kubectl, deploy: &Path) -> Result<()> {
-    kubectl.apply(deploy).await?;
+/// Installs everything with the commands from the README. The lab's Prometheus has no operator.
+pub async fn install(kubectl: &Kubectl, helm: &Helm) -> Result<()> {
+    let deploy = environment::repository().join("deploy");
+    kubectl.apply(&deploy.join("00-namespace.yaml")).await?;
+    helm.install("monitoring: {operator: false}\n").await.context("installing the chart")?;
     let crd = &deploy.join("crd.yaml").display().to_string();
     // kubectl fails immediately for an object without conditions.
     wait::until("the CRD is established", ESTABLISHED, || async move {

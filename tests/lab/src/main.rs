@@ -11,7 +11,9 @@ use ossci_lab::facts::Facts;
 use ossci_lab::fault::{Broken, Fault, Faults, Until};
 use ossci_lab::node_dir::NodeDir;
 use ossci_lab::sim_host::SimHost;
-use ossci_lab::{bench, cargo_deny, demo, enclosure, environment, mail_kills, runner, setup, stand_in, storm, vm};
+use ossci_lab::{
+    bench, cargo_deny, chart, chart_life, demo, enclosure, environment, mail_kills, runner, setup, stand_in, storm, vm,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Parser)]
@@ -29,6 +31,8 @@ enum Command {
     Tool { name: String },
     /// Checks the licences and sources of the crates that we build from (deny.toml)
     Deny,
+    /// Renders the plain manifests of deploy/ from the chart
+    Manifests,
     /// Plays the demo: five nodes break and are repaired
     Demo {
         /// Leave the lab running until Ctrl-C, and keep its files
@@ -104,6 +108,11 @@ enum Command {
         /// Instead of the cases: every Nth state of the packages of two releases
         #[arg(long, value_name = "N", conflicts_with = "names", value_parser = clap::value_parser!(u16).range(1..))]
         states: Option<u16>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Installs, tests, upgrades, rolls back and uninstalls the chart with the real helm
+    ChartLife {
         #[command(flatten)]
         place: Place,
     },
@@ -251,6 +260,10 @@ async fn run(command: Command) -> Result<i32> {
     }
     match command {
         Command::Setup => setup::run()?,
+        Command::Manifests => {
+            let helm = chart::Helm::new(&setup::Tools::find()?, &std::env::temp_dir(), None)?;
+            println!("{} files", chart::write_plain(&helm).await?);
+        }
         Command::Deny => cargo_deny::check()?,
         // On a line of its own, after the output of a build.
         Command::Tool { name } => println!("\n{}", setup::tool(&name)?.display()),
@@ -286,6 +299,10 @@ async fn run(command: Command) -> Result<i32> {
                 return enclosure::enter_alone(place.state_dir.as_deref(), keep).await;
             }
             Some(dir) => vm::run(&dir, &stories, enclosure::end_wanted()?).await?,
+        },
+        Command::ChartLife { place } => match enclosure::inside() {
+            None => return enclosure::enter(place.state_dir.as_deref(), false).await,
+            Some(dir) => chart_life::run(&dir, enclosure::end_wanted()?).await?,
         },
         Command::MailKills { times, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,

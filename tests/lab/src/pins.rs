@@ -24,7 +24,7 @@ pub struct Pin {
 const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
                           -X k8s.io/component-base/version.gitMinor=36";
 
-pub const PINS: [Pin; 6] = [
+pub const PINS: [Pin; 7] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
         name: "controlplane",
@@ -75,6 +75,14 @@ pub const PINS: [Pin; 6] = [
         tags: "",
         versions: "",
         about: "40 s",
+    },
+    Pin {
+        name: "helm",
+        packages: &["helm.sh/helm/v4/cmd/helm", "github.com/yannh/kubeconform/cmd/kubeconform"],
+        programs: &["helm", "kubeconform"],
+        tags: "",
+        versions: "",
+        about: "2 min",
     },
 ];
 

@@ -18,7 +18,7 @@ use crate::lab::Lab;
 use crate::story::{Fact, Moment, Step, Story};
 use crate::verdict::{self, POWER};
 use crate::witness::Witness;
-use crate::{environment, heard, parts};
+use crate::{environment, heard, letter, parts};
 
 /// Interval at which the player polls.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -37,6 +37,8 @@ pub struct Outcome {
     /// Violated invariants.
     pub violations: Vec<String>,
     pub times: BTreeMap<String, Times>,
+    /// The mails that the story asks for, by node, as `letter` tells them.
+    pub letters: BTreeMap<String, String>,
 }
 
 /// The times of one node, as far as they have happened.
@@ -96,7 +98,8 @@ pub async fn play(lab: &mut Lab, story: &Story, audience: &mut dyn Audience) -> 
 impl Player<'_> {
     async fn step(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Say(_) => {}
+            // Judged at the end of the story.
+            Step::Say(_) | Step::Letter { .. } => {}
             Step::Nodes(names) => self.lab.add_nodes(names).await?,
             Step::Break { node, broken } => {
                 let dir = self.lab.node_dir(node);
@@ -319,7 +322,15 @@ impl Player<'_> {
     async fn judge(mut self, story: &Story) -> Result<Outcome> {
         self.look().await?;
         let chronicle = self.witness.whole();
-        let mut outcome = Outcome { told: String::new(), violations: Vec::new(), times: BTreeMap::new() };
+        let mut outcome =
+            Outcome { told: String::new(), violations: Vec::new(), times: BTreeMap::new(), letters: BTreeMap::new() };
+        for (_, step) in &story.steps {
+            if let Step::Letter { node } = step {
+                let mails = self.witness.mails_about(node);
+                let mail = mails.first().with_context(|| format!("no mail names {node}"))?;
+                outcome.letters.insert(node.clone(), letter::told(&mail.raw)?);
+            }
+        }
         outcome.violations.extend(verdict::crowds(&chronicle, &story.nodes(), story.budget_percent()));
         let nothing = NodeStory::default();
         for name in story.nodes() {

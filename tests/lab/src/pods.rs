@@ -87,10 +87,19 @@ impl App {
     }
 }
 
+/// Whether a pod of ours runs once and ends: a hook of the chart.
+fn is_task(pod: &Pod) -> bool {
+    let name = pod.name_any();
+    pod.namespace().as_deref() == Some("ossci") && (name == "ossci-doctor" || name.starts_with("ossci-uninstall-"))
+}
+
 /// Turns one of our pods into a command line. `kubeconfig` has the identity of the pod's
 /// ServiceAccount.
 pub trait Launch: Send + Sync {
     fn program(&self, app: App, image: &str, node: &NodeDir, node_name: &str, kubeconfig: &Path) -> Program;
+
+    /// A command of the remediator that ends.
+    fn task(&self, args: &[String], kubeconfig: &Path) -> Program;
 
     /// The port at which the pod answers its readiness probe, if the kubelet shall ask.
     fn probed_port(&self, app: App) -> Option<u16>;
@@ -206,6 +215,9 @@ impl<L: Launch> Pods<L> {
         if running.pod.metadata.deletion_timestamp.is_some() {
             return self.finish(running).await;
         }
+        if is_task(&running.pod) {
+            return self.task(running).await;
+        }
         if let Some(app) = App::of(&running.pod) {
             if running.process.as_mut().is_some_and(|process| process.ended().is_some()) {
                 running.process = None;
@@ -216,7 +228,7 @@ impl<L: Launch> Pods<L> {
             if running.ended.is_some_and(|since| since.elapsed() < BACKOFF) || (running.process.is_none() && kept_off) {
                 return Ok(());
             }
-            let kubeconfig = self.identity(running, app).await?;
+            let kubeconfig = self.identity(running, app.word()).await?;
             if running.process.is_none() {
                 let program = self.launch.program(app, running.image(), &self.node, &self.node_name, &kubeconfig);
                 running.process = Some(program.start(&self.node.log(app.word()))?);
@@ -229,6 +241,34 @@ impl<L: Launch> Pods<L> {
             self.report(running).await?;
             running.reported = Some(report);
         }
+        Ok(())
+    }
+
+    /// Runs a pod that ends, once, and reports how it ended.
+    async fn task(&self, running: &mut Running) -> Result<()> {
+        if running.reported.is_some() {
+            return Ok(());
+        }
+        let Some(process) = &mut running.process else {
+            let kubeconfig = self.identity(running, "task").await?;
+            let args = running.container().and_then(|container| container.args.clone()).unwrap_or_default();
+            let program = self.launch.task(&args, &kubeconfig);
+            running.process = Some(program.start(&self.node.log(&running.pod.name_any()))?);
+            return Ok(());
+        };
+        let Some(ended) = process.ended() else { return Ok(()) };
+        let (code, now) = (ended.code().unwrap_or(255), format!("{:.0}", clock::now()));
+        let name = running.container().map(|container| container.name.clone());
+        let ended = json!({ "exitCode": code, "startedAt": now, "finishedAt": now, "reason": "Completed" });
+        let status = json!({ "status": {
+            "phase": if code == 0 { "Succeeded" } else { "Failed" },
+            "containerStatuses": [{ "name": name, "image": running.image(), "imageID": "lab", "ready": false,
+                                    "restartCount": 0, "state": { "terminated": ended } }],
+        }});
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &running.pod.namespace().unwrap_or_default());
+        let (name, status) = (running.pod.name_any(), Patch::Strategic(status));
+        pods.patch_status(&name, &PatchParams::default(), &status).await.context("posting the end of a pod")?;
+        running.reported = Some((String::new(), 0, false));
         Ok(())
     }
 
@@ -264,9 +304,9 @@ impl<L: Launch> Pods<L> {
     }
 
     /// A kubeconfig with a fresh token of the pod's ServiceAccount, bound to the pod.
-    async fn identity(&self, running: &mut Running, app: App) -> Result<std::path::PathBuf> {
-        let config = self.node.secrets().join(format!("{}.kubeconfig", app.word()));
-        if app == App::Exporter || running.token_age.is_some_and(|age| age.elapsed() < TOKEN_RENEWED_AFTER) {
+    async fn identity(&self, running: &mut Running, word: &str) -> Result<std::path::PathBuf> {
+        let config = self.node.secrets().join(format!("{word}.kubeconfig"));
+        if word == App::Exporter.word() || running.token_age.is_some_and(|age| age.elapsed() < TOKEN_RENEWED_AFTER) {
             return Ok(config);
         }
         let account = running.pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()).unwrap_or_default();
@@ -279,7 +319,7 @@ impl<L: Launch> Pods<L> {
         let granted = accounts.create_token_request(&account, &PostParams::default(), &request).await;
         let granted = granted.with_context(|| format!("asking for a token of {namespace}/{account}"))?;
         let token = granted.status.and_then(|status| status.token).context("the token request returned no token")?;
-        let file = self.node.secrets().join(format!("{}.token", app.word()));
+        let file = self.node.secrets().join(format!("{word}.token"));
         write_secret(&file, &token)?;
         kubeconfig::with_token(&config, &self.cluster, &file)?;
         running.token_age = Some(Stopwatch::start());

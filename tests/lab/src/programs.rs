@@ -79,6 +79,18 @@ impl Launch for Programs {
         }
     }
 
+    fn task(&self, args: &[String], kubeconfig: &Path) -> Program {
+        let program =
+            Program::new("task", self.binaries.get("ossci-remediator")).args(args).env("KUBECONFIG", kubeconfig);
+        if args.first().is_none_or(|command| command != "doctor") {
+            return program;
+        }
+        // In a pod it reads the mounted policy, and finds the controllers at their own addresses.
+        let controllers =
+            self.controller.replicas.values().map(|replica| format!("--controller=http://{}", replica.metrics));
+        program.args(controllers).env("OSSCI_POLICY", &self.controller.policy)
+    }
+
     fn probed_port(&self, app: App) -> Option<u16> {
         (app == App::Exporter).then_some(self.exporter)
     }

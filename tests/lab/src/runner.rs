@@ -95,12 +95,15 @@ async fn tell(lab: &mut Lab, file: &Path, nodes_stay: bool) -> Result<()> {
     if !nodes_stay {
         lab.switch_off(&story.nodes()).await.context("switching off the story's nodes")?;
     }
-    let Outcome { told, violations, .. } = played?;
+    let Outcome { told, violations, letters, .. } = played?;
     if !violations.is_empty() {
         bail!("invariants were violated:\n{}\n{told}", violations.join("\n"));
     }
     if story.nodes().is_empty() {
         return Ok(());
+    }
+    for (node, letter) in letters {
+        golden::check(&file.with_extension(format!("{node}.mail")), &letter)?;
     }
     golden::check(&file.with_extension("golden"), &told)
 }

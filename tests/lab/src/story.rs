@@ -19,6 +19,8 @@
 //! await NODE agent STATE within 60s  (the state that the agent reports for its order)
 //! await NODE mail within 60s
 //! await NODE reply within 60s        (a mail in the thread of that one)
+//! letter NODE                        (the first mail about the node is the text in STORY.NODE.mail,
+//!                                    but for times, ids and addresses)
 //! await NODE says WORDS within 60s   (the message in its record contains these words)
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
@@ -73,6 +75,9 @@ const LONGEST: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Say(String),
+    Letter {
+        node: String,
+    },
     Nodes(Vec<String>),
     Break {
         node: String,
@@ -302,6 +307,7 @@ fn step(line: &str) -> Result<Step> {
         ["mail", "refuses", status] => {
             Step::MailServer { refuses: Some(status.parse().context("a status is a number like 451")?) }
         }
+        ["letter", node] => Step::Letter { node: owned(node) },
         ["silence", node] => Step::Silence { node: owned(node) },
         ["unsilence", node] => Step::Unsilence { node: owned(node) },
         ["alert", node, labels @ ..] if !labels.is_empty() => {

@@ -25,3 +25,4 @@ await node3 taint none within 10s
 await node4 taint repair-manual within 90s
 await node4 phase Escalated within 60s
 await node4 mail within 30s
+letter node4

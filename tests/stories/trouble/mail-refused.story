@@ -14,3 +14,4 @@ await unheard1 phase Escalated within 30s
 kubectl taint node unheard1 repair-manual-
 await unheard1 phase Released within 30s
 await unheard1 reply within 60s
+letter unheard1

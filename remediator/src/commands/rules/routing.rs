@@ -97,8 +97,8 @@ pub fn render(shipped: &str) -> anyhow::Result<String> {
         shipped.receivers.iter().map(|receiver| (receiver.name.as_str(), receiver)).collect();
     let mut text = String::from(
         "# Rendered from alerts/alertmanager.yml; `make alerts` renders it again.\n\
-         # The operator adds a matcher on the object's own namespace to an AlertmanagerConfig unless the Alertmanager says\n\
-         # `alertmanagerConfigMatcherStrategy: {type: None}`, which it has to here: our alerts carry no namespace.\n",
+         # The operator lets an AlertmanagerConfig route the alerts of its own namespace only. The chart gives ours the label.\n\
+         # With other rules the Alertmanager needs `alertmanagerConfigMatcherStrategy: {type: None}`.\n",
     );
     let mut inhibitions = shipped.inhibit_rules.iter().map(inhibition).collect::<anyhow::Result<Vec<_>>>()?;
     for (at, route) in shipped.route.routes.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 pub mod api_time;
 pub mod board;
+pub mod credentials;
 pub mod lease;
 pub mod policy_file;
 pub mod poll;

@@ -125,7 +125,7 @@ fn take(context: &Context, union: &mut Union, alerts: &[ListedAlert], silences: 
                 context.alerts.saw_cluster(&complaint);
                 let known = union.firing.entry(node).or_default();
                 if known.iter().all(|other| other.fingerprint != complaint.fingerprint) {
-                    known.push(complaint);
+                    known.push(*complaint);
                 }
             }
             _ => {}

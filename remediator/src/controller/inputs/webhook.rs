@@ -198,7 +198,7 @@ fn sort(site: &Site, metrics: &Metrics, now: Timestamp, payload: &Payload) -> BT
         };
         let outcome = match meaning {
             Meaning::Complaint { node, complaint } => {
-                complaints::hear(received.entry(node).or_default(), complaint);
+                complaints::hear(received.entry(node).or_default(), *complaint);
                 "complaint"
             }
             Meaning::Heartbeat => {

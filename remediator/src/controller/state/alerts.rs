@@ -116,6 +116,7 @@ mod tests {
             labels_cut: false,
             generator_url: None,
             external_url: None,
+            runbook_url: None,
         };
         for (cluster, several) in [("a", false), ("a", false), ("b", true), ("a", true)] {
             alerts.saw_cluster(&of(cluster));

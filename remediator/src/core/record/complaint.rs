@@ -55,6 +55,9 @@ pub struct Complaint {
     /// The address of the Alertmanager that sent it, for people.
     #[serde(rename = "externalURL", default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
+    /// What to do about the alert: its annotation `runbook_url`.
+    #[serde(rename = "runbookURL", default, skip_serializing_if = "Option::is_none")]
+    pub runbook_url: Option<String>,
 }
 
 closed_words! {

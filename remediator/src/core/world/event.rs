@@ -266,6 +266,7 @@ impl Machine {
             labels_cut: false,
             generator_url: None,
             external_url: None,
+            runbook_url: None,
         });
     }
 

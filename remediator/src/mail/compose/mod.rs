@@ -477,6 +477,7 @@ fn links(node: &str, site: &Site<'_>, record: &Record) -> Vec<Block> {
         site.links.iter().map(|(title, address)| (title.clone(), address.replace("{node}", node))).collect();
     for complaint in record.complaints.iter().filter(|complaint| complaint.firing) {
         let name = complaint.labels.get("alertname").map_or(complaint.check.as_str(), String::as_str);
+        all.extend(complaint.runbook_url.as_ref().map(|address| (format!("Runbook of {name}"), address.clone())));
         all.extend(complaint.generator_url.as_ref().map(|address| (format!("Graph of {name}"), address.clone())));
         if let Some(address) = &complaint.external_url {
             let address = address.trim_end_matches('/');

@@ -11,12 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::client::{self, AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::token::Tokens;
 use super::{Say, Sealed, refusal};
+use crate::certificate::Certificate;
 use crate::core::outbox::Refusal;
 use crate::outbound;
 use crate::wire::policy_file::{MailFile, Tls};
@@ -136,7 +137,9 @@ impl Smtp {
             step("STARTTLS", COMMAND, connection.starttls(self.tls_parameters()?, &hello)).await?;
         }
         if connection.is_encrypted() {
-            say("encrypted, and the certificate is the server's");
+            let shown = connection.peer_certificate().ok().and_then(|der| Certificate::of_der(&der));
+            let shown = shown.map_or_else(String::new, |certificate| format!(": {certificate}"));
+            say(&format!("encrypted, and the certificate is the server's{shown}"));
         }
         Ok(connection)
     }
@@ -172,7 +175,7 @@ impl Smtp {
         if let Some(file) = &self.ca_file {
             let pem =
                 std::fs::read(file).map_err(|error| wrong(format!("reading caFile {}: {error}", file.display())))?;
-            let certificate = Certificate::from_pem(&pem)
+            let certificate = client::Certificate::from_pem(&pem)
                 .map_err(|error| wrong(format!("caFile {} is not a PEM file: {error}", file.display())))?;
             parameters = parameters.add_root_certificate(certificate);
         }

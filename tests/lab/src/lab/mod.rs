@@ -5,7 +5,7 @@ mod remediator;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alerting::Alerting;
 use crate::bmc::Bmcs;
+use crate::chart::Helm;
 use crate::deploy::{self, Kubectl};
 use crate::facts::Facts;
 use crate::kubeconfig::{self, Cluster};
@@ -30,7 +31,7 @@ use crate::provisioning::Provisioning;
 use crate::proxy::Proxy;
 use crate::setup::Tools;
 use crate::site_policy::SitePolicy;
-use crate::{environment, ports, service, wait};
+use crate::{ports, service, wait};
 
 /// The nodes without GPUs, on which the remediator's replicas run.
 pub const INFRA: [&str; 2] = ["infra1", "infra2"];
@@ -45,6 +46,7 @@ const LONGEST_DIR: usize = 108 - "/nodes//run/exporter.sock".len() - 24;
 pub struct Lab {
     pub facts: Facts,
     pub kubectl: Kubectl,
+    pub helm: Helm,
     pub admin: Client,
     pub alerting: Alerting,
     pace: Pace,
@@ -110,6 +112,7 @@ impl Lab {
         let policy = remediator::policy(&site, &pki, &mail.smtp, &alertmanagers, &bmcs)?;
         let controller = Arc::new(remediator::controller(&site, &pki, policy.file(), &token, pace)?);
         let kubectl = Kubectl::new(&site.tools, &api.admin, &site.folder("kubectl-cache")?)?;
+        let helm = Helm::new(&site.tools, &site.folder("helm-home")?, Some(&api.admin))?;
         let facts = Facts {
             dir: dir.to_owned(),
             api: api.cluster.server.clone(),
@@ -132,6 +135,7 @@ impl Lab {
         let mut lab = Self {
             facts,
             kubectl,
+            helm,
             admin,
             alerting,
             pace,
@@ -153,7 +157,7 @@ impl Lab {
             tasks: JoinSet::new(),
             _parts: parts,
         };
-        told("applying deploy/, starting the remediator");
+        told("installing the chart, starting the remediator");
         for node in INFRA {
             lab.switch_on(node, 0).await?;
         }
@@ -177,6 +181,16 @@ impl Lab {
     /// Returns a certificate of the lab's CA for a server on this machine.
     pub fn server_pair(&self, name: &str) -> Result<Pair> {
         self.pki.server(name)
+    }
+
+    /// A program of ours, as it was when the lab started.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.binaries.get(name)
+    }
+
+    /// The file with the lab's policy.
+    pub fn policy_file(&self) -> &Path {
+        self.policy.file()
     }
 
     /// Assigns the nodes that are added from now on to this story and its own pool.
@@ -213,7 +227,7 @@ impl Lab {
     }
 
     async fn apply(&self) -> Result<()> {
-        deploy::apply_all(&self.kubectl, &environment::repository().join("deploy")).await?;
+        deploy::install(&self.kubectl, &self.helm).await?;
         let scripts = self.facts.dir.join("scripts.yaml");
         fs::write(&scripts, include_str!("../scripts.yaml"))
             .with_context(|| format!("writing {}", scripts.display()))?;

@@ -467,6 +467,7 @@ mod tests {
             labels_cut: false,
             generator_url: None,
             external_url: None,
+            runbook_url: None,
         }
     }
 

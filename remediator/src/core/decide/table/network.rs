@@ -68,6 +68,7 @@ fn complaints() -> [Vec<Complaint>; 3] {
         labels_cut: false,
         generator_url: None,
         external_url: None,
+        runbook_url: None,
     };
     [vec![], vec![complaint(-10)], vec![complaint(5)]]
 }

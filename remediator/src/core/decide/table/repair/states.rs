@@ -137,6 +137,7 @@ pub(super) fn complaints() -> Vec<Vec<Complaint>> {
         labels_cut: false,
         generator_url: None,
         external_url: None,
+        runbook_url: None,
     };
     vec![vec![], vec![complaint(Ask::Reboot)], vec![complaint(Ask::Manual)]]
 }

@@ -1,0 +1,260 @@
+//! `ossci-remediator doctor`: looks at an installation from outside, and prints one line for each
+//! thing that can silently be wrong. It changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::crd;
+use crate::api::client;
+use crate::core::doctor::{self, Definition, Facts, Finding, Known, Level, Machine, Program, Scraped, Series};
+use crate::core::policy::POOL;
+use crate::metrics::Calls;
+use crate::outbound;
+use crate::wire::policy_file::{AlertmanagerFile, PolicyFile};
+use crate::wire::slim_node::{self, SlimNode};
+use ossci_base::clock;
+
+/// Limit of one request.
+const REQUEST: Duration = Duration::from_secs(10);
+/// Limit of an answer, in bytes.
+const BODY: usize = 32 << 20;
+/// Our pods, by label.
+const OURS: &str = "app.kubernetes.io/part-of=ossci-ops";
+const NAME: &str = "app.kubernetes.io/name";
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    /// Path of the policy file.
+    #[arg(long, env = "OSSCI_POLICY", default_value = "/etc/ossci/policy.yaml")]
+    policy: PathBuf,
+    /// Namespace of our pods.
+    #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
+    namespace: String,
+    /// Address of Prometheus, to look at scrape and rules.
+    #[arg(long, env = "OSSCI_PROMETHEUS")]
+    prometheus: Option<String>,
+    /// Address of a controller's metrics. Absent: port 19401 of each of its pods.
+    #[arg(long = "controller")]
+    controllers: Vec<String>,
+    /// Prints JSON.
+    #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
+    output: String,
+}
+
+/// Runs the command; `say` prints. Exit code 0: nothing fails, 1: something fails, 3: something
+/// could not be looked at.
+///
+/// # Errors
+/// There is no cluster to look at.
+pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
+    let client = client::requests(&Calls::default())
+        .await
+        .context("no cluster to look at: run it in a pod with a ServiceAccount, or set KUBECONFIG")?;
+    let found = doctor::judge(&facts(arguments, &client).await?);
+    say(&match arguments.output.as_str() {
+        "json" => serde_json::to_string_pretty(&found.iter().map(as_json).collect::<Vec<_>>())? + "\n",
+        _ => found.iter().map(as_text).collect(),
+    });
+    Ok(match doctor::worst(&found) {
+        Level::Ok | Level::Warn => ExitCode::SUCCESS,
+        Level::Fail => ExitCode::FAILURE,
+        Level::Unknown => ExitCode::from(3),
+    })
+}
+
+fn as_text(finding: &Finding) -> String {
+    let Finding { level, of, says, todo } = finding;
+    let todo = if todo.is_empty() { String::new() } else { format!("\n{:24}-> {todo}", "") };
+    format!("{level:<7}  {of:<15}{says}{todo}\n", level = level.to_string())
+}
+
+fn as_json(finding: &Finding) -> Value {
+    let Finding { level, of, says, todo } = finding;
+    json!({ "level": level.to_string(), "of": of, "says": says, "todo": todo })
+}
+
+async fn facts(arguments: &Arguments, client: &Client) -> anyhow::Result<Facts> {
+    let policy = policy(&arguments.policy);
+    let http = outbound::client(None)?.timeout(REQUEST).build().context("setting up HTTP")?;
+    let pods: Known<Vec<Pod>> = list(Api::namespaced(client.clone(), &arguments.namespace), OURS).await;
+    let machines = match &policy {
+        Ok(policy) => machines(client, policy).await,
+        Err(_) => Err("the policy cannot be used, so no node is known to be in a pool".to_owned()),
+    };
+    let addresses = match arguments.controllers.as_slice() {
+        [] => pods.iter().flatten().filter(|pod| name(pod) == "ossci-remediator").filter_map(metrics).collect(),
+        named => named.to_vec(),
+    };
+    let asked = addresses.into_iter().map(|address| async {
+        let page = page(&http, &format!("{}/metrics", address.trim_end_matches('/'))).await;
+        (address, page.map(|page| doctor::series(&page)))
+    });
+    let controllers: BTreeMap<String, Known<Series>> = join_all(asked).await.into_iter().collect();
+    let alertmanagers = match policy.as_ref().ok().and_then(|policy| policy.alertmanager.as_ref()) {
+        Some(file) => alertmanagers(file).await,
+        None => BTreeMap::new(),
+    };
+    Ok(Facts {
+        now: clock::now(),
+        kubernetes: kubernetes(client).await,
+        definition: definition(client).await,
+        machines,
+        programs: pods.map(|pods| pods.iter().map(program).collect()),
+        controllers,
+        alertmanagers,
+        prometheus: match &arguments.prometheus {
+            Some(url) => Some(scraped(&http, url.trim_end_matches('/')).await),
+            None => None,
+        },
+        policy: policy.map(drop),
+    })
+}
+
+fn policy(path: &Path) -> Known<PolicyFile> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    PolicyFile::parse(&text).map_err(|error| format!("{}: {error:#}", path.display()))
+}
+
+async fn kubernetes(client: &Client) -> Known<(u32, u32)> {
+    let version = client.apiserver_version().await.map_err(|error| format!("asking for the version: {error}"))?;
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    number(&version.major).zip(number(&version.minor)).ok_or_else(|| format!("its version is {}", version.git_version))
+}
+
+async fn definition(client: &Client) -> Known<Definition> {
+    let name = "noderepairs.ossci.amd.com";
+    let known = Api::<CustomResourceDefinition>::all(client.clone()).get_opt(name).await;
+    let Some(known) = known.map_err(|error| format!("reading the CRD {name}: {error}"))? else {
+        return Ok(Definition::Missing);
+    };
+    let ours: Value = crd::yaml().ok().and_then(|text| serde_saphyr::from_str(&text).ok()).unwrap_or_default();
+    let theirs = fields(&json!(known));
+    let lacks: Vec<String> = fields(&ours).difference(&theirs).cloned().collect();
+    Ok(if lacks.is_empty() { Definition::Current } else { Definition::Lacks(lacks) })
+}
+
+/// Returns the paths of all properties of a CRD's schema.
+fn fields(crd: &Value) -> BTreeSet<String> {
+    fn below(schema: &Value, path: &str, all: &mut BTreeSet<String>) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            below(property, &path, all);
+            below(&property["items"], &path, all);
+            all.insert(path);
+        }
+    }
+    let mut all = BTreeSet::new();
+    below(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut all);
+    all
+}
+
+async fn list<K>(api: Api<K>, labels: &str) -> Known<Vec<K>>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let listed = api.list(&ListParams::default().labels(labels)).await;
+    listed.map(|list| list.items).map_err(|error| format!("listing {}: {error}", K::plural(&())))
+}
+
+async fn machines(client: &Client, file: &PolicyFile) -> Known<Vec<Machine>> {
+    let (policy, names) = (file.policy(), file.taint_names());
+    let nodes: Vec<SlimNode> = list(Api::all(client.clone()), "").await?;
+    let views = nodes.iter().map(|node| slim_node::view(node, &names));
+    Ok(views
+        .map(|view| Machine {
+            labelled: view.labels.contains_key(POOL),
+            pooled: policy.pool_of(&view).is_some(),
+            ready: view.ready,
+            name: view.name,
+        })
+        .collect())
+}
+
+fn name(pod: &Pod) -> &str {
+    pod.labels().get(NAME).map_or("", String::as_str)
+}
+
+fn program(pod: &Pod) -> Program {
+    let spec = pod.spec.as_ref();
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let any = |toleration: &k8s_openapi::api::core::v1::Toleration| {
+        toleration.operator.as_deref() == Some("Exists") && toleration.key.is_none() && toleration.effect.is_none()
+    };
+    Program {
+        name: name(pod).to_owned(),
+        node: spec.and_then(|spec| spec.node_name.clone()).unwrap_or_default(),
+        ready: conditions.into_iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True"),
+        tolerates: spec.and_then(|spec| spec.tolerations.as_ref()).is_some_and(|all| all.iter().any(any)),
+    }
+}
+
+fn metrics(pod: &Pod) -> Option<String> {
+    const PORT: u16 = 19401;
+    let address = pod.status.as_ref()?.pod_ip.as_ref()?;
+    Some(if address.contains(':') { format!("http://[{address}]:{PORT}") } else { format!("http://{address}:{PORT}") })
+}
+
+async fn page(http: &reqwest::Client, url: &str) -> Known<String> {
+    let asked = async {
+        let mut answer = http.get(url).send().await?.error_for_status()?;
+        outbound::body(&mut answer, BODY).await
+    };
+    let body = asked.await.map_err(|error| format!("{url}: {}", outbound::deepest(&error)))?;
+    let body = body.ok_or_else(|| format!("{url}: the answer is longer than {} MiB", BODY >> 20))?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// Asks each Alertmanager whether our heartbeat fires.
+async fn alertmanagers(file: &AlertmanagerFile) -> BTreeMap<String, Known<bool>> {
+    let asked = file.urls.iter().map(|url| async {
+        let fires = async {
+            let http = outbound::client(file.ca_file.as_deref())?.timeout(REQUEST).build()?;
+            let path = "/api/v2/alerts?active=true&filter=remediation%3D%22heartbeat%22";
+            let mut request = http.get(format!("{}{path}", url.trim_end_matches('/')));
+            if let Some(token) = &file.token_file {
+                request = request.bearer_auth(outbound::secret("tokenFile", token)?);
+            }
+            let mut answer = request.send().await.map_err(|error| anyhow::anyhow!(outbound::deepest(&error)))?;
+            anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
+            let body = outbound::body(&mut answer, BODY).await?.context("its answer is too long")?;
+            anyhow::Ok(!serde_json::from_slice::<Vec<Value>>(&body)?.is_empty())
+        };
+        (url.clone(), fires.await.map_err(|error| format!("{error:#}")))
+    });
+    join_all(asked).await.into_iter().collect()
+}
+
+/// Asks Prometheus for our targets and rules.
+async fn scraped(http: &reqwest::Client, url: &str) -> Known<Scraped> {
+    let ask = async |path: &str| -> Known<Value> {
+        let text = page(http, &format!("{url}{path}")).await?;
+        serde_json::from_str(&text).map_err(|error| format!("{url}{path}: {error}"))
+    };
+    let mut known = Scraped::default();
+    let checks = ask("/api/v1/query?query=count%20by%20(node,check)(ossci_check_interval_seconds)").await?;
+    for one in checks["data"]["result"].as_array().into_iter().flatten() {
+        let label = |key: &str| one["metric"][key].as_str().unwrap_or_default().to_owned();
+        if label("node").is_empty() {
+            known.nameless += 1;
+            continue;
+        }
+        known.networked += usize::from(label("check") == "network");
+        known.nodes.insert(label("node"));
+    }
+    let rules = ask("/api/v1/rules?type=alert").await?;
+    let groups = rules["data"]["groups"].as_array().into_iter().flatten();
+    let names = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    known.alerts = names.filter_map(|rule| rule["name"].as_str()).map(str::to_owned).collect();
+    Ok(known)
+}
