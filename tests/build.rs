@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 /// The folders, and how `tests/all/support.rs` returns the lab that plays each.
-const FOLDERS: [(&str, &str); 6] = [
+const FOLDERS: [(&str, &str); 7] = [
     ("alerts", "lab()"),
     ("repairs", "lab()"),
     ("phases", "lab()"),

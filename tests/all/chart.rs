@@ -1,5 +1,5 @@
-//! Tests of the chart: what it renders, what it refuses, and what its admission policies let nobody
-//! do, against the API server of the lab, into which helm installed it.
+//! Tests of the chart: what it renders, what it refuses, and what its admission policies forbid,
+//! against the API server of the lab, into which helm installed it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -84,7 +84,7 @@ async fn everything(facts: &Facts, users: &[&str]) {
 const CONTROLLER: &str = "--as=system:serviceaccount:ossci:ossci-remediator";
 
 #[tokio::test]
-async fn nobody_gets_past_the_admission_policies() {
+async fn the_admission_policies_refuse_every_other_writer() {
     let _part = part("admission policies");
     let lab = lab();
     lab.result("demo").await;

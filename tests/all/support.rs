@@ -88,8 +88,8 @@ impl Drop for TestLab {
     }
 }
 
-/// The lab that plays the stories of repairs, of alerts, of each phase, of people and of machines. It
-/// lives as long as a test holds the handle.
+/// The lab that plays the stories of repairs, of alerts, of each phase, of people and of machines.
+/// It lives as long as a test holds the handle.
 pub fn lab() -> Arc<TestLab> {
     static LAB: Mutex<Weak<TestLab>> = Mutex::new(Weak::new());
     let stories: Vec<PathBuf> = ["alerts", "repairs", "phases", "people", "machines"]

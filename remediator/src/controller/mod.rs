@@ -43,8 +43,8 @@ pub struct Config {
     /// rotation it has the old and the new one.
     #[arg(long = "webhook.token-file", env = "OSSCI_WEBHOOK_TOKEN_FILE", default_value = "/etc/ossci/webhook/token")]
     pub webhook_token: PathBuf,
-    /// Makes and renews the webhook's certificate and token itself, in the Secrets ossci-webhook-tls
-    /// and ossci-webhook-token, and writes them to these three files.
+    /// Makes and renews the webhook's certificate and token itself, in the Secrets
+    /// ossci-webhook-tls and ossci-webhook-token, and writes them to these three files.
     #[arg(long = "webhook.self-signed", env = "OSSCI_WEBHOOK_SELF_SIGNED")]
     pub webhook_self_signed: bool,
     /// Listen address of metrics and health, without TLS.

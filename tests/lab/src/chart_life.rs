@@ -1,6 +1,6 @@
-//! The command `ossci-lab chart-life`: the life of an installation, with the real helm. A node breaks
-//! while the chart is upgraded and rolled back; `helm test` finds what is wrong; `helm uninstall`
-//! leaves what docs/install.md says.
+//! The command `ossci-lab chart-life`: the life of an installation, with the real helm. A node
+//! breaks while the chart is upgraded and rolled back; `helm test` finds what is wrong; `helm
+//! uninstall` leaves what docs/install.md says.
 
 use std::path::Path;
 use std::time::Duration;
@@ -95,7 +95,7 @@ async fn mistakes(lab: &Lab, dir: &Path) -> Result<()> {
     lab.kubectl.run(&["patch", "crd", crd, "--type=json", "-p", &older]).await?;
     let (found, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
     ensure!(found == 1 && said.contains("the CRD is older than this program, it lacks .status.network"), "{said}");
-    // helm writes only what differs from its own last version: an upgrade that is forced mends both.
+    // An upgrade mends both.
     lab.helm.upgrade(&["agent.priorityClass=system-node-critical"]).await?;
     let (_, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
     ensure!(said.contains("the CRD of NodeRepair is this program's"), "an upgrade brings the CRD back:\n{said}");

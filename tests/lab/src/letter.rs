@@ -25,7 +25,7 @@ const DIFFERS: [(&str, &str); 17] = [
     (r"\b\d{10,}\b", "NUMBER"),
     (r"\bkernel before the repair [^ ]+", "kernel before the repair VERSION"),
     (r"\bossci-(mail|body)-HEX", "BOUNDARY"),
-    // The first of two checks that fail is named, and each Prometheus sends its own count and graph.
+    // The first of two checks that fail is named, and each Prometheus sends its own count.
     (r"\b(rocm-smi|rocminfo|amd-smi) failed", "CHECK failed"),
     (r"\b(rocm-smi|rocminfo|amd-smi): CHECK failed", "CHECK: CHECK failed"),
     (r"failed \d+ times in a row", "failed N times in a row"),
