@@ -29,8 +29,8 @@ async fn the_api_server_accepts_every_manifest() {
     let lab = lab();
     let facts = lab.facts().await;
     let folder = |name: &str| environment::repository().join(name).display().to_string();
-    let (deploy, network) = (folder("deploy"), folder("deploy/network"));
-    let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &deploy, "-f", &network];
+    let deploy = folder("deploy");
+    let dry = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", &deploy];
     let applied = kubectl(&facts, &facts.kubeconfig, &dry).await;
     let applied = applied.unwrap_or_else(|error| panic!("{error:#}"));
     assert!(applied.lines().count() > 8 && applied.contains("ossci-iperf3"), "{applied}");

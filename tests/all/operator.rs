@@ -40,8 +40,9 @@ async fn the_operators_crds_accept_our_objects_and_no_unknown_field() {
     let lab = lab();
     let facts = lab.facts().await;
     define(&facts).await;
-    let objects = files("alerts/operator", ".yaml");
+    let mut objects = files("alerts/operator", ".yaml");
     assert!(objects.len() > 4, "{objects:?}");
+    objects.push(environment::repository().join("deploy/monitoring/monitoring.yaml"));
     for file in &objects {
         let said = tried(&facts, file).await;
         said.unwrap_or_else(|error| panic!("{}: {error:#}", file.display()));

@@ -19,8 +19,8 @@
 //! await NODE agent STATE within 60s  (the state that the agent reports for its order)
 //! await NODE mail within 60s
 //! await NODE reply within 60s        (a mail in the thread of that one)
-//! letter NODE                        (the first mail about the node is that in STORY.NODE.mail, but
-//!                                    for times, ids and addresses)
+//! letter NODE                        (the first mail about the node is that in STORY.NODE.mail,
+//!                                    but for times, ids and addresses)
 //! await NODE says WORDS within 60s   (the message in its record contains these words)
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
