@@ -91,8 +91,7 @@ async fn the_admission_policies_refuse_every_other_writer() {
     let facts = lab.facts().await;
     let (person, moved) = ("--as=sre", "--as=system:serviceaccount:gpu-ops:ossci-remediator");
     let kubelet = ["--as=system:node:node1", "--as-group=system:nodes", "--as-group=system:authenticated"];
-    let users =
-        ["sre", "system:serviceaccount:gpu-ops:ossci-remediator", "system:serviceaccount:ossci:ossci-remediator"];
+    let users = ["sre", "system:serviceaccount:gpu-ops:ossci-remediator"];
     everything(&facts, &users).await;
     let no_order = json!({ "spec": { "order": null } }).to_string();
     let times = ("2026-11-30T12:00:00Z", "2026-11-30T13:00:00Z");

@@ -22,6 +22,7 @@ pub const SOURCES: [Source; 1] = [Source {
     module: "github.com/prometheus-operator/prometheus-operator",
     files: &[
         "example/prometheus-operator-crd/monitoring.coreos.com_alertmanagerconfigs.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
     ],
 }];
