@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
 
 use crate::clock::Stopwatch;
 use crate::{environment, process};
@@ -32,13 +33,14 @@ impl Source {
         environment::repository().join("tests/lab/tools").join(self.name)
     }
 
-    /// The folder in the cache; its name has the version.
+    /// The folder in the cache; its name has the version, and a hash of the files' names.
     fn home(&self) -> Result<PathBuf> {
         let path = self.pinned().join("go.mod");
         let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         let version = text.split_whitespace().skip_while(|word| *word != self.module).nth(1);
         let version = version.with_context(|| format!("{} does not require {}", path.display(), self.module))?;
-        Ok(environment::cache_dir()?.join("tools").join(format!("{}-{version}", self.name)))
+        let files = Sha256::digest(self.files.join("\n"));
+        Ok(environment::cache_dir()?.join("tools").join(format!("{}-{version}-{files:.8x}", self.name)))
     }
 
     /// The paths of the files, in the order of `files`.
