@@ -34,6 +34,8 @@ enum Command {
     Config(commands::config::Command),
     /// Sends a test mail, or shows a mail before it comes.
     Mail(commands::mail::Arguments),
+    /// Says why a node is where it is, what comes next, and what a person can do.
+    Explain(commands::explain::Arguments),
     /// Looks for what can silently be wrong with an installation.
     Doctor(commands::doctor::Arguments),
     /// Removes our taints, conditions and labels from every Node.
@@ -69,6 +71,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
     match arguments.command {
+        Command::Explain(arguments) => return commands::explain::run(&arguments, say).await,
         Command::Doctor(arguments) => return commands::doctor::run(&arguments, say).await,
         Command::Uninstall(arguments) => commands::uninstall::run(arguments, say).await,
         Command::Controller(config) => controller::run(config, stopped()).await,

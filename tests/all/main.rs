@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "everything here is a test")]
 
 mod chart;
+mod commands;
 mod dashboards;
 mod door;
 mod evidence;
 mod exporter;
+mod grants;
 mod grid;
 mod house;
 mod lab;

@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use crate::core::why::Why;
+use crate::core::why_text::{self, WhyText};
 use crate::wire::policy_file::PolicyFile;
+use ossci_base::words::ClosedWord as _;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
@@ -17,6 +20,8 @@ pub enum Command {
     Schema,
     /// Prints the documentation of the policy file's keys (docs/policy.md).
     Docs,
+    /// Prints the documentation of the reasons (docs/why.md).
+    Why,
     /// Checks a policy file and prints what is wrong with it.
     Check { file: PathBuf },
 }
@@ -27,6 +32,7 @@ pub fn run(command: &Command) -> anyhow::Result<String> {
         Command::Defaults => serde_saphyr::to_string(&smallest()?)?,
         Command::Schema => serde_json::to_string_pretty(&schemars::schema_for!(PolicyFile))? + "\n",
         Command::Docs => page()?,
+        Command::Why => reasons(),
         Command::Check { file } => {
             let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             let policy = PolicyFile::parse(&text).with_context(|| file.display().to_string())?;
@@ -59,6 +65,26 @@ fn page() -> anyhow::Result<String> {
     let mut page = HEAD.to_owned();
     rows(&mut page, &schema, &schema, "", &defaults);
     Ok(page)
+}
+
+const REASONS: &str = "\
+# Reasons
+
+Why a node is where it is: the same word in `kubectl get nrep` (column WHY), in the node condition `OssciHealthy`, in
+Events, metrics, logs and mails. `ossci-remediator explain NODE` prints these texts for one node. This page is generated
+by `ossci-remediator config why`.
+
+| reason | what it means | what ends it | what you can do |
+|---|---|---|---|
+";
+
+fn reasons() -> String {
+    let mut page = REASONS.to_owned();
+    for why in Why::ALL {
+        let WhyText { means, ends, person } = why_text::of(*why);
+        let _ = writeln!(page, "| `{why}` | {means} | {ends} | {person} |");
+    }
+    page
 }
 
 /// Writes one row for each key of an object's schema, and for the keys below it.
@@ -126,6 +152,12 @@ mod tests {
         {
             assert!(page.contains(key), "{key} is missing:\n{page}");
         }
+    }
+
+    #[test]
+    fn the_page_of_the_reasons_is_current() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/why.md");
+        ossci_base::golden::check(&path, &reasons()).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The chart refuses what the policy file would refuse.

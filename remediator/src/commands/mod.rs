@@ -3,6 +3,7 @@
 pub mod config;
 pub mod crd;
 pub mod doctor;
+pub mod explain;
 pub mod mail;
 pub mod rules;
 pub mod uninstall;

@@ -6,6 +6,7 @@ pub mod budget;
 pub mod complaints;
 pub mod decide;
 pub mod doctor;
+pub mod explain;
 pub mod gates;
 pub mod health;
 pub mod kept_time;
@@ -24,6 +25,8 @@ pub mod silence;
 pub mod site_warnings;
 pub mod taint;
 pub mod why;
+pub mod why_text;
 pub mod window;
+pub mod words;
 #[cfg(test)]
 mod world;

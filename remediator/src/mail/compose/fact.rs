@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::words::first_line;
 use crate::core::record::{Complaint, Episode, Phase, Record, Rung, Step, Verdict};
 use crate::core::why::Why;
+use crate::core::words::first_line;
 
 /// Characters of a fact that is not our own words.
 const LONGEST: usize = 80;

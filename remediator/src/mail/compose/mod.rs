@@ -4,7 +4,6 @@ pub mod asks;
 mod fact;
 mod files;
 mod page;
-mod words;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,6 @@ use jiff::Timestamp;
 pub use self::fact::Fact;
 pub use self::files::{Attachment, FEW, Files, MOST};
 use self::page::{Block, Page, Section};
-use self::words::{clock, first_line, span, when};
 use crate::api::evidence_maps::Found;
 use crate::core::notices::Notice;
 use crate::core::observation::PodView;
@@ -21,6 +19,7 @@ use crate::core::policy::Mode;
 use crate::core::record::{Card, Complaint, Episode, PastEpisode, Phase, Record, Step, Verdict};
 use crate::core::taint::TaintKey;
 use crate::core::why::{Reason, Why};
+use crate::core::words::{clock, first_line, span, when};
 
 /// Earlier repairs that the text names.
 const EARLIER: usize = 5;

@@ -25,8 +25,6 @@ rules:
   resources:
   - {group: '', resources: [nodes, nodes/status]}
   - {group: ossci.amd.com, resources: ['*']}
-- level: None
-  resources: [{group: coordination.k8s.io}]
 - level: Metadata
   users: ['system:serviceaccount:ossci:ossci-remediator', 'system:serviceaccount:ossci:ossci-agent']
 - level: None
