@@ -151,19 +151,6 @@ async fn the_admission_policies_refuse_every_other_writer() {
         (&["annotate", "-n", "ossci", "configmap", "ossci-policy", "a=b", CONTROLLER], "cannot patch resource"),
         (&["annotate", "-n", "ossci", "configmap", "ossci-budget", "a=b", CONTROLLER], "granted"),
         (&["create", "-n", "ossci", "secret", "generic", "x", CONTROLLER], "the two Secrets of its webhook"),
-        (
-            &[
-                "create",
-                "-n",
-                "ossci",
-                "secret",
-                "generic",
-                "ossci-webhook-token",
-                "--from-literal=token=x",
-                CONTROLLER,
-            ],
-            "granted",
-        ),
         // A kubelet may change its own Node, but not what says that we repair it.
         (&["label", "node", "node1", "zone=a", kubelet[0], kubelet[1], kubelet[2]], "granted"),
         (

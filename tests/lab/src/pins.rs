@@ -24,7 +24,7 @@ pub struct Pin {
 const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
                           -X k8s.io/component-base/version.gitMinor=36";
 
-pub const PINS: [Pin; 7] = [
+pub const PINS: [Pin; 8] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
         name: "controlplane",
@@ -75,6 +75,14 @@ pub const PINS: [Pin; 7] = [
         tags: "",
         versions: "",
         about: "40 s",
+    },
+    Pin {
+        name: "prometheus-operator",
+        packages: &["github.com/prometheus-operator/prometheus-operator/cmd/operator"],
+        programs: &["operator"],
+        tags: "",
+        versions: "",
+        about: "3 min",
     },
     Pin {
         name: "helm",

@@ -23,8 +23,15 @@ pub const SOURCES: [Source; 1] = [Source {
     module: "github.com/prometheus-operator/prometheus-operator",
     files: &[
         "example/prometheus-operator-crd/monitoring.coreos.com_alertmanagerconfigs.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_alertmanagers.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_probes.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusagents.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheuses.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_scrapeconfigs.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_thanosrulers.yaml",
     ],
 }];
 
