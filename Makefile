@@ -22,6 +22,7 @@ help:
 	@echo "make parse TOOL=rocm-smi FILE=output.txt   shows what the exporter parses from a recorded output"
 	@echo "make soak     runs a storm on a thousand nodes, and every cut story with the remediator killed at every durable write (hours; resumes)"
 	@echo "make soak-vm  reboots and reimages virtual machines, and kills dpkg at each step of a reimage (45 minutes)"
+	@echo "make images   builds the container images as OCI archives (needs buildah and iperf3)"
 	@echo "make setup    builds the pinned tools into the cache; demo and test do this first"
 
 .PHONY: toolchain
@@ -107,6 +108,13 @@ soak-vm: root setup build
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
+
+# The container images as OCI archives in target/images; needs buildah and iperf3.
+.PHONY: images
+images: toolchain
+	cargo build --release --locked --package ossci-remediator --package ossci-exporter
+	@cargo build --quiet --locked --package ossci-lab
+	@$(LAB) images --programs $(dir $(LAB))../release --out $(dir $(LAB))../images
 
 # Renders the plain manifests of deploy/ from the chart.
 .PHONY: manifests

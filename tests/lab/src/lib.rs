@@ -30,6 +30,7 @@ pub mod facts;
 pub mod fault;
 pub mod golden;
 pub mod heard;
+pub mod images;
 pub mod inbox;
 pub mod kubeconfig;
 pub mod kubelet;

@@ -12,7 +12,8 @@ use ossci_lab::fault::{Broken, Fault, Faults, Until};
 use ossci_lab::node_dir::NodeDir;
 use ossci_lab::sim_host::SimHost;
 use ossci_lab::{
-    bench, cargo_deny, chart, chart_life, demo, enclosure, environment, mail_kills, runner, setup, stand_in, storm, vm,
+    bench, cargo_deny, chart, chart_life, demo, enclosure, environment, images, mail_kills, runner, setup, stand_in,
+    storm, vm,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,6 +32,14 @@ enum Command {
     Tool { name: String },
     /// Checks the licences and sources of the crates that we build from (deny.toml)
     Deny,
+    /// Builds the container images of our programs as OCI archives
+    Images {
+        /// Folder with the programs
+        #[arg(long)]
+        programs: std::path::PathBuf,
+        #[arg(long)]
+        out: std::path::PathBuf,
+    },
     /// Renders the plain manifests of deploy/ from the chart
     Manifests,
     /// Plays the demo: five nodes break and are repaired
@@ -260,6 +269,7 @@ async fn run(command: Command) -> Result<i32> {
     }
     match command {
         Command::Setup => setup::run()?,
+        Command::Images { programs, out } => images::build(&programs, &out).await?,
         Command::Manifests => {
             let helm = chart::Helm::new(&setup::Tools::find()?, &std::env::temp_dir(), None)?;
             println!("{} files", chart::write_plain(&helm).await?);

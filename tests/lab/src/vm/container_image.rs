@@ -19,22 +19,7 @@ const ASKS: Duration = Duration::from_secs(30);
 pub async fn write(out: &Path, name: &str, programs: &[&Path], command: &[&str]) -> Result<()> {
     let folder = out.with_extension("folder");
     let (root, layer) = (folder.join("root"), folder.join("layer"));
-    for dir in ["usr/bin", "tmp", "etc"] {
-        fs::create_dir_all(root.join(dir)).with_context(|| format!("creating {dir} of an image"))?;
-    }
-    let mut libraries = BTreeSet::new();
-    for program in programs {
-        let here = root.join("usr/bin").join(program.file_name().unwrap_or_default());
-        copy(program, &here)?;
-        // Debug information is most of a debug build.
-        run(tool("strip")?.arg(&here)).await?;
-        libraries.extend(libraries_of(program).await?);
-    }
-    for library in libraries {
-        let here = root.join(library.strip_prefix("/").unwrap_or(&library));
-        fs::create_dir_all(here.parent().unwrap_or(&root)).context("creating a folder for a library")?;
-        copy(&library, &here)?;
-    }
+    assemble(&root, programs).await?;
     fs::create_dir_all(&layer).with_context(|| format!("creating {}", layer.display()))?;
     pack(&root, &layer.join("layer.tar")).await?;
     let layer_id = hash(&fs::read(layer.join("layer.tar")).context("reading the layer")?);
@@ -49,6 +34,27 @@ pub async fn write(out: &Path, name: &str, programs: &[&Path], command: &[&str])
     }
     pack(&layer, out).await?;
     fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
+}
+
+/// Fills the root folder of an image: each program in /usr/bin, and the libraries that they load.
+pub async fn assemble(root: &Path, programs: &[&Path]) -> Result<()> {
+    for dir in ["usr/bin", "tmp", "etc"] {
+        fs::create_dir_all(root.join(dir)).with_context(|| format!("creating {dir} of an image"))?;
+    }
+    let mut libraries = BTreeSet::new();
+    for program in programs {
+        let here = root.join("usr/bin").join(program.file_name().unwrap_or_default());
+        copy(program, &here)?;
+        // Debug information is most of a debug build.
+        run(tool("strip")?.arg(&here)).await?;
+        libraries.extend(libraries_of(program).await?);
+    }
+    for library in libraries {
+        let here = root.join(library.strip_prefix("/").unwrap_or(&library));
+        fs::create_dir_all(here.parent().unwrap_or(root)).context("creating a folder for a library")?;
+        copy(&library, &here)?;
+    }
+    Ok(())
 }
 
 /// A tar of a folder's content.

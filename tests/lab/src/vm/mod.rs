@@ -4,11 +4,11 @@
 //! line.
 
 mod bmc;
-mod container_image;
+pub mod container_image;
 mod debian_root;
 pub mod dpkg_cuts;
 mod guest;
-mod image;
+pub mod image;
 mod layer;
 mod network;
 mod node;
