@@ -65,7 +65,7 @@ async fn the_escalation_mail_names_node_gpus_and_release_command() {
 /// each other.
 #[test]
 fn no_two_stories_of_one_lab_share_a_node() {
-    for folders in [vec!["alerts", "repairs", "phases"], vec!["trouble"]] {
+    for folders in [vec!["alerts", "repairs", "phases", "people", "machines"], vec!["trouble"]] {
         let mut owners: BTreeMap<String, PathBuf> = BTreeMap::new();
         for file in folders.iter().flat_map(|folder| files(&format!("tests/stories/{folder}"), ".story")) {
             let story = Story::parse("names", &fs::read_to_string(&file).unwrap()).unwrap();
