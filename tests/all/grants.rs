@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::support::{lab, part};
 
 /// Grants that no story of this lab uses, and what does.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("ossci-remediator delete noderepairs", "the record of a Node that is gone, after its time: core/retention.rs"),
     ("ossci-remediator delete configmaps", "the test of a thousand pieces of evidence"),
     ("ossci-remediator get secrets", "ossci-lab chart-life"),
     ("ossci-remediator create secrets", "ossci-lab chart-life"),
