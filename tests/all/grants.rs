@@ -1,4 +1,4 @@
-//! What RBAC grants to our accounts is what they use: the audit log of the stories has every request.
+//! RBAC grants our accounts what they use: the audit log of the stories has each request.
 
 use std::collections::BTreeSet;
 

@@ -73,7 +73,7 @@ async fn the_operators_crds_accept_our_objects_and_no_unknown_field() {
 
 /// How kube-prometheus-stack selects: by the label of its release, in every namespace, and with its
 /// default strategy an AlertmanagerConfig routes the alerts of its own namespace.
-fn site() -> Vec<Value> {
+fn site(ca: &str) -> Vec<Value> {
     let ours = json!({ "matchLabels": { "release": "monitoring" } });
     let any = json!({});
     // Their pods stay away from the nodes of stories.
@@ -87,7 +87,7 @@ fn site() -> Vec<Value> {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "monitoring" } }),
         secret("alertmanager-main", "monitoring", json!({ "alertmanager.yaml": route })),
         // What the controller makes.
-        secret("ossci-webhook-tls", "ossci", json!({ "ca.crt": "ca", "tls.crt": "", "tls.key": "" })),
+        secret("ossci-webhook-tls", "ossci", json!({ "ca.crt": ca, "tls.crt": "", "tls.key": "" })),
         secret("ossci-webhook-token", "ossci", json!({ "token": "a-token" })),
         json!({ "apiVersion": api, "kind": "Prometheus", "metadata": metadata, "spec": {
             "replicas": 1, "nodeSelector": nowhere, "podMonitorSelector": ours, "podMonitorNamespaceSelector": any,
@@ -126,7 +126,8 @@ async fn the_real_operator_makes_a_scrape_rules_and_a_route_of_the_charts_object
         let args = ["apply", "--server-side", "-f", &file.display().to_string()];
         kubectl(&facts, &facts.kubeconfig, &args).await.unwrap_or_else(|error| panic!("{error:#}"));
     };
-    let objects: Vec<String> = site().iter().map(Value::to_string).collect();
+    let ca = std::fs::read_to_string(facts.dir.join("pki/ca.crt")).unwrap();
+    let objects: Vec<String> = site(&ca).iter().map(Value::to_string).collect();
     apply("site.yaml", objects.join("\n---\n")).await;
     let chart = Helm::new(&Tools::find().unwrap(), folder, None).unwrap();
     let rendered = chart.template(&["monitoring.labels.release=monitoring"]).await.unwrap();
