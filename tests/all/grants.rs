@@ -52,6 +52,20 @@ fn used(log: &str) -> BTreeSet<String> {
     allowed.filter_map(request).collect()
 }
 
+#[test]
+fn the_manifests_say_who_may_do_what() {
+    let (granted, line) = (
+        granted(),
+        r#"{"annotations":{"authorization.k8s.io/decision":"allow"},"verb":"create",
+        "user":{"username":"system:serviceaccount:ossci:ossci-remediator"},
+        "objectRef":{"resource":"pods","subresource":"eviction"}}"#,
+    );
+    let one = used(&line.replace('\n', ""));
+    assert!(one.is_subset(&granted) && one.len() == 1, "{one:?}");
+    assert!(granted.contains("ossci-agent create configmaps") && granted.contains("ossci-remediator get /version"));
+    assert!(!granted.iter().any(|grant| grant.contains('*')), "{granted:?}");
+}
+
 #[tokio::test]
 async fn a_grant_that_no_story_uses_is_none() {
     let _part = part("grants");
