@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::core::why::Why;
@@ -34,8 +33,7 @@ pub fn run(command: &Command) -> anyhow::Result<String> {
         Command::Docs => page()?,
         Command::Why => reasons(),
         Command::Check { file } => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            let policy = PolicyFile::parse(&text).with_context(|| file.display().to_string())?;
+            let policy = super::policy(file)?;
             let pools: Vec<String> = policy.pools.iter().map(|pool| format!("{} ({})", pool.name, pool.mode)).collect();
             format!("{}: valid; pools: {}\n", file.display(), pools.join(", "))
         }

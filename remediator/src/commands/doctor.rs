@@ -2,7 +2,7 @@
 //! thing that can silently be wrong. It changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::crd;
 use crate::api::client;
+use crate::controller::services::alertmanager::Replicas;
 use crate::core::doctor::{self, Definition, Facts, Finding, Known, Level, Machine, Program, Scraped, Series};
 use crate::core::policy::POOL;
 use crate::metrics::Calls;
@@ -85,7 +86,7 @@ fn as_json(finding: &Finding) -> Value {
 }
 
 async fn facts(arguments: &Arguments, client: &Client) -> anyhow::Result<Facts> {
-    let policy = policy(&arguments.policy);
+    let policy = super::policy(&arguments.policy).map_err(|error| format!("{error:#}"));
     let http = outbound::client(None)?.timeout(REQUEST).build().context("setting up HTTP")?;
     let pods: Known<Vec<Pod>> = list(Api::namespaced(client.clone(), &arguments.namespace), OURS).await;
     let machines = match &policy {
@@ -119,11 +120,6 @@ async fn facts(arguments: &Arguments, client: &Client) -> anyhow::Result<Facts> 
         },
         policy: policy.map(drop),
     })
-}
-
-fn policy(path: &Path) -> Known<PolicyFile> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))?;
-    PolicyFile::parse(&text).map_err(|error| format!("{}: {error:#}", path.display()))
 }
 
 async fn kubernetes(client: &Client) -> Known<(u32, u32)> {
@@ -217,20 +213,14 @@ async fn page(http: &reqwest::Client, url: &str) -> Known<String> {
 
 /// Asks each Alertmanager whether our heartbeat fires.
 async fn alertmanagers(file: &AlertmanagerFile) -> BTreeMap<String, Known<bool>> {
-    let asked = file.urls.iter().map(|url| async {
-        let fires = async {
-            let http = outbound::client(file.ca_file.as_deref())?.timeout(REQUEST).build()?;
-            let path = "/api/v2/alerts?active=true&filter=remediation%3D%22heartbeat%22";
-            let mut request = http.get(format!("{}{path}", url.trim_end_matches('/')));
-            if let Some(token) = &file.token_file {
-                request = request.bearer_auth(outbound::secret("tokenFile", token)?);
-            }
-            let mut answer = request.send().await.map_err(|error| anyhow::anyhow!(outbound::deepest(&error)))?;
-            anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
-            let body = outbound::body(&mut answer, BODY).await?.context("its answer is too long")?;
-            anyhow::Ok(!serde_json::from_slice::<Vec<Value>>(&body)?.is_empty())
-        };
-        (url.clone(), fires.await.map_err(|error| format!("{error:#}")))
+    const HEARTBEAT: &str = "/api/v2/alerts?active=true&filter=remediation%3D%22heartbeat%22";
+    let replicas = match Replicas::new(file) {
+        Ok(replicas) => replicas,
+        Err(error) => return file.urls.iter().map(|url| (url.clone(), Err(format!("{error:#}")))).collect(),
+    };
+    let asked = replicas.urls.iter().map(|url| async {
+        let firing = replicas.get::<Vec<Value>>(url, HEARTBEAT).await;
+        (url.clone(), firing.map(|firing| !firing.is_empty()).map_err(|error| format!("{error:#}")))
     });
     join_all(asked).await.into_iter().collect()
 }

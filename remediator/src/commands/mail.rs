@@ -52,8 +52,7 @@ enum Command {
 /// The policy cannot be used, the mail was not accepted, or there is nothing to show.
 pub async fn run(arguments: Arguments, say: impl Fn(&str) + Send + Sync) -> anyhow::Result<()> {
     let Arguments { policy, namespace, command } = arguments;
-    let text = std::fs::read_to_string(&policy).with_context(|| format!("reading {}", policy.display()))?;
-    let file = PolicyFile::parse(&text).with_context(|| policy.display().to_string())?;
+    let file = super::policy(&policy)?;
     let mailer = Mailer::of(&file)?.with_context(|| format!("{} has no section mail", policy.display()))?;
     match command {
         Command::Test => test(&file, &mailer, &say).await,

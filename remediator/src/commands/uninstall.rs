@@ -28,7 +28,7 @@ pub async fn run(arguments: Arguments, say: impl Fn(&str)) -> anyhow::Result<()>
     let client = client::requests(&Calls::default()).await.context("connecting to the Kubernetes API")?;
     let names = TaintNames { prefix: arguments.taint_prefix };
     let nodes = Api::<SlimNode>::all(client.clone()).list(&ListParams::default()).await.context("listing nodes")?;
-    let (mut failed, mut left) = (BTreeMap::new(), 0);
+    let mut failed = BTreeMap::new();
     for node in &nodes.items {
         match clean(&client, node, &names).await {
             Ok(taken) if taken.is_empty() => {}
@@ -37,10 +37,10 @@ pub async fn run(arguments: Arguments, say: impl Fn(&str)) -> anyhow::Result<()>
                 failed.insert(node.name_any(), error.to_string());
             }
         }
-        left += 1;
     }
     say(&format!(
-        "looked at {left} nodes. The CRD with its records stays: kubectl delete crd noderepairs.ossci.amd.com\n"
+        "looked at {} nodes. The CRD with its records stays: kubectl delete crd noderepairs.ossci.amd.com\n",
+        nodes.items.len()
     ));
     let Some((node, error)) = failed.first_key_value() else { return Ok(()) };
     anyhow::bail!("{} nodes could not be changed, {node} for one: {error}; run it again", failed.len())

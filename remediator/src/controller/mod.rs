@@ -4,7 +4,7 @@ mod context;
 mod inputs;
 mod outputs;
 pub(crate) mod reconcile;
-mod services;
+pub(crate) mod services;
 mod state;
 #[cfg(test)]
 mod testing;
