@@ -34,3 +34,16 @@ imagePullSecrets:
 {{- $groups := list }}{{ range .Values.security.operators }}{{ $groups = append $groups (printf "'%s'" .) }}{{ end -}}
 request.userInfo.groups.exists(group, group in [{{ join ", " $groups }}])
 {{- end }}
+
+{{- /* The security contexts of a pod, and of its container, that need nothing of the host. */ -}}
+{{- define "ossci.restrictedPod" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+{{- define "ossci.restrictedContainer" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
