@@ -2,6 +2,7 @@
 //! it.
 
 use super::why::{Reason, Why};
+use ossci_base::words::ClosedWord;
 
 /// A condition of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub fn is_well(why: &Reason) -> bool {
 pub fn condition(why: &Reason) -> Condition {
     let status = if is_well(why) { "True" } else { "False" };
     Condition { status: status.to_owned(), reason: why.why.to_string(), message: why.message.clone() }
+}
+
+/// Returns why the node is not well; `None`: the condition says that it is, or says nothing that
+/// this version knows.
+pub fn unwell(condition: &Condition) -> Option<Why> {
+    let unwell = condition.status == "False";
+    unwell.then(|| Why::parse(&condition.reason)).flatten()
 }
 
 /// Whether the condition has to be written because its status or reason differs. A new message

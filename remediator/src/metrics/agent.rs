@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::{Calls, page, table};
+use super::{Build, Calls, build_info, page, table};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByOrder {
@@ -23,6 +23,7 @@ table! {
         orders: Family<ByOrder, Counter> = Family::default(), "orders", "Orders by kind and reported state";
         paused: Gauge = Gauge::default(), "checks_paused",
             "1 while the exporter is asked to pause its periodic checks, because the node carries a repair taint";
+        build_info: Family<Build, Gauge> = build_info(), "build_info", "Version of the program";
         api_requests: Calls = Calls::default(), "api_requests",
             "Requests to the Kubernetes API by verb and status code";
     }

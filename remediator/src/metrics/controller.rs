@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::{Calls, page, seconds, table};
+use super::{Build, Calls, build_info, page, seconds, table};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Code {
@@ -27,10 +27,40 @@ pub struct ByWhy {
     pub why: &'static str,
 }
 
+/// In all of these labels, an empty pool is no pool.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByPoolAndWhy {
+    pub pool: String,
+    pub why: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByPhase {
+    pub pool: String,
     pub rung: &'static str,
     pub phase: &'static str,
+}
+
+/// The state of a node that is not well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByState {
+    pub node: String,
+    pub pool: String,
+    /// A rung, or `slow-network`; empty: only the condition says that the node is not well.
+    pub rung: &'static str,
+    pub phase: &'static str,
+    pub why: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByNodeAndRung {
+    pub node: String,
+    pub rung: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByNode {
+    pub node: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +97,7 @@ pub struct Mails {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByEnd {
+    pub pool: String,
     pub rung: &'static str,
     pub outcome: &'static str,
 }
@@ -81,11 +112,19 @@ type Stages = Family<ByStage, Histogram, fn() -> Histogram>;
 
 table! {
     /// Gauges computed anew for every scrape, so that pools and repairs that no longer exist
-    /// disappear.
+    /// disappear. Only the leader has those of nodes and pools: a sum over replicas is right.
     Standings {
         repairs: Family<ByPhase, Gauge> = Family::default(), "repairs", "Open repairs";
-        waiting: Family<ByWhy, Gauge> = Family::default(), "waiting", "Waiting repairs by reason";
-        slow_networks: Gauge = Gauge::default(), "slow_networks", "Nodes with a slow network";
+        waiting: Family<ByPoolAndWhy, Gauge> = Family::default(), "waiting", "Waiting repairs by reason";
+        slow_networks: Family<ByPool, Gauge> = Family::default(), "slow_networks", "Nodes with a slow network";
+        node_info: Family<ByState, Gauge> = Family::default(), "node_info",
+            "1 for each node with an open repair, a slow network or the condition OssciHealthy=False";
+        node_since: Family<ByNodeAndRung, Stamp> = Family::default(), "node_since_timestamp_seconds",
+            "When the phase of the node's repair or slow network began";
+        node_until: Family<ByNodeAndRung, Stamp> = Family::default(), "node_until_timestamp_seconds",
+            "The deadline of that phase, if it has one";
+        node_repairs: Family<ByNode, Gauge> = Family::default(), "node_repairs",
+            "Repairs of the node that ended with a healed node in the last 7 days, if there are any";
         paused: Gauge = Gauge::default(), "paused", "1 while a person has paused everything disruptive";
         not_understood: Gauge = Gauge::default(), "records_not_understood",
             "Records that are inconsistent or cannot be read; their nodes are left alone";
@@ -133,12 +172,17 @@ table! {
             "Mails by kind and outcome; recipient-refused counts the refused recipients of accepted mails";
         api_requests: Calls = Calls::default(), "api_requests",
             "Requests to the Kubernetes API by verb and status code; 409 is a conflict, which is retried";
-        repairs_started: Family<ByKind, Counter> = Family::default(), "repairs_started",
+        repairs_started: Family<ByPoolAndRung, Counter> = Family::default(), "repairs_started",
             "Repairs started, by rung";
         repairs_ended: Family<ByEnd, Counter> = Family::default(), "repairs_ended",
             "Repairs ended, by rung and outcome";
         stage_seconds: Stages = Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)), "stage_seconds",
             "Seconds from the complaint to the taint, to the reboot order and to health, and of the repair alone";
+        attempts: Family<ByEnd, Counter> = Family::default(), "attempts",
+            "Rungs that were carried out, by rung and outcome: ProofPassed, or the reason why not";
+        escalations: Family<ByPoolAndWhy, Counter> = Family::default(), "escalations",
+            "Repairs that became a person's, by reason";
+        build_info: Family<Build, Gauge> = build_info(), "build_info", "Version of the program";
         leader: Gauge = Gauge::default(), "leader", "1 while this replica is the leader";
         alertmanager_polls: Family<Outcome, Counter> = Family::default(), "alertmanager_polls",
             "Requests to the replicas of Alertmanager by outcome";

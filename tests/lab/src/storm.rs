@@ -21,7 +21,7 @@ use crate::clock;
 use crate::lab::Lab;
 use crate::paper_nodes::{self, Size};
 use crate::witness::Witness;
-use crate::{enclosure, parts, process, verdict, wait};
+use crate::{enclosure, process, verdict, wait};
 
 /// The pool's name.
 const STORM: &str = "storm";
@@ -101,13 +101,11 @@ async fn storm(dir: &Path) -> Result<()> {
 /// limit, and every complaint is recorded.
 async fn standing(lab: &Lab, tainted: usize, kept: usize, why: &str) -> Result<()> {
     // Repeated lists of a thousand nodes would add load: the remediator's metrics are polled first.
-    let http = &parts::http()?;
-    let metrics = format!("http://{}/metrics", lab.facts.remediator_metrics[0]);
     wait::until(format!("{tainted} wait for {why} and {kept} for TaintLimit"), TAKES, || async {
-        let page = parts::page(http, &metrics).await?;
+        let page = lab.metrics_of_all().await?;
         let waiting = |why: &str, count: usize| {
-            let line = format!("ossci_remediator_waiting{{why=\"{why}\"}} {count}");
-            page.lines().any(|known| known == line)
+            let of = format!("why=\"{why}\"}} {count}");
+            page.lines().any(|line| line.starts_with("ossci_remediator_waiting{") && line.ends_with(&of))
         };
         ensure!(waiting(why, tainted) && waiting("TaintLimit", kept), "they do not yet");
         Ok(())

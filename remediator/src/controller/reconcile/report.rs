@@ -12,7 +12,7 @@ use crate::core::record::{Complaint, Episode, Phase};
 use crate::core::taint::TaintState;
 use crate::core::why::Reason;
 use crate::metrics::Metrics;
-use crate::metrics::{ByEnd, ByKind, ByPhase, ByStage, ByWhy};
+use crate::metrics::{ByEnd, ByPhase, ByPoolAndRung, ByPoolAndWhy, ByStage, ByWhy};
 use crate::wire::node_repair::NodeRepair;
 use ossci_base::words::ClosedWord;
 
@@ -37,7 +37,8 @@ pub fn changed(metrics: &Metrics, events: &Events, now: Timestamp, repair: &Node
     }
     metrics.decisions.get_or_create_owned(&ByWhy { why: why.as_str() }).inc();
     if let Some(episode) = moved {
-        let entered = ByPhase { rung: episode.rung.as_str(), phase: episode.phase.as_str() };
+        let pool = episode.pool.clone().unwrap_or_default();
+        let entered = ByPhase { pool, rung: episode.rung.as_str(), phase: episode.phase.as_str() };
         metrics.phases.get_or_create_owned(&entered).inc();
     }
     measure(metrics, now, &repair.record().complaints, before, after);
@@ -74,9 +75,18 @@ fn measure(
         let seconds = now.duration_since(since).as_secs_f64();
         metrics.stage_seconds.get_or_create_owned(&ByStage { stage }).observe(seconds);
     };
-    let rung = after.rung.as_str();
+    let (pool, rung) = (after.pool.clone().unwrap_or_default(), after.rung.as_str());
     if same.is_none() {
-        metrics.repairs_started.get_or_create_owned(&ByKind { kind: rung }).inc();
+        metrics.repairs_started.get_or_create_owned(&ByPoolAndRung { pool: pool.clone(), rung }).inc();
+    }
+    for (attempt, why) in after.attempts_and_whys().skip(same.map_or(0, |before| before.attempts().count())) {
+        let of = ByEnd { pool: pool.clone(), rung: attempt.rung.as_str(), outcome: why.as_str() };
+        metrics.attempts.get_or_create_owned(&of).inc();
+    }
+    let with_person = |episode: &Episode| matches!(episode.phase, Phase::Escalating | Phase::Escalated);
+    if with_person(after) && !same.is_some_and(with_person) {
+        let of = ByPoolAndWhy { pool: pool.clone(), why: after.why.why.as_str() };
+        metrics.escalations.get_or_create_owned(&of).inc();
     }
     let confirmed = |episode: &Episode| episode.taint.is_some_and(|taint| taint.state == TaintState::Confirmed);
     if confirmed(after) && after.steps.len() == 1 && !same.is_some_and(confirmed) {
@@ -92,7 +102,7 @@ fn measure(
         ordered.map_or_else(|| (), |step| took("repair", step.at));
     }
     if after.phase.is_over() && same.is_none_or(|before| !before.phase.is_over()) {
-        metrics.repairs_ended.get_or_create_owned(&ByEnd { rung, outcome: after.phase.as_str() }).inc();
+        metrics.repairs_ended.get_or_create_owned(&ByEnd { pool, rung, outcome: after.phase.as_str() }).inc();
     }
 }
 

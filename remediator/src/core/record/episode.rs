@@ -246,9 +246,15 @@ impl Episode {
     /// A proof without a reboot that we ordered (an old complaint, a Node created again) says
     /// nothing about a rung.
     pub fn attempts(&self) -> impl Iterator<Item = Attempt> {
+        self.attempts_and_whys().map(|(attempt, _)| attempt)
+    }
+
+    /// Returns the same with what the outcome was: `ProofPassed`, or what failed.
+    pub fn attempts_and_whys(&self) -> impl Iterator<Item = (Attempt, Why)> {
         let rebooted = |rung| self.steps.iter().any(|step| step.rung == rung && step.outcome.why == Why::NewBoot);
         self.steps.iter().filter_map(move |step| {
-            let passed = match step.outcome.why {
+            let why = step.outcome.why;
+            let passed = match why {
                 Why::ProofPassed if rebooted(step.rung) => true,
                 Why::ProofFailed | Why::CannotProve if rebooted(step.rung) => false,
                 Why::ReimageFailed
@@ -258,7 +264,7 @@ impl Episode {
                 | Why::RebootInhibited => false,
                 _ => return None,
             };
-            Some(Attempt { rung: step.rung, at: step.at, passed })
+            Some((Attempt { rung: step.rung, at: step.at, passed }, why))
         })
     }
 

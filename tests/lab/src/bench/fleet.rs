@@ -63,19 +63,14 @@ async fn rows(dir: &Path) -> Result<bool> {
     Ok(met)
 }
 
-/// Waits until every replica counts `count` nodes of the pool.
+/// Waits until the leader counts `count` nodes of the pool.
 async fn settled(lab: &Lab, count: usize) -> Result<()> {
-    let http = &parts::http()?;
-    for metrics in &lab.facts.remediator_metrics {
-        wait::until(format!("the remediator knows {count} nodes"), PATIENCE, || async move {
-            let page = parts::page(http, &format!("http://{metrics}/metrics")).await?;
-            let line = format!("ossci_remediator_pool_nodes{{pool=\"{FLEET}\"}} {count}");
-            ensure!(page.lines().any(|known| known == line), "not yet");
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
+    let line = &format!("ossci_remediator_pool_nodes{{pool=\"{FLEET}\"}} {count}");
+    wait::until(format!("the remediator knows {count} nodes"), PATIENCE, || async move {
+        ensure!(lab.metrics_of_all().await?.lines().any(|known| known == line), "not yet");
+        Ok(())
+    })
+    .await
 }
 
 async fn restart(lab: &Lab, count: usize) -> Result<()> {

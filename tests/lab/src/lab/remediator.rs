@@ -21,6 +21,16 @@ use crate::{ports, process, wait};
 const POLICY_READ_AT: &str = "ossci_remediator_policy_last_reload_success_timestamp_seconds ";
 
 impl Lab {
+    /// Returns the metrics pages of all replicas, one after the other: only the leader has the
+    /// states of nodes and pools.
+    pub async fn metrics_of_all(&self) -> Result<String> {
+        let (http, mut all) = (&parts::http()?, String::new());
+        for replica in self.controller.replicas.values() {
+            all += &parts::page(http, &format!("http://{}/metrics", replica.metrics)).await?;
+        }
+        Ok(all)
+    }
+
     /// Waits until every replica of the remediator has read the current policy file.
     pub(super) async fn await_policy(&self) -> Result<()> {
         let written = fs::metadata(self.policy.file()).and_then(|file| file.modified()).context("the policy file")?;

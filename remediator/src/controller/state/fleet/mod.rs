@@ -14,19 +14,20 @@ use kube::ResourceExt;
 
 use crate::core::brakes::Past;
 use crate::core::budget::{Holder, Place, Places, Waiter};
+use crate::core::health;
 use crate::core::observation::NodeView;
 use crate::core::policy::Policy;
 use crate::core::pool;
-use crate::core::record::{Complaint, Episode, Phase, Rung};
+use crate::core::record::{Complaint, Episode, NetworkPhase, Phase, Rung};
 use crate::core::sense;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 use crate::wire::budget::{Switches, Told};
 use crate::wire::node_repair::NodeRepair;
-use crate::wire::slim_node::SlimNode;
+use crate::wire::slim_node::{self, SlimNode};
 
 use self::cached::Cached;
-pub use self::sums::{Asking, Counts, Standing};
+pub use self::sums::{Asking, Counts, NodeState, Standing};
 
 /// The cached summary of a Node.
 #[derive(Debug)]
@@ -42,6 +43,8 @@ struct NodeGlance {
     manual: bool,
     /// It carries a taint of ours.
     tainted: bool,
+    /// The reason of our condition, if that says that the node is not well.
+    unwell: Option<Why>,
 }
 
 /// The cached summary of a record.
@@ -57,11 +60,12 @@ struct RepairGlance {
     /// It is queued for a budget slot.
     waits: Option<Waiter>,
     open: Option<(Rung, Phase, Why)>,
-    /// Since when its phase has lasted.
+    /// Since when its phase has lasted, and its deadline.
     since: Timestamp,
+    until: Option<Timestamp>,
     /// The record can be read, but contradicts itself.
     nonsense: bool,
-    slow: bool,
+    network: Option<OpenNetwork>,
     /// A taint is recorded for the node, whether it is on the Node yet or not.
     placing: bool,
     past: Past,
@@ -72,6 +76,15 @@ impl RepairGlance {
     fn firing(&self) -> impl Iterator<Item = &Complaint> {
         self.board.complaints.iter().filter(|complaint| complaint.firing)
     }
+}
+
+/// A network track that is open.
+#[derive(Debug, Clone, Copy)]
+struct OpenNetwork {
+    phase: NetworkPhase,
+    why: Why,
+    since: Timestamp,
+    until: Option<Timestamp>,
 }
 
 /// A node that needs a person.
@@ -142,6 +155,7 @@ impl Fleet {
                 cordoned: view.cordoned.then(|| cordoned.unwrap_or(now)),
                 manual: view.taints.contains(&TaintKey::RepairManual),
                 tainted: !view.taints.is_empty(),
+                unwell: slim_node::condition(node).and_then(|condition| health::unwell(&condition)),
             };
             known.nodes.insert(name.clone(), glance);
             known.keep(node);
@@ -207,8 +221,14 @@ impl Fleet {
             waits: pool::waiter_of(name, &record),
             open: open.map(|episode| (episode.rung, episode.phase, episode.why.why)),
             since: episode.map_or(Timestamp::MIN, |episode| episode.since),
+            until: open.and_then(|episode| episode.until),
             nonsense: sense::nonsense(&record).is_some(),
-            slow: slow.is_some(),
+            network: slow.map(|track| OpenNetwork {
+                phase: track.phase,
+                why: track.why.why,
+                since: track.since,
+                until: track.until,
+            }),
             placing: open.is_some_and(|episode| episode.taint.is_some())
                 || slow.is_some_and(|track| track.taint.is_some()),
             past: Past::of(&record),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::controller::state::fleet::Known;
 use crate::core::brakes;
@@ -14,9 +14,11 @@ use crate::core::notices::{self, PoolStanding};
 use crate::core::policy::Policy;
 use crate::core::pool::{self, Holding, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
+use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 use crate::wire::budget as wire_budget;
 use crate::wire::budget::Told;
+use ossci_base::words::ClosedWord;
 
 /// A node that was cordoned for longer than this is left to a person and no longer counts.
 const CORDONED_LONG: Duration = Duration::from_secs(24 * 3600);
@@ -51,12 +53,35 @@ pub struct Asking<'a> {
     pub at: Instant,
 }
 
+/// What is open on a node: a repair, a slow network, or a condition that says that it is not well.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeState {
+    pub node: String,
+    pub pool: String,
+    /// A rung, or `slow-network`; empty: only the condition says so.
+    pub rung: &'static str,
+    /// Of the repair or of the network; empty without a rung.
+    pub phase: &'static str,
+    pub why: Why,
+    pub since: Option<Timestamp>,
+    /// The deadline of the phase.
+    pub until: Option<Timestamp>,
+}
+
+/// The time in which the repairs of one node are counted.
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
 /// The counts for the metrics and the notices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
-    pub repairs: BTreeMap<(Rung, Phase), i64>,
-    pub waiting: BTreeMap<Why, i64>,
-    pub slow: i64,
+    /// Open repairs. A node in no pool counts for the pool with the empty name, here and below.
+    pub repairs: BTreeMap<(String, Rung, Phase), i64>,
+    pub waiting: BTreeMap<(String, Why), i64>,
+    pub slow: BTreeMap<String, i64>,
+    /// The nodes that are not well, by name.
+    pub states: Vec<NodeState>,
+    /// Repairs that ended with a healed node within [`WEEK`], by node; never 0.
+    pub healed: BTreeMap<String, i64>,
     pub paused: bool,
     /// Records that cannot be read or contradict themselves.
     pub not_understood: i64,
@@ -130,14 +155,23 @@ impl Known {
         let nonsense = self.repairs.iter().filter(|(_, repair)| repair.nonsense).map(|(name, _)| name);
         let not_understood = self.unreadable.iter().chain(nonsense).collect::<BTreeSet<_>>().len();
         counts.not_understood = i64::try_from(not_understood).unwrap_or(i64::MAX);
-        for repair in self.repairs.values() {
-            counts.slow += i64::from(repair.slow);
-            let Some((rung, phase, why)) = repair.open else { continue };
-            *counts.repairs.entry((rung, phase)).or_default() += 1;
-            if phase == Phase::Waiting {
-                *counts.waiting.entry(why).or_default() += 1;
+        for (node, repair) in &self.repairs {
+            let pool = || self.pool_of(node, policy).unwrap_or_default().to_owned();
+            if repair.network.is_some() {
+                *counts.slow.entry(pool()).or_default() += 1;
+            }
+            if let Some((rung, phase, why)) = repair.open {
+                *counts.repairs.entry((pool(), rung, phase)).or_default() += 1;
+                if phase == Phase::Waiting {
+                    *counts.waiting.entry((pool(), why)).or_default() += 1;
+                }
+            }
+            let recent = repair.past.healed.iter().filter(|at| now.duration_since(**at) < WEEK).count();
+            if recent > 0 {
+                counts.healed.insert(node.clone(), i64::try_from(recent).unwrap_or(i64::MAX));
             }
         }
+        counts.states = self.states(policy);
         let none = Places::new();
         let places = &self.in_use(self.places.as_ref().unwrap_or(&none), policy, None);
         for pool in &policy.pools {
@@ -162,6 +196,37 @@ impl Known {
             counts.pools.insert(pool.name.clone(), standing);
         }
         counts
+    }
+
+    /// Returns the nodes that are not well, by name.
+    fn states(&self, policy: &Policy) -> Vec<NodeState> {
+        let names: BTreeSet<&String> = self.nodes.keys().chain(self.repairs.keys()).collect();
+        let mut all = Vec::new();
+        for name in names {
+            let state = |rung, phase, why, since, until| NodeState {
+                node: name.clone(),
+                pool: self.pool_of(name, policy).unwrap_or_default().to_owned(),
+                rung,
+                phase,
+                why,
+                since,
+                until,
+            };
+            let before = all.len();
+            if let Some(repair) = self.repairs.get(name) {
+                let open = repair.open.map(|(rung, phase, why)| (rung.as_str(), phase.as_str(), why));
+                all.extend(open.map(|(rung, phase, why)| state(rung, phase, why, Some(repair.since), repair.until)));
+                all.extend(repair.network.map(|track| {
+                    let rung = TaintKey::SlowNetwork.as_str();
+                    state(rung, track.phase.as_str(), track.why, Some(track.since), track.until)
+                }));
+            }
+            if all.len() == before {
+                let unwell = self.nodes.get(name).and_then(|node| node.unwell);
+                all.extend(unwell.map(|why| state("", "", why, None, None)));
+            }
+        }
+        all
     }
 
     /// Returns `None` if the node is in no pool.
