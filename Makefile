@@ -108,6 +108,7 @@ soak-vm: root setup build
 # Renders the alert rules from alerts/source and alerts/thresholds.yml.
 alerts: toolchain
 	cargo run --quiet --locked --package ossci-remediator -- rules --thresholds alerts/thresholds.yml --out alerts
+	cargo run --quiet --locked --package ossci-remediator -- dashboards --thresholds alerts/thresholds.yml --out grafana
 
 # The container images as OCI archives in target/images; needs buildah and iperf3.
 .PHONY: images

@@ -44,6 +44,8 @@ enum Command {
     Crd,
     /// Renders the alert rules with a site's thresholds.
     Rules(commands::rules::Arguments),
+    /// Renders Grafana's dashboards with a site's thresholds.
+    Dashboards(commands::dashboards::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -78,6 +80,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
         Command::ReimageService(config) => reimage_service::run(config, stopped()).await,
         Command::Rules(arguments) => commands::rules::write(&arguments),
+        Command::Dashboards(arguments) => commands::dashboards::write(&arguments),
         Command::Config(command) => {
             say(&commands::config::run(&command)?);
             Ok(())

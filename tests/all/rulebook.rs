@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ossci_lab::{environment, wait};
-use ossci_remediator::metrics::{Metrics, Standings};
+use ossci_remediator::metrics::{AgentMetrics, Metrics, Standings};
 use regex::Regex;
 
 use crate::support::{files, lab, run, tool};
@@ -120,15 +120,26 @@ fn strangers(file: &str, text: &str, exported: &BTreeSet<String>) -> Vec<String>
     faults
 }
 
-/// Every series name of the exporter and of the controller, as Prometheus stores it.
-fn exported() -> BTreeSet<String> {
+/// Returns the names of all alerts that we ship.
+pub fn alert_names() -> BTreeSet<String> {
+    rule_files().iter().flat_map(|(file, text)| alerts_in(file, text)).map(|alert| alert.name).collect()
+}
+
+/// Every series name of our programs, as Prometheus stores it.
+pub fn exported() -> BTreeSet<String> {
     let exporter = ossci_exporter::show::metrics::TABLE.iter().map(|metric| metric.name.to_owned());
     // The tables and not a page: a family is on a page only while it has a series.
-    let controller = Metrics::TABLE.iter().chain(Standings::TABLE).map(|(name, kind, _)| {
-        let total = if kind.contains("Counter") { "_total" } else { "" };
-        format!("ossci_remediator_{name}{total}")
+    let tables = [
+        ("ossci_remediator", Metrics::TABLE),
+        ("ossci_remediator", Standings::TABLE),
+        ("ossci_agent", AgentMetrics::TABLE),
+    ];
+    let ours = tables.into_iter().flat_map(|(prefix, table)| table.iter().map(move |row| (prefix, row)));
+    let ours = ours.map(|(prefix, (name, kind, _))| {
+        let total = if kind.contains("Counter") || *kind == "Calls" { "_total" } else { "" };
+        format!("{prefix}_{name}{total}")
     });
-    exporter.chain(controller).collect()
+    exporter.chain(ours).collect()
 }
 
 #[test]

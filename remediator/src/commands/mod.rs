@@ -2,13 +2,15 @@
 
 pub mod config;
 pub mod crd;
+pub mod dashboards;
 pub mod doctor;
 pub mod explain;
 pub mod mail;
 pub mod rules;
 pub mod uninstall;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
@@ -18,4 +20,31 @@ use crate::wire::policy_file::PolicyFile;
 fn policy(path: &Path) -> anyhow::Result<PolicyFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     PolicyFile::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// Replaces each `@key@` of a source by its value.
+///
+/// # Errors
+/// There is no such key.
+fn fill_in(source: &str, values: &BTreeMap<String, String>) -> anyhow::Result<String> {
+    let mut text = source.to_owned();
+    for (key, value) in values {
+        text = text.replace(&format!("@{key}@"), value);
+    }
+    let in_use = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    match in_use.filter_map(|line| regex::Regex::new(r"@\w+@").ok()?.find(line)).next() {
+        Some(key) => anyhow::bail!("it names {}, which does not exist", key.as_str()),
+        None => Ok(text),
+    }
+}
+
+/// Writes files below a folder, and makes the folders that they need.
+fn write_files(folder: &Path, files: &BTreeMap<PathBuf, String>) -> anyhow::Result<()> {
+    for (name, text) in files {
+        let file = folder.join(name);
+        let parent = file.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(())
 }

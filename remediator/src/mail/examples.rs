@@ -352,7 +352,7 @@ mail:
   from: OSSCI Ops <ossci@example.com>
   to: [infra@example.com]
   server: smtp.example.com
-  links: {Dashboard: 'https://grafana.example.com/d/node?var-node={node}'}
+  links: {Dashboard: 'https://grafana.example.com/d/ossci-node?var-node={node}'}
 ";
 
     fn mailer() -> Mailer {

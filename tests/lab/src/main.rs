@@ -193,6 +193,8 @@ enum Command {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Measured {
+    /// The queries of Grafana's dashboards on a recorded week
+    Dashboards,
     /// The cost of the alert rules in one Prometheus
     Rules,
     /// The time from a third strike to the webhook
@@ -343,6 +345,7 @@ async fn run(command: Command) -> Result<i32> {
             let stop = async move { terminate.recv().await.unwrap_or_default() };
             ossci_remediator::agent::run(config, SimHost::new(NodeDir::at(node_dir)), stop).await?;
         }
+        Command::Bench { what: Measured::Dashboards, .. } => return Ok(i32::from(!bench::dashboards::run().await?)),
         Command::Bench { what: Measured::Rules, .. } => return Ok(i32::from(!bench::rules::run().await?)),
         Command::Bench { what: Measured::Orders, place } => match enclosure::inside() {
             None => {
@@ -356,7 +359,7 @@ async fn run(command: Command) -> Result<i32> {
             Some(dir) => {
                 let met = match what {
                     // These run outside a lab.
-                    Measured::Rules | Measured::Orders => return Ok(1),
+                    Measured::Rules | Measured::Orders | Measured::Dashboards => return Ok(1),
                     Measured::Routing => bench::routing::run(&dir).await?,
                     Measured::Remediator => bench::remediator::run(&dir, enclosure::end_wanted()?).await?,
                     Measured::Fleet => bench::fleet::run(&dir, enclosure::end_wanted()?).await?,

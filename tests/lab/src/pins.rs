@@ -24,7 +24,7 @@ pub struct Pin {
 const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
                           -X k8s.io/component-base/version.gitMinor=36";
 
-pub const PINS: [Pin; 8] = [
+pub const PINS: [Pin; 9] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
         name: "controlplane",
@@ -83,6 +83,14 @@ pub const PINS: [Pin; 8] = [
         tags: "",
         versions: "",
         about: "3 min",
+    },
+    Pin {
+        name: "dashboards",
+        packages: &["./dashboard-judge"],
+        programs: &["dashboard-judge"],
+        tags: "",
+        versions: "",
+        about: "2 min",
     },
     Pin {
         name: "helm",

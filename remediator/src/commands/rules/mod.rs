@@ -116,8 +116,20 @@ impl Thresholds {
         Ok(thresholds)
     }
 
+    /// Reads a thresholds file; `None`: the defaults.
+    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let yaml = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+        Self::parse(&yaml).with_context(|| file.display().to_string())
+    }
+
+    /// Returns the address of the runbooks, if the site has set it: the default leads nowhere.
+    pub fn site_runbooks(&self) -> Option<&str> {
+        Some(self.runbooks.as_str()).filter(|runbooks| *runbooks != Self::default().runbooks)
+    }
+
     /// Returns the values by `key`, as the sources name them.
-    fn values(&self) -> anyhow::Result<BTreeMap<String, String>> {
+    pub fn values(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let serde_json::Value::Object(fields) = serde_json::to_value(self)? else { return Ok(BTreeMap::new()) };
         let text = |value: serde_json::Value| value.as_str().map_or(value.to_string(), str::to_owned);
         Ok(fields.into_iter().map(|(key, value)| (key, text(value))).collect())
@@ -137,42 +149,24 @@ pub struct Arguments {
 /// Writes the rules as plain files. Below `operator/` it writes rules and routing as objects of the
 /// Prometheus operator.
 pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
-    let thresholds = match &arguments.thresholds {
-        Some(file) => {
-            let yaml = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            Thresholds::parse(&yaml).with_context(|| file.display().to_string())?
-        }
-        None => Thresholds::default(),
-    };
-    for (name, text) in render(&thresholds)? {
-        let file = arguments.out.join(name);
-        let folder = file.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    let thresholds = Thresholds::read(arguments.thresholds.as_deref())?;
+    super::write_files(&arguments.out, &render(&thresholds)?)
 }
 
 /// Returns the files: name to text. Pure.
-pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<String, String>> {
+pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let values = thresholds.values()?;
     let mut files = BTreeMap::new();
     for (name, source) in SOURCES {
-        let mut text = source.to_owned();
-        for (key, value) in &values {
-            text = text.replace(&format!("@{key}@"), value);
-        }
-        if let Some(key) = text.split('@').nth(1) {
-            anyhow::bail!("alerts/source/{name}.yml names the threshold {key:?}, which does not exist");
-        }
+        let text = super::fill_in(source, &values).with_context(|| format!("alerts/source/{name}.yml"))?;
         let text = format!(
             "# Rendered from alerts/source/{name}.yml and the thresholds; `make alerts` renders it again.\n{text}"
         );
-        files.insert(format!("operator/{name}.yaml"), prometheus_rule(name, &text));
-        files.insert(format!("{name}.yml"), text);
+        files.insert(format!("operator/{name}.yaml").into(), prometheus_rule(name, &text));
+        files.insert(format!("{name}.yml").into(), text);
     }
     let objects = routing::render(ROUTING).context("alerts/alertmanager.yml")?;
-    files.insert("operator/alertmanagerconfig.yaml".to_owned(), objects);
+    files.insert("operator/alertmanagerconfig.yaml".into(), objects);
     Ok(files)
 }
 
@@ -222,7 +216,7 @@ mod tests {
     #[test]
     fn a_site_may_select_other_jobs() {
         let of = |selector: &str| Thresholds::parse(&format!("selector: '{selector}'\n")).unwrap();
-        let strikes = |selector: &str| render(&of(selector)).unwrap().remove("strikes.yml").unwrap();
+        let strikes = |selector: &str| render(&of(selector)).unwrap().remove(Path::new("strikes.yml")).unwrap();
         assert!(
             strikes("job=~\"gpu|x\",env=\"a\"").contains("ossci_check_result_info{job=~\"gpu|x\",env=\"a\",reason=~")
         );
@@ -232,7 +226,7 @@ mod tests {
     fn a_threshold_reaches_the_rule_in_both_forms() {
         let files = render(&Thresholds { strikes: 5, ..Thresholds::default() }).unwrap();
         for file in ["strikes.yml", "operator/strikes.yaml"] {
-            assert!(files[file].contains(">= 5"), "{file}");
+            assert!(files[Path::new(file)].contains(">= 5"), "{file}");
         }
     }
 
@@ -247,7 +241,7 @@ mod tests {
         let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../alerts");
         for (name, text) in render(&Thresholds::default()).unwrap() {
             let committed = std::fs::read_to_string(alerts.join(&name)).unwrap_or_default();
-            assert!(committed == text, "alerts/{name} is out of date; run `make alerts`");
+            assert!(committed == text, "alerts/{} is out of date; run `make alerts`", name.display());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod calls;
+pub mod dashboards;
 pub mod fleet;
 pub mod mail;
 pub mod remediator;
