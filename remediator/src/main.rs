@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use ossci_remediator::agent::linux::Linux;
 use ossci_remediator::logging::Logging;
 use ossci_remediator::{agent, commands, controller, reimage_service};
@@ -36,8 +36,32 @@ enum Command {
     Mail(commands::mail::Arguments),
     /// Says why a node is where it is, what comes next, and what a person can do.
     Explain(commands::explain::Arguments),
+    /// Shows the fleet in one screen: pools, brakes, nodes that are not well, mails.
+    Status(commands::status::Arguments),
+    /// Lists what was done to nodes, and why.
+    History(commands::history::Arguments),
+    /// Prints what was captured before a node was changed.
+    Evidence(commands::evidence::Arguments),
+    /// Keeps us away from a node.
+    Hold(commands::by_hand::Hold),
+    /// Ends a hold.
+    Unhold(commands::by_hand::OfNode),
+    /// Ends a repair: removes our taints from a node.
+    Release(commands::by_hand::OfNode),
+    /// Proves a node that a person repaired, and releases it if it is healthy.
+    Verify(commands::by_hand::Verify),
+    /// Begins a reboot or a reimage of a node.
+    Repair(commands::by_hand::Repair),
+    /// Stops everything disruptive in the cluster.
+    Pause(commands::by_hand::Pause),
+    /// Ends the pause.
+    Resume(commands::by_hand::Resume),
     /// Looks for what can silently be wrong with an installation.
     Doctor(commands::doctor::Arguments),
+    /// Prints a script that completes the commands in a shell.
+    Completion(commands::help::Completion),
+    /// Writes man pages.
+    Man(commands::help::Man),
     /// Removes our taints, conditions and labels from every Node.
     Uninstall(commands::uninstall::Arguments),
     /// Prints the CustomResourceDefinition of NodeRepair.
@@ -50,6 +74,11 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // An answer that cannot be had is another end than a bad one.
+    let cannot_know = matches!(
+        arguments.command,
+        Command::Explain(_) | Command::Status(_) | Command::History(_) | Command::Evidence(_) | Command::Doctor(_)
+    );
     let came = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from).and_then(
         |runtime| {
             let came = runtime.block_on(run(arguments));
@@ -62,7 +91,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ossci-remediator: {error:#}");
-            ExitCode::FAILURE
+            if cannot_know { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -74,7 +103,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .map_err(|_| anyhow::anyhow!("another TLS provider is installed already"))?;
     match arguments.command {
         Command::Explain(arguments) => return commands::explain::run(&arguments, say).await,
+        Command::Status(arguments) => return commands::status::run(&arguments, say).await,
+        Command::Verify(arguments) => return commands::by_hand::verify(&arguments, say).await,
         Command::Doctor(arguments) => return commands::doctor::run(&arguments, say).await,
+        Command::History(arguments) => commands::history::run(&arguments, say).await,
+        Command::Evidence(arguments) => commands::evidence::run(&arguments, say).await,
+        Command::Hold(arguments) => commands::by_hand::hold(&arguments, say).await,
+        Command::Unhold(arguments) => commands::by_hand::unhold(&arguments, say).await,
+        Command::Release(arguments) => commands::by_hand::release(&arguments, say).await,
+        Command::Repair(arguments) => commands::by_hand::repair(&arguments, say).await,
+        Command::Pause(arguments) => commands::by_hand::pause(&arguments, say).await,
+        Command::Resume(arguments) => commands::by_hand::resume(&arguments, say).await,
         Command::Uninstall(arguments) => commands::uninstall::run(arguments, say).await,
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
@@ -86,6 +125,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Command::Mail(arguments) => commands::mail::run(arguments, |line| say(&format!("{line}\n"))).await,
+        Command::Completion(arguments) => {
+            say(&commands::help::completion(&arguments, Arguments::command()));
+            Ok(())
+        }
+        Command::Man(arguments) => commands::help::man(&arguments, Arguments::command()),
         Command::Crd => {
             say(&commands::crd::yaml()?);
             Ok(())

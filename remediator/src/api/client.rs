@@ -48,8 +48,12 @@ impl Granted {
     }
 }
 
-async fn client(read_timeout: Duration, calls: &Calls, granted: Option<&Granted>) -> Result<kube::Client, kube::Error> {
-    let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
+async fn client(
+    mut config: kube::Config,
+    read_timeout: Duration,
+    calls: &Calls,
+    granted: Option<&Granted>,
+) -> Result<kube::Client, kube::Error> {
     config.connect_timeout = Some(REQUEST);
     config.read_timeout = Some(read_timeout);
     config.write_timeout = Some(REQUEST);
@@ -61,14 +65,29 @@ async fn client(read_timeout: Duration, calls: &Calls, granted: Option<&Granted>
     Ok(ClientBuilder::try_from(config)?.with_layer(&counted).build())
 }
 
+/// Returns the configuration of the pod that we run in, or of the current context of `KUBECONFIG`.
+async fn inferred() -> Result<kube::Config, kube::Error> {
+    kube::Config::infer().await.map_err(kube::Error::InferConfig)
+}
+
 /// Returns the client for requests; `calls` counts them.
 pub async fn requests(calls: &Calls) -> Result<kube::Client, kube::Error> {
-    client(REQUEST, calls, None).await
+    client(inferred().await?, REQUEST, calls, None).await
+}
+
+/// Returns a client for requests to the cluster of a context of `KUBECONFIG`.
+///
+/// # Errors
+/// There is no such context.
+pub async fn requests_of(context: &str) -> anyhow::Result<kube::Client> {
+    let options = kube::config::KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };
+    let config = kube::Config::from_kubeconfig(&options).await?;
+    Ok(client(config, REQUEST, &Calls::default(), None).await?)
 }
 
 /// Returns the client for watches; `granted` records their successful requests.
 pub async fn watches(calls: &Calls, granted: Option<&Granted>) -> Result<kube::Client, kube::Error> {
-    client(WATCH, calls, granted).await
+    client(inferred().await?, WATCH, calls, granted).await
 }
 
 /// A tower service that counts requests by verb and status code.

@@ -38,6 +38,22 @@ pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option
     Ok(map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(FILE)).map(|file| file.0))
 }
 
+/// Returns the ConfigMaps of a node, in no order.
+///
+/// # Errors
+/// The API server refuses the request or does not answer.
+pub async fn of_node(client: &Client, namespace: &str, node: &str) -> Result<Vec<ConfigMap>, kube::Error> {
+    let (maps, params) = (maps(client, namespace), ListParams::default().labels(LABEL));
+    let mut all = Vec::new();
+    // The names first: all files together may be 64 MB.
+    for known in maps.list_metadata(&params).await?.items {
+        if known.annotations().get(NODE).is_some_and(|of| of == node) {
+            all.extend(maps.get_opt(&known.name_any()).await?);
+        }
+    }
+    Ok(all)
+}
+
 /// A stored file of evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {

@@ -15,12 +15,12 @@ use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::cluster::{Cluster, ask_controllers};
 use super::crd;
-use crate::api::client;
+use super::output::Output;
 use crate::controller::services::alertmanager::Replicas;
 use crate::core::doctor::{self, Definition, Facts, Finding, Known, Level, Machine, Program, Scraped, Series};
 use crate::core::policy::POOL;
-use crate::metrics::Calls;
 use crate::outbound;
 use crate::wire::policy_file::{AlertmanagerFile, PolicyFile};
 use crate::wire::slim_node::{self, SlimNode};
@@ -39,18 +39,16 @@ pub struct Arguments {
     /// Path of the policy file.
     #[arg(long, env = "OSSCI_POLICY", default_value = "/etc/ossci/policy.yaml")]
     policy: PathBuf,
-    /// Namespace of our pods.
-    #[arg(long, env = "OSSCI_NAMESPACE", default_value = "ossci")]
-    namespace: String,
+    #[command(flatten)]
+    cluster: Cluster,
     /// Address of Prometheus, to look at scrape and rules.
     #[arg(long, env = "OSSCI_PROMETHEUS")]
     prometheus: Option<String>,
     /// Address of a controller's metrics. Absent: port 19401 of each of its pods.
     #[arg(long = "controller")]
     controllers: Vec<String>,
-    /// Prints JSON.
-    #[arg(short, long, value_parser = ["text", "json"], default_value = "text")]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Runs the command; `say` prints. Exit code 0: nothing fails, 1: something fails, 3: something
@@ -59,14 +57,10 @@ pub struct Arguments {
 /// # Errors
 /// There is no cluster to look at.
 pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
-    let client = client::requests(&Calls::default())
-        .await
-        .context("no cluster to look at: run it in a pod with a ServiceAccount, or set KUBECONFIG")?;
+    let client = arguments.cluster.client().await?;
     let found = doctor::judge(&facts(arguments, &client).await?);
-    say(&match arguments.output.as_str() {
-        "json" => serde_json::to_string_pretty(&found.iter().map(as_json).collect::<Vec<_>>())? + "\n",
-        _ => found.iter().map(as_text).collect(),
-    });
+    let data: Vec<Value> = found.iter().map(as_json).collect();
+    say(&arguments.output.render(&data, |_| found.iter().map(as_text).collect())?);
     Ok(match doctor::worst(&found) {
         Level::Ok | Level::Warn => ExitCode::SUCCESS,
         Level::Fail => ExitCode::FAILURE,
@@ -88,20 +82,15 @@ fn as_json(finding: &Finding) -> Value {
 async fn facts(arguments: &Arguments, client: &Client) -> anyhow::Result<Facts> {
     let policy = super::policy(&arguments.policy).map_err(|error| format!("{error:#}"));
     let http = outbound::client(None)?.timeout(REQUEST).build().context("setting up HTTP")?;
-    let pods: Known<Vec<Pod>> = list(Api::namespaced(client.clone(), &arguments.namespace), OURS).await;
+    let pods: Known<Vec<Pod>> = list(Api::namespaced(client.clone(), &arguments.cluster.namespace), OURS).await;
     let machines = match &policy {
         Ok(policy) => machines(client, policy).await,
         Err(_) => Err("the policy cannot be used, so no node is known to be in a pool".to_owned()),
     };
-    let addresses = match arguments.controllers.as_slice() {
-        [] => pods.iter().flatten().filter(|pod| name(pod) == "ossci-remediator").filter_map(metrics).collect(),
-        named => named.to_vec(),
-    };
-    let asked = addresses.into_iter().map(|address| async {
-        let page = page(&http, &format!("{}/metrics", address.trim_end_matches('/'))).await;
-        (address, page.map(|page| doctor::series(&page)))
-    });
-    let controllers: BTreeMap<String, Known<Series>> = join_all(asked).await.into_iter().collect();
+    let Arguments { controllers: named, cluster: Cluster { namespace, .. }, .. } = arguments;
+    let pages = ask_controllers(client, namespace, named, "/metrics").await.unwrap_or_default();
+    let pages = pages.into_iter().map(|(of, page)| (of, page.map(|page| doctor::series(&page))));
+    let controllers: BTreeMap<String, Known<Series>> = pages.collect();
     let alertmanagers = match policy.as_ref().ok().and_then(|policy| policy.alertmanager.as_ref()) {
         Some(file) => alertmanagers(file).await,
         None => BTreeMap::new(),
@@ -193,12 +182,6 @@ fn program(pod: &Pod) -> Program {
         ready: conditions.into_iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True"),
         tolerates: spec.and_then(|spec| spec.tolerations.as_ref()).is_some_and(|all| all.iter().any(any)),
     }
-}
-
-fn metrics(pod: &Pod) -> Option<String> {
-    const PORT: u16 = 19401;
-    let address = pod.status.as_ref()?.pod_ip.as_ref()?;
-    Some(if address.contains(':') { format!("http://[{address}]:{PORT}") } else { format!("http://{address}:{PORT}") })
 }
 
 async fn page(http: &reqwest::Client, url: &str) -> Known<String> {

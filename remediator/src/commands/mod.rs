@@ -1,18 +1,26 @@
 //! The subcommands that an operator runs by hand, one file each.
 
+pub mod by_hand;
+mod cluster;
 pub mod config;
 pub mod crd;
 pub mod dashboards;
 pub mod doctor;
+pub mod evidence;
 pub mod explain;
+pub mod help;
+pub mod history;
 pub mod mail;
+mod output;
 pub mod rules;
+pub mod status;
 pub mod uninstall;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 
 use crate::wire::policy_file::PolicyFile;
 
@@ -20,6 +28,14 @@ use crate::wire::policy_file::PolicyFile;
 fn policy(path: &Path) -> anyhow::Result<PolicyFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     PolicyFile::parse(&text).with_context(|| path.display().to_string())
+}
+
+/// Parses a duration as people write it: `90m`, `8h`, `3d`.
+fn span(text: &str) -> Result<SignedDuration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    let parsed = days.map_or_else(|| text.parse().ok(), |days| Some(SignedDuration::from_hours(i64::from(days) * 24)));
+    let positive = parsed.filter(|span: &SignedDuration| span.is_positive());
+    positive.ok_or_else(|| "write a duration like 90m, 8h or 3d".to_owned())
 }
 
 /// Replaces each `@key@` of a source by its value.

@@ -139,6 +139,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     parts.spawn(outputs::outbox::follow(context.clone()));
     parts.spawn(outputs::evidence::follow(context.clone()));
     parts.spawn(outputs::adopt::follow(context.clone()));
+    parts.spawn(outputs::holds::follow(context.clone()));
     parts.spawn(outputs::site_warnings::follow(context.clone()));
     parts.spawn(inputs::api_time::follow(client, context.clone()));
     parts.spawn(inputs::policy_file::follow(config.policy.clone(), yaml, context.clone()));

@@ -219,6 +219,8 @@ mod tests {
             hold: None,
             system_uuid: None,
             adopted: None,
+            said: None,
+            verify: None,
             cordoned: false,
             labels: BTreeMap::from([(POOL.to_owned(), "gpu".to_owned())]),
             addresses: Vec::new(),

@@ -4,9 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::budget::Seat;
 use super::outbox::Answer;
 use super::record::{ProvisioningState, ResetState};
+use super::said::Said;
 use super::taint::TaintKey;
 use super::why::Reason;
 
@@ -23,6 +26,10 @@ pub struct NodeView {
     pub taints: BTreeSet<TaintKey>,
     /// The text of annotation `ossci.amd.com/hold`.
     pub hold: Option<String>,
+    /// Who changed something by hand with our commands, and why.
+    pub said: Option<Said>,
+    /// A person asks for a proof of a node that needed one.
+    pub verify: Option<Said>,
     /// `spec.unschedulable`.
     pub cordoned: bool,
     pub labels: BTreeMap<String, String>,
@@ -34,6 +41,15 @@ pub struct NodeView {
     pub other_taints: BTreeSet<String>,
     /// Addresses with their type, for the mail.
     pub addresses: Vec<(String, String)>,
+}
+
+impl NodeView {
+    /// Returns ` (ann@example.com: card replaced)` if a person said so within the last 10 min, else
+    /// nothing.
+    pub fn by_whom(&self, now: Timestamp) -> String {
+        let said = self.said.as_ref().filter(|said| said.explains(now));
+        said.map(|said| format!(" ({})", said.text)).unwrap_or_default()
+    }
 }
 
 /// A pod that has to leave before the node goes down. Pods of DaemonSets, mirror pods and finished

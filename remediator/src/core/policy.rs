@@ -249,6 +249,8 @@ mod tests {
             labels,
             system_uuid: None,
             adopted: None,
+            said: None,
+            verify: None,
             other_taints: BTreeSet::new(),
             addresses: vec![],
         }

@@ -113,7 +113,7 @@ closed_words! {
         /// The Node object was deleted and created again.
         NodeRecreated = "NodeRecreated",
         NotReady = "NotReady",
-        ProofOrdered = "ProofOrdered",
+        ProofOrdered = "ProofOrdered", VerifyRequested = "VerifyRequested",
         /// The GPU repair has the node's only order; the network is proven after it.
         RepairHasTheOrder = "RepairHasTheOrder",
         WithdrawingOrder = "WithdrawingOrder",

@@ -209,6 +209,11 @@ pub fn of(why: Why) -> WhyText {
             "It does, or the boot's time is over; then the BMC or a person is asked.",
             "",
         ),
+        Why::VerifyRequested => (
+            "A person repaired the node and asked for a proof: `ossci-remediator verify`, or the annotation `ossci.amd.com/verify`.",
+            "The checks pass, and the taint is removed; or the node stays with a person.",
+            "`ossci-remediator explain NODE` says what the checks found.",
+        ),
         Why::ProofOrdered => {
             ("The checks run on the new boot.", "All pass: the node is healed. One fails: the next rung begins.", "")
         }

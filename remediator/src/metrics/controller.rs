@@ -47,15 +47,15 @@ pub struct ByState {
     pub node: String,
     pub pool: String,
     /// A rung, or `slow-network`; empty: only the condition says that the node is not well.
-    pub rung: &'static str,
-    pub phase: &'static str,
+    pub rung: String,
+    pub phase: String,
     pub why: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByNodeAndRung {
     pub node: String,
-    pub rung: &'static str,
+    pub rung: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

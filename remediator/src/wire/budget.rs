@@ -55,20 +55,26 @@ pub fn read(map: &ConfigMap) -> Places {
 }
 
 /// Annotation that pauses everything disruptive in the cluster; its value is the reason.
-const PAUSE: &str = "ossci.amd.com/pause";
+pub const PAUSE: &str = "ossci.amd.com/pause";
+/// When the controller ends the pause: an RFC 3339 time.
+pub const PAUSE_UNTIL: &str = "ossci.amd.com/pause-until";
 /// Annotation with a time (RFC 3339): the brakes ignore what was before it.
-const RESUMED_AT: &str = "ossci.amd.com/resumed-at";
+pub const RESUMED_AT: &str = "ossci.amd.com/resumed-at";
 
 /// Returns the switches that people set, from the annotations of the object.
 pub fn switches(map: &ConfigMap) -> Switches {
-    let resumed = map.annotations().get(RESUMED_AT).and_then(|text| {
-        let time = text.parse();
-        time.inspect_err(
-            |error| tracing::error!(text, %error, "annotation {RESUMED_AT} is not an RFC 3339 time, ignoring it"),
-        )
-        .ok()
-    });
-    Switches { notices: notices(map), paused: map.annotations().get(PAUSE).cloned(), resumed }
+    let time = |key: &str| {
+        let text = map.annotations().get(key)?;
+        let time = text.parse::<Timestamp>();
+        time.inspect_err(|error| tracing::error!(key, text, %error, "annotation is not an RFC 3339 time, ignoring it"))
+            .ok()
+    };
+    Switches {
+        notices: notices(map),
+        paused: map.annotations().get(PAUSE).cloned(),
+        paused_until: time(PAUSE_UNTIL),
+        resumed: time(RESUMED_AT),
+    }
 }
 
 /// Prefix of the annotations that record mailed notices.
@@ -81,6 +87,8 @@ pub struct Switches {
     pub notices: BTreeMap<String, Told>,
     /// Nothing disruptive starts; the text is the reason.
     pub paused: Option<String>,
+    /// When the pause ends by itself.
+    pub paused_until: Option<Timestamp>,
     /// The brakes ignore what was before this time.
     pub resumed: Option<Timestamp>,
 }

@@ -6,18 +6,28 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeCondition, Taint};
-use kube::Resource;
 use kube::api::ObjectMeta;
+use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Deserializer};
 
 use crate::core::health::Condition;
 use crate::core::observation::NodeView;
+use crate::core::said::Said;
 use crate::core::taint::TaintKey;
 use ossci_base::words::ClosedWord;
 
 /// The annotation that puts a node on hold; its value is the reason.
 pub const HOLD: &str = "ossci.amd.com/hold";
+/// When the controller removes the hold: an RFC 3339 time.
+pub const HOLD_UNTIL: &str = "ossci.amd.com/hold-until";
+/// Who changed something by hand, and why: see [`Said`].
+pub const CHANGED_BY: &str = "ossci.amd.com/changed-by";
+/// A person asks for a proof: [`Said`], too.
+pub const VERIFY: &str = "ossci.amd.com/verify";
+/// The annotations that we read.
+const READ: [&str; 5] = [HOLD, HOLD_UNTIL, CHANGED_BY, VERIFY, ADOPTED];
 /// The annotation that says which pool label the controller once put on the node. Without the
 /// label, a person took it off.
 pub const ADOPTED: &str = "ossci.amd.com/adopted";
@@ -103,8 +113,7 @@ fn slim_metadata<'de, D: Deserializer<'de>>(decoder: D) -> Result<ObjectMeta, D:
         annotations: Option<BTreeMap<String, String>>,
     }
     let Slim { name, uid, resource_version, labels, annotations } = Slim::deserialize(decoder)?;
-    let annotations =
-        annotations.map(|all| all.into_iter().filter(|(key, _)| [HOLD, ADOPTED].contains(&key.as_str())).collect());
+    let annotations = annotations.map(|all| all.into_iter().filter(|(key, _)| READ.contains(&key.as_str())).collect());
     Ok(ObjectMeta { name, uid, resource_version, labels, annotations, ..ObjectMeta::default() })
 }
 
@@ -166,6 +175,12 @@ pub fn condition_since(node: &SlimNode) -> Option<String> {
     node.condition_of(CONDITION)?.last_transition_time.as_ref().map(|time| format!("{:.0}", time.0))
 }
 
+/// Returns when the hold ends by itself. A time that cannot be parsed is none: the hold stays.
+pub fn hold_until(node: &SlimNode) -> Option<Timestamp> {
+    let annotations = node.annotations();
+    annotations.get(HOLD).and_then(|_| annotations.get(HOLD_UNTIL)).and_then(|text| text.parse().ok())
+}
+
 /// Returns the core's view of a Node.
 pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
     let SlimNode { metadata, spec, status } = node;
@@ -179,6 +194,8 @@ pub fn view(node: &SlimNode, names: &TaintNames) -> NodeView {
         other_taints: node.taints().iter().filter(other).map(|taint| taint.key.clone()).collect::<BTreeSet<_>>(),
         hold: metadata.annotations.as_ref().and_then(|annotations| annotations.get(HOLD)).cloned(),
         system_uuid: Some(status.node_info.system_uuid.clone()).filter(|uuid| !uuid.is_empty()),
+        said: node.annotations().get(CHANGED_BY).and_then(|value| Said::parse(value)),
+        verify: node.annotations().get(VERIFY).and_then(|value| Said::parse(value)),
         adopted: metadata.annotations.as_ref().and_then(|annotations| annotations.get(ADOPTED)).cloned(),
         cordoned: spec.unschedulable.unwrap_or_default(),
         labels: metadata.labels.clone().unwrap_or_default(),

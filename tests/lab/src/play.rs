@@ -15,6 +15,7 @@ use crate::audit::{Chronicle, NodeStory};
 use crate::clock::{self, Stopwatch};
 use crate::fault::Faults;
 use crate::lab::Lab;
+use crate::process::Program;
 use crate::story::{Fact, Moment, Step, Story};
 use crate::verdict::{self, POWER};
 use crate::witness::Witness;
@@ -22,6 +23,8 @@ use crate::{environment, heard, letter, parts};
 
 /// Interval at which the player polls.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Limit of a command of ours; `verify` waits for a proof.
+const COMMAND: Duration = Duration::from_secs(120);
 
 /// An observer of the story, such as the demo's table.
 pub trait Audience {
@@ -140,6 +143,13 @@ impl Player<'_> {
                 let args: Vec<&str> = args.iter().map(String::as_str).collect();
                 let said = self.lab.kubectl.run(&args).await;
                 ensure!(said.is_err(), "the API server accepted it: {said:?}");
+            }
+            Step::Ossci { args, refused } => {
+                let program = Program::new("ossci-remediator", environment::our_program("ossci-remediator")?);
+                let program = program.args(args).env("KUBECONFIG", &self.lab.facts.kubeconfig);
+                let ended = program.finish(COMMAND).await?.context("the command does not end")?;
+                let said = format!("{}{}", ended.stdout, ended.stderr);
+                ensure!(ended.status.success() != *refused, "{args:?}: {}: {said}", ended.status);
             }
             Step::MailServer { refuses } => self.mail_server(*refuses).await?,
             Step::Policy(yaml) => self.lab.change_policy(yaml).await?,

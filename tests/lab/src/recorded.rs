@@ -310,7 +310,10 @@ fn remediator(all: &mut Series, cluster: &str) {
     all.push((format!("ossci_agent_build_info{{{of},version=\"0.1.0\"}}"), Shape::Stays(1.0)));
     all.push((format!("ossci_agent_orders_total{{{of},kind=\"reboot\",state=\"Done\"}}"), Shape::Grows(0.01)));
     let level = cluster.trim_start_matches(',');
-    for record in ["fleet:ossci_gpus_healthy:ratio", "fleet:ossci_gpus_healthy:ratio_avg1d"] {
-        all.push((format!("{record}{{{level}}}"), Shape::Waves(0.85, 0.99)));
+    for record in ["gpus_healthy:ratio", "gpus_healthy:ratio_avg1d", "gpu_use_ratio:avg", "gpu_memory_use_ratio:avg"] {
+        all.push((format!("fleet:ossci_{record}{{{level}}}"), Shape::Waves(0.85, 0.99)));
+    }
+    for record in ["max", "q99", "q50"] {
+        all.push((format!("fleet:ossci_gpu_temperature_celsius:{record}{{{level}}}"), Shape::Waves(60.0, 90.0)));
     }
 }

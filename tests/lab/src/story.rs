@@ -35,6 +35,8 @@
 //! register NODE...                   (the kubelet creates the deleted Node again)
 //! kubectl ARGUMENTS
 //! refused kubectl ARGUMENTS          (the API server refuses it)
+//! ossci ARGUMENTS                    (a command of ossci-remediator, as an administrator)
+//! refused ossci ARGUMENTS            (it ends with another exit code than 0)
 //! policy YAML                        (is merged into the policy; `pool` is the story's own pool,
 //!                                    PROVISIONING the section of the lab's provisioning service)
 //! quiet 5s                           (the chronicle of the story's nodes must not change)
@@ -127,6 +129,11 @@ pub enum Step {
         nodes: Vec<String>,
     },
     Kubectl(Vec<String>),
+    /// A command of ours, and whether it must not succeed.
+    Ossci {
+        args: Vec<String>,
+        refused: bool,
+    },
     /// What kubectl must not be able to do.
     Refused(Vec<String>),
     Policy(String),
@@ -334,6 +341,8 @@ fn step(line: &str) -> Result<Step> {
         ["power", nodes @ ..] if !nodes.is_empty() => Step::Power { nodes: all(nodes) },
         ["kubectl", args @ ..] => Step::Kubectl(all(args)),
         ["refused", "kubectl", args @ ..] => Step::Refused(all(args)),
+        ["ossci", args @ ..] => Step::Ossci { args: all(args), refused: false },
+        ["refused", "ossci", args @ ..] => Step::Ossci { args: all(args), refused: true },
         ["policy", ..] => Step::Policy(line["policy".len()..].trim().to_owned()),
         ["quiet", time] => Step::Quiet(seconds(time)?),
         _ => bail!("no such command"),

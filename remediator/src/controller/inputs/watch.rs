@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::core::DeserializeGuard;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -120,6 +121,8 @@ struct Glance {
     ready: bool,
     taints: BTreeSet<TaintKey>,
     hands_off: (Option<String>, bool),
+    /// When a person last asked for a proof.
+    verify: Option<Timestamp>,
     /// Hash of the labels, which determine the pool, and of the taints that are not ours.
     marks: u64,
 }
@@ -135,6 +138,7 @@ impl From<NodeView> for Glance {
             ready: view.ready,
             taints: view.taints,
             hands_off: (view.hold, view.cordoned),
+            verify: view.verify.map(|asked| asked.at),
         }
     }
 }

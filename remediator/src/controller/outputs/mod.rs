@@ -3,8 +3,10 @@
 
 pub mod adopt;
 pub mod evidence;
+pub mod holds;
 pub mod notices;
 pub mod outbox;
 pub mod publish;
 pub mod server;
 pub mod site_warnings;
+mod standings;

@@ -117,7 +117,7 @@ impl Tainted for Episode {
 
     fn end(self, moment: Moment, how: TaintEnd) -> Opinion<Self> {
         match how {
-            TaintEnd::Released => to(moment, &self, Phase::Released, taint_steps::released()),
+            TaintEnd::Released => to(moment, &self, Phase::Released, taint_steps::released(moment)),
             // Its checks passed before anything was done: nothing was repaired, so it did not heal.
             TaintEnd::Removed if matches!(self.phase, Phase::Waiting | Phase::Draining) => {
                 to(moment, &self, Phase::Recovered, self.why.clone())
@@ -140,7 +140,8 @@ fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<
     let by_alert = complaints::asked(&board, last_end);
     match (by_person, by_alert) {
         (Some(rung), by_alert) if rung > episode.rung && by_alert.is_none_or(|(other, _)| other <= rung) => {
-            let why = Reason::new(Why::TaintedByPerson, "a person put this rung's taint on the node");
+            let whom = node.by_whom(moment.now);
+            let why = Reason::new(Why::TaintedByPerson, format!("a person put this rung's taint on the node{whom}"));
             let mut opinion = climb_to(moment, episode, rung, why);
             // The step is the beginning of the new rung, no outcome of the old one.
             let step = opinion.next.as_mut().and_then(|next| next.steps.last_mut());

@@ -72,7 +72,10 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
     }
     let why = match complaint {
         Some(complaint) => Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)),
-        None => Reason::new(Why::TaintedByPerson, "a person put the taint slow-network on the node"),
+        None => {
+            let whom = node.by_whom(moment.now);
+            Reason::new(Why::TaintedByPerson, format!("a person put the taint slow-network on the node{whom}"))
+        }
     };
     let recent = |begun: &&Timestamp| begun.saturating_add(FLAPS_WITHIN).is_ok_and(|ends| moment.now < ends);
     let before = last.iter().flat_map(|track| &track.begun).filter(recent).copied();
@@ -133,7 +136,7 @@ impl Tainted for NetworkTrack {
 
     fn end(self, moment: Moment, how: TaintEnd) -> Opinion<Self> {
         match how {
-            TaintEnd::Released => to(moment, &self, NetworkPhase::Released, taint_steps::released()),
+            TaintEnd::Released => to(moment, &self, NetworkPhase::Released, taint_steps::released(moment)),
             TaintEnd::Removed => to(moment, &self, NetworkPhase::Recovered, self.why.clone()),
         }
     }

@@ -41,6 +41,9 @@ pub(super) fn climb_after(
     verdicts: &[Verdict],
 ) -> Opinion<Episode> {
     let mut next = noting(moment, episode, why.clone(), verdicts);
+    if let Some(opinion) = verified(moment, &next, rung, why.clone()) {
+        return opinion;
+    }
     next.rung = rung;
     next.attempt = 1;
     next.taint = episode.taint.map(|taint| {
@@ -53,6 +56,15 @@ pub(super) fn climb_after(
         Taint { replaces, ..Taint::placing(rung.taint()) }
     });
     to(moment, &next, Phase::Waiting, why)
+}
+
+/// A proof that a person asked for, and that did not pass: the node stays with that person, who has
+/// the mail already.
+fn verified(moment: Moment, episode: &Episode, rung: Rung, why: Reason) -> Option<Opinion<Episode>> {
+    let asked = |why| matches!(why, Why::VerifyRequested | Why::NodeRecreated | Why::UnexpectedReboot);
+    let last = episode.steps.iter().rev().map(|step| step.outcome.why).find(|why| asked(*why));
+    let by_person = rung == Rung::Manual && episode.rung == Rung::Manual && last == Some(Why::VerifyRequested);
+    by_person.then(|| to(moment, episode, Phase::Escalated, why))
 }
 
 /// Starts the wait after a new boot: it has to last before it is proven.

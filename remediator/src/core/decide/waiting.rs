@@ -9,7 +9,7 @@ use super::fresh::Evidence;
 use super::moment::{Moment, Opinion};
 use super::objections::{hands_off, not_reimaged, only_tainted, pods_first, untouched};
 use super::transitions::{
-    OUTBOX, accepting, asked, climb_to, escalating, stays, stays_because, to, wait_of, waiting_mail,
+    OUTBOX, accepting, asked, climb_to, escalating, noting, stays, stays_because, to, wait_of, waiting_mail,
 };
 use super::{fresh, taint_steps};
 use crate::core::budget::Seat;
@@ -72,7 +72,7 @@ fn tainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&Poo
 fn untainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&Pool>) -> Opinion<Episode> {
     let by_person = node.taints.iter().any(|key| key.is_repair());
     if fresh::is_asked_by_person(episode) && !node.taints.contains(&episode.rung.taint()) {
-        return to(moment, episode, Phase::Released, taint_steps::released());
+        return to(moment, episode, Phase::Released, taint_steps::released(moment));
     }
     let firing = |complaint: &&Complaint| complaint.firing && complaint.ask.rung().is_some();
     if !by_person && !moment.board().iter().any(|complaint| firing(&complaint)) {
@@ -108,7 +108,7 @@ fn untainted(moment: Moment, episode: &Episode, node: &NodeView, pool: Option<&P
 /// waits.
 pub(super) fn escalated(moment: Moment, episode: &Episode, node: &NodeView) -> Opinion<Episode> {
     if episode.taint.is_some() {
-        return stays(episode, None);
+        return verify(moment, episode, node).unwrap_or_else(|| stays(episode, None));
     }
     let mut opinion = untainted(moment, episode, node, moment.pool(node));
     if let Some(next) = opinion.next.as_mut().filter(|next| next.taint.is_some()) {
@@ -116,6 +116,25 @@ pub(super) fn escalated(moment: Moment, episode: &Episode, node: &NodeView) -> O
         opinion.why = next.why.clone();
     }
     opinion
+}
+
+/// Proves a node that a person says is repaired. A time in the future asks for nothing yet: it would
+/// ask again and again. The clock of the one who asks may be ahead of ours.
+fn verify(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
+    let asked = node.verify.as_ref().filter(|asked| asked.at > episode.since && node.ready)?;
+    if asked.at > moment.now {
+        return Some(stays(episode, Some(moment.until(asked.at))));
+    }
+    let why = Reason::new(Why::VerifyRequested, format!("a person asked for a proof ({})", asked.text));
+    let mut next = noting(moment, episode, why.clone(), &[]);
+    // The order's id counts the attempts: the report on an earlier proof does not match.
+    next.attempt += 1;
+    next.boot_id.clone_from(&node.boot_id);
+    let mut opinion = to(moment, &next, Phase::Proving, why);
+    if let Some(next) = &mut opinion.next {
+        next.until = Some(moment.after(moment.policy.times.proof));
+    }
+    Some(opinion)
 }
 
 /// No wait is endless: a mail tells a person of a node that has waited for long with our taint. The

@@ -90,7 +90,7 @@ fn of_node(n: &str, deed: Deed, on: &mut On) -> String {
         Deed::SlowNetwork => breaks("slow-network"),
         Deed::Inhibitor => breaks("inhibited"),
         Deed::Mirror => breaks("reimage-postponed"),
-        Deed::SlowBoots | Deed::Kubelet | Deed::Kured | Deed::ScaledDown => format!("# {n}: {deed:?}"),
+        Deed::SlowBoots | Deed::Kubelet | Deed::Kured | Deed::ScaledDown | Deed::Verify => format!("# {n}: {deed:?}"),
         Deed::Deleted => format!("kubectl delete node {n}"),
         Deed::Created => format!("register {n}"),
         Deed::Taint(key) => {

@@ -16,6 +16,7 @@ use crate::core::pool::{self, Holding, Member};
 use crate::core::record::{
     AgentReport, AgentState, Mail, MailKind, Order, OrderKind, Phase, Proof, ProofOf, ResetState, Rung,
 };
+use crate::core::said::Said;
 use crate::core::taint::TaintKey;
 use crate::core::why::{Reason, Why};
 
@@ -371,6 +372,8 @@ fn view(machine: &Machine) -> NodeView {
         cordoned: machine.cordoned,
         labels,
         system_uuid: None,
+        said: None,
+        verify: machine.verify.map(|at| Said { at, text: "a person".to_owned() }),
         adopted: machine.adopted.then(|| "gpu".to_owned()),
         other_taints: marks.into_iter().collect(),
         addresses: vec![],

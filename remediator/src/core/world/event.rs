@@ -84,6 +84,8 @@ pub(super) enum Deed {
     Taint(TaintKey),
     /// A person removes the highest repair taint.
     Release,
+    /// A person says that the node is repaired, and asks for a proof.
+    Verify,
 }
 
 impl fmt::Display for Event {
@@ -235,7 +237,7 @@ impl Machine {
         for key in [TaintKey::RepairReboot, TaintKey::RepairReimage, TaintKey::RepairManual] {
             may(self.exists && !self.taints.contains_key(&key), &[Deed::Taint(key)]);
         }
-        may(self.exists && repairs, &[Deed::Release]);
+        may(self.exists && repairs, &[Deed::Release, Deed::Verify]);
         all
     }
 
@@ -386,6 +388,10 @@ impl Machine {
                 let highest = self.taints.keys().rev().find(|key| key.is_repair()).copied();
                 highest.and_then(|key| self.taints.remove(&key));
                 self.facts.owes_proof = false;
+                false
+            }
+            Deed::Verify => {
+                self.verify = Some(clock);
                 false
             }
             Deed::Breaks(_) | Deed::Hardware => false,

@@ -75,6 +75,8 @@ struct Machine {
     /// kured reboots it: it uncordons the node afterwards.
     kured: bool,
     hold: bool,
+    /// When a person last asked for a proof.
+    verify: Option<Timestamp>,
     marked: bool,
     /// The agent and the exporter run and answer.
     answers: bool,
@@ -173,6 +175,7 @@ impl World {
             cordoned: false,
             kured: false,
             hold: false,
+            verify: None,
             marked: false,
             answers: true,
             slow_tools: false,

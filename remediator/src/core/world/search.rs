@@ -182,6 +182,7 @@ impl World {
                 machine.cordoned,
                 machine.kured,
                 machine.hold,
+                machine.verify.map(since),
                 machine.marked,
                 machine.answers,
             )

@@ -517,3 +517,29 @@ fn a_pool_names_the_releases_and_the_time_of_its_reimages() {
     }
     panic!("no reimage was ordered");
 }
+
+#[test]
+fn a_person_has_a_repaired_node_proven_and_one_that_is_not_stays_theirs() {
+    let mut world = World::new(1);
+    play(&mut world, &[Deed::Breaks(Fault::Person)]);
+    until(&mut world, Phase::Escalated);
+    let mails = world.machines[0].facts.mails.len();
+    // Nothing was repaired: the proof fails, twice, and no second mail is sent.
+    for proofs in 1..=2 {
+        play(&mut world, &[Deed::Verify]);
+        a_day(&mut world);
+        let steps = &episode(&world, 0).steps;
+        let count = |why| steps.iter().filter(|step| step.outcome.why == why).count();
+        assert_eq!((episode(&world, 0).phase, count(Why::VerifyRequested)), (Phase::Escalated, proofs));
+        assert_eq!(world.machines[0].facts.mails.len(), mails);
+        assert!(world.machines[0].taints.contains_key(&TaintKey::RepairManual));
+    }
+    play(&mut world, &[Deed::Passes, Deed::Verify]);
+    a_day(&mut world);
+    assert_eq!(episode(&world, 0).phase, Phase::Healed);
+    assert!(world.machines[0].taints.is_empty());
+    // It healed once: a later fault finds no old request.
+    play(&mut world, &[Deed::Hardware]);
+    a_day(&mut world);
+    assert_eq!((episode(&world, 0).phase, episode(&world, 0).attempt), (Phase::Escalated, 1));
+}

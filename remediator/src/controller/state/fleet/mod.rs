@@ -27,7 +27,7 @@ use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode};
 
 use self::cached::Cached;
-pub use self::sums::{Asking, Counts, NodeState, Standing};
+pub use self::sums::{Asking, Counts, Standing};
 
 /// The cached summary of a Node.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ struct NodeGlance {
     manual: bool,
     /// It carries a taint of ours.
     tainted: bool,
+    /// When its hold ends by itself.
+    hold_until: Option<Timestamp>,
     /// The reason of our condition, if that says that the node is not well.
     unwell: Option<Why>,
 }
@@ -155,6 +157,7 @@ impl Fleet {
                 cordoned: view.cordoned.then(|| cordoned.unwrap_or(now)),
                 manual: view.taints.contains(&TaintKey::RepairManual),
                 tainted: !view.taints.is_empty(),
+                hold_until: slim_node::hold_until(node),
                 unwell: slim_node::condition(node).and_then(|condition| health::unwell(&condition)),
             };
             known.nodes.insert(name.clone(), glance);
@@ -169,6 +172,19 @@ impl Fleet {
                 |(name, node): (&String, &NodeGlance)| Some((name.clone(), node.version?, node.label.clone()?));
             known.nodes.iter().filter_map(missing).collect()
         })
+    }
+
+    /// Returns the nodes whose hold has ended, with the version that guards the write.
+    pub fn held_until(&self, now: Timestamp) -> Vec<(String, u64)> {
+        self.read(|known| {
+            let over = known.nodes.iter().filter(|(_, node)| node.hold_until.is_some_and(|until| until <= now));
+            over.filter_map(|(name, node)| Some((name.clone(), node.version?))).collect()
+        })
+    }
+
+    /// Whether the pause has ended by itself.
+    pub fn paused_until(&self, now: Timestamp) -> bool {
+        self.read(|known| known.switches.paused_until.is_some_and(|until| until <= now))
     }
 
     /// Stores a Node that got the pool label.

@@ -14,6 +14,7 @@ use crate::core::notices::{self, PoolStanding};
 use crate::core::policy::Policy;
 use crate::core::pool::{self, Holding, Member, Pooled};
 use crate::core::record::{Ask, Episode, Phase, Record, Rung};
+use crate::core::status::NodeState;
 use crate::core::taint::TaintKey;
 use crate::core::why::Why;
 use crate::wire::budget as wire_budget;
@@ -53,21 +54,6 @@ pub struct Asking<'a> {
     pub at: Instant,
 }
 
-/// What is open on a node: a repair, a slow network, or a condition that says that it is not well.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeState {
-    pub node: String,
-    pub pool: String,
-    /// A rung, or `slow-network`; empty: only the condition says so.
-    pub rung: &'static str,
-    /// Of the repair or of the network; empty without a rung.
-    pub phase: &'static str,
-    pub why: Why,
-    pub since: Option<Timestamp>,
-    /// The deadline of the phase.
-    pub until: Option<Timestamp>,
-}
-
 /// The time in which the repairs of one node are counted.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -82,7 +68,8 @@ pub struct Counts {
     pub states: Vec<NodeState>,
     /// Repairs that ended with a healed node within [`WEEK`], by node; never 0.
     pub healed: BTreeMap<String, i64>,
-    pub paused: bool,
+    /// Why a person has paused everything disruptive.
+    pub paused: Option<String>,
     /// Records that cannot be read or contradict themselves.
     pub not_understood: i64,
     pub pools: BTreeMap<String, PoolStanding>,
@@ -151,7 +138,7 @@ impl Known {
     }
 
     pub(super) fn counts(&self, policy: &Policy, now: Timestamp, at: Instant) -> Counts {
-        let mut counts = Counts { paused: self.switches.paused.is_some(), ..Counts::default() };
+        let mut counts = Counts { paused: self.switches.paused.clone(), ..Counts::default() };
         let nonsense = self.repairs.iter().filter(|(_, repair)| repair.nonsense).map(|(name, _)| name);
         let not_understood = self.unreadable.iter().chain(nonsense).collect::<BTreeSet<_>>().len();
         counts.not_understood = i64::try_from(not_understood).unwrap_or(i64::MAX);
@@ -203,11 +190,11 @@ impl Known {
         let names: BTreeSet<&String> = self.nodes.keys().chain(self.repairs.keys()).collect();
         let mut all = Vec::new();
         for name in names {
-            let state = |rung, phase, why, since, until| NodeState {
+            let state = |rung: &str, phase: &str, why, since, until| NodeState {
                 node: name.clone(),
                 pool: self.pool_of(name, policy).unwrap_or_default().to_owned(),
-                rung,
-                phase,
+                rung: rung.to_owned(),
+                phase: phase.to_owned(),
                 why,
                 since,
                 until,

@@ -108,6 +108,8 @@ fn nodes() -> Vec<Option<NodeView>> {
                 all.push(Some(NodeView {
                     system_uuid: None,
                     adopted: None,
+                    said: None,
+                    verify: None,
                     name: "gpu-1".into(),
                     uid: uid.into(),
                     boot_id: boot_id.into(),
