@@ -228,3 +228,13 @@ async fn each_query_answers_on_a_recorded_fleet() {
         assert!(faults.is_empty(), "{recording:?}:\n{}", faults.join("\n"));
     }
 }
+
+#[test]
+fn the_controllers_series_keep_their_node() {
+    let text = std::fs::read_to_string(environment::repository().join("deploy/monitoring/monitoring.yaml")).unwrap();
+    let monitors: Vec<&str> = text.split("\n---\n").filter(|object| object.contains("kind: PodMonitor")).collect();
+    let of = |name: &str| monitors.iter().find(|object| object.contains(&format!("\n  name: {name}\n"))).unwrap();
+    assert!(of("ossci-exporter").contains("targetLabel: node"));
+    // A target label of this name would rename that of `ossci_remediator_node_info`.
+    assert!(!of("ossci-remediator").contains("targetLabel: node"));
+}

@@ -4,6 +4,7 @@
 mod chart;
 mod commands;
 mod dashboards;
+mod docs;
 mod door;
 mod evidence;
 mod exporter;

@@ -1,5 +1,5 @@
-//! `ossci-remediator hold`, `unhold`, `release`, `verify`, `repair`, `pause`, `resume`: what a person
-//! changes by hand. Each says who and why, on the object, in the record and as an Event.
+//! `ossci-remediator hold`, `unhold`, `release`, `verify`, `repair`, `pause`, `resume`: what a
+//! person changes by hand. Each says who and why, on the object, in the record and as an Event.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -148,7 +148,7 @@ impl Hand {
         anyhow::bail!("the Node {name} changes all the time; run it again")
     }
 
-    /// Writes an Event; who may not, is told so, and the change stands.
+    /// Writes an Event. Without the permission a sentence says so, and the change stands.
     async fn tell(&self, event: &str, of: ObjectReference) {
         let reporter = Reporter { controller: "ossci-remediator".to_owned(), instance: None };
         let event = Event {

@@ -24,8 +24,8 @@ pub struct Happened {
 /// Characters of a message.
 const MESSAGE: usize = 160;
 
-/// Returns what the record of a node knows, oldest first. The steps of earlier repairs are not kept:
-/// of them there is the begin, each rung that was carried out, and the end.
+/// Returns what the record of a node knows, oldest first. The steps of earlier repairs are not
+/// stored: of them there is the begin, each rung that was carried out, and the end.
 pub fn of(node: &str, record: &Record) -> Vec<Happened> {
     let mut all = Vec::new();
     let mut add = |at, rung: &str, what: &str, message: &str| {

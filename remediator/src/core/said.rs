@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::words::first_line;
 
-/// A change by hand: annotation `ossci.amd.com/changed-by`, which `ossci-remediator hold`, `release`
-/// and `repair` write.
+/// A change by hand: annotation `ossci.amd.com/changed-by`, which `ossci-remediator hold`,
+/// `release` and `repair` write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     pub at: Timestamp,

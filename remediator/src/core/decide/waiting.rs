@@ -118,8 +118,8 @@ pub(super) fn escalated(moment: Moment, episode: &Episode, node: &NodeView) -> O
     opinion
 }
 
-/// Proves a node that a person says is repaired. A time in the future asks for nothing yet: it would
-/// ask again and again. The clock of the one who asks may be ahead of ours.
+/// Proves a node that a person says is repaired. A time in the future asks for nothing yet: it
+/// would ask again and again. The clock of the one who asks may be ahead of ours.
 fn verify(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<Episode>> {
     let asked = node.verify.as_ref().filter(|asked| asked.at > episode.since && node.ready)?;
     if asked.at > moment.now {
