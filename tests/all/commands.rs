@@ -93,7 +93,9 @@ async fn people_see_the_fleet_and_change_it_by_hand() {
     let (code, said) = plain(&["history", "node44"]).await;
     assert!(code == 3 && said.contains("it never complained"), "{said}");
     let (code, said) = plain(&["evidence", "node4"]).await;
-    assert!(code == 0 && said.contains("rocm-smi"), "{said}");
+    assert!(code == 0 && said.contains("output of the reimage"), "the latest: {said}");
+    let (code, said) = plain(&["evidence", "node4", "--list"]).await;
+    assert!(code == 0 && said.lines().count() >= 2 && said.contains("ossci-evidence-"), "{said}");
     let (code, said) = plain(&["evidence", "node44"]).await;
     assert!(code == 3 && said.contains("there is no evidence"), "{said}");
 
