@@ -453,7 +453,7 @@ async fn shown(program: &str, script: &str) -> Vec<serde_json::Value> {
     });
     let path = environment::on_path(program);
     let path = path.unwrap_or_else(|| panic!("{program} is missing: install it with `apt-get install {program}`"));
-    let reads = Program::new(program, path).arg(npm::script(script).unwrap()).args(sent.collect::<Vec<_>>());
+    let reads = Program::new(program, path).arg(npm::MAIL_PEERS.script(script).unwrap()).args(sent.collect::<Vec<_>>());
     let said = reads.output(WITHIN).await.unwrap();
     fs::remove_dir_all(&ways).unwrap();
     said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -485,7 +485,8 @@ async fn a_mail_server_by_others_takes_the_token_of_an_endpoint_by_others() {
     let pair = site.pki.server("post").unwrap();
     let path = environment::on_path("node").expect("node is missing: install it with `apt-get install nodejs`");
     let log = site.dir.join("peers.log");
-    let server = Program::new("peers", path).arg(npm::script("server.js").unwrap()).arg(&pair.cert).arg(&pair.key);
+    let server =
+        Program::new("peers", path).arg(npm::MAIL_PEERS.script("server.js").unwrap()).arg(&pair.cert).arg(&pair.key);
     let mut server = server.start(&log).unwrap();
     let said = || fs::read_to_string(&log).unwrap_or_default();
     let ports: serde_json::Value = wait::until("both listen", WITHIN, || async {

@@ -44,6 +44,7 @@ pub mod npm;
 pub mod pace;
 pub mod paper_nodes;
 pub mod parts;
+pub mod pictures;
 pub mod pins;
 pub mod pki;
 pub mod play;

@@ -125,6 +125,11 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Draws the dashboards for the documents; needs Node.js and Chromium
+    DashboardPictures {
+        #[arg(long, default_value = "docs/pictures")]
+        out: PathBuf,
+    },
     /// Kills the remediator before and after each step of the delivery of a mail
     MailKills {
         #[arg(long, default_value_t = 100)]
@@ -316,6 +321,7 @@ async fn run(command: Command) -> Result<i32> {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => chart_life::run(&dir, enclosure::end_wanted()?).await?,
         },
+        Command::DashboardPictures { out } => ossci_lab::pictures::draw(&out).await?,
         Command::MailKills { times, place } => match enclosure::inside() {
             None => return enclosure::enter(place.state_dir.as_deref(), false).await,
             Some(dir) => mail_kills::run(&dir, times, enclosure::end_wanted()?).await?,

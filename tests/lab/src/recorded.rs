@@ -150,7 +150,7 @@ fn fleet(recording: Recording) -> Series {
         node(&mut all, &cluster.map(|name| format!(",cluster=\"{name}\"")).unwrap_or_default(), number);
     }
     for name in recording.second_cluster.map_or(vec![None], |second| vec![Some("east"), Some(second)]) {
-        remediator(&mut all, &name.map(|name| format!(",cluster=\"{name}\"")).unwrap_or_default());
+        remediator(&mut all, &name.map(|name| format!(",cluster=\"{name}\"")).unwrap_or_default(), recording.nodes);
     }
     all
 }
@@ -253,8 +253,8 @@ fn node(all: &mut Series, cluster: &str, number: usize) {
     }
 }
 
-/// The series of a controller that leads, and of an agent.
-fn remediator(all: &mut Series, cluster: &str) {
+/// The series of a controller that leads a cluster of one node more than report, and of an agent.
+fn remediator(all: &mut Series, cluster: &str, nodes: usize) {
     let of = format!("job=\"ossci-remediator\",instance=\"a\"{cluster}");
     let mut put = |metric: &str, labels: &str, shape| {
         let comma = if labels.is_empty() { "" } else { "," };
@@ -296,7 +296,7 @@ fn remediator(all: &mut Series, cluster: &str) {
     put("build_info", "version=\"0.1.0\"", Shape::Stays(1.0));
     put("site_warning", "warning=\"no-mail\"", Shape::Stays(1.0));
     for (metric, value) in [
-        ("pool_nodes", 501.0),
+        ("pool_nodes", (nodes + 1) as f64),
         ("budget_places", 50.0),
         ("budget_places_taken", 12.0),
         ("storm_brake", 1.0),

@@ -73,7 +73,7 @@ pub fn run() -> Result<()> {
             sources.push(source);
         }
     }
-    let scripts = npm::is_there()?;
+    let scripts = npm::MAIL_PEERS.is_there()?;
     if missing.is_empty() && packages.is_empty() && sources.is_empty() && scripts {
         println!(
             "setup: all {} tools are in {} ({})",
@@ -99,7 +99,7 @@ pub fn run() -> Result<()> {
         source.fetch(&go)?;
     }
     if !scripts {
-        npm::fetch()?;
+        npm::MAIL_PEERS.fetch()?;
     }
     println!("setup: done ({})", watch.read());
     Ok(())

@@ -145,6 +145,9 @@ fn panel(panel: &Panel, id: u32, at: Value, runbooks: Option<&str>) -> Value {
             ("state-timeline", options)
         }
         Kind::Table => {
+            // Narrower than by default, so that every column is seen without scrolling.
+            defaults["custom"] =
+                json!({"align": "auto", "cellOptions": {"type": "auto"}, "inspect": false, "minWidth": 60});
             let sort: Vec<Value> = panel
                 .sort
                 .iter()
@@ -279,6 +282,16 @@ fn table(panel: &Panel) -> Value {
 /// Returns what holds for single columns of a table: units, words for values, colours, links.
 fn overrides(panel: &Panel) -> Value {
     let mut all = Vec::new();
+    let measured: Vec<&str> = panel.queries.iter().filter_map(|query| query.column.as_deref()).collect();
+    for column in &panel.columns {
+        // The panel's own text for no data would stand in each empty cell, and a label that looks
+        // like a number would get the panel's unit.
+        let mut properties = vec![json!({"id": "noValue", "value": "-"})];
+        if !measured.contains(&column.as_str()) {
+            properties.push(json!({"id": "unit", "value": "string"}));
+        }
+        all.push(json!({"matcher": {"id": "byName", "options": column}, "properties": properties}));
+    }
     for query in &panel.queries {
         let Some(column) = query.column.as_ref().filter(|column| panel.columns.contains(column)) else { continue };
         let mut properties = Vec::new();
@@ -288,6 +301,7 @@ fn overrides(panel: &Panel) -> Value {
         }
         if !query.values.is_empty() {
             set("mappings", mappings(&query.values));
+            set("custom.align", json!("left"));
         }
         if !matches!(panel.limits, Limits::None(_)) {
             set("custom.cellOptions", json!({"type": "color-text"}));
