@@ -45,6 +45,7 @@ pub struct Thresholds {
     pub many_nodes: u32,
     pub many_percent: u32,
     pub heartbeat_minutes: u32,
+    /// Empty: alerts have no `runbook_url`.
     pub runbooks: String,
 }
 
@@ -68,7 +69,7 @@ impl Default for Thresholds {
             many_nodes: 3,
             many_percent: 20,
             heartbeat_minutes: 25,
-            runbooks: "https://ossci-ops.example/runbooks".to_owned(),
+            runbooks: String::new(),
         }
     }
 }
@@ -108,8 +109,9 @@ impl Thresholds {
         // It is not quoted in the rules.
         let plain = |c: char| c.is_ascii_graphic() && !"\"'#@\\{}".contains(c);
         anyhow::ensure!(
-            thresholds.runbooks.starts_with("http") && thresholds.runbooks.chars().all(plain),
-            "{}: runbooks {:?} is not a URL; write one like https://host/path",
+            thresholds.runbooks.is_empty()
+                || thresholds.runbooks.starts_with("http") && thresholds.runbooks.chars().all(plain),
+            "{}: runbooks {:?} is not a URL; write one like https://host/path, or leave it out",
             line("runbooks"),
             thresholds.runbooks
         );
@@ -123,9 +125,9 @@ impl Thresholds {
         Self::parse(&yaml).with_context(|| file.display().to_string())
     }
 
-    /// Returns the address of the runbooks, if the site has set it: the default leads nowhere.
+    /// Returns the address of the site's runbooks, if it has one.
     pub fn site_runbooks(&self) -> Option<&str> {
-        Some(self.runbooks.as_str()).filter(|runbooks| *runbooks != Self::default().runbooks)
+        Some(self.runbooks.as_str()).filter(|runbooks| !runbooks.is_empty())
     }
 
     /// Returns the values by `key`, as the sources name them.
@@ -158,7 +160,10 @@ pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<PathBuf, Strin
     let values = thresholds.values()?;
     let mut files = BTreeMap::new();
     for (name, source) in SOURCES {
-        let text = super::fill_in(source, &values).with_context(|| format!("alerts/source/{name}.yml"))?;
+        let linked = thresholds.site_runbooks().is_some();
+        let lines = source.split_inclusive('\n').filter(|line| linked || !line.contains("@runbooks@"));
+        let text =
+            super::fill_in(&lines.collect::<String>(), &values).with_context(|| format!("alerts/source/{name}.yml"))?;
         let text = format!(
             "# Rendered from alerts/source/{name}.yml and the thresholds; `make alerts` renders it again.\n{text}"
         );
@@ -228,6 +233,14 @@ mod tests {
         for file in ["strikes.yml", "operator/strikes.yaml"] {
             assert!(files[Path::new(file)].contains(">= 5"), "{file}");
         }
+    }
+
+    #[test]
+    fn an_alert_links_to_a_runbook_only_where_a_site_has_them() {
+        let rules =
+            |yaml: &str| render(&Thresholds::parse(yaml).unwrap()).unwrap().remove(Path::new("strikes.yml")).unwrap();
+        assert!(!rules("strikes: 3\n").contains("runbook_url"));
+        assert!(rules("runbooks: https://wiki/run\n").contains("runbook_url: https://wiki/run/gpucheckfailing\n"));
     }
 
     #[test]
