@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use subtle::{Choice, ConstantTimeEq};
+
 /// The valid tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens(Vec<Vec<u8>>);
@@ -49,11 +51,8 @@ impl Tokens {
     /// not depend on where the two differ.
     pub fn accept(&self, authorization: &[u8]) -> bool {
         let given = authorization.strip_prefix(b"Bearer ").unwrap_or_default();
-        let same = |token: &Vec<u8>| {
-            let differs = given.iter().zip(token).fold(0, |sum, (a, b)| sum | (a ^ b));
-            given.len() == token.len() && differs == 0
-        };
-        self.0.iter().fold(false, |any, token| any | same(token))
+        let any = self.0.iter().fold(Choice::from(0), |any, token| any | token.as_slice().ct_eq(given));
+        any.into()
     }
 }
 
