@@ -19,7 +19,7 @@ use crate::process::Program;
 use crate::story::{Fact, Moment, Step, Story};
 use crate::verdict::{self, POWER};
 use crate::witness::Witness;
-use crate::{environment, heard, letter, parts};
+use crate::{environment, heard, letter, parts, wait};
 
 /// Interval at which the player polls.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
@@ -154,6 +154,7 @@ impl Player<'_> {
             Step::MailServer { refuses } => self.mail_server(*refuses).await?,
             Step::Policy(yaml) => self.lab.change_policy(yaml).await?,
             Step::Quiet(time) => self.quiet(*time).await?,
+            Step::AwaitRefusal(within) => self.another_refusal(*within).await?,
             Step::Routes(routes) => self.lab.alerting.route(*routes).await?,
             Step::KillReplica(name) => self.lab.alerting.kill(name).await?,
             Step::StartReplica(name) => self.lab.alerting.revive(name).await?,
@@ -277,6 +278,21 @@ impl Player<'_> {
             before = Some((*moment, at));
         }
         Ok(())
+    }
+
+    async fn another_refusal(&self, within: Duration) -> Result<()> {
+        let refusals = async || -> Result<f64> {
+            let page = self.lab.metrics_of_all().await?;
+            let lines = page.lines().filter(|line| line.starts_with("ossci_remediator_mails_total{"));
+            let refused = lines.filter(|line| line.contains("outcome=\"refused\""));
+            Ok(refused.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+        };
+        let before = refusals().await?;
+        wait::until("another mail is refused", within, async || {
+            ensure!(refusals().await? > before, "none was since");
+            Ok(())
+        })
+        .await
     }
 
     async fn quiet(&mut self, time: Duration) -> Result<()> {

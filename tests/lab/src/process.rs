@@ -180,6 +180,11 @@ impl Process {
         &self.name
     }
 
+    /// Its process ID; `None` once it has exited.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Its exit status; `None` while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         match self.child.try_wait() {

@@ -22,6 +22,8 @@
 //! letter NODE                        (the first mail about the node is that in STORY.NODE.mail,
 //!                                    but for times, ids and addresses)
 //! await NODE says WORDS within 60s   (the message in its record contains these words)
+//! await refusal within 60s           (one more attempt to send a mail is refused: what is decided
+//!                                    before it binds the next)
 //! await NODE pod NAME gone within 60s
 //! pod NAME on NODE
 //! kill controller | kill agent NODE | kill exporter NODE
@@ -128,6 +130,8 @@ pub enum Step {
     Register {
         nodes: Vec<String>,
     },
+    /// The end of one more attempt to send a mail, which the server refuses.
+    AwaitRefusal(Duration),
     Kubectl(Vec<String>),
     /// A command of ours, and whether it must not succeed.
     Ossci {
@@ -295,6 +299,7 @@ fn step(line: &str) -> Result<Step> {
         }
         ["install", node, tool] if *tool == INSTALLABLE => Step::Install { node: owned(node), tool: owned(tool) },
         ["mend", node] => Step::Mend { node: owned(node) },
+        ["await", "refusal", "within", time] => Step::AwaitRefusal(seconds(time)?),
         ["await", node, fact @ .., "within", time] => {
             let fact = awaited(fact)?;
             Step::Await { node: owned(node), fact, within: seconds(time)? }

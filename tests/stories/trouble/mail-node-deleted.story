@@ -10,6 +10,7 @@ kubectl delete node mute1
 kubectl taint node mute2 repair-manual-
 await mute1 phase NodeGone within 60s
 await mute2 phase Released within 60s
+await refusal within 120s
 mail accepts
 policy {times: {stabiliseSeconds: 7}}
 await mute3 mail within 100s

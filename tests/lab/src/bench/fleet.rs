@@ -19,8 +19,9 @@ use crate::clock::{self, Stopwatch};
 use crate::lab::{INFRA, Lab};
 use crate::paper_nodes::{self as nodes, Size};
 use crate::pods::App;
+use crate::process::Program;
 use crate::sender::{Sender, alert};
-use crate::{enclosure, parts, process, wait};
+use crate::{enclosure, environment, parts, process, wait};
 
 const FLEET: &str = "fleet";
 const HALF: usize = 5_000;
@@ -111,6 +112,18 @@ async fn first_decision(lab: &Lab) -> Result<bool> {
     let alerts: Vec<Value> = (0..OPEN).map(|number| alert(&nodes::name(FLEET, number), "restart")).collect();
     Sender::to(&lab.facts, lab.leading_webhook().await?)?.deliver(&alerts, PATIENCE).await?;
     nodes::tainted(&lab.admin, FLEET, 0..OPEN, PATIENCE).await?;
+    let mut met = true;
+    let controllers: Vec<String> =
+        lab.facts.remediator_metrics.iter().map(|address| format!("--controller=http://{address}")).collect();
+    let open = nodes::name(FLEET, 0);
+    let asked: [(&str, Vec<&str>); 3] = [
+        ("status", std::iter::once("status").chain(controllers.iter().map(String::as_str)).collect()),
+        ("explain NODE", vec!["explain", &open]),
+        ("history", vec!["history"]),
+    ];
+    for (name, args) in asked {
+        met &= command(lab, name, &args).await?;
+    }
     process::signal_all(Signal::STOP, ours);
     // No remediator sees this now: the next leader finds 500 nodes that a person has released.
     let api: &Api<Node> = &Api::all(lab.admin.clone());
@@ -149,7 +162,35 @@ async fn first_decision(lab: &Lab) -> Result<bool> {
     println!("    raw: list of 10,000 Nodes {list:.2} s, one read of the alerts {read:.3} s");
     println!("    all 500 decided {:.2} s after the lease", seconds(leads, last));
     let name = "restart: lease held to the first decision".to_owned();
-    Ok(Figure { name, value: seconds(leads, first), unit: "s", peer: list + read, target: 1.5 }.print())
+    Ok(met & Figure { name, value: seconds(leads, first), unit: "s", peer: list + read, target: 1.5 }.print())
+}
+
+/// Measures a command that a person runs: its time, and its most memory.
+async fn command(lab: &Lab, name: &str, args: &[&str]) -> Result<bool> {
+    const SECONDS: f64 = 1.0;
+    const MIB: f64 = 100.0;
+    let watch = Stopwatch::start();
+    let program = Program::new(name, environment::our_program("ossci-remediator")?);
+    let program = program.args(args).env("KUBECONFIG", &lab.facts.kubeconfig);
+    let mut child = program.start(&lab.facts.dir.join("logs/commands.log"))?;
+    let mut most = 0.0_f64;
+    // The kernel stores the high-water mark: the last look before the end has it.
+    let ended = loop {
+        if let Some(ended) = child.ended() {
+            break ended;
+        }
+        let status = child.id().map(|id| format!("/proc/{id}/status")).unwrap_or_default();
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let mark = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = mark.map_or(most, |kib: f64| most.max(kib / 1024.0));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    };
+    let seconds = watch.elapsed().as_secs_f64();
+    ensure!(ended.code().is_some_and(|code| code < 2), "{name}: {ended}");
+    let of = |what: &str| format!("{name} at 10,000 nodes, 500 repairs: {what}");
+    let time = Figure { name: of("time"), value: seconds, unit: "s", peer: SECONDS, target: 1.0 }.print();
+    let memory = Figure { name: of("memory"), value: most, unit: "MiB", peer: MIB, target: 1.0 }.print();
+    Ok(time && memory)
 }
 
 /// Returns the time at which a replica began to lead and the times of its decisions, from its log
