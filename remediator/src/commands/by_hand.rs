@@ -114,13 +114,14 @@ struct Hand {
 }
 
 impl Hand {
-    async fn of(change: &Change) -> anyhow::Result<Self> {
+    /// `deed`: the command.
+    async fn of(change: &Change, deed: &str) -> anyhow::Result<Self> {
         let client = change.cluster.client().await?;
         let who = match &change.by {
             Some(who) => who.clone(),
             None => user(&client).await?,
         };
-        let said = Said { at: clock::now(), text: format!("{who}: {}", change.reason) };
+        let said = Said { at: clock::now(), deed: deed.to_owned(), text: format!("{who}: {}", change.reason) };
         let names = TaintNames { prefix: change.taint_prefix.clone() };
         Ok(Self { client, said, names, namespace: change.cluster.namespace.clone() })
     }
@@ -226,7 +227,7 @@ fn lasts(until: Option<Timestamp>, end: &str) -> String {
 /// The Node cannot be changed; so below.
 pub async fn hold(arguments: &Hold, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = &arguments.of;
-    let hand = Hand::of(change).await?;
+    let hand = Hand::of(change, "hold").await?;
     let until = hand.until(arguments.span)?;
     let annotations = json!({ HOLD: hand.said.text, HOLD_UNTIL: until.map(|until| format!("{until:.0}")) });
     let edit = |_: &SlimNode| Ok(Some(json!({ "metadata": { "annotations": annotations } })));
@@ -240,7 +241,7 @@ pub async fn hold(arguments: &Hold, say: impl Fn(&str)) -> anyhow::Result<()> {
 /// Ends a hold.
 pub async fn unhold(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = arguments;
-    let hand = Hand::of(change).await?;
+    let hand = Hand::of(change, "unhold").await?;
     let edit = |node: &SlimNode| {
         let held = node.annotations().contains_key(HOLD);
         Ok(held.then(|| json!({ "metadata": { "annotations": { HOLD: null, HOLD_UNTIL: null } } })))
@@ -258,7 +259,7 @@ pub async fn unhold(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()
 /// Ends a repair, as removing its taint does.
 pub async fn release(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = arguments;
-    let hand = Hand::of(change).await?;
+    let hand = Hand::of(change, "release").await?;
     match hand.release(node).await? {
         Some(changed) => {
             hand.tell_node("Released", &changed).await;
@@ -272,11 +273,12 @@ pub async fn release(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<(
 /// Begins a rung, as a person's taint does; releases the node first.
 pub async fn repair(arguments: &Repair, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = &arguments.of;
-    let hand = Hand::of(change).await?;
+    let mut hand = Hand::of(change, "release").await?;
     if hand.release(node).await?.is_some() {
         say(&format!("{node} is released; waiting until the controller has recorded it\n"));
         recorded(&hand.client, node).await?;
     }
+    hand.said = Said { at: clock::now(), deed: "repair".to_owned(), ..hand.said };
     let key = if arguments.from == Rung::Reimage.to_string() { Rung::Reimage.taint() } else { Rung::Reboot.taint() };
     let edit = |node: &SlimNode| {
         if slim_node::view(node, &hand.names).taints.iter().any(|key| *key != TaintKey::SlowNetwork) {
@@ -317,7 +319,7 @@ async fn recorded(client: &Client, node: &str) -> anyhow::Result<()> {
 /// proof failed, and it stays with the person.
 pub async fn verify(arguments: &Verify, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
     let OfNode { node: name, change } = &arguments.of;
-    let mut hand = Hand::of(change).await?;
+    let mut hand = Hand::of(change, "verify").await?;
     let repairs: Api<NodeRepair> = Api::all(hand.client.clone());
     let episode = async || -> anyhow::Result<Option<Episode>> {
         let repair = repairs.get_opt(name).await.context("it needs the verb get on noderepairs.ossci.amd.com")?;
@@ -374,7 +376,7 @@ pub async fn verify(arguments: &Verify, say: impl Fn(&str)) -> anyhow::Result<Ex
 
 /// Stops everything disruptive in the cluster.
 pub async fn pause(arguments: &Pause, say: impl Fn(&str)) -> anyhow::Result<()> {
-    let hand = Hand::of(&arguments.change).await?;
+    let hand = Hand::of(&arguments.change, "pause").await?;
     let until = hand.until(arguments.span)?;
     let annotations = json!({ PAUSE: hand.said.text, PAUSE_UNTIL: until.map(|until| format!("{until:.0}")) });
     hand.change_budget("Paused", annotations).await?;
@@ -384,7 +386,7 @@ pub async fn pause(arguments: &Pause, say: impl Fn(&str)) -> anyhow::Result<()> 
 
 /// Ends the pause.
 pub async fn resume(arguments: &Resume, say: impl Fn(&str)) -> anyhow::Result<()> {
-    let hand = Hand::of(&arguments.change).await?;
+    let hand = Hand::of(&arguments.change, "resume").await?;
     let mut annotations = json!({ PAUSE: null, PAUSE_UNTIL: null });
     if arguments.brakes {
         annotations[RESUMED_AT] = json!(format!("{:.0}", hand.said.at));

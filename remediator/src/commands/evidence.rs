@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::cluster::Cluster;
+use super::output::printable;
 use crate::api::evidence_maps::{self, FILE};
 use crate::core::words::when;
 
@@ -65,7 +66,7 @@ pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<()
         say(&format!("{taken}   {}\n", file.display()));
     }
     if let (Some(latest), false, None) = (all.last(), arguments.list, &arguments.out) {
-        say(&String::from_utf8_lossy(&text(latest)?));
+        say(&printable(&String::from_utf8_lossy(&text(latest)?)));
     }
     Ok(())
 }

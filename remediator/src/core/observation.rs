@@ -44,10 +44,10 @@ pub struct NodeView {
 }
 
 impl NodeView {
-    /// Returns ` (ann@example.com: card replaced)` if a person said so within the last 10 min, else
-    /// nothing.
-    pub fn by_whom(&self, now: Timestamp) -> String {
-        let said = self.said.as_ref().filter(|said| said.explains(now));
+    /// Returns ` (ann@example.com: card replaced)` if a person said so about this deed within the
+    /// last 10 min, else nothing.
+    pub fn by_whom(&self, deed: &str, now: Timestamp) -> String {
+        let said = self.said.as_ref().filter(|said| said.explains(deed, now));
         said.map(|said| format!(" ({})", said.text)).unwrap_or_default()
     }
 }

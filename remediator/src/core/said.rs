@@ -9,6 +9,8 @@ use super::words::first_line;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     pub at: Timestamp,
+    /// The command: what was said about one change does not explain another.
+    pub deed: String,
     /// `ann@example.com: card replaced`.
     pub text: String,
 }
@@ -17,20 +19,21 @@ pub struct Said {
 const EXPLAINS: SignedDuration = SignedDuration::from_mins(10);
 
 impl Said {
-    /// Parses the annotation's value: an RFC 3339 time, and the text.
+    /// Parses the annotation's value: an RFC 3339 time, the command, and the text.
     pub fn parse(value: &str) -> Option<Self> {
         const MOST: usize = 200;
-        let (at, text) = value.split_once(' ')?;
-        Some(Self { at: at.parse().ok()?, text: first_line(text, MOST) })
+        let (at, rest) = value.split_once(' ')?;
+        let (deed, text) = rest.split_once(' ')?;
+        Some(Self { at: at.parse().ok()?, deed: deed.to_owned(), text: first_line(text, MOST) })
     }
 
     pub fn written(&self) -> String {
-        format!("{} {}", self.at, self.text)
+        format!("{} {} {}", self.at, self.deed, self.text)
     }
 
-    /// Whether a change at this time is the one that it is about.
-    pub fn explains(&self, at: Timestamp) -> bool {
-        at.duration_since(self.at).abs() < EXPLAINS
+    /// Whether this change at this time is the one that it is about.
+    pub fn explains(&self, deed: &str, at: Timestamp) -> bool {
+        self.deed == deed && at.duration_since(self.at).abs() < EXPLAINS
     }
 }
 
@@ -39,12 +42,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_explains_the_changes_of_ten_minutes() {
+    fn what_was_said_explains_one_change_of_ten_minutes() {
         let at = Timestamp::from_second(1_795_000_000).unwrap();
-        let said = Said { at, text: "ann: card replaced".to_owned() };
+        let said = Said { at, deed: "release".to_owned(), text: "ann: card replaced".to_owned() };
         assert_eq!(Said::parse(&said.written()), Some(said.clone()));
-        assert!(said.explains(at + SignedDuration::from_mins(9)) && !said.explains(at + SignedDuration::from_mins(11)));
-        assert_eq!(Said::parse("yesterday ann: card"), None);
-        assert_eq!(Said::parse("2026-11-18T11:06:40Z a\r\nBcc: x").unwrap().text, "a", "one line");
+        assert!(said.explains("release", at + SignedDuration::from_mins(9)));
+        assert!(!said.explains("release", at + SignedDuration::from_mins(11)));
+        assert!(!said.explains("repair", at), "ann held the node, and another person tainted it");
+        assert_eq!(Said::parse("yesterday release ann: card"), None);
+        assert_eq!(Said::parse("2026-11-18T11:06:40Z hold a\r\nBcc: x").unwrap().text, "a", "one line");
     }
 }

@@ -140,7 +140,7 @@ fn raised(moment: Moment, episode: &Episode, node: &NodeView) -> Option<Opinion<
     let by_alert = complaints::asked(&board, last_end);
     match (by_person, by_alert) {
         (Some(rung), by_alert) if rung > episode.rung && by_alert.is_none_or(|(other, _)| other <= rung) => {
-            let whom = node.by_whom(moment.now);
+            let whom = node.by_whom("repair", moment.now);
             let why = Reason::new(Why::TaintedByPerson, format!("a person put this rung's taint on the node{whom}"));
             let mut opinion = climb_to(moment, episode, rung, why);
             // The step is the beginning of the new rung, no outcome of the old one.

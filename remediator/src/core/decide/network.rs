@@ -73,7 +73,7 @@ fn begin(moment: Moment, last: Option<&NetworkTrack>) -> Opinion<NetworkTrack> {
     let why = match complaint {
         Some(complaint) => Reason::new(Why::Complaint, format!("{}: {}", complaint.check, complaint.summary)),
         None => {
-            let whom = node.by_whom(moment.now);
+            let whom = node.by_whom("repair", moment.now);
             Reason::new(Why::TaintedByPerson, format!("a person put the taint slow-network on the node{whom}"))
         }
     };

@@ -52,6 +52,6 @@ pub(super) fn advance<T: Tainted>(moment: Moment, track: &T, node: &NodeView, ta
 
 /// The reason of a release, by kubectl or by any other client.
 pub(super) fn released(moment: Moment) -> Reason {
-    let whom = moment.seen.node.as_ref().map(|node| node.by_whom(moment.now)).unwrap_or_default();
+    let whom = moment.seen.node.as_ref().map(|node| node.by_whom("release", moment.now)).unwrap_or_default();
     Reason::new(Why::ReleasedByHand, format!("a person removed our taint from the node{whom}"))
 }

@@ -373,7 +373,7 @@ fn view(machine: &Machine) -> NodeView {
         labels,
         system_uuid: None,
         said: None,
-        verify: machine.verify.map(|at| Said { at, text: "a person".to_owned() }),
+        verify: machine.verify.map(|at| Said { at, deed: "verify".to_owned(), text: "a person".to_owned() }),
         adopted: machine.adopted.then(|| "gpu".to_owned()),
         other_taints: marks.into_iter().collect(),
         addresses: vec![],
