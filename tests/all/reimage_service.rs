@@ -31,7 +31,14 @@ impl Site {
         pki.server("service").unwrap();
         write_secret(&dir.join("token"), "the-token").unwrap();
         let ca = Certificate::from_pem(pki.ca_pem().as_bytes()).unwrap();
-        let client = Client::builder().no_proxy().timeout(WITHIN).tls_certs_only([ca]).build().unwrap();
+        let client = Client::builder()
+            // The server closes a connection whose body it refuses; a pooled one may be reused too late.
+            .pool_max_idle_per_host(0)
+            .no_proxy()
+            .timeout(WITHIN)
+            .tls_certs_only([ca])
+            .build()
+            .unwrap();
         let mut site = Self { dir, client, port: ports::free().unwrap(), process: None };
         site.program("begin", "echo \"$1 $2 $(cat)\" >>begun; cat status >&2; exit $(cat status)");
         site.program("state", "cat \"state-$1\" 2>/dev/null || echo unknown");
