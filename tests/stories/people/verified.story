@@ -4,6 +4,7 @@ node verified1
 kubectl taint node verified1 repair-manual=:NoSchedule
 await verified1 phase Escalated within 60s
 await verified1 mail within 20s
+letter verified1
 break verified1 gpu-missing until forever
 refused ossci verify verified1 --reason=card-replaced --by=ann
 await verified1 why ProofFailed within 10s

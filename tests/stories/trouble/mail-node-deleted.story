@@ -15,4 +15,5 @@ mail accepts
 policy {times: {stabiliseSeconds: 7}}
 await mute3 mail within 100s
 await mute3 phase Escalated within 30s
+letter mute3
 quiet 10s

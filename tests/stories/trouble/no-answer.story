@@ -10,5 +10,7 @@ await blind1 phase Escalated within 60s
 await dark1 phase Escalated within 60s
 await blind1 mail within 30s
 await dark1 mail within 30s
+letter blind1
+letter dark1
 mend dark1
 quiet 4s

@@ -7,4 +7,5 @@ kubectl taint node once1 repair-manual=:NoSchedule
 await once1 mail within 60s
 thaw leader
 await once1 phase Escalated within 30s
+letter once1
 quiet 10s
