@@ -32,7 +32,7 @@ impl Site {
         write_secret(&dir.join("token"), "the-token").unwrap();
         let ca = Certificate::from_pem(pki.ca_pem().as_bytes()).unwrap();
         let client = Client::builder()
-            // The server closes a connection whose body it refuses; a pooled one is reused too late.
+            // The server closes a connection whose body it refuses; none is used twice.
             .pool_max_idle_per_host(0)
             .no_proxy()
             .timeout(WITHIN)
