@@ -69,7 +69,7 @@ enum Command {
     /// Renders the alert rules with a site's thresholds.
     Rules(commands::rules::Arguments),
     /// Renders Grafana's dashboards with a site's thresholds.
-    Dashboards(commands::dashboards::Arguments),
+    Dashboards(commands::rules::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -118,8 +118,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Controller(config) => controller::run(config, stopped()).await,
         Command::Agent(config) => agent::run(config, Linux::default(), stopped()).await,
         Command::ReimageService(config) => reimage_service::run(config, stopped()).await,
-        Command::Rules(arguments) => commands::rules::write(&arguments),
-        Command::Dashboards(arguments) => commands::dashboards::write(&arguments),
+        Command::Rules(arguments) => arguments.write(commands::rules::render),
+        Command::Dashboards(arguments) => arguments.write(commands::dashboards::render),
         Command::Config(command) => {
             say(&commands::config::run(&command)?);
             Ok(())

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
@@ -150,7 +150,7 @@ impl Hand {
     }
 
     /// Writes an Event. Without the permission a sentence says so, and the change stands.
-    async fn tell(&self, event: &str, of: ObjectReference) {
+    async fn tell(&self, event: &str, of: &impl Resource<DynamicType = ()>) {
         let reporter = Reporter { controller: "ossci-remediator".to_owned(), instance: None };
         let event = Event {
             type_: EventType::Normal,
@@ -159,20 +159,9 @@ impl Hand {
             action: event.to_owned(),
             secondary: None,
         };
-        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, &of).await {
+        if let Err(error) = Recorder::new(self.client.clone(), reporter).publish(&event, &of.object_ref(&())).await {
             eprintln!("ossci-remediator: it is done, but its Event could not be written: {error}");
         }
-    }
-
-    async fn tell_node(&self, event: &str, node: &SlimNode) {
-        let of = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Node".to_owned()),
-            name: Some(node.name_any()),
-            uid: node.uid(),
-            ..ObjectReference::default()
-        };
-        self.tell(event, of).await;
     }
 
     async fn change_budget(&self, event: &str, annotations: Value) -> anyhow::Result<()> {
@@ -182,15 +171,7 @@ impl Hand {
         let map = written.with_context(|| {
             format!("it needs the verb patch on the ConfigMap {} in the namespace {}", budget::NAME, self.namespace)
         })?;
-        let of = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("ConfigMap".to_owned()),
-            name: Some(map.name_any()),
-            namespace: Some(self.namespace.clone()),
-            uid: map.uid(),
-            ..ObjectReference::default()
-        };
-        self.tell(event, of).await;
+        self.tell(event, &map).await;
         Ok(())
     }
 
@@ -232,7 +213,7 @@ pub async fn hold(arguments: &Hold, say: impl Fn(&str)) -> anyhow::Result<()> {
     let annotations = json!({ HOLD: hand.said.text, HOLD_UNTIL: until.map(|until| format!("{until:.0}")) });
     let edit = |_: &SlimNode| Ok(Some(json!({ "metadata": { "annotations": annotations } })));
     if let Some(changed) = hand.change_node(node, edit).await? {
-        hand.tell_node("Held", &changed).await;
+        hand.tell("Held", &changed).await;
     }
     say(&format!("{node} is on hold {}\n", lasts(until, &format!("ossci-remediator unhold {node}"))));
     Ok(())
@@ -248,7 +229,7 @@ pub async fn unhold(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()
     };
     match hand.change_node(node, edit).await? {
         Some(changed) => {
-            hand.tell_node("HoldEnded", &changed).await;
+            hand.tell("HoldEnded", &changed).await;
             say(&format!("{node} is no longer on hold\n"));
         }
         None => say(&format!("{node} was not on hold\n")),
@@ -262,7 +243,7 @@ pub async fn release(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<(
     let hand = Hand::of(change, "release").await?;
     match hand.release(node).await? {
         Some(changed) => {
-            hand.tell_node("Released", &changed).await;
+            hand.tell("Released", &changed).await;
             say(&format!("{node} is released: alerts start nothing on it for the quiet time of the policy\n"));
         }
         None => say(&format!("{node} carries no taint of ours; ossci-remediator explain {node} says why\n")),
@@ -289,20 +270,24 @@ pub async fn repair(arguments: &Repair, say: impl Fn(&str)) -> anyhow::Result<()
         Ok(Some(json!({"metadata": {}, "spec": {"taints": taints}})))
     };
     if let Some(changed) = hand.change_node(node, edit).await? {
-        hand.tell_node("RepairRequested", &changed).await;
+        hand.tell("RepairRequested", &changed).await;
     }
     say(&format!("{node} carries {}: ossci-remediator explain {node} says what comes next\n", hand.names.spell(key)));
     Ok(())
 }
 
+/// Returns the open or last repair of a node.
+async fn episode(client: &Client, node: &str) -> anyhow::Result<Option<Episode>> {
+    let repair = Api::<NodeRepair>::all(client.clone()).get_opt(node).await;
+    let repair = repair.context("it needs the verb get on noderepairs.ossci.amd.com")?;
+    Ok(repair.and_then(|repair| repair.record().repair.episode))
+}
+
 /// Waits until no repair of the node is open.
 async fn recorded(client: &Client, node: &str) -> anyhow::Result<()> {
-    let repairs: Api<NodeRepair> = Api::all(client.clone());
     let begun = clock::monotonic();
     loop {
-        let repair = repairs.get_opt(node).await.context("it needs the verb get on noderepairs.ossci.amd.com")?;
-        let episode = repair.and_then(|repair| repair.record().repair.episode);
-        if episode.is_none_or(|episode| episode.phase.is_over()) {
+        if episode(client, node).await?.is_none_or(|episode| episode.phase.is_over()) {
             return Ok(());
         }
         anyhow::ensure!(
@@ -320,12 +305,8 @@ async fn recorded(client: &Client, node: &str) -> anyhow::Result<()> {
 pub async fn verify(arguments: &Verify, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
     let OfNode { node: name, change } = &arguments.of;
     let mut hand = Hand::of(change, "verify").await?;
-    let repairs: Api<NodeRepair> = Api::all(hand.client.clone());
-    let episode = async || -> anyhow::Result<Option<Episode>> {
-        let repair = repairs.get_opt(name).await.context("it needs the verb get on noderepairs.ossci.amd.com")?;
-        Ok(repair.and_then(|repair| repair.record().repair.episode))
-    };
-    let before = episode().await?.filter(|before| before.phase == Phase::Escalated && before.taint.is_some());
+    let before =
+        episode(&hand.client, name).await?.filter(|before| before.phase == Phase::Escalated && before.taint.is_some());
     let Some(before) = before else {
         anyhow::bail!(
             "no person is asked for {name}: only a node in the phase Escalated is verified; ossci-remediator explain {name}"
@@ -339,17 +320,17 @@ pub async fn verify(arguments: &Verify, say: impl Fn(&str)) -> anyhow::Result<Ex
         Ok(Some(json!({ "metadata": { "annotations": { VERIFY: hand.said.written() } } })))
     };
     if let Some(changed) = hand.change_node(name, edit).await? {
-        hand.tell_node("VerifyRequested", &changed).await;
+        hand.tell("VerifyRequested", &changed).await;
     }
     if arguments.no_wait {
         say(&format!("{name} is being proven; ossci-remediator explain {name} says how it goes\n"));
         return Ok(ExitCode::SUCCESS);
     }
     let begun = clock::monotonic();
-    let mut told = String::new();
+    let mut printed = String::new();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = episode().await?.filter(|now| now.number == before.number);
+        let now = episode(&hand.client, name).await?.filter(|now| now.number == before.number);
         let now =
             now.with_context(|| format!("another repair of {name} has begun; ossci-remediator explain {name}"))?;
         let message = &now.why.message;
@@ -362,9 +343,9 @@ pub async fn verify(arguments: &Verify, say: impl Fn(&str)) -> anyhow::Result<Ex
             return Ok(ExitCode::FAILURE);
         }
         let progress = format!("{name}: {}: {message}", now.phase);
-        if progress != told {
+        if progress != printed {
             eprintln!("{progress}");
-            told = progress;
+            printed = progress;
         }
         anyhow::ensure!(
             now.phase != Phase::Escalated || clock::monotonic() - begun < RECORDED,

@@ -100,7 +100,8 @@ async fn through_api_server(client: &Client, namespace: &str, pod: &str, path: &
     answer.map_err(|_| "it did not answer in time".to_owned())?.map_err(|error| error.to_string())
 }
 
-async fn page(http: &reqwest::Client, url: &str) -> Result<String, String> {
+/// Returns the body of an address; an error says the address and why there is none.
+pub async fn page(http: &reqwest::Client, url: &str) -> Result<String, String> {
     let asked = async {
         let mut answer = http.get(url).header(header::ACCEPT, "application/json").send().await?;
         let status = answer.status();

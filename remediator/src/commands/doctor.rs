@@ -15,7 +15,7 @@ use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, ask_controllers};
+use super::cluster::{Cluster, ask_controllers, page};
 use super::crd;
 use super::output::Output;
 use crate::controller::services::alertmanager::Replicas;
@@ -28,8 +28,6 @@ use ossci_base::clock;
 
 /// Limit of one request.
 const REQUEST: Duration = Duration::from_secs(10);
-/// Limit of an answer, in bytes.
-const BODY: usize = 32 << 20;
 /// Our pods, by label.
 const OURS: &str = "app.kubernetes.io/part-of=ossci-ops";
 const NAME: &str = "app.kubernetes.io/name";
@@ -182,16 +180,6 @@ fn program(pod: &Pod) -> Program {
         ready: conditions.into_iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True"),
         tolerates: spec.and_then(|spec| spec.tolerations.as_ref()).is_some_and(|all| all.iter().any(any)),
     }
-}
-
-async fn page(http: &reqwest::Client, url: &str) -> Known<String> {
-    let asked = async {
-        let mut answer = http.get(url).send().await?.error_for_status()?;
-        outbound::body(&mut answer, BODY).await
-    };
-    let body = asked.await.map_err(|error| format!("{url}: {}", outbound::deepest(&error)))?;
-    let body = body.ok_or_else(|| format!("{url}: the answer is longer than {} MiB", BODY >> 20))?;
-    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 /// Asks each Alertmanager whether our heartbeat fires.

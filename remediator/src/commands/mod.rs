@@ -17,7 +17,7 @@ pub mod status;
 pub mod uninstall;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context as _;
 use jiff::SignedDuration;
@@ -47,20 +47,10 @@ fn fill_in(source: &str, values: &BTreeMap<String, String>) -> anyhow::Result<St
     for (key, value) in values {
         text = text.replace(&format!("@{key}@"), value);
     }
-    let in_use = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-    match in_use.filter_map(|line| regex::Regex::new(r"@\w+@").ok()?.find(line)).next() {
+    let key = regex::Regex::new(r"@\w+@")?;
+    let mut in_use = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    match in_use.find_map(|line| key.find(line)) {
         Some(key) => anyhow::bail!("it names {}, which does not exist", key.as_str()),
         None => Ok(text),
     }
-}
-
-/// Writes files below a folder, and makes the folders that they need.
-fn write_files(folder: &Path, files: &BTreeMap<PathBuf, String>) -> anyhow::Result<()> {
-    for (name, text) in files {
-        let file = folder.join(name);
-        let parent = file.parent().unwrap_or(folder);
-        std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
 }

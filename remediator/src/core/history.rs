@@ -38,11 +38,11 @@ pub fn of(node: &str, record: &Record) -> Vec<Happened> {
         let whom = if past.by_person { "a person asked for it" } else { "an alert asked for it" };
         add(past.started_at, past.attempts.first().map_or(past.rung, |first| first.rung).as_str(), "Began", whom);
         for attempt in &past.attempts {
-            let (what, told) = match attempt.passed {
+            let (what, message) = match attempt.passed {
                 true => ("Passed", "the checks passed after this rung"),
                 false => ("Failed", "the node was not healthy after this rung"),
             };
-            add(attempt.at, attempt.rung.as_str(), what, told);
+            add(attempt.at, attempt.rung.as_str(), what, message);
         }
         add(past.ended_at, past.rung.as_str(), past.outcome.as_str(), &past.why.message);
     }
@@ -111,8 +111,8 @@ mod tests {
         let all = of("n1", &record);
         let whats: Vec<&str> = all.iter().map(|happened| happened.what.as_str()).collect();
         assert_eq!(whats, ["Began", "Passed", "Healed", "Complaint", "Healed"]);
-        let told = text(&all);
-        assert!(told.contains("2026-11-18 11:23:20 UTC   n1     reboot   Complaint   rocm-smi failed"), "{told}");
+        let printed = text(&all);
+        assert!(printed.contains("2026-11-18 11:23:20 UTC   n1     reboot   Complaint   rocm-smi failed"), "{printed}");
         assert_eq!(text(&[]), "nothing happened\n");
     }
 }

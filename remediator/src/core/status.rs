@@ -244,8 +244,8 @@ mod tests {
     fn a_fleet_that_is_well_says_so() {
         let well = fleet(&standing(), Vec::new());
         assert!(well.is_well());
-        let told = "POOL   NODES   NOT WELL   TAINTED   SLOTS IN USE\ngpu    500     0          2         1 of 50\n\nevery node is well\n";
-        assert_eq!(well.text(), told);
+        let printed = "POOL   NODES   NOT WELL   TAINTED   SLOTS IN USE\ngpu    500     0          2         1 of 50\n\nevery node is well\n";
+        assert_eq!(well.text(), printed);
     }
 
     #[test]
@@ -257,8 +257,8 @@ mod tests {
         fleet.paused = Some("power works".to_owned());
         fleet.mail = Mails { configured: true, unaccepted: 2, oldest: Some(at(0)) };
         assert!(!fleet.is_well());
-        let told = fleet.text();
-        let lines: Vec<&str> = told.lines().collect();
+        let printed = fleet.text();
+        let lines: Vec<&str> = printed.lines().collect();
         for line in [
             "! paused by a person, nothing disruptive starts: power works",
             "! pool gpu: storm: nothing disruptive starts before 2026-11-18 11:18:20 UTC",
@@ -268,10 +268,10 @@ mod tests {
             "gpu    500     2          2         1 of 50",
             "gpu-1   gpu    reboot   Rebooting   RebootOrdered   10 min 0 s ago   in 5 min 0 s",
         ] {
-            assert!(lines.contains(&line), "{line}\n{told}");
+            assert!(lines.contains(&line), "{line}\n{printed}");
         }
         let place = |name: &str| lines.iter().position(|line| line.starts_with(name));
-        assert!(place("gpu-9") < place("gpu-1"), "{told}");
+        assert!(place("gpu-9") < place("gpu-1"), "{printed}");
     }
 
     #[test]

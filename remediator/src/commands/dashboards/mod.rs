@@ -20,22 +20,6 @@ const SOURCES: [(&str, &str); 3] = [
     ("itself", include_str!("../../../../grafana/source/itself.yml")),
 ];
 
-#[derive(Debug, Clone, clap::Args)]
-pub struct Arguments {
-    /// The site's thresholds file. Absent: the defaults.
-    #[arg(long)]
-    thresholds: Option<PathBuf>,
-    /// The output folder; existing files are replaced.
-    #[arg(long)]
-    out: PathBuf,
-}
-
-/// Writes the dashboards, one JSON file each.
-pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
-    let thresholds = Thresholds::read(arguments.thresholds.as_deref())?;
-    super::write_files(&arguments.out, &render(&thresholds)?)
-}
-
 /// Returns the files: name to text. Pure.
 pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut values = thresholds.values()?;

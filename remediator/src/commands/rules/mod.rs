@@ -138,6 +138,7 @@ impl Thresholds {
     }
 }
 
+/// What a site renders from its thresholds: the rules, and the dashboards.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
     /// The site's thresholds file. Absent: the defaults.
@@ -148,19 +149,28 @@ pub struct Arguments {
     out: PathBuf,
 }
 
-/// Writes the rules as plain files. Below `operator/` it writes rules and routing as objects of the
-/// Prometheus operator.
-pub fn write(arguments: &Arguments) -> anyhow::Result<()> {
-    let thresholds = Thresholds::read(arguments.thresholds.as_deref())?;
-    super::write_files(&arguments.out, &render(&thresholds)?)
+/// The files that a command writes: name to text.
+type Files = BTreeMap<PathBuf, String>;
+
+impl Arguments {
+    /// Writes the files that `render` makes of the thresholds.
+    pub fn write(&self, render: impl FnOnce(&Thresholds) -> anyhow::Result<Files>) -> anyhow::Result<()> {
+        for (name, text) in render(&Thresholds::read(self.thresholds.as_deref())?)? {
+            let file = self.out.join(name);
+            let folder = file.parent().unwrap_or(&self.out);
+            std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+            std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        }
+        Ok(())
+    }
 }
 
-/// Returns the files: name to text. Pure.
-pub fn render(thresholds: &Thresholds) -> anyhow::Result<BTreeMap<PathBuf, String>> {
-    let values = thresholds.values()?;
+/// Returns plain rule files, and below `operator/` rules and routing as objects of the Prometheus
+/// operator. Pure.
+pub fn render(thresholds: &Thresholds) -> anyhow::Result<Files> {
+    let (values, linked) = (thresholds.values()?, thresholds.site_runbooks().is_some());
     let mut files = BTreeMap::new();
     for (name, source) in SOURCES {
-        let linked = thresholds.site_runbooks().is_some();
         let lines = source.split_inclusive('\n').filter(|line| linked || !line.contains("@runbooks@"));
         let text =
             super::fill_in(&lines.collect::<String>(), &values).with_context(|| format!("alerts/source/{name}.yml"))?;

@@ -21,8 +21,8 @@ pub(super) fn open(moment: Moment) -> Opinion<Episode> {
     let (rung, why) = match (by_person, asked) {
         (Some(rung), asked) if asked.is_none_or(|(other, _)| other <= rung) => {
             let whom = node.by_whom("repair", moment.now);
-            let told = format!("a person put the taint {} on the node{whom}", rung.taint());
-            (rung, Reason::new(Why::TaintedByPerson, told))
+            let message = format!("a person put the taint {} on the node{whom}", rung.taint());
+            (rung, Reason::new(Why::TaintedByPerson, message))
         }
         (_, Some((rung, complaint))) => {
             let asks = format!("{}: {}", complaint.check, complaint.summary);
