@@ -11,7 +11,7 @@ use ossci_lab::clock::Stopwatch;
 use ossci_lab::facts::Facts;
 use ossci_lab::process::{self, Program};
 use ossci_lab::setup::Tools;
-use ossci_lab::{environment, wait};
+use ossci_lab::{enclosure, environment, wait};
 
 /// Timeout for all stories together, on a slow machine.
 const STORIES: Duration = Duration::from_secs(3600);
@@ -28,8 +28,7 @@ impl TestLab {
     pub fn start(name: &str, stories: &[PathBuf], cuts: &[PathBuf]) -> Self {
         // The first caller installs the provider for all tests.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let unique = format!("ossci-lab-test-{name}-{}", std::process::id());
-        let dir = environment::temp_dir().join(&unique);
+        let dir = enclosure::new_state_dir();
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("lab-{name}.log"));
         let child = Program::new("the lab", environment::our_program("ossci-lab").unwrap())
             // Tests look at the nodes of the demo after it has finished.

@@ -52,6 +52,13 @@ async fn attend(mut enclosed: Enclosed, keep: bool) -> Result<i32> {
     Ok(code)
 }
 
+/// A state directory that nobody has. All have names of one length: the path of a node's socket is
+/// in mails, which cut long lines, and expected mails are compared.
+pub fn new_state_dir() -> PathBuf {
+    let name = uuid::Uuid::new_v4().simple().to_string();
+    environment::temp_dir().join(format!("ossci-lab-{}", &name[..6]))
+}
+
 /// This program with the same arguments in an enclosure. It exits when its standard input is
 /// closed.
 pub struct Enclosed {
@@ -73,10 +80,7 @@ impl Enclosed {
         };
         let dir = match state_dir {
             Some(dir) => dir.to_owned(),
-            None => {
-                let name = uuid::Uuid::new_v4().simple().to_string();
-                environment::temp_dir().join(format!("ossci-lab-{}", &name[..6]))
-            }
+            None => new_state_dir(),
         };
         if dir.join("lab.json").exists() {
             bail!("{} belongs to another lab: remove it or choose another --state-dir", dir.display());
