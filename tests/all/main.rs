@@ -11,6 +11,7 @@ mod exporter;
 mod grants;
 mod grid;
 mod house;
+mod kube_score;
 mod lab;
 mod mail;
 mod manifests;

@@ -52,8 +52,8 @@ async fn attend(mut enclosed: Enclosed, keep: bool) -> Result<i32> {
     Ok(code)
 }
 
-/// A state directory that nobody has. All have names of one length: the path of a node's socket is
-/// in mails, which cut long lines, and expected mails are compared.
+/// A new state directory. All have names of one length: the path of a node's socket is in mails,
+/// which cut long lines, and expected mails are compared.
 pub fn new_state_dir() -> PathBuf {
     let name = uuid::Uuid::new_v4().simple().to_string();
     environment::temp_dir().join(format!("ossci-lab-{}", &name[..6]))

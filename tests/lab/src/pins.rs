@@ -24,7 +24,7 @@ pub struct Pin {
 const KUBERNETES: &str = "-X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 \
                           -X k8s.io/component-base/version.gitMinor=36";
 
-pub const PINS: [Pin; 9] = [
+pub const PINS: [Pin; 10] = [
     Pin { name: "etcd", packages: &["."], programs: &["etcd"], tags: "", versions: "", about: "45 s" },
     Pin {
         name: "controlplane",
@@ -99,6 +99,14 @@ pub const PINS: [Pin; 9] = [
         tags: "",
         versions: "",
         about: "2 min",
+    },
+    Pin {
+        name: "kube-score",
+        packages: &["github.com/zegl/kube-score/cmd/kube-score"],
+        programs: &["kube-score"],
+        tags: "",
+        versions: "",
+        about: "30 s",
     },
 ];
 
