@@ -2,6 +2,7 @@
 //! it is stopped.
 
 use crate::config::Config;
+use axum::serve::Listener as _;
 use ossci_base::clock;
 use ossci_base::door::listen;
 

@@ -13,7 +13,7 @@ use crate::metrics::CONTENT_TYPE;
 
 /// Serves until the process exits.
 pub async fn serve(address: SocketAddr, routes: Router) -> anyhow::Result<()> {
-    let listener = tokio::net::TcpListener::bind(address)
+    let listener = listen::bind(address)
         .await
         .with_context(|| format!("listening for metrics on {address} (--metrics.listen-address)"))?;
     match listen::serve(listener, None, routes).await {}

@@ -4,18 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::tls::Tls;
@@ -30,6 +32,16 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Maximum size of a request's head, in bytes; a larger one is answered with 431. It is also the
 /// size of the read buffer, which each of 256 idle clients can fill.
 const HEAD_BYTES: usize = 16 << 10;
+
+/// A listener whose answers leave at once. Otherwise the last segment of an answer can wait 40 ms
+/// for the client's acknowledgement of the one before it: Nagle's algorithm, TCP_NODELAY in tcp(7).
+///
+/// # Errors
+/// The address cannot be bound.
+pub async fn bind(address: SocketAddr) -> std::io::Result<impl Listener<Addr = SocketAddr>> {
+    let listener = TcpListener::bind(address).await?;
+    Ok(listener.tap_io(|stream| drop(stream.set_nodelay(true))))
+}
 
 /// Serves connections until the task is dropped; with TLS if there is a certificate.
 pub async fn serve<L: Listener>(mut listener: L, tls: Option<Tls>, routes: Router) -> Infallible {

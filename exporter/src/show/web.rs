@@ -18,12 +18,14 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use axum::{Json, Router, middleware};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use ossci_base::clock;
 use ossci_base::contract::probe::Inventories;
+use ossci_base::door::listen;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use serde::Deserialize;
@@ -33,7 +35,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 use tracing::{debug, warn};
 
 /// State of the TCP routes.
@@ -181,8 +183,8 @@ pub enum BindError {
     SocketInUse(PathBuf),
 }
 
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|error| BindError::Address(address, error))
+pub async fn listen(address: SocketAddr) -> Result<impl Listener<Addr = SocketAddr>, BindError> {
+    listen::bind(address).await.map_err(|error| BindError::Address(address, error))
 }
 
 /// Creates the socket, with mode 0600 from the start. Replaces the socket of a dead exporter, never

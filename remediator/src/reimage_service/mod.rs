@@ -15,6 +15,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::serve::Listener as _;
 use axum::{Json, Router};
 use jiff::Timestamp;
 use ossci_base::clock;
@@ -22,7 +23,6 @@ use ossci_base::door::listen;
 use ossci_base::door::tls::{self, Tls};
 use ossci_base::door::tokens::Tokens;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 use crate::agent::process::{self, TRY_LATER};
@@ -86,7 +86,7 @@ pub async fn run(config: Config, stopped: impl Future<Output = ()>) -> anyhow::R
     let tls = Tls::new(Arc::new(tls::server_config(&config.cert, &config.key)?));
     let known = Known::of(&config.state_dir)
         .with_context(|| format!("--state-dir: {} cannot be used", config.state_dir.display()))?;
-    let listener = TcpListener::bind(config.address)
+    let listener = listen::bind(config.address)
         .await
         .with_context(|| format!("listening on {} (--listen-address)", config.address))?;
     let service = Arc::new(Service { config, known, in_work: Mutex::default() });

@@ -10,7 +10,8 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use futures::TryStreamExt;
 
 use crate::pki::Pki;
@@ -72,7 +73,9 @@ impl Proxy {
         let address: SocketAddr = ([127, 0, 0, 1], ports::free()?).into();
         let listener = std::net::TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
         listener.set_nonblocking(true).context("preparing the proxy's socket")?;
-        let server = axum_server::from_tcp_rustls(listener, tls).context("preparing the proxy")?;
+        // Like the API server, it delays no segment of an answer.
+        let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor);
+        let server = axum_server::from_tcp(listener).context("preparing the proxy")?.acceptor(acceptor);
         tokio::spawn(server.serve(Router::new().fallback(pass).with_state(way).into_make_service()));
         Ok(Self { url: format!("https://{address}"), line })
     }

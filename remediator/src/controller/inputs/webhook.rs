@@ -22,7 +22,6 @@ use ossci_base::door::listen;
 use ossci_base::door::tls::{self, Tls};
 use ossci_base::door::tokens::Tokens;
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
 
 use crate::controller::context::Context;
 use crate::controller::inputs::board::Boards;
@@ -78,7 +77,7 @@ pub async fn serve(address: SocketAddr, files: DoorFiles, context: Arc<Context>)
     context.metrics.webhook_files_read(Some(clock::now()));
     let (tls, webhook) = (Tls::new(config), Arc::new(Webhook { context, tokens: RwLock::new(tokens) }));
     let routes = Router::new().route("/webhook", post(receive)).with_state(Arc::clone(&webhook));
-    let listener = TcpListener::bind(address)
+    let listener = listen::bind(address)
         .await
         .with_context(|| format!("listening for the webhook on {address} (--webhook.listen-address)"))?;
     tokio::select! {
