@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use ossci_lab::chart::{self, Helm};
 use ossci_lab::facts::Facts;
+use ossci_lab::process::Program;
 use ossci_lab::setup::Tools;
 use ossci_lab::{environment, kubeconfig};
 use serde_json::{Value, json};
@@ -39,6 +41,39 @@ async fn helm_and_the_schemas_of_kubernetes_find_nothing_to_complain_of() {
     let folder = chart::folder().display().to_string();
     let said = helm().run(&["lint", "--strict", &folder]).await.unwrap();
     assert!(said.contains("0 chart(s) failed"), "{said}");
+}
+
+/// The example for kustomize has every manifest, with the images and the labels of its site.
+#[tokio::test]
+async fn the_kustomize_example_has_every_manifest() {
+    let example = environment::repository().join("deploy/kustomize");
+    let built = Program::new("kubectl kustomize", Tools::find().unwrap().get("kubectl").unwrap())
+        .args(["kustomize", "--load-restrictor=LoadRestrictionsNone"])
+        .arg(&example)
+        .output(Duration::from_secs(60));
+    let built = objects(&built.await.unwrap());
+    let namespace = std::fs::read_to_string(example.join("../00-namespace.yaml")).unwrap();
+    let plain = std::iter::once(namespace).chain(chart::plain(&helm()).await.unwrap().into_values());
+    let plain = plain.collect::<Vec<_>>().join("\n---\n");
+    let named = |objects: &[Value]| -> BTreeSet<String> {
+        objects.iter().map(|object| format!("{} {}", object["kind"], object["metadata"]["name"])).collect()
+    };
+    let (built_names, plain_names) = (named(&built), named(&objects(&plain)));
+    let differing: Vec<_> = built_names.symmetric_difference(&plain_names).collect();
+    assert!(differing.is_empty(), "only in one of both: {differing:?}");
+    for object in &built {
+        let text = object.to_string();
+        assert!(!text.contains("\"image\":\"ossci-"), "an image has no registry: {text}");
+        if object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com") {
+            assert_eq!(object["metadata"]["labels"]["release"], "monitoring", "{text}");
+        }
+    }
+}
+
+/// The objects of a stream of YAML documents.
+fn objects(yaml: &str) -> Vec<Value> {
+    let documents = yaml.split("\n---\n").filter(|text| text.lines().any(|line| line.starts_with("kind:")));
+    documents.map(|text| serde_saphyr::from_str(text).unwrap()).collect()
 }
 
 /// Values that contradict each other, or name what does not exist, are refused before anything is
