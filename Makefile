@@ -23,6 +23,7 @@ help:
 	@echo "make soak     runs a storm on a thousand nodes, and every cut story with the remediator killed at every durable write (hours; resumes)"
 	@echo "make soak-vm  reboots and reimages virtual machines, and kills dpkg at each step of a reimage (45 minutes)"
 	@echo "make images   builds the container images as OCI archives (needs buildah and iperf3)"
+	@echo "make release  programs, images, chart, Debian package, bills of materials and checksums (needs buildah, iperf3 and dpkg-deb)"
 	@echo "make setup    builds the pinned tools into the cache; demo and test do this first"
 
 .PHONY: toolchain
@@ -116,6 +117,14 @@ images: toolchain
 	cargo build --release --locked --package ossci-remediator --package ossci-exporter
 	@cargo build --quiet --locked --package ossci-lab
 	@$(LAB) images --programs $(dir $(LAB))../release --out $(dir $(LAB))../images
+
+# Programs, images, chart, Debian package of the exporter, bills of materials and checksums in
+# target/release-files; needs buildah, iperf3 and dpkg-deb.
+.PHONY: release
+release: setup static
+	cargo build --release --locked --package ossci-remediator --package ossci-exporter
+	@$(LAB) release --programs $(dir $(LAB))../release --out $(dir $(LAB))../release-files \
+	  --exporter $(dir $(LAB))../$(TARGET)/release/ossci-exporter
 
 # Renders the plain manifests of deploy/ from the chart.
 .PHONY: manifests

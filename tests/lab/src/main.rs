@@ -12,8 +12,8 @@ use ossci_lab::fault::{Broken, Fault, Faults, Until};
 use ossci_lab::node_dir::NodeDir;
 use ossci_lab::sim_host::SimHost;
 use ossci_lab::{
-    bench, cargo_deny, chart, chart_life, demo, enclosure, environment, images, mail_kills, runner, setup, stand_in,
-    storm, vm,
+    bench, cargo_deny, chart, chart_life, demo, enclosure, environment, images, mail_kills, release, runner, setup,
+    stand_in, storm, vm,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +37,17 @@ enum Command {
         /// Folder with the programs
         #[arg(long)]
         programs: std::path::PathBuf,
+        #[arg(long)]
+        out: std::path::PathBuf,
+    },
+    /// Fills a folder with everything that a release consists of
+    Release {
+        /// Folder with the programs
+        #[arg(long)]
+        programs: std::path::PathBuf,
+        /// The exporter as a static program
+        #[arg(long)]
+        exporter: std::path::PathBuf,
         #[arg(long)]
         out: std::path::PathBuf,
     },
@@ -277,6 +288,7 @@ async fn run(command: Command) -> Result<i32> {
     match command {
         Command::Setup => setup::run()?,
         Command::Images { programs, out } => images::build(&programs, &out).await?,
+        Command::Release { programs, exporter, out } => release::make(&programs, &exporter, &out).await?,
         Command::Manifests => {
             let helm = chart::Helm::new(&setup::Tools::find()?, &std::env::temp_dir(), None)?;
             println!("{} files", chart::write_plain(&helm).await?);
