@@ -50,6 +50,53 @@ fn links_lead_to_files() {
     none(wrong, "there is no such file");
 }
 
+/// A sentence ends at a full stop, a colon or a semicolon; code counts as one word.
+#[test]
+fn sentences_have_at_most_30_words() {
+    let shorter = [(r"\[([^\]]*)\]\([^)]*\)", "$1"), ("`[^`]*`", "code")];
+    let shorter = shorter.map(|(pattern, by)| (Regex::new(pattern).unwrap(), by));
+    let end = Regex::new(r"[.!?:;]\s").unwrap();
+    let (mut all, mut long) = (0, Vec::new());
+    for (page, text) in pages() {
+        for mut paragraph in paragraphs(&text) {
+            for (pattern, by) in &shorter {
+                paragraph = pattern.replace_all(&paragraph, *by).into_owned();
+            }
+            for sentence in end.split(&paragraph) {
+                all += 1;
+                let words = sentence.split_whitespace().count();
+                if words > 30 {
+                    long.push(format!("{}: {words} words: {sentence}", page.display()));
+                }
+            }
+        }
+    }
+    assert!(all > 1000, "only {all} sentences");
+    none(long, "say it in two sentences");
+}
+
+/// The paragraphs and list items of a page, each on one line: no tables, headings and code.
+fn paragraphs(page: &str) -> Vec<String> {
+    let item = Regex::new(r"^\s*([*-]|\d+\.) ").unwrap();
+    let mut all = vec![String::new()];
+    let mut fenced = false;
+    for line in page.lines() {
+        fenced ^= line.trim_start().starts_with("```");
+        let skipped = fenced
+            || ["#", "    "].iter().any(|begin| line.starts_with(begin))
+            || ["|", "```"].iter().any(|begin| line.trim_start().starts_with(begin));
+        if skipped || line.trim().is_empty() || item.is_match(line) {
+            all.push(String::new());
+        }
+        if !skipped {
+            let paragraph = all.last_mut().unwrap();
+            paragraph.push_str(line);
+            paragraph.push(' ');
+        }
+    }
+    all
+}
+
 #[test]
 fn metrics_are_exported() {
     let exported = rulebook::exported();
