@@ -27,6 +27,10 @@ const OUTPUT: usize = 256 * 1024;
 /// What it leaves behind is killed with it. However many processes it starts and whatever memory
 /// they take, a sixteenth of the unit's and a share of the CPU stay free for the wrapper.
 ///
+/// A lock holds off every reboot until the script has ended: that of another program of the host,
+/// and that of a later order, whose agent may not know the script. The lock has the wrapper's
+/// control group, so it ends with the unit. A host without logind has none.
+///
 /// All output goes to the journal; the last one or two million bytes are also stored in files. The
 /// wrapper waits only briefly for their writer: a background process of the script may hold the
 /// pipe open for ever.
@@ -45,6 +49,9 @@ if [[ ${2-} == unit ]]; then
   if mkdir "$group" "$unit/run"; then
     begin='echo $$ >"$group/cgroup.procs"; '$begin
     echo $$ >"$unit/run/cgroup.procs"
+    systemd-inhibit --what=shutdown --mode=block --who='OSSCI Ops' --why="reimages this node, order ${here##*/}" \
+      sleep infinity 2>/dev/null &
+    lock=$!
     echo +cpu +memory +pids >"$unit/cgroup.subtree_control"
     for most in memory.max pids.max; do
       all=$(<"$unit/$most")
@@ -61,6 +68,7 @@ if [[ -e ${group-}/cgroup.kill ]]; then
   until=$((SECONDS + 30))
   while read -r _ populated <"$group/cgroup.events" && ((populated && SECONDS < until)); do :; done
 fi
+[[ ! ${lock-} ]] || kill "$lock" 2>/dev/null
 for _ in {1..20}; do kill -0 "$kept" 2>/dev/null || break; sleep 0.1; done
 printf '%s\n' "$status" >"$here/result.new"
 sync "$here/result.new"

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Taint};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
@@ -179,12 +179,13 @@ impl Hand {
         span.map(|span| self.said.at.checked_add(span).context("that time is too far away")).transpose()
     }
 
-    /// Removes all of our taints; returns whether there was one.
-    async fn release(&self, name: &str) -> anyhow::Result<Option<SlimNode>> {
+    /// Removes those of our taints for which `ends` holds; `None`: there is none.
+    async fn release(&self, name: &str, ends: fn(TaintKey) -> bool) -> anyhow::Result<Option<SlimNode>> {
         self.change_node(name, |node| {
-            let others: Vec<_> = node.taints().iter().filter(|taint| self.names.read(taint).is_none()).collect();
-            let ours = others.len() < node.taints().len();
-            Ok(ours.then(|| json!({"metadata": {}, "spec": {"taints": others}})))
+            let stays = |taint: &&Taint| !self.names.read(taint).is_some_and(ends);
+            let others: Vec<_> = node.taints().iter().filter(stays).collect();
+            let ends = others.len() < node.taints().len();
+            Ok(ends.then(|| json!({"metadata": {}, "spec": {"taints": others}})))
         })
         .await
     }
@@ -241,7 +242,7 @@ pub async fn unhold(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()
 pub async fn release(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = arguments;
     let hand = Hand::of(change, "release").await?;
-    match hand.release(node).await? {
+    match hand.release(node, |_| true).await? {
         Some(changed) => {
             hand.tell("Released", &changed).await;
             say(&format!("{node} is released: alerts start nothing on it for the quiet time of the policy\n"));
@@ -255,14 +256,15 @@ pub async fn release(arguments: &OfNode, say: impl Fn(&str)) -> anyhow::Result<(
 pub async fn repair(arguments: &Repair, say: impl Fn(&str)) -> anyhow::Result<()> {
     let OfNode { node, change } = &arguments.of;
     let mut hand = Hand::of(change, "release").await?;
-    if hand.release(node).await?.is_some() {
+    // A network that is slow stays so through a reboot.
+    if hand.release(node, TaintKey::is_repair).await?.is_some() {
         say(&format!("{node} is released; waiting until the controller has recorded it\n"));
         recorded(&hand.client, node).await?;
     }
     hand.said = Said { at: clock::now(), deed: "repair".to_owned(), ..hand.said };
     let key = if arguments.from == Rung::Reimage.to_string() { Rung::Reimage.taint() } else { Rung::Reboot.taint() };
     let edit = |node: &SlimNode| {
-        if slim_node::view(node, &hand.names).taints.iter().any(|key| *key != TaintKey::SlowNetwork) {
+        if slim_node::view(node, &hand.names).taints.iter().any(|key| key.is_repair()) {
             anyhow::bail!("another repair has just begun; ossci-remediator explain {} says why", node.name_any());
         }
         let mut taints = node.taints().to_vec();

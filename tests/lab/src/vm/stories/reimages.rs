@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use ossci_remediator::core::why::Why;
 use serde_json::json;
 
-use super::{Before, episode, phase, takes};
+use super::{Before, episode, phase, reboots, takes};
 use crate::lab::Lab;
 use crate::vm::guest::Guest;
 use crate::wait;
@@ -21,6 +21,31 @@ pub async fn heals(lab: &Lab, guest: &Guest) -> Result<()> {
     wait::until("the script runs", takes(), || guest.run("test -s /var/lib/lab/reimages")).await?;
     guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await?;
     phase(lab, &guest.name, "Healed").await?;
+    before.and_boots(lab, guest, 1).await?;
+    ran(guest, 1).await
+}
+
+/// A person releases the node in the middle of the script, its agent is replaced, and a reboot is
+/// asked for. The script holds the reboot off until it has ended.
+pub async fn released(lab: &Lab, guest: &Guest) -> Result<()> {
+    let before = Before::of(lab, guest).await?;
+    begins(lab, guest, &REIMAGE.replace("sleep 20", "sleep 90")).await?;
+    wait::until("the script runs", takes(), || guest.run("test -s /var/lib/lab/reimages")).await?;
+    lab.kubectl.run(&["taint", "node", &guest.name, "repair-reimage-"]).await?;
+    phase(lab, &guest.name, "Released").await?;
+    guest.run("pkill -KILL -f '^/usr/bin/ossci-remediator agent'").await?;
+    reboots::breaks(lab, guest).await?;
+    wait::until("the script holds the reboot off", takes(), || async {
+        let why = episode(lab, &guest.name).await?.why;
+        let said = why.message.contains("OSSCI Ops") && why.message.contains("reimages this node");
+        ensure!(why.why == Why::RebootInhibited && said, "{}: {}", why.why, why.message);
+        Ok(())
+    })
+    .await?;
+    guest.run("test -e /var/lib/lab/gpu-missing").await.context("the script has ended already")?;
+    before.and_boots(lab, guest, 0).await?;
+    phase(lab, &guest.name, "Healed").await?;
+    guest.run("test ! -e /var/lib/lab/gpu-missing").await.context("the script has not ended")?;
     before.and_boots(lab, guest, 1).await?;
     ran(guest, 1).await
 }
