@@ -182,13 +182,18 @@ impl Hand {
     /// Removes those of our taints for which `ends` holds; `None`: there is none.
     async fn release(&self, name: &str, ends: fn(TaintKey) -> bool) -> anyhow::Result<Option<SlimNode>> {
         self.change_node(name, |node| {
-            let stays = |taint: &&Taint| !self.names.read(taint).is_some_and(ends);
-            let others: Vec<_> = node.taints().iter().filter(stays).collect();
-            let ends = others.len() < node.taints().len();
-            Ok(ends.then(|| json!({"metadata": {}, "spec": {"taints": others}})))
+            let others = without(node.taints(), &self.names, ends);
+            Ok(others.map(|others| json!({"metadata": {}, "spec": {"taints": others}})))
         })
         .await
     }
+}
+
+/// Returns the taints without those of ours for which `ends` holds; `None`: there is none of them.
+fn without<'a>(taints: &'a [Taint], names: &TaintNames, ends: fn(TaintKey) -> bool) -> Option<Vec<&'a Taint>> {
+    let stays = |taint: &&Taint| !names.read(taint).is_some_and(ends);
+    let others: Vec<_> = taints.iter().filter(stays).collect();
+    (others.len() < taints.len()).then_some(others)
 }
 
 async fn user(client: &Client) -> anyhow::Result<String> {
@@ -377,4 +382,21 @@ pub async fn resume(arguments: &Resume, say: impl Fn(&str)) -> anyhow::Result<()
     hand.change_budget("Resumed", annotations).await?;
     say(if arguments.brakes { "the pause and the brakes are ended\n" } else { "the pause is ended\n" });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_by_hand_leaves_a_slow_network_and_the_taints_of_others() {
+        let names = TaintNames { prefix: None };
+        let other = Taint { key: "site.example/gpu".to_owned(), effect: "NoSchedule".to_owned(), ..Taint::default() };
+        let slow = names.to_wire(TaintKey::SlowNetwork);
+        let taints = [other.clone(), slow.clone(), names.to_wire(Rung::Manual.taint())];
+        assert_eq!(without(&taints, &names, TaintKey::is_repair), Some(vec![&other, &slow]));
+        assert_eq!(without(&taints, &names, |_| true), Some(vec![&other]));
+        assert_eq!(without(&taints[..2], &names, TaintKey::is_repair), None);
+        assert_eq!(without(&taints[..1], &names, |_| true), None);
+    }
 }
