@@ -9,13 +9,14 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Node, Secret};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::clock::Stopwatch;
 use crate::fault::{Broken, Fault, Until};
 use crate::lab::{INFRA, Lab};
 use crate::process::Program;
+use crate::setup::Tools;
 use crate::site_policy::STORY;
 use crate::{enclosure, parts, wait};
 
@@ -99,7 +100,78 @@ async fn mistakes(lab: &Lab, dir: &Path) -> Result<()> {
     lab.helm.upgrade(&["agent.priorityClass=system-node-critical"]).await?;
     let (_, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
     ensure!(said.contains("the CRD of NodeRepair is this program's"), "an upgrade brings the CRD back:\n{said}");
-    println!("six mistakes: each found with a sentence");
+    // No agent on a node.
+    let select = async |value: Value| {
+        let patch = json!({"spec": {"template": {"spec": {"nodeSelector": {"no.such/label": value}}}}}).to_string();
+        lab.kubectl.run(&["-n", "ossci", "patch", "daemonset", "ossci-agent", "--type=merge", "-p", &patch]).await
+    };
+    select(json!("x")).await?;
+    let missing = wait::until("the doctor misses the agents", PATIENCE, || async {
+        let (_, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
+        ensure!(said.lines().any(|line| line.contains("agents") && line.contains(NODE)), "it says:\n{said}");
+        Ok(())
+    });
+    missing.await?;
+    select(Value::Null).await?;
+    // A Prometheus of the site that does not scrape, evaluate or label what it should.
+    for (name, edit, told) in [
+        ("unscraped", json!({ "scrape_configs": [] }), "no exporter is scraped on"),
+        ("ruleless", json!({ "rule_files": [] }), "are not loaded"),
+        ("nameless", json!({ "relabels": "node" }), "have no label node"),
+    ] {
+        let (prometheus, _running) = mistaken(dir, name, &edit).await?;
+        let found = wait::until(format!("the doctor sees that Prometheus is {name}"), PATIENCE, || async {
+            let (_, said) = lab.doctor(lab.policy_file(), &prometheus, &kubeconfig).await?;
+            ensure!(said.contains(told), "it says:\n{said}");
+            Ok(())
+        });
+        found.await?;
+    }
+    second(lab).await?;
+    println!("ten mistakes and a second release: each found with a sentence");
+    Ok(())
+}
+
+/// One more real Prometheus, with the configuration of the lab's but for `edit`: keys to replace,
+/// or a target label that every job drops. Returns its address.
+async fn mistaken(dir: &Path, name: &str, edit: &Value) -> Result<(String, crate::process::Process)> {
+    let text = std::fs::read_to_string(dir.join("prometheus/prometheus-1.yml")).context("reading the configuration")?;
+    let mut config: Value = serde_json::from_str(&text).context("parsing the configuration")?;
+    config["alerting"] = json!({});
+    for (key, value) in edit.as_object().context("an edit is an object")? {
+        match key.as_str() {
+            "relabels" => {
+                for job in config["scrape_configs"].as_array_mut().context("the configuration has no jobs")? {
+                    job["relabel_configs"] = json!([{ "action": "labeldrop", "regex": value }]);
+                }
+            }
+            key => config[key] = value.clone(),
+        }
+    }
+    let folder = dir.join(name);
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let file = folder.join("prometheus.yml");
+    std::fs::write(&file, config.to_string()).with_context(|| format!("writing {}", file.display()))?;
+    let address = format!("127.0.0.1:{}", crate::ports::free()?);
+    let process = Program::new(name, Tools::find()?.get("prometheus")?)
+        .args([parts::flag("config.file", &file), parts::flag("storage.tsdb.path", &folder.join("data"))])
+        .arg(format!("--web.listen-address={address}"))
+        .start(&folder.join("log"))?;
+    Ok((format!("http://{address}"), process))
+}
+
+/// A second release in the same cluster is refused, and the first stays as it is.
+async fn second(lab: &Lab) -> Result<()> {
+    let chart = crate::chart::folder().display().to_string();
+    // The lab's cluster has no Prometheus operator.
+    let args = ["--namespace", "second", "--create-namespace", "--set", "monitoring.operator=false"];
+    let tried = lab.helm.run(&[&["install", "second", &chart][..], &args].concat()).await;
+    let Err(refusal) = tried else { bail!("a second release was installed") };
+    let refusal = format!("{refusal:#}");
+    let told = ["invalid ownership metadata", "current value is \"ossci\""];
+    ensure!(told.iter().all(|told| refusal.contains(told)), "{refusal}");
+    let left = lab.helm.run(&["list", "--all-namespaces", "--short", "--deployed"]).await?;
+    ensure!(left.trim() == "ossci", "releases: {left}");
     Ok(())
 }
 
