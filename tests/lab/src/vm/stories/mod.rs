@@ -27,8 +27,10 @@ use crate::lab::Lab;
 use crate::wait;
 
 const STORY: &str = "machines";
-/// Timeout of each step of a story, on the usual machine.
-const TAKES: Duration = Duration::from_secs(420);
+/// The deadline of a reimage on the usual machine, in seconds.
+const REIMAGE: u64 = 600;
+/// Timeout of each step of a story there: a script that never ends is killed at its deadline.
+const TAKES: Duration = Duration::from_secs(REIMAGE + 180);
 
 /// Timeout of each step of a story, on this machine.
 pub fn takes() -> Duration {
@@ -79,7 +81,7 @@ fn policy(bmcs: &Bmcs) -> Value {
     json!({
         "budget": {"atMostPercent": 100}, "brakes": {"stormPercent": 100},
         "proof": {"gapSeconds": 5, "loadTest": {"key": "passes.sh", "seconds": 60}},
-        "times": {"drainSeconds": scaled(60), "reimageSeconds": scaled(600), "bootSeconds": scaled(240),
+        "times": {"drainSeconds": scaled(60), "reimageSeconds": scaled(REIMAGE), "bootSeconds": scaled(240),
                   "proofSeconds": scaled(240), "stabiliseSeconds": 5, "agentSilentSeconds": scaled(90),
                   "reimageEvidenceSeconds": 10},
         "bmc": {"url": bmcs.url(), "deadSeconds": scaled(120)},
