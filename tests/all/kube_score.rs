@@ -10,7 +10,7 @@ use ossci_lab::process::Program;
 use ossci_lab::setup::Tools;
 
 /// Findings that stay: how the line begins (object, kind), a part of what it says, and why.
-const STAY: [(&str, &str, &str); 12] = [
+const STAY: [(&str, &str, &str); 14] = [
     ("", "ImagePullPolicy is not set to Always", "a node must restart its pods while the registry is away"),
     ("", "CPU limit is not set", "throttling delays the tests of a node; docs/install.md has the measured use"),
     ("", "Ephemeral Storage request is not set", "the programs write no files of a size to plan for"),
@@ -23,10 +23,6 @@ const STAY: [(&str, &str, &str); 12] = [
     ("ossci-agent/ossci", "writable root filesystem", "it is the host's: a reimage writes there"),
     ("ossci-agent/ossci", "low user ID", "a reboot and a reimage need root"),
     ("ossci-agent/ossci", "low group ID", "a reboot and a reimage need root"),
-];
-
-/// The servers of the network test.
-const IPERF3: [(&str, &str, &str); 2] = [
     (
         "ossci-iperf3/ossci",
         "No matching PodDisruptionBudget",
@@ -37,7 +33,7 @@ const IPERF3: [(&str, &str, &str); 2] = [
 
 #[tokio::test]
 async fn kube_score_finds_what_has_a_reason_and_nothing_else() {
-    let reasons: BTreeSet<_> = STAY.into_iter().chain(IPERF3).collect();
+    let reasons: BTreeSet<_> = STAY.into();
     let mut unused = reasons.clone();
     let mut new = Vec::new();
     for finding in findings(&manifests()).await {

@@ -114,7 +114,7 @@ async fn mistakes(lab: &Lab, dir: &Path) -> Result<()> {
     missing.await?;
     select(Value::Null).await?;
     // A Prometheus of the site that does not scrape, evaluate or label what it should.
-    for (name, edit, told) in [
+    for (name, edit, expected) in [
         ("unscraped", json!({ "scrape_configs": [] }), "no exporter is scraped on"),
         ("ruleless", json!({ "rule_files": [] }), "are not loaded"),
         ("nameless", json!({ "relabels": "node" }), "have no label node"),
@@ -122,7 +122,7 @@ async fn mistakes(lab: &Lab, dir: &Path) -> Result<()> {
         let (prometheus, _running) = mistaken(dir, name, &edit).await?;
         let found = wait::until(format!("the doctor sees that Prometheus is {name}"), PATIENCE, || async {
             let (_, said) = lab.doctor(lab.policy_file(), &prometheus, &kubeconfig).await?;
-            ensure!(said.contains(told), "it says:\n{said}");
+            ensure!(said.contains(expected), "it says:\n{said}");
             Ok(())
         });
         found.await?;
@@ -168,8 +168,8 @@ async fn second(lab: &Lab) -> Result<()> {
     let tried = lab.helm.run(&[&["install", "second", &chart][..], &args].concat()).await;
     let Err(refusal) = tried else { bail!("a second release was installed") };
     let refusal = format!("{refusal:#}");
-    let told = ["invalid ownership metadata", "current value is \"ossci\""];
-    ensure!(told.iter().all(|told| refusal.contains(told)), "{refusal}");
+    let expected = ["invalid ownership metadata", "current value is \"ossci\""];
+    ensure!(expected.iter().all(|words| refusal.contains(words)), "{refusal}");
     let left = lab.helm.run(&["list", "--all-namespaces", "--short", "--deployed"]).await?;
     ensure!(left.trim() == "ossci", "releases: {left}");
     Ok(())
