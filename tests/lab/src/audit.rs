@@ -121,8 +121,9 @@ pub struct NodeStory {
     pub without_evidence: BTreeSet<String>,
     /// Disruptive orders that an agent began after their repair had left the phase.
     pub called_back: BTreeSet<String>,
-    /// The newest reason: of the episode, or of the network repair if no episode is open.
-    pub why: String,
+    /// Each new reason: of the episode, or of the network repair if no episode is open. The last
+    /// one is the reason now.
+    pub whys: Vec<String>,
     /// The state that the agent reports for the current order.
     pub agent: String,
     node: Option<(u64, Value)>,
@@ -167,6 +168,11 @@ impl NodeStory {
     /// Our taints that the node carries now.
     pub fn taints_now(&self) -> BTreeSet<String> {
         self.taints.last().map(|change| change.after.clone()).unwrap_or_default()
+    }
+
+    /// The reason of the record now; empty while it has none.
+    pub fn why_now(&self) -> &str {
+        self.whys.last().map_or("", String::as_str)
     }
 
     fn apply_node(&mut self, write: &Write) {
@@ -234,7 +240,10 @@ impl NodeStory {
         let over =
             ["", "Healed", "Recovered", "Released", "NodeGone"].contains(&text("/status/episode/phase").as_str());
         let network = text("/status/network/why/reason");
-        self.why = if over && !network.is_empty() { network } else { text("/status/episode/why/reason") };
+        let why = if over && !network.is_empty() { network } else { text("/status/episode/why/reason") };
+        if self.whys.last() != Some(&why) {
+            self.whys.push(why);
+        }
         self.repair = Some((write.resource_version, write.object.clone()));
     }
 }
@@ -331,6 +340,18 @@ mod tests {
         let taints: Vec<usize> = story.taints.iter().map(|change| change.after.len()).collect();
         assert_eq!(taints, [1, 0]);
         assert!(story.foreign.is_empty());
+    }
+
+    #[test]
+    fn a_reason_that_passes_quickly_is_kept() {
+        let write = |version: u64, why: &str| Write {
+            resource: "noderepairs".into(),
+            object: json!({"status": {"episode": {"phase": "Rebooting", "why": {"reason": why}}}}),
+            ..node(version, "", &[], json!({}))
+        };
+        let writes = [write(1, "NotReady"), write(2, "BmcReset"), write(3, "BmcReset"), write(4, "WaitingForBoot")];
+        let chronicle = Chronicle::of(&writes);
+        assert_eq!(chronicle.node("gpu1").unwrap().whys, ["NotReady", "BmcReset", "WaitingForBoot"]);
     }
 
     #[test]

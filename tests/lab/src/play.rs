@@ -60,6 +60,9 @@ struct Cursor {
     phases: usize,
     network: usize,
     taints: usize,
+    /// The reason that the node had when the last awaited fact became true. A later one may pass
+    /// between two looks.
+    whys: usize,
 }
 
 struct Player<'a> {
@@ -226,7 +229,7 @@ impl Player<'_> {
         }
         let Some(story) = self.witness.so_far().node(node) else { return Ok(false) };
         let cursor = self.cursors.entry(node.to_owned()).or_default();
-        Ok(match fact {
+        let holds = match fact {
             Fact::Phase(phase) => {
                 let seen = |changes: &[crate::audit::PhaseChange], from: &mut usize| {
                     let found = changes.iter().skip(*from).position(|change| change.phase == *phase);
@@ -239,12 +242,19 @@ impl Player<'_> {
                 let found = changes.position(|change| change.after.contains(key) && !change.before.contains(key));
                 found.map(|steps| cursor.taints += steps + 1).is_some()
             }
-            Fact::Why(why) => story.why == *why,
+            Fact::Why(why) => {
+                let found = story.whys.iter().skip(cursor.whys).position(|seen| seen == why);
+                found.map(|steps| cursor.whys += steps).is_some()
+            }
             Fact::Order(kind) => story.orders.last().is_some_and(|order| order.kind == *kind),
             Fact::Agent(state) => story.agent == *state,
             Fact::NoTaint => story.taints_now().is_empty(),
             _ => false,
-        })
+        };
+        if holds && !matches!(fact, Fact::Why(_)) {
+            cursor.whys = story.whys.len().saturating_sub(1);
+        }
+        Ok(holds)
     }
 
     /// Whether the highest number of strikes of any check is exactly `count`; stores the time of

@@ -162,7 +162,7 @@ fn judge(witness: &Witness, names: &[String]) -> Result<()> {
     let mut wrong = verdict::crowds(chronicle, &pool, REPAIRED);
     for (name, story) in chronicle.nodes().filter(|(name, _)| pool.contains(name)) {
         wrong.extend(story.foreign.iter().map(|what| format!("never-foreign: {name}: {what}")));
-        if !story.phases.is_empty() && story.why.is_empty() {
+        if !story.phases.is_empty() && story.why_now().is_empty() {
             wrong.push(format!("never-silent: {name} has no reason"));
         }
     }

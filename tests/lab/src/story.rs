@@ -14,7 +14,7 @@
 //! install NODE TOOL                  (amd-smi; the exporter finds it within a minute)
 //! await NODE phase PHASE within 60s  (of the ladder, or of the network repair)
 //! await NODE taint KEY|none within 60s
-//! await NODE why REASON within 60s
+//! await NODE why REASON within 60s   (now, or since the last awaited fact became true)
 //! await NODE order KIND within 60s   (the kind of the newest order in its record)
 //! await NODE agent STATE within 60s  (the state that the agent reports for its order)
 //! await NODE mail within 60s

@@ -42,7 +42,7 @@ impl Row {
             taint: or_dash(taint),
             rung: or_dash(last.map(|change| change.rung.clone()).unwrap_or_default()),
             phase: last.map_or("Healthy".into(), |change| change.phase.clone()),
-            why: or_dash(story.why.clone()),
+            why: or_dash(story.why_now().to_owned()),
             since: last.map(|change| change.at),
         }
     }
