@@ -1,5 +1,7 @@
 //! Tests of the commands that people run, against the lab after the demo.
 
+use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -149,6 +151,58 @@ async fn people_see_the_fleet_and_change_it_by_hand() {
     let events = kubectl.args(["get", "events", "--field-selector=involvedObject.name=node4"]);
     let events = events.output(Duration::from_secs(30)).await.unwrap();
     assert!(events.contains("ann: card replaced") && events.contains("ann: taken out"), "{events}");
+}
+
+/// A cluster that is silent, that does not serve our CRD, and one at another time.
+#[tokio::test]
+async fn a_cluster_that_cannot_be_asked_is_told_in_words() {
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = &lab.facts().await;
+    let whole = fs::read_to_string(&facts.kubeconfig).unwrap();
+    let server = &whole[whole.find("https://").unwrap()..];
+    let server = server.split(|c: char| c == '"' || c.is_whitespace()).next().unwrap();
+    let at = |name: &str, url: &str| {
+        let file = facts.dir.join(name);
+        fs::write(&file, whole.replace(server, url)).unwrap();
+        file
+    };
+
+    // It accepts connections and says nothing.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = at("silent.kubeconfig", &format!("https://{}", listener.local_addr().unwrap()));
+    let (code, said) = runs(facts, &["explain", "node4"], &silent).await;
+    let told =
+        said.contains("the Kubernetes API: no answer for 2 s, still waiting") && said.contains("does not answer");
+    assert!(code == 3 && told, "{code}: {said}");
+
+    // Every path is a 404, as those of a CRD are that is not there.
+    let elsewhere = at("elsewhere.kubeconfig", &format!("{server}/elsewhere"));
+    for (args, expected) in [
+        (&["explain", "node4"][..], 3),
+        (&["history", "node4"], 3),
+        (&["history"], 3),
+        (&["verify", "node4", "--reason=x", "--by=ann"], 1),
+        (&["hold", "node4", "--reason=x", "--by=ann"], 1),
+    ] {
+        let (code, said) = runs(facts, args, &elsewhere).await;
+        assert!(code == expected && said.contains("does not serve this kind of object"), "{args:?}: {code}: {said}");
+    }
+
+    // This machine is a day behind: a hold of an hour still ends in the future.
+    let program = Program::new("a command", environment::our_program("ossci-remediator").unwrap());
+    let program = program.env("KUBECONFIG", &facts.kubeconfig).env("HOME", &facts.dir);
+    let program = program.env("LD_PRELOAD", tool("libfaketime")).env("FAKETIME", "-1d");
+    let day = || (ossci_lab::clock::now() + jiff::SignedDuration::from_hours(1)).strftime("%Y-%m-%d").to_string();
+    let before = day();
+    let held = program.args(["hold", "node3", "--for=1h", "--reason=x", "--by=ann"]);
+    let held = held.finish(Duration::from_secs(60)).await.unwrap().expect("it ends");
+    let after = day();
+    assert!(held.stderr.contains("the cluster's time is used"), "{}", held.stderr);
+    let until = [before, after].map(|day| held.stdout.contains(&format!("node3 is on hold until {day}")));
+    assert!(until.contains(&true), "{}", held.stdout);
+    let (code, said) = runs(facts, &["unhold", "node3", "--reason=x", "--by=ann"], &facts.kubeconfig).await;
+    assert!(code == 0 && said.contains("no longer on hold"), "{said}");
 }
 
 async fn explain_says_why_a_node_is_where_it_is(facts: &Facts) {

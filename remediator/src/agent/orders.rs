@@ -153,7 +153,7 @@ impl<H: Host> Worker<H> {
     /// Reads the record; `None`: there is none, or it cannot be parsed.
     async fn record(&self) -> Result<Option<NodeRepair>, WorkError> {
         let guarded: Api<DeserializeGuard<NodeRepair>> = Api::all(self.client.clone());
-        let read = guarded.get_opt(&self.config.node_name).await.map_err(api("reading the record"))?;
+        let read = request::found(guarded.get(&self.config.node_name).await).map_err(api("reading the record"))?;
         let Some(DeserializeGuard(read)) = read else { return Ok(None) };
         let unreadable = |invalid: kube::core::error_boundary::InvalidObject| {
             tracing::error!(error = invalid.error, "cannot parse the record, its order is not carried out");

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use kube::Client;
 use kube::api::Api;
 
+use crate::api::request;
 use crate::core::explain::{self, About, Explanation};
 use crate::wire::node_repair::NodeRepair;
 use crate::wire::slim_node::{self, SlimNode, TaintNames};
@@ -20,7 +21,8 @@ pub async fn explain(
     now: Timestamp,
 ) -> Result<Option<Explanation>, kube::Error> {
     let (nodes, repairs) = (Api::<SlimNode>::all(client.clone()), Api::<NodeRepair>::all(client.clone()));
-    let (node, repair) = tokio::try_join!(nodes.get_opt(name), repairs.get_opt(name))?;
+    let (node, repair) = tokio::join!(nodes.get(name), repairs.get(name));
+    let (node, repair) = (request::found(node)?, request::found(repair)?);
     if node.is_none() && repair.is_none() {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, ListParams, Preconditions};
 use kube::{Client, ResourceExt};
 
+use crate::api::request;
 use crate::core::record::Record;
 
 /// The label of these ConfigMaps.
@@ -34,7 +35,7 @@ pub fn name(node: &str, key: &str) -> String {
 /// # Errors
 /// The API server refuses the request or does not answer.
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<Vec<u8>>, kube::Error> {
-    let map = maps(client, namespace).get_opt(name).await?;
+    let map = request::found(maps(client, namespace).get(name).await)?;
     Ok(map.and_then(|map| map.binary_data).and_then(|mut data| data.remove(FILE)).map(|file| file.0))
 }
 
@@ -48,7 +49,7 @@ pub async fn of_node(client: &Client, namespace: &str, node: &str) -> Result<Vec
     // The names first: all files together may be 64 MB.
     for known in maps.list_metadata(&params).await?.items {
         if known.annotations().get(NODE).is_some_and(|of| of == node) {
-            all.extend(maps.get_opt(&known.name_any()).await?);
+            all.extend(request::found(maps.get(&known.name_any()).await)?);
         }
     }
     Ok(all)

@@ -7,3 +7,4 @@ pub mod evidence_maps;
 pub mod records;
 pub mod request;
 pub mod scripts;
+pub mod time;

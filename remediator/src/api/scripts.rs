@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use sha2::{Digest as _, Sha256};
 
+use crate::api::request;
 use crate::core::record::Script;
 
 /// A script as read from its ConfigMap.
@@ -21,7 +22,8 @@ pub struct ScriptText {
 /// # Errors
 /// The API server refuses the request or does not answer.
 pub async fn read(client: &kube::Client, namespace: &str, script: &Script) -> Result<Option<ScriptText>, kube::Error> {
-    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get_opt(&script.config_map).await?;
+    let map = Api::<ConfigMap>::namespaced(client.clone(), namespace).get(&script.config_map).await;
+    let map = request::found(map)?;
     Ok(map.and_then(|map| map.data).and_then(|mut data| data.remove(&script.key)).map(of))
 }
 

@@ -1,17 +1,22 @@
 //! Which cluster a command asks, and how it reaches the controllers in it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::join_all;
 use http::{Request, header};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use crate::api::client;
+use crate::api::{client, time};
+use crate::core::kept_time::KeptTime;
+use crate::core::words::when;
 use crate::metrics::Calls;
 use crate::outbound;
+use ossci_base::clock;
 
 /// Limit of one request to a controller.
 const REQUEST: Duration = Duration::from_secs(5);
@@ -19,6 +24,8 @@ const REQUEST: Duration = Duration::from_secs(5);
 const BODY: usize = 32 << 20;
 /// The port of a controller's metrics and answers.
 const PORT: u16 = 19401;
+/// How long a command waits before it says so.
+const PATIENCE: Duration = Duration::from_secs(2);
 const CONTROLLERS: &str = "app.kubernetes.io/part-of=ossci-ops,app.kubernetes.io/name=ossci-remediator";
 
 #[derive(Debug, Clone, clap::Args)]
@@ -43,6 +50,50 @@ impl Cluster {
                 .await
                 .context("no cluster to ask: run it in a pod with a ServiceAccount, or set KUBECONFIG"),
         }
+    }
+
+    /// Returns a client and the cluster's time. A sentence says so when this machine's clock
+    /// differs from it.
+    ///
+    /// # Errors
+    /// There is no such context, no cluster to ask, or it does not answer.
+    pub async fn connect(&self) -> anyhow::Result<Connected> {
+        let client = self.client().await?;
+        let reading = patient("the Kubernetes API", time::read(&client)).await;
+        let reading = reading.context("the Kubernetes API does not answer")?;
+        let time = KeptTime::begin(reading);
+        if time.skewed() {
+            let (here, there) = (when(reading.wall), when(reading.api));
+            eprintln!("ossci-remediator: it is {there} in the cluster and {here} here; the cluster's time is used");
+        }
+        Ok(Connected { client, time })
+    }
+}
+
+/// A cluster that answers, and its time.
+pub struct Connected {
+    pub client: Client,
+    time: KeptTime,
+}
+
+impl Connected {
+    /// Returns the API server's time now.
+    pub fn now(&self) -> Timestamp {
+        self.time.now(clock::monotonic())
+    }
+}
+
+/// Says on standard error what is waited for, after 2 s and then every 10 s, until `work` ends.
+pub async fn patient<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    let begun = clock::monotonic();
+    let mut pause = PATIENCE;
+    loop {
+        if let Ok(done) = tokio::time::timeout(pause, &mut work).await {
+            return done;
+        }
+        eprintln!("ossci-remediator: {what}: no answer for {} s, still waiting", begun.elapsed().as_secs());
+        pause = PATIENCE * 5;
     }
 }
 

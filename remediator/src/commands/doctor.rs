@@ -15,16 +15,16 @@ use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, ask_controllers, page};
+use super::cluster::{Cluster, Connected, ask_controllers, page, patient};
 use super::crd;
 use super::output::Output;
+use crate::api::request;
 use crate::controller::services::alertmanager::Replicas;
-use crate::core::doctor::{self, Definition, Facts, Finding, Known, Level, Machine, Program, Scraped, Series};
+use crate::core::doctor::{self, Definition, Facts, Finding, Known, Level, Machine, Program, Scraped};
 use crate::core::policy::POOL;
 use crate::outbound;
 use crate::wire::policy_file::{AlertmanagerFile, PolicyFile};
 use crate::wire::slim_node::{self, SlimNode};
-use ossci_base::clock;
 
 /// Limit of one request.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -55,8 +55,8 @@ pub struct Arguments {
 /// # Errors
 /// There is no cluster to look at.
 pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
-    let client = arguments.cluster.client().await?;
-    let found = doctor::judge(&facts(arguments, &client).await?);
+    let cluster = arguments.cluster.connect().await?;
+    let found = doctor::judge(&patient("the installation", facts(arguments, &cluster)).await?);
     let data: Vec<Value> = found.iter().map(as_json).collect();
     say(&arguments.output.render(&data, |_| found.iter().map(as_text).collect())?);
     Ok(match doctor::worst(&found) {
@@ -77,35 +77,51 @@ fn as_json(finding: &Finding) -> Value {
     json!({ "level": level.to_string(), "of": of, "says": says, "todo": todo })
 }
 
-async fn facts(arguments: &Arguments, client: &Client) -> anyhow::Result<Facts> {
+async fn facts(arguments: &Arguments, cluster: &Connected) -> anyhow::Result<Facts> {
+    let client = &cluster.client;
     let policy = super::policy(&arguments.policy).map_err(|error| format!("{error:#}"));
     let http = outbound::client(None)?.timeout(REQUEST).build().context("setting up HTTP")?;
-    let pods: Known<Vec<Pod>> = list(Api::namespaced(client.clone(), &arguments.cluster.namespace), OURS).await;
-    let machines = match &policy {
-        Ok(policy) => machines(client, policy).await,
-        Err(_) => Err("the policy cannot be used, so no node is known to be in a pool".to_owned()),
-    };
     let Arguments { controllers: named, cluster: Cluster { namespace, .. }, .. } = arguments;
-    let pages = ask_controllers(client, namespace, named, "/metrics").await.unwrap_or_default();
-    let pages = pages.into_iter().map(|(of, page)| (of, page.map(|page| doctor::series(&page))));
-    let controllers: BTreeMap<String, Known<Series>> = pages.collect();
-    let alertmanagers = match policy.as_ref().ok().and_then(|policy| policy.alertmanager.as_ref()) {
-        Some(file) => alertmanagers(file).await,
-        None => BTreeMap::new(),
+    let machines = async {
+        match &policy {
+            Ok(policy) => machines(client, policy).await,
+            Err(_) => Err("the policy cannot be used, so no node is known to be in a pool".to_owned()),
+        }
     };
-    Ok(Facts {
-        now: clock::now(),
-        kubernetes: kubernetes(client).await,
-        definition: definition(client).await,
-        machines,
-        programs: pods.map(|pods| pods.iter().map(program).collect()),
-        controllers,
-        alertmanagers,
-        prometheus: match &arguments.prometheus {
+    let alertmanagers = async {
+        match policy.as_ref().ok().and_then(|policy| policy.alertmanager.as_ref()) {
+            Some(file) => alertmanagers(file).await,
+            None => BTreeMap::new(),
+        }
+    };
+    let prometheus = async {
+        match &arguments.prometheus {
             Some(url) => Some(scraped(&http, url.trim_end_matches('/')).await),
             None => None,
-        },
-        policy: policy.map(drop),
+        }
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    // All at once: what does not answer is waited for only once.
+    let (kubernetes, definition, machines, pods, pages, alertmanagers, prometheus) = tokio::join!(
+        kubernetes(client),
+        definition(client),
+        machines,
+        list(pods, OURS),
+        ask_controllers(client, namespace, named, "/metrics"),
+        alertmanagers,
+        prometheus
+    );
+    let pages = pages.unwrap_or_default().into_iter();
+    Ok(Facts {
+        now: cluster.now(),
+        kubernetes,
+        definition,
+        machines,
+        programs: pods.map(|pods| pods.iter().map(program).collect()),
+        controllers: pages.map(|(of, page)| (of, page.map(|page| doctor::series(&page)))).collect(),
+        alertmanagers,
+        prometheus,
+        policy: policy.map(|policy| policy.digest()),
     })
 }
 
@@ -117,7 +133,7 @@ async fn kubernetes(client: &Client) -> Known<(u32, u32)> {
 
 async fn definition(client: &Client) -> Known<Definition> {
     let name = "noderepairs.ossci.amd.com";
-    let known = Api::<CustomResourceDefinition>::all(client.clone()).get_opt(name).await;
+    let known = request::found(Api::<CustomResourceDefinition>::all(client.clone()).get(name).await);
     let Some(known) = known.map_err(|error| format!("reading the CRD {name}: {error}"))? else {
         return Ok(Definition::Missing);
     };

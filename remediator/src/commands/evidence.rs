@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, patient};
 use super::output::printable;
 use crate::api::evidence_maps::{self, FILE};
 use crate::core::words::when;
@@ -37,7 +37,7 @@ pub struct Arguments {
 pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<()> {
     let Arguments { node, cluster: Cluster { namespace, .. }, .. } = arguments;
     let client = arguments.cluster.client().await?;
-    let mut all = evidence_maps::of_node(&client, namespace, node)
+    let mut all = patient("the Kubernetes API", evidence_maps::of_node(&client, namespace, node))
         .await
         .with_context(|| format!("it needs the verb list on configmaps in the namespace {namespace}"))?;
     all.sort_by_key(|map| map.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0));

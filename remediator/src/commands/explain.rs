@@ -9,12 +9,11 @@ use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, patient};
 use super::output::Output;
 use crate::api::about;
 use crate::core::explain;
 use crate::wire::slim_node::TaintNames;
-use ossci_base::clock;
 
 /// Limit of all reads.
 const READS: Duration = Duration::from_secs(30);
@@ -46,13 +45,15 @@ pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Ex
 
 async fn answer(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<ExitCode> {
     let name = arguments.node.as_str();
-    let client = arguments.cluster.client().await?;
+    let cluster = arguments.cluster.connect().await?;
     let names = TaintNames { prefix: arguments.taint_prefix.clone() };
-    let found = about::explain(&client, name, &names, clock::now()).await;
+    let asked = about::explain(&cluster.client, name, &names, cluster.now());
+    let found = patient("the Kubernetes API", asked).await;
     let found =
         found.context("it needs the verb get on nodes and on noderepairs.ossci.amd.com, and the CRD of NodeRepair")?;
     let Some(found) = found else {
-        let all = Api::<Node>::all(client).list_metadata(&ListParams::default()).await.context("listing nodes")?;
+        let all =
+            Api::<Node>::all(cluster.client).list_metadata(&ListParams::default()).await.context("listing nodes")?;
         let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
         let near = explain::near(name, names.iter().map(String::as_str)).join(", ");
         anyhow::bail!("there is no Node {name}, and no record of one; near: {near}");

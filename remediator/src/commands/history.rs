@@ -5,11 +5,11 @@ use jiff::SignedDuration;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, patient};
 use super::output::Output;
+use crate::api::request;
 use crate::core::history;
 use crate::wire::node_repair::NodeRepair;
-use ossci_base::clock;
 
 /// Page size of a list.
 const PAGE: u32 = 250;
@@ -32,21 +32,26 @@ pub struct Arguments {
 /// # Errors
 /// The records cannot be read.
 pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<()> {
-    let begin = clock::now().checked_sub(arguments.since).context("--since is too long ago")?;
-    let repairs: Api<NodeRepair> = Api::all(arguments.cluster.client().await?);
+    let cluster = arguments.cluster.connect().await?;
+    let begin = cluster.now().checked_sub(arguments.since).context("--since is too long ago")?;
+    let repairs: Api<NodeRepair> = Api::all(cluster.client);
     let mut all = Vec::new();
     let mut keep = |repair: &NodeRepair| {
         let happened = history::of(&repair.name_any(), &repair.record());
         all.extend(happened.into_iter().filter(|happened| happened.at >= begin));
     };
     if let Some(node) = &arguments.node {
-        let repair = repairs.get_opt(node).await.context("it needs the verb get on noderepairs.ossci.amd.com")?;
+        let repair =
+            request::found(repairs.get(node).await).context("it needs the verb get on noderepairs.ossci.amd.com")?;
         let repair = repair.with_context(|| format!("there is no record of a node {node}: it never complained"))?;
         keep(&repair);
     } else {
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = repairs.list(&params).await.context("it needs the verb list on noderepairs.ossci.amd.com")?;
+            let page = patient("the Kubernetes API", repairs.list(&params))
+                .await
+                .map_err(request::unserved)
+                .context("it needs the verb list on noderepairs.ossci.amd.com")?;
             page.items.iter().for_each(&mut keep);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),

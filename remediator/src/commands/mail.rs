@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 
-use crate::api::{client, evidence_maps};
+use crate::api::{client, evidence_maps, request};
 use crate::controller::reconcile::observe;
 use crate::mail::compose::{Case, Letter};
 use crate::mail::{Mailer, Thread, examples, machine};
@@ -102,11 +102,12 @@ async fn test(file: &PolicyFile, mailer: &Mailer, say: &(impl Fn(&str) + Send + 
 async fn of_node(mailer: &Mailer, namespace: &str, name: &str) -> anyhow::Result<(Thread, Letter, jiff::Timestamp)> {
     let reads = async {
         let client = client::requests(&Calls::default()).await.context("connecting to the Kubernetes API")?;
-        let repair = Api::<NodeRepair>::all(client.clone()).get_opt(name).await.context("reading the NodeRepair")?;
+        let repair =
+            request::found(Api::<NodeRepair>::all(client.clone()).get(name).await).context("reading the NodeRepair")?;
         let names = examples::NAMES.join(", ");
         let repair =
             repair.with_context(|| format!("node {name} has no NodeRepair, and no example has this name: {names}"))?;
-        let node = Api::<Node>::all(client.clone()).get_opt(name).await.context("reading the Node")?;
+        let node = request::found(Api::<Node>::all(client.clone()).get(name).await).context("reading the Node")?;
         let (record, machine) = (repair.record(), node.as_ref().map(machine));
         let pods =
             observe::pods_to_leave(&client, name).await.map_err(|error| error.source).context("listing its pods")?;

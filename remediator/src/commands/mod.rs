@@ -8,6 +8,7 @@ pub mod dashboards;
 pub mod doctor;
 pub mod evidence;
 pub mod explain;
+mod hand;
 pub mod help;
 pub mod history;
 pub mod mail;

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::cluster::{Cluster, ask_controllers};
+use super::cluster::{Cluster, ask_controllers, patient};
 use super::output::{Format, Output};
 use crate::core::status::Fleet;
 
@@ -53,7 +53,8 @@ pub async fn run(arguments: &Arguments, say: impl Fn(&str)) -> anyhow::Result<Ex
 async fn look(arguments: &Arguments) -> anyhow::Result<Fleet> {
     let Cluster { namespace, .. } = &arguments.cluster;
     let client = arguments.cluster.client().await?;
-    let answers = ask_controllers(&client, namespace, &arguments.controllers, "/fleet").await?;
+    let asked = ask_controllers(&client, namespace, &arguments.controllers, "/fleet");
+    let answers = patient("the controllers", asked).await?;
     anyhow::ensure!(
         !answers.is_empty(),
         "no controller runs in the namespace {namespace}; name another with --namespace, or install it: docs/install.md"

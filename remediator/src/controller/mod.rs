@@ -102,7 +102,7 @@ pub async fn run(config: Config, stop: impl Future<Output = ()> + Send) -> anyho
     let calls = &metrics.api_requests;
     let client = client::requests(calls).await.context("connecting to the Kubernetes API")?;
     let watching = client::watches(calls, None).await.context("connecting to the Kubernetes API")?;
-    metrics.policy_read(Some(clock::now()));
+    metrics.policy_read(clock::now(), &site.digest);
     let keeper = config
         .webhook_self_signed
         .then(|| inputs::credentials::Keeper::new(client.clone(), &config.namespace, config.door_files()));

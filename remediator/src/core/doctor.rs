@@ -74,7 +74,8 @@ pub type Known<T> = Result<T, String>;
 #[derive(Debug)]
 pub struct Facts {
     pub now: Timestamp,
-    pub policy: Known<()>,
+    /// The digest of the policy file.
+    pub policy: Known<String>,
     /// The API server's version, such as 1.36.
     pub kubernetes: Known<(u32, u32)>,
     pub definition: Known<Definition>,
@@ -161,7 +162,7 @@ fn named<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn policy(facts: &Facts) -> Finding {
     match &facts.policy {
-        Ok(()) => ok("policy", "the policy is valid"),
+        Ok(_) => ok("policy", "the policy is valid"),
         Err(error) => {
             not(Level::Fail, "policy", error.as_str(), "mend it: ossci-remediator config check FILE names the line")
         }
@@ -301,6 +302,7 @@ fn controllers(facts: &Facts) -> Vec<Finding> {
             "its log names the line; ossci-remediator config check FILE",
         ));
     }
+    all.extend(other_policy(facts));
     all.push(webhook(facts.now, &most, &sum));
     if sum(&format!("ossci_remediator_site_warning{{warning=\"{}\"}}", Warning::NoMail)) < 0.5 {
         all.push(mail(facts.now, &sum, &least));
@@ -311,6 +313,23 @@ fn controllers(facts: &Facts) -> Vec<Finding> {
         }
     }
     all
+}
+
+/// Controllers that run with another policy than the file that was read.
+fn other_policy(facts: &Facts) -> Option<Finding> {
+    const IN_FORCE: &str = "ossci_remediator_policy_info{digest=\"";
+    let digest = facts.policy.as_ref().ok()?;
+    let differs = |series: &Series| {
+        let mut known = series.keys().filter_map(|key| key.strip_prefix(IN_FORCE)?.strip_suffix("\"}"));
+        known.next().is_some_and(|known| known != digest)
+    };
+    let others = facts.controllers.iter().filter(|(_, answer)| answer.as_ref().is_ok_and(differs));
+    let others = named(others.map(|(of, _)| of.as_str()));
+    let todo = "a changed ConfigMap arrives within two minutes, but never where it is mounted with subPath; is this the \
+                file of this cluster?";
+    (!others.is_empty()).then(|| {
+        not(Level::Fail, "policy-in-force", format!("{others} runs with another policy than the file read here"), todo)
+    })
 }
 
 fn webhook(now: Timestamp, most: &dyn Fn(&str) -> f64, sum: &dyn Fn(&str) -> f64) -> Finding {
@@ -391,12 +410,20 @@ fn scraped(facts: &Facts) -> Vec<Finding> {
     let labelled: BTreeSet<&str> =
         machines.filter(|machine| machine.labelled && machine.ready).map(|machine| machine.name.as_str()).collect();
     let missing: Vec<&str> = labelled.iter().copied().filter(|node| !scraped.nodes.contains(*node)).collect();
+    let nodes: BTreeSet<&str> = facts.machines.iter().flatten().map(|machine| machine.name.as_str()).collect();
+    let strange: Vec<&str> = scraped.nodes.iter().map(String::as_str).filter(|node| !nodes.contains(node)).collect();
     let mut all = Vec::new();
     all.push(if scraped.nameless > 0 {
         let says = format!("{} series of exporters have no label node: their alerts name no node", scraped.nameless);
         not(Level::Fail, "scrape", says, "add the relabelling of docs/install.md, \"Prometheus\"")
     } else if missing.is_empty() {
         ok("scrape", format!("the exporters of {} nodes are scraped", labelled.len()))
+    } else if !strange.is_empty() {
+        let (missing, strange) = (named(missing.into_iter()), named(strange.into_iter()));
+        let says =
+            format!("no exporter is scraped on {missing}; the label node says {strange}, which no Node is called");
+        let todo = "relabel node from the pod's spec.nodeName: docs/install.md, \"Prometheus\"";
+        not(Level::Fail, "scrape", says, todo)
     } else {
         let says = format!("no exporter is scraped on {}", named(missing.into_iter()));
         not(Level::Fail, "scrape", says, "is the PodMonitor selected (monitoring.labels), or the scrape job there?")
@@ -439,6 +466,7 @@ mod tests {
     fn well() -> Facts {
         let page = format!(
             "# HELP x\nossci_remediator_leader 1\nossci_remediator_policy_last_reload_successful 1\n\
+             ossci_remediator_policy_info{{digest=\"abc\"}} 1\n\
              ossci_remediator_heartbeat_timestamp_seconds {}\nossci_remediator_webhook_requests_total{{code=\"200\"}} 9\n",
             now().as_second() - 60
         );
@@ -455,7 +483,7 @@ mod tests {
         programs.extend([program("ossci-remediator", "infra1"), program("ossci-remediator", "infra2")]);
         Facts {
             now: now(),
-            policy: Ok(()),
+            policy: Ok("abc".into()),
             kubernetes: Ok((1, 36)),
             definition: Ok(Definition::Current),
             machines: Ok(machines),
@@ -541,6 +569,13 @@ mod tests {
                 Level::Fail,
                 "g1",
             ),
+            (
+                |f| seen(f).nodes = ["g1.site.example".to_owned(), "g2".to_owned()].into(),
+                "scrape",
+                Level::Fail,
+                "says g1.site.example, which no Node",
+            ),
+            (|f| f.policy = Ok("other".into()), "policy-in-force", Level::Fail, "a runs with another policy"),
             (|f| seen(f).nameless = 3, "scrape", Level::Fail, "no label node"),
             (
                 |f| {

@@ -27,6 +27,11 @@ pub struct ByWhy {
     pub why: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByDigest {
+    pub digest: String,
+}
+
 /// In all of these labels, an empty pool is no pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByPoolAndWhy {
@@ -190,6 +195,8 @@ table! {
             "1 while the site's set-up has this gap, on the leader";
         clock_skewed: Gauge = Gauge::default(), "clock_skewed",
             "1 while the clocks of the controller and the API server disagree and nothing disruptive starts";
+        policy_info: Family<ByDigest, Gauge> = Family::default(), "policy_info",
+            "Digest of the policy in force, as ossci-remediator doctor compares it with a file";
         policy_current: Gauge = Gauge::default(), "policy_last_reload_successful",
             "1 if the last reload of the policy file succeeded";
         policy_read_at: Stamp = Stamp::default(), "policy_last_reload_success_timestamp_seconds",
@@ -218,12 +225,19 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Records a reload of the policy file; `None`: the file could not be used.
-    pub fn policy_read(&self, at: Option<Timestamp>) {
-        self.policy_current.set(i64::from(at.is_some()));
-        if let Some(at) = at {
-            self.policy_read_at.set(seconds(at));
-        }
+    /// Records that a policy file is in force; `digest`: of [`PolicyFile::digest`].
+    ///
+    /// [`PolicyFile::digest`]: crate::wire::policy_file::PolicyFile::digest
+    pub fn policy_read(&self, at: Timestamp, digest: &str) {
+        self.policy_current.set(1);
+        self.policy_read_at.set(seconds(at));
+        self.policy_info.clear();
+        self.policy_info.get_or_create_owned(&ByDigest { digest: digest.to_owned() }).set(1);
+    }
+
+    /// Records that the policy file could not be used.
+    pub fn policy_refused(&self) {
+        self.policy_current.set(0);
     }
 
     /// Records a reload of the webhook's certificate, key and token; `None`: they could not be

@@ -106,6 +106,7 @@ mod tests {
             ("ByNode", "`node`"),
             ("ByEnd", "`pool` `rung` `outcome`"),
             ("Build", "`version`"),
+            ("ByDigest", "`digest`"),
             ("ByKind", "`kind`"),
             ("Mails", "`kind` `outcome`"),
             ("ByWarning", "`warning`"),

@@ -8,6 +8,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
+use ossci_remediator::api::request;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use serde_json::json;
 
@@ -197,13 +198,13 @@ impl Player<'_> {
     async fn holds(&mut self, node: &str, fact: &Fact) -> Result<bool> {
         if let Fact::PodGone(pod) = fact {
             let pods: Api<Pod> = Api::namespaced(self.lab.admin.clone(), "default");
-            return Ok(pods.get_opt(pod).await?.is_none());
+            return Ok(request::found(pods.get(pod).await)?.is_none());
         }
         match fact {
             Fact::Mail => return Ok(!self.witness.mails_about(node).is_empty()),
             Fact::Reply => return Ok(!self.witness.replies_about(node).is_empty()),
             Fact::Says(words) => {
-                let repair = Api::<NodeRepair>::all(self.lab.admin.clone()).get_opt(node).await?;
+                let repair = request::found(Api::<NodeRepair>::all(self.lab.admin.clone()).get(node).await)?;
                 let record = repair.map(|repair| repair.record());
                 let episode = record.and_then(|record| record.repair.episode);
                 return Ok(episode.is_some_and(|episode| episode.why.message.contains(words)));

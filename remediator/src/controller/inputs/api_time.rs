@@ -3,14 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use http::{Request, header};
-use kube::client::Body;
-
+use crate::api::time;
 use crate::controller::context::Context;
 use crate::controller::state::time::ApiTime;
-use crate::core::kept_time::Reading;
-use ossci_base::clock;
 
 /// Interval of the readings.
 const EVERY: Duration = Duration::from_secs(60);
@@ -22,7 +17,7 @@ const AT_START: Duration = Duration::from_secs(1);
 /// Reads the API server's time. Retries until it answers, because every decision needs this time.
 pub async fn begin(client: &kube::Client) -> ApiTime {
     loop {
-        match read(client).await {
+        match time::read(client).await {
             Ok(reading) => return ApiTime::begin(reading),
             Err(error) => tracing::warn!(error = format!("{error:#}"), "cannot read the API server's time, retrying"),
         }
@@ -34,7 +29,7 @@ pub async fn begin(client: &kube::Client) -> ApiTime {
 pub async fn follow(client: kube::Client, context: Arc<Context>) -> anyhow::Result<()> {
     loop {
         tokio::time::sleep(if context.time.skewed() { EVERY_SKEWED } else { EVERY }).await;
-        let reading = match read(&client).await {
+        let reading = match time::read(&client).await {
             Ok(reading) => reading,
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "cannot read the API server's time, retrying");
@@ -50,14 +45,4 @@ pub async fn follow(client: kube::Client, context: Arc<Context>) -> anyhow::Resu
             context.wake_all();
         }
     }
-}
-
-/// Reads the API server's `Date`, our wall clock and our monotonic clock at about the same moment.
-async fn read(client: &kube::Client) -> anyhow::Result<Reading> {
-    let request = Request::get("/version").body(Body::empty()).context("building the request for /version")?;
-    let answer = client.send(request).await?;
-    let date = answer.headers().get(header::DATE).context("the answer has no Date header")?;
-    let date = date.to_str().context("the Date header is not text")?;
-    let api = jiff::fmt::rfc2822::parse(date).with_context(|| format!("parsing the Date header {date:?}"))?.timestamp();
-    Ok(Reading { api, wall: clock::now(), at: clock::monotonic() })
 }

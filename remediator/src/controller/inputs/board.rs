@@ -179,11 +179,11 @@ impl Boards<'_> {
 
     /// Reads the record; creates it if the Node exists without one.
     async fn read(&self, repairs: &Api<NodeRepair>, name: &str) -> Result<Option<NodeRepair>, kube::Error> {
-        if let Some(repair) = repairs.get_opt(name).await? {
+        if let Some(repair) = request::found(repairs.get(name).await)? {
             return Ok(Some(repair));
         }
         let nodes: Api<SlimNode> = Api::all(self.client.clone());
-        match nodes.get_metadata_opt(name).await? {
+        match request::found(nodes.get_metadata(name).await)? {
             Some(_) => records::create(repairs, name).await.map(Some),
             None => Ok(None),
         }

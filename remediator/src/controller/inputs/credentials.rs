@@ -14,6 +14,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::webhook::DoorFiles;
+use crate::api::request;
 use crate::certificate::webhook::{Pair, token};
 use ossci_base::clock;
 
@@ -76,7 +77,7 @@ impl Keeper {
     /// Returns the certificate of the Secret, made or renewed if need be.
     async fn pair(&self) -> anyhow::Result<Pair> {
         for _ in 0..TRIES {
-            let known = self.secrets.get_opt(TLS).await?;
+            let known = request::found(self.secrets.get(TLS).await)?;
             let now = clock::now();
             let next = match &known {
                 None => Pair::new(&self.names, now)?,
@@ -105,7 +106,7 @@ impl Keeper {
     /// Returns the tokens of the Secret, one per line; makes one if there is none.
     async fn token(&self) -> anyhow::Result<String> {
         for _ in 0..TRIES {
-            let known = self.secrets.get_opt(TOKEN).await?;
+            let known = request::found(self.secrets.get(TOKEN).await)?;
             let text = known.as_ref().map(|secret| field(secret, "token")).unwrap_or_default();
             if !text.trim().is_empty() {
                 return Ok(text);

@@ -50,7 +50,7 @@ pub async fn run(context: Arc<Context>, mut candidate: Candidate) -> anyhow::Res
 /// Reads the Lease; acquires or renews it if this replica may.
 async fn round(client: &kube::Client, namespace: &str, candidate: &mut Candidate) -> Result<(), kube::Error> {
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let lease = api.get_opt(NAME).await?;
+    let lease = request::found(api.get(NAME).await)?;
     let known = lease.as_ref().map(held);
     if let Some(held) = known {
         candidate.saw(held, clock::monotonic());
@@ -73,7 +73,7 @@ pub async fn give_back(client: &kube::Client, namespace: &str, leadership: &Lead
     leadership.set(None);
     let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let given = async {
-        let Some(lease) = api.get_opt(NAME).await? else { return Ok(()) };
+        let Some(lease) = request::found(api.get(NAME).await)? else { return Ok(()) };
         if held(&lease).holder != me {
             return Ok(());
         }

@@ -48,7 +48,7 @@ pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> a
             Ok(site) => {
                 tracing::info!(policy = %path.display(), pools = site.policy.pools.len(), "policy reloaded");
                 context.sites.send_replace(Arc::new(site));
-                context.metrics.policy_read(Some(clock::now()));
+                context.metrics.policy_read(clock::now(), &context.site().digest);
                 if let Err(error) = look_at_nodes(&context.client, &context.fleet, &context.site()).await {
                     tracing::warn!(%error, "cannot list the nodes after a policy change, their pools may be stale");
                 }
@@ -63,7 +63,7 @@ pub async fn follow(path: PathBuf, mut text: String, context: Arc<Context>) -> a
 /// Logs that the file is not used, and sets the metric.
 fn refuse(metrics: &Metrics, error: &anyhow::Error) {
     tracing::error!(error = format!("{error:#}"), "policy file rejected, the previous policy stays in force");
-    metrics.policy_read(None);
+    metrics.policy_refused();
 }
 
 /// Lists all nodes again, because the new policy may select other pools for them.

@@ -63,7 +63,7 @@ async fn end_hold(context: &Context, node: &str, version: u64) -> Result<(), kub
 /// Reads the object first: a person may have paused again.
 async fn end_pause(context: &Context) -> Result<(), kube::Error> {
     let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
-    let Some(map) = maps.get_opt(budget::NAME).await? else { return Ok(()) };
+    let Some(map) = request::found(maps.get(budget::NAME).await)? else { return Ok(()) };
     if budget::switches(&map).paused_until.is_none_or(|until| until > context.now()) {
         return Ok(());
     }

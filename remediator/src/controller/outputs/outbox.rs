@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::api::Api;
 use sha2::{Digest as _, Sha256};
 
-use crate::api::evidence_maps;
+use crate::api::{evidence_maps, request};
 use crate::controller::context::Context;
 use crate::controller::reconcile::observe;
 use crate::core::outbox::{Accepted, Due, Next, Refusal};
@@ -172,12 +172,12 @@ async fn record(context: &Context, node: &str, newest: bool) -> Result<Option<No
     if !newest && let (Some(cached), _) = context.fleet.cached(node) {
         return Ok(Some((*cached).clone()));
     }
-    Api::<NodeRepair>::all(context.client.clone()).get_opt(node).await
+    request::found(Api::<NodeRepair>::all(context.client.clone()).get(node).await)
 }
 
 /// Returns the mail about one node.
 async fn one(context: &Context, mailer: &Mailer, due: &Due, record: &Record) -> Result<Option<Ready>, kube::Error> {
-    let node = Api::<Node>::all(context.client.clone()).get_opt(&due.about).await?;
+    let node = request::found(Api::<Node>::all(context.client.clone()).get(&due.about).await)?;
     let machine = node.as_ref().map(machine);
     let told = record.repair.episode.iter().flat_map(|episode| &episode.mails);
     let told: Vec<&Mail> = told.filter(|mail| mail.accepted_at.is_some()).collect();

@@ -9,7 +9,7 @@ use kube::{Resource, ResourceExt};
 use ossci_base::clock;
 use serde_json::{Map, Value, json};
 
-use crate::api::request::{RequestError, doing, guard};
+use crate::api::request::{self, RequestError, doing, guard};
 use crate::controller::state::fleet::{Asking, Fleet};
 use crate::core::budget::{Holder, Seat};
 use crate::core::observation::Observation;
@@ -70,7 +70,7 @@ impl Budget<'_> {
     /// before the slot is taken away.
     async fn is_over(&self, node: &str, holder: &Holder) -> Result<bool, RequestError> {
         let repairs: Api<NodeRepair> = Api::all(self.client.clone());
-        let repair = repairs.get_opt(node).await.map_err(doing("reading the record of a slot's holder"))?;
+        let repair = request::found(repairs.get(node).await).map_err(doing("reading the record of a slot's holder"))?;
         let Some(repair) = repair else { return Ok(true) };
         let holds = repair.record().repair.episode.is_some_and(|episode| {
             pool::holder(&repair.uid().unwrap_or_default(), &episode) == *holder && !pool::is_done(&episode)

@@ -11,7 +11,7 @@ use kube::api::{Api, ListParams, ObjectMeta};
 use kube::core::DeserializeGuard;
 
 use super::sight::{Answers, Needs, Sight};
-use crate::api::request::{RequestError, doing};
+use crate::api::request::{self, RequestError, doing};
 use crate::controller::state::alerts::Alerts;
 use crate::controller::state::evictions::Evictions;
 use crate::controller::state::fleet::{Asking, Fleet};
@@ -62,7 +62,7 @@ pub async fn read(
         None => {
             has.record = true;
             let repairs: Api<DeserializeGuard<NodeRepair>> = Api::all(client.clone());
-            match repairs.get_opt(name).await.map_err(doing("reading the record"))? {
+            match request::found(repairs.get(name).await).map_err(doing("reading the record"))? {
                 Some(DeserializeGuard(Ok(repair))) => {
                     fleet.saw_record(&repair);
                     Some(repair)
@@ -94,7 +94,7 @@ pub async fn read(
 /// Reads the Node; `None` when there is none.
 pub async fn read_node(client: &kube::Client, name: &str) -> Result<Option<SlimNode>, RequestError> {
     let nodes: Api<SlimNode> = Api::all(client.clone());
-    nodes.get_opt(name).await.map_err(doing("reading the node"))
+    request::found(nodes.get(name).await).map_err(doing("reading the node"))
 }
 
 /// What has to be read beside the record and the Node before anything is decided on this record.
@@ -200,7 +200,7 @@ pub async fn kubelet_is_silent(
     limit: Duration,
 ) -> Result<bool, RequestError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), "kube-node-lease");
-    let lease = leases.get_opt(name).await.map_err(doing("reading the kubelet's Lease"))?;
+    let lease = request::found(leases.get(name).await).map_err(doing("reading the kubelet's Lease"))?;
     let version = lease.and_then(|lease| lease.metadata.resource_version);
     Ok(version.is_some_and(|version| kubelets.unchanged_for(name, &version, clock::monotonic()) > limit))
 }

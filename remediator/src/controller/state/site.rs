@@ -12,6 +12,8 @@ use crate::wire::slim_node::TaintNames;
 
 /// A parsed policy file. A reload creates a new one.
 pub struct Site {
+    /// The digest of the policy file.
+    pub digest: String,
     pub policy: Policy,
     pub names: TaintNames,
     pub cluster: Option<String>,
@@ -35,6 +37,7 @@ impl Site {
         let mailer = Mailer::of(&file).context("setting up mail")?;
         let alertmanager = file.alertmanager.as_ref().map(Replicas::new).transpose().context("alertmanager")?;
         Ok(Self {
+            digest: file.digest(),
             policy: file.policy(),
             names,
             cluster: file.cluster.clone(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 pub use self::bmc::{BmcFile, NODE};
 pub use self::limits::{BrakesFile, BudgetFile, LoadTestFile, ProofFile, TimesFile};
@@ -117,6 +118,13 @@ pub enum PolicyError {
 }
 
 impl PolicyFile {
+    /// Returns the digest by which two policies are compared: 12 hexadecimal digits of the SHA-256
+    /// of all its values. Comments and the order of keys do not count.
+    pub fn digest(&self) -> String {
+        let values = serde_json::to_vec(self).unwrap_or_default();
+        format!("{:.12x}", Sha256::digest(values))
+    }
+
     /// Reads and checks a policy file.
     pub fn parse(yaml: &str) -> Result<Self, PolicyError> {
         let file: Self = serde_saphyr::from_str(yaml)?;

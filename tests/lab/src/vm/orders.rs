@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use jiff::SignedDuration;
 use kube::api::{Api, Patch, PatchParams, PostParams};
+use ossci_remediator::api::request;
 use ossci_remediator::core::record::AgentState;
 use ossci_remediator::wire::node_repair::NodeRepair;
 use rustix::process::Signal;
@@ -54,7 +55,7 @@ async fn measure(dir: &Path) -> Result<bool> {
     process::signal_all(Signal::STOP, |text| text.contains("/prometheus\0"));
     bring_writer(&room, &guest, dir).await?;
     let repairs: Api<NodeRepair> = Api::all(lab.admin.clone());
-    if repairs.get_opt(NAME).await?.is_none() {
+    if request::found(repairs.get(NAME).await)?.is_none() {
         let record = serde_json::from_value(json!({"metadata": {"name": NAME}, "spec": {}}))?;
         repairs.create(&PostParams::default(), &record).await.context("creating the record")?;
     }
