@@ -33,6 +33,7 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
             tokio::time::sleep(LEADING_EVERY).await;
             continue;
         }
+        let policy = context.sites.subscribe();
         let found = check(&context, &context.site()).await;
         show(&context, &found);
         for (warning, detail) in found.iter().filter(|(warning, detail)| known.get(warning) != Some(detail)) {
@@ -42,7 +43,8 @@ pub async fn follow(context: Arc<Context>) -> anyhow::Result<()> {
         }
         known = found;
         let looks_again = clock::monotonic() + LOOK_EVERY;
-        while context.leadership.leads() && clock::monotonic() < looks_again {
+        // A new policy may have mended one, or made one.
+        while context.leadership.leads() && clock::monotonic() < looks_again && !policy.has_changed().unwrap_or(true) {
             tokio::time::sleep(LEADING_EVERY).await;
         }
     }

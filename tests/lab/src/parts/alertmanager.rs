@@ -84,6 +84,11 @@ impl Alertmanager {
             None => self.text.clone(),
         };
         fs::write(&self.file, text).with_context(|| format!("writing {}", self.file.display()))?;
+        self.reload().await
+    }
+
+    /// Has each running replica read its configuration again.
+    pub async fn reload(&self) -> Result<()> {
         let client = http()?;
         for replica in self.replicas.iter().filter(|replica| replica.lives()) {
             let url = format!("{}/-/reload", replica.url);
