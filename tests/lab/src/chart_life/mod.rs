@@ -1,6 +1,6 @@
 //! The command `ossci-lab chart-life`: the life of an installation, with the real helm. A node
 //! breaks while the chart is upgraded and rolled back; `helm test` finds what is wrong; `helm
-//! uninstall` leaves what docs/install.md says.
+//! uninstall` leaves what docs/install.md says, and another installation takes it over.
 
 mod mistakes;
 
@@ -19,7 +19,7 @@ use crate::fault::{Broken, Fault, Until};
 use crate::lab::{INFRA, Lab};
 use crate::process::Program;
 use crate::site_policy::STORY;
-use crate::{enclosure, parts, wait};
+use crate::{deploy, enclosure, parts, wait};
 
 const NODE: &str = "life1";
 const OTHER: &str = "life2";
@@ -43,7 +43,8 @@ async fn life(dir: &Path) -> Result<()> {
     mistakes::make(&mut lab, dir).await?;
     repair(&lab).await?;
     credentials(&lab, dir).await?;
-    uninstall(&lab).await
+    uninstall(&lab).await?;
+    again(&lab).await
 }
 
 /// What this life adds to the lab's policy.
@@ -173,6 +174,37 @@ async fn uninstall(lab: &Lab) -> Result<()> {
     let unknown: Vec<_> = ours.iter().filter(|name| !known(name)).collect();
     ensure!(unknown.is_empty(), "left, and not in docs/install.md: {unknown:?}");
     println!("helm uninstall: every Node is clean; left: {}", ours.join(" "));
+    Ok(())
+}
+
+/// Installs over what the uninstallation left, and waits until everything is ready.
+async fn again(lab: &Lab) -> Result<()> {
+    let watch = Stopwatch::start();
+    deploy::install(&lab.kubectl, &lab.helm).await?;
+    // The controller labels the nodes of the pool first, which makes them the DaemonSets'.
+    for (workload, field) in [
+        ("deployment/ossci-remediator", "readyReplicas"),
+        ("daemonset/ossci-exporter", "numberReady"),
+        ("daemonset/ossci-agent", "numberReady"),
+    ] {
+        let path = format!("jsonpath={{.status.{field}}}");
+        let ready = wait::until(format!("{workload} is ready"), PATIENCE, || async {
+            let ready = lab.kubectl.run(&["-n", "ossci", "get", workload, "-o", &path]).await?;
+            ensure!(ready.trim() == "2", "{ready:?} of 2 pods are ready");
+            Ok(())
+        });
+        ready.await?;
+    }
+    println!("installed again: everything is ready after {}", watch.read());
+    let path = "jsonpath={.status.episode.phase} {.status.network.phase}";
+    let over = wait::until("the old record of a node is closed", PATIENCE, || async {
+        let phase = lab.kubectl.run(&["get", "nrep", OTHER, "-o", path]).await?;
+        ensure!(["Released", "Healed"].contains(&phase.trim()), "{phase}");
+        Ok(())
+    });
+    over.await?;
+    let taints = lab.kubectl.run(&["get", "node", OTHER, "-o", "jsonpath={.spec.taints[*].key}"]).await?;
+    ensure!(!taints.contains("repair-"), "{OTHER} has {taints}");
     Ok(())
 }
 
