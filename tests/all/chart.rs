@@ -223,6 +223,29 @@ async fn the_controller_changes_one_condition_of_a_nodes_status() {
     }
 }
 
+/// A write of the status may change labels and annotations, too. kubectl would read the status
+/// first, which a kubelet may not.
+#[tokio::test]
+async fn a_kubelet_changes_nothing_of_ours_through_its_status() {
+    let lab = lab();
+    lab.result("demo").await;
+    let facts = lab.facts().await;
+    let kubelet = kubeconfig::client_as_kubelet(&facts.kubeconfig, "node1").await.unwrap();
+    let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+    let refused = "a kubelet does not change";
+    for (metadata, told) in [
+        (json!({ "annotations": { "ossci.amd.com/hold-until": "2020-01-01T00:00:00Z" } }), refused),
+        (json!({ "annotations": { "ossci.amd.com/verify": "2030-01-01T00:00:00Z verify x: y" } }), refused),
+        (json!({ "labels": { "ossci.amd.com/pool": null } }), refused),
+        (json!({ "annotations": { "volumes.kubernetes.io/x": "true" } }), "granted"),
+    ] {
+        let patch = Patch::Merge(json!({ "metadata": metadata }));
+        let answer = Api::<Node>::all(kubelet.clone()).patch_status("node1", &dry, &patch).await;
+        let answer = answer.map_or_else(|error| error.to_string(), |_| "granted".to_owned());
+        assert!(answer.contains(told), "{metadata}: {answer}");
+    }
+}
+
 /// An agent makes evidence of its own node, under a name that no other node's evidence has.
 #[tokio::test]
 async fn an_agent_makes_evidence_of_its_own_node_only() {

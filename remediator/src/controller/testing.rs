@@ -121,6 +121,13 @@ fn refused(code: StatusCode, reason: &str) -> (StatusCode, Value) {
     )
 }
 
+/// There is no such object: the API server names it.
+fn absent(path: &str) -> (StatusCode, Value) {
+    let (code, mut answer) = refused(StatusCode::NOT_FOUND, "NotFound");
+    answer["details"] = json!({ "name": path.rsplit('/').next() });
+    (code, answer)
+}
+
 impl Objects {
     fn answer(&mut self, method: &Method, path: &str, body: Value) -> (StatusCode, Value) {
         if let Some(pod) = path.strip_suffix("/eviction") {
@@ -140,7 +147,7 @@ impl Objects {
             Method::PATCH | Method::PUT => self.change(path, body),
             Method::DELETE => match self.by_path.remove(path) {
                 Some(object) => (StatusCode::OK, object),
-                None => refused(StatusCode::NOT_FOUND, "NotFound"),
+                None => absent(path),
             },
             _ => refused(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
         }
@@ -159,7 +166,7 @@ impl Objects {
             let items: Vec<Value> = of_kind.map(|(_, object)| object.clone()).collect();
             return (StatusCode::OK, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items}));
         }
-        refused(StatusCode::NOT_FOUND, "NotFound")
+        absent(path)
     }
 
     fn create(&mut self, collection: &str, mut body: Value) -> (StatusCode, Value) {
@@ -176,7 +183,7 @@ impl Objects {
 
     /// Merges. A resource version or UID in the body has to be that of the object.
     fn change(&mut self, path: &str, body: Value) -> (StatusCode, Value) {
-        let Some(object) = self.by_path.get_mut(path) else { return refused(StatusCode::NOT_FOUND, "NotFound") };
+        let Some(object) = self.by_path.get_mut(path) else { return absent(path) };
         for field in ["resourceVersion", "uid"] {
             let (given, known) = (&body["metadata"][field], &object["metadata"][field]);
             if !given.is_null() && given != known {

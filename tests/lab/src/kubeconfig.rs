@@ -38,6 +38,14 @@ pub async fn client_as(path: &Path, account: &str) -> Result<kube::Client> {
     Ok(kube::Client::try_from(config)?)
 }
 
+/// A client that impersonates the kubelet of a node; the kubeconfig's user needs that permission.
+pub async fn client_as_kubelet(path: &Path, node: &str) -> Result<kube::Client> {
+    let mut config = config(path).await?;
+    config.auth_info.impersonate = Some(format!("system:node:{node}"));
+    config.auth_info.impersonate_groups = Some(vec!["system:nodes".to_owned(), "system:authenticated".to_owned()]);
+    Ok(kube::Client::try_from(config)?)
+}
+
 async fn config(path: &Path) -> Result<kube::Config> {
     let kubeconfig = Kubeconfig::read_from(path).with_context(|| format!("reading {}", path.display()))?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
