@@ -276,6 +276,15 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_is_of_the_values_alone() {
+        let digest = |yaml: &str| PolicyFile::parse(yaml).unwrap().digest();
+        let commented = "# ours\npools:\n- nodeSelector: {gpu: 'true'}\n  mode: observe\n  name: gpu\n";
+        assert_eq!(digest(commented), digest(SMALLEST), "mode observe is the default");
+        assert_ne!(digest(&format!("cluster: a\n{SMALLEST}")), digest(SMALLEST));
+        assert_eq!(digest(SMALLEST).len(), 12);
+    }
+
+    #[test]
     fn a_pool_says_how_it_is_reimaged() {
         let pools = |service: &str, reimage: &str| {
             let pool = format!("{{name: mi210, nodeSelector: {{gpu: mi210}}, reimage: {{{reimage}}}}}");
