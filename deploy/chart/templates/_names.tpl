@@ -47,3 +47,15 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{/* Requirements that no node of a pool meets, labelled by the controller or not yet. */}}
+{{- define "ossci.offPools" -}}
+- {key: ossci.amd.com/pool, operator: DoesNotExist}
+{{- range .Values.pools }}
+{{- if eq (len .nodeSelector) 1 }}
+{{- range $key, $value := .nodeSelector }}
+- {key: {{ $key }}, operator: NotIn, values: [{{ $value | quote }}]}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

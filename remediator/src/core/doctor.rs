@@ -415,14 +415,14 @@ fn scraped(facts: &Facts) -> Vec<Finding> {
     let mut all = Vec::new();
     all.push(if scraped.nameless > 0 {
         let says = format!("{} series of exporters have no label node: their alerts name no node", scraped.nameless);
-        not(Level::Fail, "scrape", says, "add the relabelling of docs/install.md, \"Prometheus\"")
+        not(Level::Fail, "scrape", says, "add the relabelling of docs/install.md, \"Plain Prometheus\"")
     } else if missing.is_empty() {
         ok("scrape", format!("the exporters of {} nodes are scraped", labelled.len()))
     } else if !strange.is_empty() {
         let (missing, strange) = (named(missing.into_iter()), named(strange.into_iter()));
         let says =
             format!("no exporter is scraped on {missing}; the label node says {strange}, which no Node is called");
-        let todo = "relabel node from the pod's spec.nodeName: docs/install.md, \"Prometheus\"";
+        let todo = "relabel node from the pod's spec.nodeName: docs/install.md, \"Plain Prometheus\"";
         not(Level::Fail, "scrape", says, todo)
     } else {
         let says = format!("no exporter is scraped on {}", named(missing.into_iter()));

@@ -79,7 +79,7 @@ pub fn of(why: Why) -> WhyText {
         ),
         Why::StormBrake => (
             "Too many nodes of the pool asked for a repair within minutes: most likely they have one cause.",
-            "The storm is over, and a person has resumed the repairs, or the alerts have resolved.",
+            "Fewer nodes ask within `brakes.stormSeconds`, or a person resumes. After the storm one node at a time is repaired, until the first is healed.",
             "Find the common cause. Resume: docs/operate/brakes.md.",
         ),
         Why::ManyNeedPerson => (
