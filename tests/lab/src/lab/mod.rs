@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use kube::Client;
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alerting::Alerting;
@@ -161,7 +162,10 @@ impl Lab {
         for node in INFRA {
             lab.switch_on(node, 0).await?;
         }
-        // With one node per replica present, the scheduler spreads the replicas.
+        // With one node per replica that takes pods, the scheduler spreads the replicas.
+        for node in INFRA {
+            lab.await_schedulable(node).await?;
+        }
         lab.apply().await?;
         let replicas = lab.controller.replicas.clone();
         for (node, replica) in &replicas {
@@ -222,6 +226,17 @@ impl Lab {
                 0 => bail!("no {} is running", app.word()),
                 _ => Ok(()),
             }
+        })
+        .await
+    }
+
+    /// Waits until a Node carries no taint: a new one is not Ready for a moment.
+    async fn await_schedulable(&self, node: &str) -> Result<()> {
+        let nodes: Api<Node> = Api::all(self.admin.clone());
+        wait::until(format!("{node} takes pods"), UP, || async {
+            let taints = nodes.get(node).await?.spec.and_then(|spec| spec.taints).unwrap_or_default();
+            ensure!(taints.is_empty(), "it has the taint {}", taints[0].key);
+            Ok(())
         })
         .await
     }
