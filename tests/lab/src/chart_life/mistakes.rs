@@ -33,7 +33,7 @@ async fn of_the_site(lab: &Lab, dir: &Path) -> Result<()> {
     let kubeconfig = lab.facts.kubeconfig.clone();
     let agent = dir.join(format!("nodes/{NODE}/secrets/agent.kubeconfig"));
     let own = lab.facts.prometheus.as_str();
-    for (policy, prometheus, kubeconfig, code, told) in [
+    for (policy, prometheus, kubeconfig, code, expected) in [
         (wrong("\"pools\"", "\"pool\"")?, own, &kubeconfig, 1, "fail     policy"),
         (wrong(&nowhere, "http://127.0.0.1:9")?, own, &kubeconfig, 1, "http://127.0.0.1:9 does not answer"),
         (wrong("\"pools\"", "\"adopt\": false, \"pools\"")?, own, &kubeconfig, 1, "runs with another policy than"),
@@ -43,16 +43,15 @@ async fn of_the_site(lab: &Lab, dir: &Path) -> Result<()> {
         let file = dir.join("mistaken-policy.yaml");
         std::fs::write(&file, policy).context("writing a policy")?;
         let (found, said) = lab.doctor(&file, prometheus, kubeconfig).await?;
-        ensure!(found == code && said.contains(told), "exit code {found}, expected {code} and {told:?}:\n{said}");
+        ensure!(
+            found == code && said.contains(expected),
+            "exit code {found}, expected {code} and {expected:?}:\n{said}"
+        );
     }
     // What only the cluster can get wrong: pods without tolerations, an older CRD.
     let never = r#"{"spec":{"template":{"spec":{"tolerations":[]}}}}"#;
     lab.kubectl.run(&["-n", "ossci", "patch", "daemonset", "ossci-agent", "--type=merge", "-p", never]).await?;
-    let intolerant = wait::until("the doctor misses the tolerations", PATIENCE, || async {
-        let (_, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
-        if said.contains("do not tolerate every taint") { Ok(()) } else { bail!("it says:\n{said}") }
-    });
-    intolerant.await?;
+    says(lab, own, "do not tolerate every taint").await?;
     let crd = "noderepairs.ossci.amd.com";
     let path = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/network";
     let older = format!(r#"[{{"op":"remove","path":"{path}"}}]"#);
@@ -69,12 +68,7 @@ async fn of_the_site(lab: &Lab, dir: &Path) -> Result<()> {
         lab.kubectl.run(&["-n", "ossci", "patch", "daemonset", "ossci-agent", "--type=merge", "-p", &patch]).await
     };
     select(json!("x")).await?;
-    let missing = wait::until("the doctor misses the agents", PATIENCE, || async {
-        let (_, said) = lab.doctor(lab.policy_file(), own, &kubeconfig).await?;
-        ensure!(said.lines().any(|line| line.contains("agents") && line.contains(NODE)), "it says:\n{said}");
-        Ok(())
-    });
-    missing.await?;
+    says(lab, own, &format!("agents         none is ready on {NODE}")).await?;
     select(Value::Null).await?;
     // A Prometheus of the site that does not scrape, evaluate or label what it should.
     for (name, edit, expected) in [
@@ -83,12 +77,7 @@ async fn of_the_site(lab: &Lab, dir: &Path) -> Result<()> {
         ("nameless", json!({ "relabels": "node" }), "have no label node"),
     ] {
         let (prometheus, _running) = mistaken(dir, name, &edit).await?;
-        let found = wait::until(format!("the doctor sees that Prometheus is {name}"), PATIENCE, || async {
-            let (_, said) = lab.doctor(lab.policy_file(), &prometheus, &kubeconfig).await?;
-            ensure!(said.contains(expected), "it says:\n{said}");
-            Ok(())
-        });
-        found.await?;
+        says(lab, &prometheus, expected).await.with_context(|| format!("Prometheus is {name}"))?;
     }
     Ok(())
 }
@@ -110,21 +99,21 @@ async fn unheard(lab: &mut Lab, dir: &Path) -> Result<()> {
         };
         put(mistake).await?;
         lab.kill(App::Controller, None).await?;
-        said(lab, expected).await?;
+        says(lab, &lab.facts.prometheus, expected).await?;
         put(&right).await?;
-        said(lab, "the last heartbeat came").await?;
+        says(lab, &lab.facts.prometheus, "the last heartbeat came").await?;
     }
     let mut silent = super::policy();
     silent["mail"] = Value::Null;
     lab.change_policy(&silent.to_string()).await?;
-    said(lab, "warn     no-mail").await?;
+    says(lab, &lab.facts.prometheus, "warn     no-mail").await?;
     lab.change_policy(&super::policy().to_string()).await
 }
 
 /// Waits until the doctor says this.
-async fn said(lab: &Lab, expected: &str) -> Result<()> {
+async fn says(lab: &Lab, prometheus: &str, expected: &str) -> Result<()> {
     wait::until(format!("the doctor says {expected:?}"), PATIENCE, || async {
-        let (_, said) = lab.doctor(lab.policy_file(), &lab.facts.prometheus, &lab.facts.kubeconfig).await?;
+        let (_, said) = lab.doctor(lab.policy_file(), prometheus, &lab.facts.kubeconfig).await?;
         ensure!(said.contains(expected), "it says:\n{said}");
         Ok(())
     })
