@@ -233,7 +233,7 @@ async fn a_kubelet_changes_nothing_of_ours_through_its_status() {
     let kubelet = kubeconfig::client_as_kubelet(&facts.kubeconfig, "node1").await.unwrap();
     let dry = PatchParams { dry_run: true, ..PatchParams::default() };
     let refused = "a kubelet does not change";
-    for (metadata, told) in [
+    for (metadata, expected) in [
         (json!({ "annotations": { "ossci.amd.com/hold-until": "2020-01-01T00:00:00Z" } }), refused),
         (json!({ "annotations": { "ossci.amd.com/verify": "2030-01-01T00:00:00Z verify x: y" } }), refused),
         (json!({ "labels": { "ossci.amd.com/pool": null } }), refused),
@@ -242,7 +242,7 @@ async fn a_kubelet_changes_nothing_of_ours_through_its_status() {
         let patch = Patch::Merge(json!({ "metadata": metadata }));
         let answer = Api::<Node>::all(kubelet.clone()).patch_status("node1", &dry, &patch).await;
         let answer = answer.map_or_else(|error| error.to_string(), |_| "granted".to_owned());
-        assert!(answer.contains(told), "{metadata}: {answer}");
+        assert!(answer.contains(expected), "{metadata}: {answer}");
     }
 }
 

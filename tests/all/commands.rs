@@ -172,9 +172,9 @@ async fn a_cluster_that_cannot_be_asked_is_told_in_words() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = at("silent.kubeconfig", &format!("https://{}", listener.local_addr().unwrap()));
     let (code, said) = runs(facts, &["explain", "node4"], &silent).await;
-    let told =
+    let waits =
         said.contains("the Kubernetes API: no answer for 2 s, still waiting") && said.contains("does not answer");
-    assert!(code == 3 && told, "{code}: {said}");
+    assert!(code == 3 && waits, "{code}: {said}");
 
     // Every path is a 404, as those of a CRD are that is not there.
     let elsewhere = at("elsewhere.kubeconfig", &format!("{server}/elsewhere"));
